@@ -1,0 +1,4 @@
+//! skeleton
+pub mod embedding;
+pub mod model;
+pub mod secret;

@@ -1,0 +1,133 @@
+//! The model catalogue: what Voyage documents about its models.
+//!
+//! Source: docs.voyageai.com and mongodb.com/docs/voyageai, state of autumn 2026. The catalogue only
+//! saves a round trip for requests that cannot succeed; a name that is not listed is passed on, since
+//! Voyage decides which models exist.
+
+use crate::embedding::Dtype;
+
+/// What a model takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Texts, each by itself (`/embeddings`).
+    Text,
+    /// Chunks, each in the context of its document (`/contextualizedembeddings`).
+    Contextualized,
+    /// Text, images and video, interleaved (`/multimodalembeddings`).
+    Multimodal,
+    /// A query and documents to order by it (`/rerank`).
+    Rerank,
+}
+
+/// One model and its limits.
+#[derive(Clone, Copy, Debug)]
+pub struct Model {
+    /// The name Voyage knows it by.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// Output dimensions it offers, its default first; empty for rerankers.
+    pub dimensions: &'static [u32],
+    /// Output types it offers.
+    pub dtypes: &'static [Dtype],
+    /// Tokens one input may have.
+    pub context_tokens: u32,
+    /// Inputs one request may have.
+    pub max_inputs: u32,
+    /// Tokens one request may have, counted after truncation.
+    pub max_request_tokens: u32,
+}
+
+/// Inputs one upstream request may have, for every model and endpoint.
+pub const MAX_UPSTREAM_INPUTS: usize = 1_000;
+
+/// The largest dimension any model offers; what an unlisted model is assumed to answer with.
+pub const MAX_DIMENSION: u32 = 2_048;
+
+const MATRYOSHKA: &[u32] = &[1_024, 256, 512, 2_048];
+const ALL: &[Dtype] = &[Dtype::Float, Dtype::Int8, Dtype::Uint8, Dtype::Binary, Dtype::Ubinary];
+const FLOAT: &[Dtype] = &[Dtype::Float];
+
+impl Model {
+    /// Returns the dimension of vectors when the request asks for none; `None` for rerankers.
+    pub fn default_dimension(&self) -> Option<u32> {
+        self.dimensions.first().copied()
+    }
+
+    const fn text(
+        name: &'static str,
+        dimensions: &'static [u32],
+        context: u32,
+        request: u32,
+    ) -> Self {
+        // The Matryoshka models are also the ones trained for quantised output.
+        let dtypes = if dimensions.len() > 1 { ALL } else { FLOAT };
+        Self {
+            name,
+            kind: Kind::Text,
+            dimensions,
+            dtypes,
+            context_tokens: context,
+            max_inputs: 1_000,
+            max_request_tokens: request,
+        }
+    }
+
+    const fn of_kind(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    const fn reranker(name: &'static str, pair_tokens: u32, request: u32) -> Self {
+        Self {
+            name,
+            kind: Kind::Rerank,
+            dimensions: &[],
+            dtypes: &[],
+            context_tokens: pair_tokens,
+            max_inputs: 1_000,
+            max_request_tokens: request,
+        }
+    }
+}
+
+/// Every model the gateway knows, active ones first within their kind.
+pub const CATALOGUE: &[Model] = &[
+    Model::text("voyage-4-large", MATRYOSHKA, 32_000, 120_000),
+    Model::text("voyage-4", MATRYOSHKA, 32_000, 320_000),
+    Model::text("voyage-4-lite", MATRYOSHKA, 32_000, 1_000_000),
+    Model::text("voyage-code-4", MATRYOSHKA, 32_000, 320_000),
+    Model::text("voyage-3-large", MATRYOSHKA, 32_000, 120_000),
+    Model::text("voyage-3.5", MATRYOSHKA, 32_000, 320_000),
+    Model::text("voyage-3.5-lite", MATRYOSHKA, 32_000, 1_000_000),
+    Model::text("voyage-code-3", MATRYOSHKA, 32_000, 120_000),
+    Model::text("voyage-finance-2", &[1_024], 32_000, 120_000),
+    Model::text("voyage-law-2", &[1_024], 16_000, 120_000),
+    Model::text("voyage-code-2", &[1_536], 16_000, 120_000),
+    Model::text("voyage-3", &[1_024], 32_000, 120_000),
+    Model::text("voyage-3-lite", &[512], 32_000, 120_000),
+    Model::text("voyage-multilingual-2", &[1_024], 32_000, 120_000),
+    Model::text("voyage-large-2-instruct", &[1_024], 16_000, 120_000),
+    Model::text("voyage-large-2", &[1_536], 16_000, 120_000),
+    Model::text("voyage-2", &[1_024], 4_000, 320_000),
+    Model::text("voyage-context-4", MATRYOSHKA, 32_000, 120_000).of_kind(Kind::Contextualized),
+    Model::text("voyage-context-3", MATRYOSHKA, 32_000, 120_000).of_kind(Kind::Contextualized),
+    Model::text("voyage-multimodal-3.5", MATRYOSHKA, 32_000, 320_000).of_kind(Kind::Multimodal),
+    Model::text("voyage-multimodal-3", &[1_024], 32_000, 320_000).of_kind(Kind::Multimodal),
+    Model::reranker("rerank-3", 32_000, 600_000),
+    Model::reranker("rerank-3-lite", 32_000, 600_000),
+    Model::reranker("rerank-2.5", 32_000, 600_000),
+    Model::reranker("rerank-2.5-lite", 32_000, 600_000),
+    Model::reranker("rerank-2", 16_000, 600_000),
+    Model::reranker("rerank-2-lite", 8_000, 600_000),
+];
+
+/// Finds a model by its exact name.
+pub fn find(name: &str) -> Option<&'static Model> {
+    CATALOGUE.iter().find(|model| model.name == name)
+}
+
+/// Finds a model of one kind by its exact name.
+pub fn find_kind(name: &str, kind: Kind) -> Option<&'static Model> {
+    find(name).filter(|model| model.kind == kind)
+}
