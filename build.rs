@@ -1,10 +1,11 @@
-//! Compiles `proto/` with protox, so that building needs no `protoc`.
+//! Compiles `proto/` with protox, so that building needs no `protoc`, and notes the source revision.
 
-use std::{env, error::Error, fs, path::PathBuf};
+use std::{env, error::Error, fs, path::Path, path::PathBuf, process::Command};
 
 const SERVICES: [&str; 2] = ["embedding_service", "model_service"];
 
 fn main() -> Result<(), Box<dyn Error>> {
+    note_revision();
     println!("cargo:rerun-if-changed=proto");
     let files = SERVICES.map(|name| format!("voyage/gateway/v1/{name}.proto"));
 
@@ -18,8 +19,26 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         // The server's own Embedding holds ready-made little-endian bytes where clients see
         // `repeated float`: the wire is the same (src/grpc/wire.rs).
-        // .extern_path(".voyage.gateway.v1.Embedding", "crate::grpc::wire::Embedding")
+        .extern_path(".voyage.gateway.v1.Embedding", "crate::grpc::wire::Embedding")
         .emit_rerun_if_changed(false)
         .compile_fds(compiler.file_descriptor_set())?;
     Ok(())
+}
+
+/// A build outside a repository, or without git, says "unknown"; `VOYAGE_GATEWAY_REVISION` says it for images.
+fn note_revision() {
+    println!("cargo:rerun-if-env-changed=VOYAGE_GATEWAY_REVISION");
+    // Changes with every commit and checkout; a path that does not exist would mean "always".
+    if Path::new(".git/logs/HEAD").exists() {
+        println!("cargo:rerun-if-changed=.git/logs/HEAD");
+    }
+    let revision = env::var("VOYAGE_GATEWAY_REVISION").ok().or_else(|| {
+        let output = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output().ok()?;
+        let hash = String::from_utf8(output.stdout).ok()?;
+        output.status.success().then(|| hash.trim().to_owned())
+    });
+    println!(
+        "cargo:rustc-env=VOYAGE_GATEWAY_REVISION={}",
+        revision.as_deref().unwrap_or("unknown")
+    );
 }

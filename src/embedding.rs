@@ -118,8 +118,9 @@ pub struct Parameters {
 impl Parameters {
     /// Returns the dimension answers must have: the one asked for, else the listed default, else `None`.
     pub fn expected_dimension(&self) -> Option<u32> {
-        self.dimension
-            .or_else(|| crate::model::find(&self.model).and_then(crate::model::Model::default_dimension))
+        self.dimension.or_else(|| {
+            crate::model::find(&self.model).and_then(crate::model::Model::default_dimension)
+        })
     }
 }
 
@@ -162,6 +163,11 @@ impl Vector {
     /// Wraps checked bytes. The allocation should be exact: it is what the cache keeps.
     pub fn new(bytes: Bytes) -> Self {
         Self(bytes)
+    }
+
+    /// Returns the bytes, which are shared and not copied.
+    pub fn into_bytes(self) -> Bytes {
+        self.0
     }
 
     /// Returns the bytes; cloning them copies nothing.

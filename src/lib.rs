@@ -1,4 +1,44 @@
-//! skeleton
+//! `voyage-gateway`: Voyage AI's embeddings behind gRPC.
+//!
+//! Read it as a corridor: a request walks from the top room down, and imports go downward only.
+//!
+//! - [`cli`] is what can be run, [`demo`] the show; [`app`] wires; [`config`] composes what every room wants to know.
+//! - The caller's half lives and dies with the caller: [`transport`] accepts, [`grpc`] speaks the protocol,
+//!   [`pipeline`] walks the request, [`cache`] remembers.
+//! - **The door.** Behind it work is paid for, lands and is cached, whoever left: [`dispatch`] walks a
+//!   batch, [`upstream`] calls Voyage.
+//! - The foundation: [`embedding`], [`model`], [`error`], [`secret`], [`units`], [`check`], [`telemetry`].
+//! - [`simulator`] is a Voyage that runs on loopback and can misbehave.
+//!
+//! `ARCHITECTURE.md` tells the same at more length.
+
+pub mod cli;
+pub mod demo;
+
+pub mod app;
+pub mod config;
+
+pub mod transport;
+
+pub mod grpc;
+
+pub mod pipeline;
+
+pub mod cache;
+
+pub mod dispatch;
+
+pub mod upstream;
+
+pub mod check;
 pub mod embedding;
+pub mod error;
 pub mod model;
 pub mod secret;
+pub mod telemetry;
+pub mod units;
+
+pub mod simulator;
+
+/// The source revision this was built from; `unknown` outside a repository.
+pub const REVISION: &str = env!("VOYAGE_GATEWAY_REVISION");

@@ -1,0 +1,72 @@
+//! `embed`: a client for the command line.
+
+use std::io::{self, BufRead as _, Write as _};
+
+use anyhow::Context as _;
+use clap::Args;
+
+use crate::grpc::v1::{EmbedRequest, InputType, embedding_service_client::EmbeddingServiceClient};
+
+/// Replies as large as the gateway may make them.
+const MAX_REPLY_BYTES: i32 = i32::MAX;
+
+#[derive(Debug, Args)]
+pub(super) struct EmbedArgs {
+    /// Where the gateway is.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:50051")]
+    gateway: String,
+    /// The model; the gateway's default when not given.
+    #[arg(long, value_name = "NAME", default_value = "")]
+    model: String,
+    /// The texts are search queries.
+    #[arg(long, conflicts_with = "document")]
+    query: bool,
+    /// The texts are to be found by queries.
+    #[arg(long)]
+    document: bool,
+    /// Numbers in a vector; 0 means the model's default.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    dimension: i32,
+    /// The texts; lines of standard input when there are none.
+    #[arg(value_name = "TEXT")]
+    texts: Vec<String>,
+}
+
+pub(super) async fn run(args: EmbedArgs) -> anyhow::Result<()> {
+    let inputs = if args.texts.is_empty() {
+        io::stdin().lock().lines().collect::<io::Result<_>>().context("standard input")?
+    } else {
+        args.texts
+    };
+    let input_type = match (args.query, args.document) {
+        (true, _) => InputType::Query,
+        (_, true) => InputType::Document,
+        _ => InputType::Unspecified,
+    };
+    let request = EmbedRequest {
+        inputs,
+        model: args.model,
+        input_type: input_type as i32,
+        output_dimension: args.dimension,
+        options: Some(crate::grpc::v1::RequestOptions {
+            max_response_bytes: MAX_REPLY_BYTES,
+            ..Default::default()
+        }),
+        ..EmbedRequest::default()
+    };
+    let mut client = EmbeddingServiceClient::connect(args.gateway.clone())
+        .await
+        .with_context(|| format!("no gateway at {}", args.gateway))?
+        .max_decoding_message_size(usize::MAX);
+    let reply = client
+        .embed(request)
+        .await
+        .map_err(|status| anyhow::anyhow!("{:?}: {}", status.code(), status.message()))?;
+
+    let mut out = io::stdout().lock();
+    for embedding in reply.into_inner().embeddings {
+        let numbers: Vec<String> = embedding.floats().iter().map(f32::to_string).collect();
+        writeln!(out, "{}", numbers.join(" "))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! `serve`: the gateway, until it is told to stop.
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Failure, runtime};
+use crate::{
+    app,
+    config::{self, Config, Sources},
+    grpc::auth::AuthMode,
+    secret::Secret,
+    telemetry,
+};
+
+pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
+    let config = config::load(sources)?;
+    let key = config::api_key(&sources.environment)
+        .map_err(|problem| Failure::Usage(problem.to_string()))?;
+    telemetry::init_logging(&config.telemetry).context("logging")?;
+    warn(&config);
+    Ok(runtime()?.block_on(serve(&config, key))?)
+}
+
+async fn serve(config: &Config, key: Secret) -> anyhow::Result<()> {
+    let bound = app::build(config, key).await?;
+    tracing::info!(port = "grpc", address = %bound.grpc_address()?, "listening");
+    tracing::info!(port = "admin", address = %bound.admin_address()?, "listening");
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    bound
+        .run_until(async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        })
+        .await;
+    Ok(())
+}
+
+/// Says what is allowed and yet deserves a second thought.
+fn warn(config: &Config) {
+    if config.auth.mode == Some(AuthMode::None) {
+        tracing::warn!(address = %config.server.listen, "auth.mode is none: whoever reaches the port may spend");
+    }
+    if config.upstream.is_plaintext_abroad() {
+        tracing::warn!("upstream.base_url is plaintext http: the network can read the API key");
+    }
+}

@@ -1,0 +1,80 @@
+//! `simulate`: a Voyage on loopback.
+
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use clap::Args;
+
+use super::{Failure, runtime};
+use crate::{
+    simulator::{FaultRule, Latency, Options, Simulator},
+    telemetry::{self, TelemetryConfig},
+    units::Span,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct SimulateArgs {
+    /// Where it listens; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// The only key it accepts; any, when not given.
+    #[arg(long, value_name = "KEY")]
+    api_key: Option<String>,
+    /// Requests a minute and model; unlimited when not given.
+    #[arg(long, value_name = "N")]
+    rpm: Option<u32>,
+    /// Tokens a minute and model; unlimited when not given.
+    #[arg(long, value_name = "N")]
+    tpm: Option<u64>,
+    /// What every good reply takes, such as 100ms.
+    #[arg(long, value_name = "TIME", default_value = "0s")]
+    latency: Span,
+    /// What a thousand tokens add to that.
+    #[arg(long, value_name = "TIME", default_value = "0s")]
+    latency_per_1k_tokens: Span,
+    /// The most that chance adds to that.
+    #[arg(long, value_name = "TIME", default_value = "0s")]
+    jitter: Span,
+    /// Log every call: its number, inputs, tokens and status, never its texts.
+    #[arg(long)]
+    log_requests: bool,
+    /// A fault: 503:5% (by rate), hang@3 (by call), poison=TEXT, cut-body, bad-json, html-body, shuffled-index, ….
+    /// May be repeated.
+    #[arg(long, value_name = "RULE")]
+    fault: Vec<FaultRule>,
+}
+
+pub(super) fn run(args: SimulateArgs) -> Result<(), Failure> {
+    telemetry::init_logging(&TelemetryConfig::default()).context("logging")?;
+    Ok(runtime()?.block_on(simulate(args))?)
+}
+
+async fn simulate(args: SimulateArgs) -> anyhow::Result<()> {
+    let options = Options {
+        listen: args.listen,
+        rpm: args.rpm,
+        tpm: args.tpm,
+        latency: Latency {
+            base: args.latency.get(),
+            per_1k_tokens: args.latency_per_1k_tokens.get(),
+            jitter: args.jitter.get(),
+        },
+        api_key: args.api_key,
+        log_requests: args.log_requests,
+        // Nobody asks a stand-alone simulator what it saw.
+        remember: 0,
+        ..Options::default()
+    };
+    for rule in args.fault {
+        options.script.add(rule);
+    }
+    let simulator = Simulator::start(options)
+        .await
+        .with_context(|| format!("cannot listen on {} (--listen)", args.listen))?;
+    tracing::info!(port = "simulator", address = %simulator.address(), base_url = simulator.base_url(), "listening");
+    tokio::select! {
+        () = simulator.stopped() => {}
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+    }
+    Ok(())
+}

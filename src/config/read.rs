@@ -1,0 +1,191 @@
+//! Reads TOML values into the sections' types.
+//!
+//! `toml` has a deserializer of its own, but its errors are texts that quote the value. This one keeps what a
+//! type expected and forgets what it got.
+
+use std::fmt::{self, Display};
+
+use serde::{
+    Deserializer,
+    de::{
+        self, Expected, IntoDeserializer, Unexpected, Visitor,
+        value::{MapDeserializer, SeqDeserializer, StrDeserializer},
+    },
+    forward_to_deserialize_any,
+};
+use toml::{Table, Value};
+
+/// Why a value was refused. Never holds the value.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The section has no such key.
+    UnknownKey {
+        /// The key.
+        key: String,
+        /// The keys it has.
+        known: &'static [&'static str],
+    },
+    /// Any other reason.
+    Other(String),
+}
+
+/// Says what is wrong, for a report that names the key.
+impl Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (key, known) = match self {
+            Self::Other(reason) => return f.write_str(reason),
+            Self::UnknownKey { key, known } => (key, known),
+        };
+        f.write_str("unknown key; ")?;
+        if matches!(key.as_str(), "api_key" | "voyage_api_key") {
+            let home = "VOYAGE_API_KEY or VOYAGE_API_KEY_FILE";
+            return write!(f, "the API key comes from {home}, never from the configuration");
+        }
+        match known.iter().min_by_key(|candidate| distance(key, candidate)) {
+            // With half of its letters wrong it is another word.
+            Some(closest) if distance(key, closest) * 2 < closest.len() => {
+                write!(f, "did you mean {closest:?}?")
+            }
+            _ => write!(f, "known are {}", known.join(", ")),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl de::Error for Refusal {
+    /// Takes the words of a type that checks itself: they must not quote the value.
+    fn custom<T: Display>(words: T) -> Self {
+        match words.to_string().as_str() {
+            "invalid socket address syntax" => expected("socket address"),
+            words => Self::Other(words.to_owned()),
+        }
+    }
+
+    fn invalid_type(_: Unexpected<'_>, wanted: &dyn Expected) -> Self {
+        expected(&wanted.to_string())
+    }
+
+    fn invalid_value(_: Unexpected<'_>, wanted: &dyn Expected) -> Self {
+        expected(&wanted.to_string())
+    }
+
+    fn invalid_length(_: usize, wanted: &dyn Expected) -> Self {
+        expected(&wanted.to_string())
+    }
+
+    fn unknown_variant(_: &str, variants: &'static [&'static str]) -> Self {
+        let quoted: Vec<String> = variants.iter().map(|variant| format!("{variant:?}")).collect();
+        expected(&quoted.join(" or "))
+    }
+
+    fn unknown_field(key: &str, known: &'static [&'static str]) -> Self {
+        Self::UnknownKey { key: key.to_owned(), known }
+    }
+}
+
+/// Says what a value should have been, in words for people who do not write Rust.
+fn expected(wanted: &str) -> Refusal {
+    let wanted = match wanted {
+        "u32" => "a whole number from 0 to 4294967295",
+        "u64" => "a whole number, 0 or more",
+        "a boolean" => "true or false",
+        "path string" => "a path",
+        "socket address" => "an IP address and a port such as \"127.0.0.1:50051\"",
+        other => other,
+    };
+    Refusal::Other(format!("expected {wanted}"))
+}
+
+/// Returns the deserializer of a whole table.
+pub(super) fn table(table: &Table) -> impl Deserializer<'_, Error = Refusal> {
+    MapDeserializer::new(table.iter().map(|(key, value)| (key.as_str(), Node(value))))
+}
+
+/// The deserializer of one value.
+#[derive(Clone, Copy)]
+struct Node<'de>(&'de Value);
+
+impl<'de> IntoDeserializer<'de, Refusal> for Node<'de> {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}
+
+impl<'de> Deserializer<'de> for Node<'de> {
+    type Error = Refusal;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+        match self.0 {
+            Value::String(text) => visitor.visit_borrowed_str(text),
+            Value::Integer(number) => visitor.visit_i64(*number),
+            Value::Float(number) => visitor.visit_f64(*number),
+            Value::Boolean(truth) => visitor.visit_bool(*truth),
+            Value::Datetime(_) => {
+                Err(de::Error::invalid_type(Unexpected::Other("a date"), &visitor))
+            }
+            Value::Array(items) => visitor.visit_seq(SeqDeserializer::new(items.iter().map(Node))),
+            Value::Table(entries) => table(entries).deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Refusal> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    /// A section is a table: serde would take an array's values in order as well.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Refusal> {
+        if self.0.is_table() {
+            self.deserialize_any(visitor)
+        } else {
+            Err(expected("a section of keys"))
+        }
+    }
+
+    /// An enum is one of a few strings.
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Refusal> {
+        match self.0 {
+            Value::String(text) => visitor.visit_enum(StrDeserializer::new(text)),
+            _ => Err(de::Error::unknown_variant("", variants)),
+        }
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
+        seq tuple tuple_struct map identifier ignored_any
+    }
+}
+
+/// Returns how many letters must be put in, taken out or changed to make `a` of `b` (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.bytes().enumerate() {
+            let changed = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}

@@ -1,0 +1,103 @@
+use std::{fs, path::Path, time::Duration};
+
+use super::*;
+
+mod example;
+mod key;
+mod precedence;
+mod problems;
+
+/// A file that is removed at the end of its test.
+struct File(PathBuf);
+
+impl File {
+    fn new(content: impl AsRef<[u8]>) -> Self {
+        let path =
+            std::env::temp_dir().join(format!("voyage-gateway-{:x}.toml", rand::random::<u128>()));
+        fs::write(&path, content).unwrap();
+        Self(path)
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn pairs(environment: &[(&str, &str)]) -> Vec<(String, String)> {
+    environment.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+fn strings(set: &[&str]) -> Vec<String> {
+    set.iter().map(|&text| text.to_owned()).collect()
+}
+
+/// Loads from a file with this content.
+fn load_file(content: &str) -> Result<Config, Problems> {
+    let file = File::new(content);
+    let result = load(&Sources { file: Some(file.path().to_owned()), ..Sources::default() });
+    // The name is random: reports are compared without it.
+    result.map_err(|mut problems| {
+        for problem in &mut problems.0 {
+            if let Some(Origin::File(path)) = &mut problem.origin {
+                assert_eq!(path, file.path());
+                *path = "file.toml".into();
+            }
+        }
+        problems
+    })
+}
+
+fn load_environment(environment: &[(&str, &str)]) -> Result<Config, Problems> {
+    load(&Sources { environment: pairs(environment), ..Sources::default() })
+}
+
+fn load_set(set: &[&str]) -> Result<Config, Problems> {
+    load(&Sources { set: strings(set), ..Sources::default() })
+}
+
+fn report(result: Result<Config, Problems>) -> String {
+    result.unwrap_err().to_string()
+}
+
+#[test]
+fn the_default_configuration_is_valid() {
+    assert_eq!(load(&Sources::default()), Ok(Config::default()));
+}
+
+#[test]
+fn sources_do_not_show_what_they_hold() {
+    let environment = pairs(&[("VOYAGE_API_KEY", "canary")]);
+    let sources = Sources { environment, set: strings(&["a=canary"]), ..Sources::default() };
+    assert_eq!(format!("{sources:?}"), "Sources { file: None, .. }");
+}
+
+#[test]
+fn the_printed_configuration_reads_back() {
+    let config = load_set(&[
+        "server.listen=[::1]:7000",
+        "auth.mode=none",
+        "cache.key_file=/run/secrets/cache",
+        "telemetry.log_format=json",
+        "upstream.base_url=http://127.0.0.1:8080/v1",
+    ])
+    .unwrap();
+    let text = config.to_toml();
+    assert!(text.contains("[server]\nlisten = \"[::1]:7000\"\n"), "{text}");
+    assert_eq!(load_file(&text), Ok(config));
+}
+
+#[test]
+fn an_atlas_key_selects_the_atlas_host_unless_a_host_is_given() {
+    let mut upstream = Config::default().upstream;
+    let (voyage, atlas) = (crate::secret::Secret::new("pa-1"), crate::secret::Secret::new("al-1"));
+    assert_eq!(upstream.base_url_for(&voyage), "https://api.voyageai.com/v1");
+    assert_eq!(upstream.base_url_for(&atlas), "https://ai.mongodb.com/v1");
+    upstream.base_url = Some("http://localhost:1/v1".to_owned());
+    assert_eq!(upstream.base_url_for(&atlas), "http://localhost:1/v1");
+}

@@ -1,0 +1,87 @@
+//! `config.example.toml` is written by this test, from the sections' docs and defaults.
+
+use std::{env, fmt::Write as _, fs};
+
+use schemars::schema_for;
+use serde_json::Value as Schema;
+use toml::Value;
+
+use super::*;
+use crate::config::read::{self, Refusal};
+
+const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml");
+
+const HEAD: &str = "\
+# The configuration of voyage-gateway: every key with its default. Keys without one are commented out.
+#
+# Each key can also be set in the environment (VOYAGE_GATEWAY__CACHE__TTL=12h) and on the command line
+# (--set cache.ttl=12h), which wins over both. The API key is not among them: it comes from VOYAGE_API_KEY or
+# from the file that VOYAGE_API_KEY_FILE names.
+#
+# Generated from the documentation in the code by `cargo test config_example_is_up_to_date`.
+";
+
+/// Returns the keys of the section that the default configuration has at `section` ("" is the root), in the
+/// order of the struct: no other reflection tells it.
+fn keys(section: &str) -> &'static [&'static str] {
+    let stranger = "\"?\" = 0";
+    let text =
+        if section.is_empty() { stranger.to_owned() } else { format!("[{section}]\n{stranger}") };
+    let table = text.parse().unwrap();
+    match serde_path_to_error::deserialize::<_, Config>(read::table(&table))
+        .unwrap_err()
+        .into_inner()
+    {
+        Refusal::UnknownKey { known, .. } => known,
+        refusal @ Refusal::Other(_) => panic!("{section}: {refusal}"),
+    }
+}
+
+/// Returns the documentation of a key as comment lines.
+fn comment(schema: &Schema) -> String {
+    let docs = schema["description"].as_str().expect("every key is documented");
+    docs.lines().flat_map(|line| ["# ", line, "\n"]).collect()
+}
+
+fn render() -> String {
+    let schema = schema_for!(Config).to_value();
+    let defaults = Value::try_from(Config::default()).unwrap();
+    let mut text = HEAD.to_owned();
+    for section in keys("") {
+        let about = &schema["properties"][section];
+        let definition = about["$ref"].as_str().and_then(|path| path.strip_prefix('#')).unwrap();
+        write!(text, "\n{}[{section}]\n", comment(about)).unwrap();
+        for key in keys(section) {
+            let about = &schema.pointer(definition).unwrap()["properties"][key];
+            write!(text, "\n{}", comment(about)).unwrap();
+            match defaults[section].get(key) {
+                Some(default) => writeln!(text, "{key} = {default}").unwrap(),
+                None => writeln!(text, "# {key} =").unwrap(),
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn config_example_is_up_to_date() {
+    let wanted = render();
+    if fs::read_to_string(PATH).unwrap_or_default() == wanted {
+        return;
+    }
+    if env::var_os("CI").is_none() {
+        fs::write(PATH, wanted).unwrap();
+        panic!(
+            "config.example.toml was out of date and is now rewritten: look at it and commit it"
+        );
+    }
+    panic!(
+        "config.example.toml is out of date: run `cargo test config_example_is_up_to_date` and commit it"
+    );
+}
+
+#[test]
+fn config_example_is_the_default_configuration() {
+    let file = Some(PathBuf::from(PATH));
+    assert_eq!(load(&Sources { file, ..Sources::default() }), Ok(Config::default()));
+}

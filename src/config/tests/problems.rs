@@ -1,0 +1,351 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::tree::Tree;
+
+const SPAN: &str = "expected a span of time with its unit (ms, s, m, h, d) such as \"250ms\", \"1m30s\" or \"30d\", at most 36500d";
+const SIZE: &str =
+    "expected a size with its unit (B, KiB, MiB, GiB, KB, MB, GB) such as \"16KiB\" or \"256MiB\"";
+
+/// Every key, with what is said when it is set to something that is of no use to it.
+const EXPECTATIONS: [(&str, &str); 21] = [
+    ("server.listen", "expected an IP address and a port such as \"127.0.0.1:50051\""),
+    ("server.max_request_bytes", SIZE),
+    ("server.default_deadline", SPAN),
+    ("server.max_deadline", SPAN),
+    ("server.reflection", "expected true or false"),
+    ("auth.mode", "expected \"none\""),
+    ("admission.max_in_flight", "expected a whole number from 0 to 4294967295"),
+    ("admission.max_bytes", SIZE),
+    ("cache.max_bytes", SIZE),
+    ("cache.ttl", SPAN),
+    ("batch.max_inputs", "expected a whole number from 0 to 4294967295"),
+    ("batch.max_in_flight", "expected a whole number from 0 to 4294967295"),
+    (
+        "upstream.base_url",
+        "must be an http or https URL with a host and without user info, query or fragment",
+    ),
+    ("upstream.attempt_timeout", SPAN),
+    ("upstream.connect_timeout", SPAN),
+    ("upstream.default_model", "must be 1 to 128 visible ASCII characters"),
+    ("admin.listen", "expected an IP address and a port such as \"127.0.0.1:50051\""),
+    ("telemetry.log_format", "expected \"auto\" or \"json\" or \"pretty\""),
+    (
+        "telemetry.log_filter",
+        "must be a level or levels per module, such as \"info,voyage_gateway::dispatch=debug\"",
+    ),
+    ("drain.delay", SPAN),
+    ("drain.grace", SPAN),
+];
+
+#[test]
+fn every_key_says_what_it_expects_and_never_what_it_got() {
+    let canary = "a secret = canary, expected canary";
+    for (key, expectation) in EXPECTATIONS {
+        let told = report(load_set(&[&format!("{key}={canary}")]));
+        assert_eq!(told, format!("{key}: {expectation} (from --set)"));
+        let told = report(load_file(&format!("{key} = '{canary}'")));
+        assert_eq!(told, format!("{key}: {expectation} (from file.toml)"));
+    }
+}
+
+#[test]
+fn every_key_refuses_a_table_and_most_a_number() {
+    for (key, _) in EXPECTATIONS {
+        let told = report(load_file(&format!("{key} = {{ canary = 'canary' }}")));
+        assert!(told.starts_with(&format!("{key}: expected ")), "{told}");
+        assert!(!told.contains("canary"), "{told}");
+        if !key.starts_with("batch") && key != "admission.max_in_flight" {
+            let told = report(load_file(&format!("{key} = 424242")));
+            assert!(told.starts_with(&format!("{key}: expected ")), "{told}");
+            assert!(!told.contains("424242"), "{told}");
+        }
+    }
+}
+
+#[test]
+fn all_problems_are_told_at_once_each_with_its_origin() {
+    let file = File::new(
+        "[server]\nlisten = 'here'\nlistne = 1\n[batch]\nmax_inputs = 0\n[cash]\nttl = '1d'\n",
+    );
+    let sources = Sources {
+        file: Some(file.path().to_owned()),
+        environment: pairs(&[
+            ("VOYAGE_GATEWAY__CACHE__TTL", "0s"),
+            ("VOYAGE_GATEWAY__DRAIN__DELAY", "5"),
+            ("VOYAGE_GATEWAY____TTL", "canary"),
+        ]),
+        set: strings(&["batch.max_in_flight=-1", "canary", "admin.listen.port=1"]),
+    };
+    let file = file.path().display();
+    let told = report(load(&sources));
+    let told: Vec<&str> = told.lines().collect();
+    assert_eq!(
+        told,
+        [
+            "VOYAGE_GATEWAY____TTL: the name must be VOYAGE_GATEWAY__SECTION__KEY",
+            "--set: expected section.key=value",
+            &format!("server.listen: {} (from {file})", EXPECTATIONS[0].1),
+            &format!("server.listne: unknown key; did you mean \"listen\"? (from {file})"),
+            "batch.max_in_flight: expected a whole number from 0 to 4294967295 (from --set)",
+            &format!("cash: unknown key; did you mean \"cache\"? (from {file})"),
+            &format!("drain.delay: {SPAN} (from VOYAGE_GATEWAY__DRAIN__DELAY)"),
+            &format!("admin.listen: {} (from --set)", EXPECTATIONS[0].1),
+            "cache.ttl: must be longer than 0s (from VOYAGE_GATEWAY__CACHE__TTL)",
+            &format!("batch.max_inputs: must be 1 to 1000 (from {file})"),
+        ]
+    );
+}
+
+#[test]
+fn unknown_keys_without_a_likeness_name_the_known_ones() {
+    assert_eq!(
+        report(load_set(&["cache.colour=1"])),
+        "cache.colour: unknown key; known are max_bytes, ttl, key_file (from --set)"
+    );
+    assert_eq!(
+        report(load_environment(&[("VOYAGE_GATEWAY__X", "1")])),
+        "x: unknown key; known are server, auth, admission, cache, batch, upstream, admin, telemetry, drain \
+         (from VOYAGE_GATEWAY__X)"
+    );
+}
+
+#[test]
+fn an_api_key_in_the_tree_is_sent_home() {
+    let home = "unknown key; the API key comes from VOYAGE_API_KEY or VOYAGE_API_KEY_FILE, never from the configuration";
+    assert_eq!(
+        report(load_file("[upstream]\napi_key = 'pa-canary'")),
+        format!("upstream.api_key: {home} (from file.toml)")
+    );
+    assert_eq!(
+        report(load_environment(&[("VOYAGE_GATEWAY__UPSTREAM__API_KEY", "pa-canary")])),
+        format!("upstream.api_key: {home} (from VOYAGE_GATEWAY__UPSTREAM__API_KEY)")
+    );
+}
+
+#[test]
+fn a_key_cannot_forge_a_line() {
+    assert_eq!(report(load_file("\"a\\nb\" = 1")).lines().count(), 1);
+}
+
+#[test]
+fn a_section_must_be_a_section() {
+    for value in ["3", "['127.0.0.1:1']", "'canary'"] {
+        assert_eq!(
+            report(load_file(&format!("server = {value}"))),
+            "server: expected a section of keys (from file.toml)"
+        );
+    }
+}
+
+#[test]
+fn an_array_is_left_out_as_a_whole() {
+    #[derive(Debug, Default, PartialEq, Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Pool {
+        members: Vec<Member>,
+        spare: u32,
+    }
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Member {
+        alias: String,
+        rpm: u32,
+    }
+
+    let read = |items: &str| {
+        let mut tree = Tree::gather(&Sources {
+            set: vec![format!("members={items}"), "spare=2".to_owned()],
+            ..Sources::default()
+        });
+        let pool: Pool = tree.read();
+        (pool, tree.finish().map_err(|problems| problems.to_string()))
+    };
+    let member = Member { alias: "a".to_owned(), rpm: 1 };
+    assert_eq!(
+        read("[{ alias = 'a', rpm = 1 }]"),
+        (Pool { members: vec![member], spare: 2 }, Ok(()))
+    );
+    for (items, told) in [
+        ("[{ alias = 'a', rpm = 1 }, 3]", "item 2: expected a section of keys"),
+        (
+            "[{ alias = 'a', rpm = 'canary' }]",
+            "item 1: \"rpm\": expected a whole number from 0 to 4294967295",
+        ),
+        (
+            "[{ alias = 'a', rpm = 1, rpn = 2 }]",
+            "item 1: \"rpn\": unknown key; did you mean \"rpm\"?",
+        ),
+        ("[{ rpm = 1 }]", "item 1: missing field `alias`"),
+    ] {
+        let told = format!("members: {told} (from --set)");
+        assert_eq!(read(items), (Pool { members: vec![], spare: 2 }, Err(told)));
+    }
+}
+
+#[test]
+fn malformed_files_are_placed_and_not_quoted() {
+    for (content, told) in [
+        (
+            "[cache]\nttl = canary",
+            "line 2, column 7: string values must be quoted, expected literal string",
+        ),
+        ("[cache]\nttl = 'canary", "line 2, column 14: invalid literal string, expected `'`"),
+        ("[cache\n", "line 1, column 7: unclosed table, expected `]`"),
+        ("[cache]\nttl = '1d'\nttl = 'canary'\n", "line 3, column 1: duplicate key"),
+        (
+            "[batch]\nmax_inputs = 99999999999999999999\n",
+            "line 2, column 14: a number is out of range",
+        ),
+    ] {
+        assert_eq!(report(load_file(content)), format!("file.toml: {told}"), "{content}");
+    }
+}
+
+#[test]
+fn unreadable_files_are_named() {
+    let path = std::env::temp_dir().join("voyage-gateway-none").join("config.toml");
+    let told = report(load(&Sources { file: Some(path.clone()), ..Sources::default() }));
+    assert_eq!(
+        told,
+        format!("{}: cannot be read: No such file or directory (os error 2)", path.display())
+    );
+}
+
+#[test]
+fn files_are_utf8() {
+    let file = File::new(b"cache.ttl = '\xff'");
+    let told = report(load(&Sources { file: Some(file.path().to_owned()), ..Sources::default() }));
+    assert_eq!(
+        told,
+        format!("{}: cannot be read: stream did not contain valid UTF-8", file.path().display())
+    );
+}
+
+#[test]
+fn values_out_of_range_are_told() {
+    for (set, told) in [
+        ("server.max_request_bytes=1023B", "server.max_request_bytes: must be 1KiB to 1GiB"),
+        ("server.max_request_bytes=2GiB", "server.max_request_bytes: must be 1KiB to 1GiB"),
+        ("server.default_deadline=0s", "server.default_deadline: must be longer than 0s"),
+        (
+            "server.default_deadline=6m",
+            "server.default_deadline: must not be longer than server.max_deadline",
+        ),
+        ("batch.max_inputs=1001", "batch.max_inputs: must be 1 to 1000"),
+        ("batch.max_in_flight=0", "batch.max_in_flight: must be 1 to 1024"),
+        ("admission.max_in_flight=0", "admission.max_in_flight: must be at least 1"),
+        ("cache.ttl=0s", "cache.ttl: must be longer than 0s"),
+        ("cache.key_file=", "cache.key_file: must not be empty"),
+        ("upstream.attempt_timeout=0s", "upstream.attempt_timeout: must be longer than 0s"),
+        ("upstream.connect_timeout=0s", "upstream.connect_timeout: must be longer than 0s"),
+        (
+            "upstream.default_model=",
+            "upstream.default_model: must be 1 to 128 visible ASCII characters",
+        ),
+        (
+            "admission.max_bytes=1MiB",
+            "admission.max_bytes: must be at least server.max_request_bytes, or the largest requests are never \
+             admitted",
+        ),
+    ] {
+        let problems = load_set(&[set]).unwrap_err();
+        let first = problems.iter().next().unwrap().to_string();
+        assert_eq!(first, format!("{told} (from --set)"), "{set}");
+    }
+}
+
+#[test]
+fn values_at_the_end_of_their_range_are_taken() {
+    load_set(&[
+        "server.max_request_bytes=1KiB",
+        "server.default_deadline=1ms",
+        "server.max_deadline=1ms",
+        "admission.max_bytes=1KiB",
+        "admission.max_in_flight=1",
+        "cache.max_bytes=0B",
+        "cache.ttl=36500d",
+        "batch.max_inputs=1",
+        "batch.max_in_flight=1024",
+        "drain.delay=0s",
+        "drain.grace=0s",
+    ])
+    .unwrap();
+}
+
+#[test]
+fn base_urls_are_checked() {
+    for good in
+        ["https://host/v1", "http://127.0.0.1:8080/v1/", "http://[::1]", "https://proxy.internal"]
+    {
+        load_set(&[&format!("upstream.base_url={good}")]).unwrap();
+    }
+    for bad in [
+        "",
+        "host/v1",
+        "ftp://host",
+        "https://",
+        "https://user@host",
+        "https://:canary@host",
+        "https://host/?key=canary",
+        "https://host/#x",
+        "unix:/run/x",
+        "https://host\n",
+        "https://ho st",
+    ] {
+        let told = report(load_set(&[&format!("upstream.base_url={bad}")]));
+        assert_eq!(
+            told,
+            format!("upstream.base_url: {} (from --set)", EXPECTATIONS[12].1),
+            "{bad}"
+        );
+    }
+}
+
+#[test]
+fn an_open_port_needs_a_word_about_auth() {
+    let told = "auth.mode: must be set, because server.listen is not a loopback address; \"none\" lets everyone \
+                call who reaches it";
+    for open in ["0.0.0.0:50051", "[::]:50051", "10.0.0.1:1", "[::ffff:10.0.0.1]:1"] {
+        let listen = format!("server.listen={open}");
+        assert_eq!(report(load_set(&[&listen])), told);
+        load_set(&[&listen, "auth.mode=none"]).unwrap();
+    }
+    for closed in ["127.0.0.1:0", "127.1.2.3:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+        load_set(&[&format!("server.listen={closed}")]).unwrap();
+    }
+}
+
+#[test]
+fn keys_that_could_not_be_read_are_not_judged_by_their_defaults() {
+    // The deadline is longer than the default maximum, but the maximum was meant to be another.
+    assert_eq!(
+        report(load_set(&["server.default_deadline=1h", "server.max_deadline=long"])),
+        format!("server.max_deadline: {SPAN} (from --set)")
+    );
+    assert_eq!(
+        report(load_set(&["server.listen=0.0.0.0:1", "auth.mode=nobody"])),
+        "auth.mode: expected \"none\" (from --set)"
+    );
+    // Neither are keys of a file that could not be read, while others are.
+    let file = File::new("[");
+    let set = strings(&["server.listen=0.0.0.0:1", "batch.max_inputs=0"]);
+    let told =
+        report(load(&Sources { file: Some(file.path().to_owned()), set, ..Sources::default() }));
+    let told: Vec<&str> = told.lines().collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(told[1], "batch.max_inputs: must be 1 to 1000 (from --set)");
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_taken_or_reported(key in "[a-z.\"'=]{0,20}", value: String, file: String) {
+        let file = File::new(file);
+        let sources = Sources {
+            file: Some(file.path().to_owned()),
+            environment: vec![("VOYAGE_GATEWAY__SERVER__LISTEN".to_owned(), value.clone())],
+            set: vec![format!("{key}={value}"), format!("cache.{key}={value}")],
+        };
+        let _ = load(&sources);
+    }
+}

@@ -1,0 +1,167 @@
+//! `demo`: the gateway at work, with no key and no network.
+//!
+//! A simulated Voyage, a real gateway before it, and a small semantic search by a real gRPC client.
+
+mod texts;
+
+use std::io::{self, Write};
+
+use anyhow::Context as _;
+use tokio::{sync::oneshot, time::Instant};
+use tonic::transport::Channel;
+
+use crate::{
+    app::{self, Bound},
+    config::Config,
+    grpc::v1::{
+        EmbedRequest, EmbedResponse, InputType, embedding_service_client::EmbeddingServiceClient,
+    },
+    secret::Secret,
+    simulator::{Latency, Options, Simulator},
+};
+
+/// What a call to Voyage takes from a data centre near it, about.
+const LATENCY: std::time::Duration = std::time::Duration::from_millis(120);
+
+/// Results shown for a query.
+const SHOWN: usize = 3;
+
+type Client = EmbeddingServiceClient<Channel>;
+
+/// Shows the gateway at work; then serves until Ctrl-C, or ends at once with `once`.
+pub async fn run(once: bool) -> anyhow::Result<()> {
+    let simulator = Simulator::start(Options {
+        latency: Latency { base: LATENCY, ..Latency::default() },
+        remember: 0,
+        ..Options::default()
+    })
+    .await
+    .context("the simulated Voyage")?;
+    let bound = app::build(&config(&simulator, once), Secret::new("demo-key")).await?;
+    let (address, admin) = (bound.grpc_address()?, bound.admin_address()?);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let gateway = tokio::spawn(serve(bound, stopped));
+
+    let mut client = EmbeddingServiceClient::connect(format!("http://{address}")).await?;
+    let mut out = io::stdout();
+    show(&mut client, &mut out).await?;
+    invite(&mut out, address, admin)?;
+    if !once {
+        writeln!(out, "\nServing until Ctrl-C.")?;
+        tokio::signal::ctrl_c().await?;
+    }
+    drop(client);
+    drop(stop);
+    gateway.await?;
+    Ok(())
+}
+
+async fn serve(bound: Bound, stopped: oneshot::Receiver<()>) {
+    bound
+        .run_until(async {
+            // The sender is dropped when the show is over.
+            let _ = stopped.await;
+        })
+        .await;
+}
+
+fn config(simulator: &Simulator, once: bool) -> Config {
+    let mut config = Config::default();
+    config.upstream.base_url = Some(simulator.base_url());
+    // Nobody balances load over a demo.
+    config.drain.delay = crate::units::Span::from_secs(0);
+    if once {
+        config.server.listen.set_port(0);
+        config.admin.listen.set_port(0);
+    }
+    config
+}
+
+async fn show(client: &mut Client, out: &mut impl Write) -> anyhow::Result<()> {
+    writeln!(
+        out,
+        "A simulated Voyage, a gateway before it, and a small search over {} texts.",
+        texts::TEXTS.len()
+    )?;
+    writeln!(
+        out,
+        "(The simulator compares words, not meanings; every reply takes {} ms.)\n",
+        LATENCY.as_millis()
+    )?;
+
+    let (documents, first) = embed(client, texts::TEXTS, InputType::Document).await?;
+    let (_, again) = embed(client, texts::TEXTS, InputType::Document).await?;
+    for query in texts::QUERIES {
+        let (reply, _) = embed(client, &[query], InputType::Query).await?;
+        writeln!(out, "  {query}")?;
+        for (score, text) in ranked(&reply, &documents).into_iter().take(SHOWN) {
+            writeln!(out, "    {score:.2}  {text}")?;
+        }
+        writeln!(out)?;
+    }
+    let (_, query_again) = embed(client, &[texts::QUERIES[0]], InputType::Query).await?;
+
+    writeln!(
+        out,
+        "  the {} texts, first call   {first:>8.2} ms   {}",
+        texts::TEXTS.len(),
+        cost(&documents)
+    )?;
+    writeln!(out, "  the same again            {again:>8.2} ms   all from the cache")?;
+    writeln!(out, "  a query seen before       {query_again:>8.2} ms   from the cache")?;
+    Ok(())
+}
+
+/// Embeds texts and says how many milliseconds it took, as the caller sees it.
+async fn embed(
+    client: &mut Client,
+    texts: &[&str],
+    input_type: InputType,
+) -> anyhow::Result<(EmbedResponse, f64)> {
+    let request = EmbedRequest {
+        inputs: texts.iter().map(|text| (*text).to_owned()).collect(),
+        input_type: input_type as i32,
+        ..EmbedRequest::default()
+    };
+    let started = Instant::now();
+    let reply = client.embed(request).await?.into_inner();
+    Ok((reply, started.elapsed().as_secs_f64() * 1e3))
+}
+
+/// Orders the texts by cosine similarity to the query: vectors have unit length, so it is the dot product.
+fn ranked(query: &EmbedResponse, documents: &EmbedResponse) -> Vec<(f32, &'static str)> {
+    let query =
+        query.embeddings.first().map(crate::grpc::wire::Embedding::floats).unwrap_or_default();
+    let mut ranked: Vec<(f32, &'static str)> = documents
+        .embeddings
+        .iter()
+        .zip(texts::TEXTS)
+        .map(|(document, text)| {
+            let score = document.floats().iter().zip(&query).map(|(a, b)| a * b).sum();
+            (score, *text)
+        })
+        .collect();
+    ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
+    ranked
+}
+
+fn cost(reply: &EmbedResponse) -> String {
+    let usage = reply.usage.unwrap_or_default();
+    format!("{} tokens in {} call to Voyage", usage.total_tokens, usage.upstream_requests)
+}
+
+fn invite(
+    out: &mut impl Write,
+    address: std::net::SocketAddr,
+    admin: std::net::SocketAddr,
+) -> io::Result<()> {
+    writeln!(
+        out,
+        r#"
+Try it:
+  grpcurl -plaintext -d '{{"input":["hi"]}}' {address} voyage.gateway.v1.EmbeddingService/Embed
+  grpcurl -plaintext {address} list
+  grpcurl -plaintext {address} describe voyage.gateway.v1.EmbedRequest
+  curl http://{admin}/metrics"#
+    )
+}

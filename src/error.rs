@@ -1,0 +1,186 @@
+//! The one error of the gateway.
+//!
+//! Errors enter from HTTP through `upstream/classify` and leave to gRPC through `grpc/status`; both are
+//! exhaustive matches, so a new variant does not compile until it has its place in the error table.
+//! `Display` is the outside message: it may reach any caller and holds no text, vector or key.
+
+mod upstream;
+
+use std::{fmt, sync::Arc};
+
+pub use upstream::{BadResponse, Fault, Upstream};
+
+/// Why a call, or one input of it, has no answer.
+///
+/// `Clone`: everyone who waits for one upstream call shares its failure.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The request is wrong; all of its violations at once.
+    #[error("{}", describe(.0))]
+    InvalidRequest(Arc<[Violation]>),
+    /// The request message is larger than the gateway accepts.
+    #[error("the request message is larger than the {limit} bytes this gateway accepts")]
+    RequestTooLarge {
+        /// `server.max_request_bytes`.
+        limit: u64,
+    },
+    /// The response would be larger than the caller can receive.
+    #[error(
+        "the response would take about {predicted} bytes and the caller accepts {limit}; send at most \
+         {max_inputs} inputs in a call, ask for a smaller dimension or dtype, or raise max_response_bytes \
+         together with the client's receive limit"
+    )]
+    ResponseTooLarge {
+        /// Bytes the response is predicted to take.
+        predicted: u64,
+        /// `options.max_response_bytes`, or its default.
+        limit: u64,
+        /// Inputs that fit.
+        max_inputs: u64,
+    },
+    /// `ONLY_IF_CACHED` met inputs that are not cached.
+    #[error("{misses} of the inputs are not cached, and the cache mode forbids asking Voyage")]
+    CacheMiss {
+        /// How many.
+        misses: usize,
+    },
+    /// The caller's deadline passed.
+    #[error("the deadline passed while waiting for {phase}")]
+    DeadlineExceeded {
+        /// What was waited for.
+        phase: Phase,
+    },
+    /// This replica is full.
+    #[error("this replica is full ({what}); another may have room")]
+    Overloaded {
+        /// The bound that was met.
+        what: &'static str,
+    },
+    /// This replica is shutting down.
+    #[error("this replica is shutting down")]
+    Draining,
+    /// A defect of the gateway. The cause is for the log, never for the caller.
+    #[error("internal error; the request id tells the operators which")]
+    Internal {
+        /// What broke, for the log.
+        cause: &'static str,
+    },
+    /// Voyage's answer, or its absence.
+    #[error("{0}")]
+    Upstream(Arc<Upstream>),
+}
+
+/// What a caller was waiting for when the deadline passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The request message itself.
+    Request,
+    /// A free upstream call.
+    Queue,
+    /// Voyage's reply.
+    Upstream,
+}
+
+impl Phase {
+    /// Returns the name used in error metadata.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Queue => "queue",
+            Self::Upstream => "upstream",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Request => "the whole request message",
+            Self::Queue => "a free upstream call",
+            Self::Upstream => "Voyage's reply",
+        })
+    }
+}
+
+/// One wrong field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The field's path in the request, such as `inputs[3]`.
+    pub field: String,
+    /// What is wrong, in capitals, for programs.
+    pub reason: &'static str,
+    /// What is wrong and what is allowed, for people.
+    pub description: String,
+}
+
+fn describe(violations: &[Violation]) -> String {
+    match violations {
+        [] => "the request is invalid".to_owned(),
+        [only] => format!("{}: {}", only.field, only.description),
+        [first, rest @ ..] => {
+            format!("{}: {} (and {} more)", first.field, first.description, rest.len())
+        }
+    }
+}
+
+/// Who has to act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The caller: the request has to change.
+    Caller,
+    /// The gateway or its operators.
+    Gateway,
+    /// Voyage, or the way to it.
+    Upstream,
+}
+
+impl Blame {
+    /// Returns the name used in logs and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Gateway => "gateway",
+            Self::Upstream => "upstream",
+        }
+    }
+}
+
+impl Error {
+    /// Builds an error of one violation.
+    pub fn violation(
+        field: impl Into<String>,
+        reason: &'static str,
+        description: impl Into<String>,
+    ) -> Self {
+        let only = Violation { field: field.into(), reason, description: description.into() };
+        Self::InvalidRequest(Arc::from([only]))
+    }
+
+    /// Says who has to act.
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::InvalidRequest(_)
+            | Self::RequestTooLarge { .. }
+            | Self::ResponseTooLarge { .. }
+            | Self::CacheMiss { .. }
+            | Self::DeadlineExceeded { .. } => Blame::Caller,
+            Self::Overloaded { .. } | Self::Draining | Self::Internal { .. } => Blame::Gateway,
+            Self::Upstream(upstream) => upstream.fault.blame(),
+        }
+    }
+
+    /// Puts the caller's own index into an error that names one input.
+    #[must_use]
+    pub fn at_input(self, caller_index: usize) -> Self {
+        match &self {
+            Self::Upstream(upstream) => match upstream.fault {
+                Fault::InputTooLong { limit, .. } => Self::Upstream(Arc::new(Upstream {
+                    fault: Fault::InputTooLong { index: caller_index, limit },
+                    ..upstream.as_ref().clone()
+                })),
+                _ => self,
+            },
+            _ => self,
+        }
+    }
+}

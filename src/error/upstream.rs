@@ -1,0 +1,228 @@
+//! Voyage's failures: the rows of the error table that come from upstream.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use super::Blame;
+use crate::embedding::Endpoint;
+
+/// An upstream failure and the call it happened in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// What went wrong.
+    pub fault: Fault,
+    /// The endpoint that was called.
+    pub endpoint: Endpoint,
+    /// The model that was asked for.
+    pub model: Arc<str>,
+    /// The HTTP status, when there was one.
+    pub status: Option<u16>,
+    /// HTTP requests made for this answer.
+    pub attempts: u32,
+    /// Voyage's `x-request-id`.
+    pub request_id: Option<Arc<str>>,
+}
+
+/// What went wrong upstream: the rows of the error table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// 400 or 422 about something else than the cases below.
+    InvalidRequest {
+        /// Voyage's own words, cut to 512 bytes and free of keys; `None` when it gave none.
+        detail: Option<String>,
+        /// The gateway's field the message names.
+        field: Option<&'static str>,
+    },
+    /// 400: the request's inputs have too many tokens together.
+    TooManyTokens {
+        /// Tokens a request may have.
+        limit: Option<u64>,
+        /// Tokens it had.
+        actual: Option<u64>,
+    },
+    /// 400: one input does not fit the model's context and must not be cut.
+    InputTooLong {
+        /// Position in the upstream request; in the caller's request once it leaves the pipeline.
+        index: usize,
+        /// Tokens an input may have.
+        limit: Option<u64>,
+    },
+    /// 400 or 410: the model is not served.
+    ModelNotSupported,
+    /// 401.
+    Unauthenticated,
+    /// 403.
+    Forbidden,
+    /// 402.
+    PaymentRequired,
+    /// 404 or 405.
+    NotFound,
+    /// 413.
+    PayloadTooLarge {
+        /// Bytes of the request body.
+        request_bytes: u64,
+    },
+    /// 429.
+    RateLimited {
+        /// `Retry-After`, at most 60 s; `None` when Voyage sent none (it usually sends none).
+        retry_after: Option<Duration>,
+        /// The account has no payment method: 3 requests and 10,000 tokens a minute.
+        free_tier: bool,
+    },
+    /// 500 and other 5xx.
+    ServerError {
+        /// `Retry-After`, at most 60 s.
+        retry_after: Option<Duration>,
+    },
+    /// 408, 425, 502, 503, 504 and a CDN's 52x.
+    Unavailable {
+        /// `Retry-After`, at most 60 s.
+        retry_after: Option<Duration>,
+    },
+    /// No answer within `upstream.attempt_timeout`.
+    Timeout,
+    /// No connection, or one that was cut.
+    ConnectFailed,
+    /// The certificate or its name is not accepted.
+    TlsRejected,
+    /// The TLS handshake was cut.
+    TlsCut,
+    /// 200 with something that is not the answer.
+    BadResponse(BadResponse),
+    /// 406, 411, 415, 431, 501, 505: the gateway spoke wrongly.
+    Protocol,
+    /// 409.
+    Conflict,
+    /// 3xx: redirects are not followed, the key must not travel.
+    Redirect {
+        /// Host of the `Location`.
+        location: Option<String>,
+    },
+    /// Any other status.
+    UnexpectedStatus,
+}
+
+/// What is wrong with a 200.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadResponse {
+    /// What is wrong, for programs and people; never text of the body.
+    pub why: &'static str,
+    /// What was expected, when it is a number.
+    pub expected: Option<u64>,
+    /// What came, when it is a number.
+    pub got: Option<u64>,
+}
+
+impl Fault {
+    pub(super) fn blame(&self) -> Blame {
+        match self {
+            Self::InvalidRequest { .. }
+            | Self::TooManyTokens { .. }
+            | Self::InputTooLong { .. }
+            | Self::ModelNotSupported
+            | Self::PayloadTooLarge { .. } => Blame::Caller,
+            // Voyage rejects what the operators configured: key, address, billing, our own protocol.
+            Self::Unauthenticated
+            | Self::Forbidden
+            | Self::PaymentRequired
+            | Self::NotFound
+            | Self::Protocol
+            | Self::Redirect { .. } => Blame::Gateway,
+            Self::RateLimited { .. }
+            | Self::ServerError { .. }
+            | Self::Unavailable { .. }
+            | Self::Timeout
+            | Self::ConnectFailed
+            | Self::TlsRejected
+            | Self::TlsCut
+            | Self::BadResponse(_)
+            | Self::Conflict
+            | Self::UnexpectedStatus => Blame::Upstream,
+        }
+    }
+}
+
+/// The outside message of an upstream failure.
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let model = &self.model;
+        match &self.fault {
+            Fault::InvalidRequest { detail: Some(detail), .. } => {
+                write!(f, "Voyage refused the request: {detail}")
+            }
+            Fault::InvalidRequest { detail: None, .. } => {
+                f.write_str("Voyage refused the request and gave no reason")
+            }
+            Fault::TooManyTokens { limit, actual } => {
+                f.write_str("the input has more tokens than one request may have")?;
+                match (actual, limit) {
+                    (Some(actual), Some(limit)) => write!(f, ": {actual} of at most {limit}"),
+                    _ => Ok(()),
+                }
+            }
+            Fault::InputTooLong { index, limit } => {
+                write!(f, "inputs[{index}] is longer than {model}'s context")?;
+                if let Some(limit) = limit {
+                    write!(f, " of {limit} tokens")?;
+                }
+                f.write_str("; shorten it or set truncation")
+            }
+            Fault::ModelNotSupported => {
+                write!(f, "Voyage does not serve the model {model} on {}", self.endpoint.path())
+            }
+            Fault::Unauthenticated => f.write_str(
+                "Voyage rejected the gateway's API key; the caller's credential is fine. Ask the \
+                 gateway's operators",
+            ),
+            Fault::Forbidden => f.write_str(
+                "Voyage forbids the gateway's key or address; the caller's credential is fine. Ask the \
+                 gateway's operators",
+            ),
+            Fault::PaymentRequired => {
+                f.write_str("Voyage asks for payment; ask the gateway's operators")
+            }
+            Fault::NotFound => f.write_str(
+                "Voyage has no such endpoint: upstream.base_url is probably wrong; ask the gateway's \
+                 operators",
+            ),
+            Fault::PayloadTooLarge { request_bytes } => {
+                write!(f, "Voyage refused a request of {request_bytes} bytes as too large")
+            }
+            fault => f.write_str(fault.summary()),
+        }
+    }
+}
+
+impl Fault {
+    /// The messages that need no data of the call.
+    fn summary(&self) -> &'static str {
+        match self {
+            Self::RateLimited { free_tier: true, .. } => {
+                "Voyage's rate limit is reached: the account has no payment method and 3 requests and \
+                 10,000 tokens a minute"
+            }
+            Self::RateLimited { .. } => "Voyage's rate limit is reached",
+            Self::ServerError { .. } => "Voyage failed with a server error",
+            Self::Unavailable { .. } => "Voyage is unavailable",
+            Self::Timeout => "Voyage did not answer in time",
+            Self::ConnectFailed => "the connection to Voyage failed",
+            Self::TlsRejected => {
+                "Voyage's certificate is not accepted; ask the gateway's operators"
+            }
+            Self::TlsCut => "the TLS handshake with Voyage was cut",
+            Self::BadResponse(_) => "Voyage's answer could not be understood",
+            Self::Protocol => "Voyage did not accept the form of the gateway's request",
+            Self::Conflict => "Voyage reported a conflict",
+            Self::Redirect { .. } => "Voyage answered with a redirect, which is never followed",
+            Self::UnexpectedStatus => "Voyage answered with an unexpected status",
+            Self::InvalidRequest { .. }
+            | Self::TooManyTokens { .. }
+            | Self::InputTooLong { .. }
+            | Self::ModelNotSupported
+            | Self::Unauthenticated
+            | Self::Forbidden
+            | Self::PaymentRequired
+            | Self::NotFound
+            | Self::PayloadTooLarge { .. } => "Voyage refused the request",
+        }
+    }
+}

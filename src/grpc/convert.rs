@@ -1,0 +1,268 @@
+//! Proto ↔ domain: all validation, and the shape of replies.
+//!
+//! A request is checked whole: every violation is reported at once, other fields before `inputs`. The size of
+//! the reply is predicted here, before any money is spent.
+
+mod reply;
+mod violations;
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+pub(super) use reply::{embed_response, output_dtype, to_i32};
+use violations::Violations;
+
+use super::v1::{
+    CacheMode as ProtoCacheMode, EmbedRequest, InputType as ProtoInputType,
+    OutputDtype as ProtoDtype, Priority, RequestOptions, VectorEncoding,
+};
+use crate::{
+    embedding::{Dtype, Endpoint, Input, InputType, Parameters},
+    error::Error,
+    model::{self, Kind, MAX_DIMENSION, Model},
+    pipeline::{CacheMode, Request},
+};
+
+/// Inputs one request may have.
+pub const MAX_INPUTS: usize = 16_384;
+
+/// What every gRPC client accepts unless it is told otherwise.
+const DEFAULT_MAX_RESPONSE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// A longer model name is no model's, and would not fit error details.
+const MAX_MODEL_BYTES: usize = 128;
+
+/// How the reply to a request will look.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ReplyShape {
+    pub(super) dtype: Dtype,
+    pub(super) encoding: VectorEncoding,
+    /// Bytes the caller can receive.
+    max_bytes: u64,
+}
+
+/// Turns a request into domain terms, or lists all that is wrong with it.
+pub(super) fn embed_request(
+    request: EmbedRequest,
+    default_model: &Arc<str>,
+    deadline: Instant,
+) -> Result<(Request, ReplyShape), Error> {
+    let mut violations = Violations::default();
+    let model = model_name(&request.model, default_model, &mut violations);
+    let listed = model::find_kind(&model, Kind::Text);
+    let input_type = input_type(request.input_type, &mut violations);
+    let dimension = dimension(request.output_dimension, listed, &mut violations);
+    let dtype = dtype(request.output_dtype, listed, &mut violations);
+    let encoding = encoding(request.vector_encoding, &mut violations);
+    let options = request.options.unwrap_or_default();
+    let cache_mode = cache_mode(&options, &mut violations);
+    let max_bytes = check_options(&options, &mut violations);
+    let count = request.inputs.len();
+    let inputs = inputs(request.inputs, options.allow_partial, &mut violations);
+    violations.into_result()?;
+
+    let parameters = Parameters {
+        endpoint: Endpoint::Embeddings,
+        model,
+        input_type,
+        dimension,
+        dtype,
+        truncation: request.truncation.unwrap_or(true),
+    };
+    let shape = ReplyShape { dtype, encoding, max_bytes };
+    shape.check_size(&parameters, count)?;
+    let request = Request {
+        parameters: Arc::new(parameters),
+        inputs,
+        cache_mode,
+        allow_partial: options.allow_partial,
+        deadline,
+    };
+    Ok((request, shape))
+}
+
+impl ReplyShape {
+    /// Refuses a request whose reply the caller could not receive.
+    fn check_size(&self, parameters: &Parameters, inputs: usize) -> Result<(), Error> {
+        /// Field tags, index, cache status and token count of one embedding.
+        const ITEM_OVERHEAD: u64 = 16;
+        /// Everything else in the reply.
+        const REPLY_OVERHEAD: u64 = 256;
+
+        let dimension = parameters.expected_dimension().unwrap_or(MAX_DIMENSION);
+        let bytes = self.dtype.vector_bytes(dimension) as u64;
+        // A number beyond ±63 takes two bytes as a varint.
+        let integers = self.encoding != VectorEncoding::Bytes && self.dtype != Dtype::Float;
+        let item = bytes * if integers { 2 } else { 1 } + ITEM_OVERHEAD;
+        let predicted = inputs as u64 * item + REPLY_OVERHEAD;
+        if predicted <= self.max_bytes {
+            return Ok(());
+        }
+        let max_inputs = self.max_bytes.saturating_sub(REPLY_OVERHEAD) / item;
+        Err(Error::ResponseTooLarge { predicted, limit: self.max_bytes, max_inputs })
+    }
+}
+
+fn model_name(name: &str, default: &Arc<str>, violations: &mut Violations) -> Arc<str> {
+    if name.is_empty() {
+        return Arc::clone(default);
+    }
+    // The name goes into a reply header; only what a header can carry passes.
+    if name.len() > MAX_MODEL_BYTES || !name.bytes().all(|b| b.is_ascii_graphic()) {
+        violations.add("model", "INVALID_MODEL", "expected at most 128 visible ASCII characters");
+    }
+    Arc::from(name)
+}
+
+fn input_type(number: i32, violations: &mut Violations) -> Option<InputType> {
+    match ProtoInputType::try_from(number) {
+        Ok(ProtoInputType::Unspecified) => None,
+        Ok(ProtoInputType::Query) => Some(InputType::Query),
+        Ok(ProtoInputType::Document) => Some(InputType::Document),
+        Err(_) => {
+            violations.unknown_enum("input_type", "INPUT_TYPE_QUERY, INPUT_TYPE_DOCUMENT or unset");
+            None
+        }
+    }
+}
+
+/// An explicit default is the same as none, so that both share cache entries and calls.
+fn dimension(
+    number: i32,
+    listed: Option<&'static Model>,
+    violations: &mut Violations,
+) -> Option<u32> {
+    let Ok(dimension) = u32::try_from(number) else {
+        violations.add("output_dimension", "NEGATIVE", "expected 0 (the model's default) or more");
+        return None;
+    };
+    match (dimension, listed) {
+        (0, _) => None,
+        (dimension, None) => Some(dimension),
+        (dimension, Some(model)) if !model.dimensions.contains(&dimension) => {
+            let offered = join(model.dimensions.iter().map(u32::to_string));
+            let description = format!("{} offers {offered}, or 0 for its default", model.name);
+            violations.add("output_dimension", "DIMENSION_NOT_OFFERED", description);
+            None
+        }
+        (dimension, Some(model)) => {
+            Some(dimension).filter(|_| model.default_dimension() != Some(dimension))
+        }
+    }
+}
+
+fn dtype(number: i32, listed: Option<&'static Model>, violations: &mut Violations) -> Dtype {
+    let dtype = match ProtoDtype::try_from(number) {
+        Ok(ProtoDtype::Unspecified | ProtoDtype::Float) => Dtype::Float,
+        Ok(ProtoDtype::Int8) => Dtype::Int8,
+        Ok(ProtoDtype::Uint8) => Dtype::Uint8,
+        Ok(ProtoDtype::Binary) => Dtype::Binary,
+        Ok(ProtoDtype::Ubinary) => Dtype::Ubinary,
+        Err(_) => {
+            violations.unknown_enum(
+                "output_dtype",
+                "OUTPUT_DTYPE_FLOAT, _INT8, _UINT8, _BINARY, _UBINARY or unset",
+            );
+            Dtype::Float
+        }
+    };
+    if let Some(model) = listed
+        && !model.dtypes.contains(&dtype)
+    {
+        let offered = join(model.dtypes.iter().map(|dtype| dtype.as_str().to_owned()));
+        let description = format!("{} offers {offered} only", model.name);
+        violations.add("output_dtype", "DTYPE_NOT_OFFERED", description);
+    }
+    dtype
+}
+
+fn encoding(number: i32, violations: &mut Violations) -> VectorEncoding {
+    match VectorEncoding::try_from(number) {
+        Ok(VectorEncoding::Unspecified | VectorEncoding::Values) => VectorEncoding::Values,
+        Ok(VectorEncoding::Bytes) => VectorEncoding::Bytes,
+        Err(_) => {
+            violations.unknown_enum(
+                "vector_encoding",
+                "VECTOR_ENCODING_VALUES, VECTOR_ENCODING_BYTES or unset",
+            );
+            VectorEncoding::Values
+        }
+    }
+}
+
+fn cache_mode(options: &RequestOptions, violations: &mut Violations) -> CacheMode {
+    match ProtoCacheMode::try_from(options.cache_mode) {
+        Ok(ProtoCacheMode::Unspecified | ProtoCacheMode::ReadWrite) => CacheMode::ReadWrite,
+        Ok(ProtoCacheMode::ReadOnly) => CacheMode::ReadOnly,
+        Ok(ProtoCacheMode::Refresh) => CacheMode::Refresh,
+        Ok(ProtoCacheMode::Bypass) => CacheMode::Bypass,
+        Ok(ProtoCacheMode::OnlyIfCached) => CacheMode::OnlyIfCached,
+        Err(_) => {
+            violations.unknown_enum(
+                "options.cache_mode",
+                "CACHE_MODE_READ_WRITE, _READ_ONLY, _REFRESH, _BYPASS, _ONLY_IF_CACHED or unset",
+            );
+            CacheMode::ReadWrite
+        }
+    }
+}
+
+/// Checks the remaining options and returns the bytes the caller can receive.
+fn check_options(options: &RequestOptions, violations: &mut Violations) -> u64 {
+    if Priority::try_from(options.priority).is_err() {
+        violations
+            .unknown_enum("options.priority", "PRIORITY_INTERACTIVE, PRIORITY_BATCH or unset");
+    }
+    if let Some(wait) = &options.max_queue_wait
+        && std::time::Duration::try_from(*wait).is_err()
+    {
+        violations.add("options.max_queue_wait", "INVALID_DURATION", "expected 0 s or more");
+    }
+    match u64::try_from(options.max_response_bytes) {
+        Ok(0) => DEFAULT_MAX_RESPONSE_BYTES,
+        Ok(bytes) => bytes,
+        Err(_) => {
+            violations.add("options.max_response_bytes", "NEGATIVE", "expected 0 (4 MiB) or more");
+            DEFAULT_MAX_RESPONSE_BYTES
+        }
+    }
+}
+
+/// With `allow_partial` a bad text fails alone; otherwise it is a violation of the request.
+fn inputs(
+    texts: Vec<String>,
+    allow_partial: bool,
+    violations: &mut Violations,
+) -> Vec<Result<Input, Error>> {
+    const EMPTY: (&str, &str) = ("EMPTY_TEXT", "expected a text that is not empty");
+    if texts.is_empty() {
+        violations.add("inputs", "EMPTY_LIST", "expected at least one text");
+    }
+    if texts.len() > MAX_INPUTS {
+        let description = format!("expected at most {MAX_INPUTS} texts; use several calls");
+        violations.add("inputs", "TOO_MANY_INPUTS", description);
+        return Vec::new();
+    }
+    let mut inputs = Vec::with_capacity(texts.len());
+    for (index, text) in texts.into_iter().enumerate() {
+        if !text.is_empty() {
+            inputs.push(Ok(Input::Text(text)));
+            continue;
+        }
+        let field = format!("inputs[{index}]");
+        if allow_partial {
+            inputs.push(Err(Error::violation(field, EMPTY.0, EMPTY.1)));
+        } else {
+            violations.add(field, EMPTY.0, EMPTY.1);
+        }
+    }
+    inputs
+}
+
+fn join(words: impl Iterator<Item = String>) -> String {
+    words.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests;

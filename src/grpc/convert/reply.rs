@@ -1,0 +1,111 @@
+//! Domain → proto: the reply.
+
+use bytes::Bytes;
+
+use super::ReplyShape;
+use crate::{
+    embedding::{Answer, Dtype, Vector},
+    error::Error,
+    grpc::{
+        status,
+        v1::{CacheStatus, CacheSummary, EmbedResponse, OutputDtype, Usage, VectorEncoding},
+        wire::Embedding,
+    },
+    pipeline::{Response, Source},
+};
+
+/// Builds the reply to an `Embed`.
+pub(crate) fn embed_response(response: Response, shape: ReplyShape, model: &str) -> EmbedResponse {
+    let mut reply = EmbedResponse {
+        model: model.to_owned(),
+        output_dtype: output_dtype(shape.dtype) as i32,
+        usage: Some(usage(&response)),
+        cache: Some(cache_summary(&response)),
+        embeddings: Vec::with_capacity(response.outcomes.len()),
+        ..EmbedResponse::default()
+    };
+    for (index, outcome) in response.outcomes.into_iter().enumerate() {
+        let index = to_i32(index);
+        match outcome.result {
+            Ok(Answer::Vector(vector)) => {
+                if let Some(dimension) = shape.dtype.dimension_of(vector.bytes().len()) {
+                    reply.dimension = to_i32(dimension);
+                }
+                reply.embeddings.push(embedding(index, vector, outcome.source, shape));
+            }
+            Err(error) => {
+                log(&error);
+                reply.errors.push(status::item_error(index, &error));
+            }
+        }
+    }
+    reply
+}
+
+fn log(error: &Error) {
+    if let Error::Internal { cause } = error {
+        tracing::error!(cause, "an input was lost to a defect");
+    }
+}
+
+fn embedding(index: i32, vector: Vector, source: Source, shape: ReplyShape) -> Embedding {
+    let mut embedding =
+        Embedding { index, cache_status: cache_status(source) as i32, ..Embedding::default() };
+    let bytes = vector.into_bytes();
+    match (shape.encoding, shape.dtype) {
+        (VectorEncoding::Bytes, _) => embedding.data = bytes,
+        (_, Dtype::Float) => embedding.values = bytes,
+        (_, Dtype::Int8 | Dtype::Binary) => {
+            embedding.int_values = integers(&bytes, |byte| i32::from(byte.cast_signed()));
+        }
+        (_, Dtype::Uint8 | Dtype::Ubinary) => embedding.int_values = integers(&bytes, i32::from),
+    }
+    embedding
+}
+
+fn integers(bytes: &Bytes, integer: impl Fn(u8) -> i32) -> Vec<i32> {
+    bytes.iter().map(|byte| integer(*byte)).collect()
+}
+
+fn usage(response: &Response) -> Usage {
+    Usage {
+        total_tokens: to_i32(response.tokens),
+        estimated: response.estimated,
+        upstream_requests: to_i32(response.upstream_requests()),
+        ..Usage::default()
+    }
+}
+
+fn cache_summary(response: &Response) -> CacheSummary {
+    CacheSummary {
+        hits: to_i32(response.count(Source::Hit)),
+        misses: to_i32(response.count(Source::Miss) + response.count(Source::Bypassed)),
+        coalesced: to_i32(response.count(Source::Coalesced)),
+    }
+}
+
+fn cache_status(source: Source) -> CacheStatus {
+    match source {
+        Source::Hit => CacheStatus::Hit,
+        Source::Miss => CacheStatus::Miss,
+        Source::Coalesced => CacheStatus::Coalesced,
+        Source::Bypassed => CacheStatus::Bypassed,
+        Source::Refused => CacheStatus::Unspecified,
+    }
+}
+
+/// Returns the proto's name of an output type.
+pub(crate) fn output_dtype(dtype: Dtype) -> OutputDtype {
+    match dtype {
+        Dtype::Float => OutputDtype::Float,
+        Dtype::Int8 => OutputDtype::Int8,
+        Dtype::Uint8 => OutputDtype::Uint8,
+        Dtype::Binary => OutputDtype::Binary,
+        Dtype::Ubinary => OutputDtype::Ubinary,
+    }
+}
+
+/// Clamps a count to what the proto can say.
+pub(crate) fn to_i32(number: impl TryInto<i32>) -> i32 {
+    number.try_into().unwrap_or(i32::MAX)
+}

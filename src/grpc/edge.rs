@@ -1,0 +1,186 @@
+//! What every RPC passes first and last, where the message is still opaque.
+//!
+//! In order: request id, content type, method, deadline; then the services, with panics and tonic's own
+//! refusals turned into our statuses; then the outcome is counted when the last byte leaves.
+
+mod content;
+mod observe;
+mod refusals;
+
+use std::{collections::HashSet, panic::AssertUnwindSafe, sync::LazyLock};
+
+use futures_util::FutureExt as _;
+use http::{Extensions, HeaderValue, Request, Response};
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
+use tokio::time::timeout_at;
+use tonic::{Status, body::Body, service::Routes};
+use tower::ServiceExt as _;
+
+use super::{
+    Settings,
+    deadline::{self, Deadline, Deadlines},
+    request_id, status, v1,
+};
+use crate::{
+    error::{Blame, Error, Phase},
+    telemetry::Metrics,
+};
+use observe::Outcome;
+
+/// Name of every method that is not one of ours, so that callers cannot make series.
+const OTHER_METHOD: &str = "_OTHER";
+
+/// Everything that answers on the gRPC port; cheap to clone.
+#[derive(Clone)]
+pub struct Edge {
+    routes: Routes,
+    deadlines: Deadlines,
+    max_request_bytes: u64,
+    metrics: Metrics,
+}
+
+/// What the edge knows of an RPC; services find it in the request's extensions.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    pub(super) request_id: HeaderValue,
+    pub(super) method: &'static str,
+    pub(super) deadline: Deadline,
+}
+
+impl Call {
+    /// Finds the call of a request that came through the edge.
+    #[expect(
+        clippy::expect_used,
+        reason = "the edge is the only way to the services and puts it there"
+    )]
+    pub(super) fn of(extensions: &Extensions) -> Self {
+        extensions.get::<Self>().cloned().expect("a request that came through the edge")
+    }
+
+    /// Turns an error into the RPC's status and logs it, once.
+    pub(super) fn refuse(&self, error: &Error) -> Status {
+        refuse(error, &self.request_id, self.method)
+    }
+}
+
+fn refuse(error: &Error, request_id: &HeaderValue, method: &'static str) -> Status {
+    // Ids are visible ASCII, the caller's and ours.
+    let request_id = request_id.to_str().unwrap_or_default();
+    let reason = status::reason_name(status::place(error).reason);
+    let blame = error.blame();
+    match (blame, error) {
+        (_, Error::Internal { cause }) => {
+            tracing::error!(method, request_id, reason, cause, "rpc failed");
+        }
+        (Blame::Caller, _) => {
+            tracing::debug!(method, request_id, reason, blame = blame.as_str(), "rpc failed");
+        }
+        (Blame::Gateway | Blame::Upstream, _) => {
+            tracing::warn!(method, request_id, reason, blame = blame.as_str(), "rpc failed");
+        }
+    }
+    status::status(error, request_id)
+}
+
+impl Edge {
+    pub(super) fn new(routes: Routes, settings: &Settings, metrics: Metrics) -> Self {
+        Self {
+            routes,
+            deadlines: settings.deadlines,
+            max_request_bytes: settings.max_request_bytes as u64,
+            metrics,
+        }
+    }
+
+    /// Answers one RPC.
+    pub async fn serve(self, mut request: Request<Body>) -> Response<Body> {
+        if !content::is_grpc(request.headers()) {
+            tracing::debug!("refused a request that is not gRPC");
+            return content::unsupported_media_type();
+        }
+        let request_id = request_id::of(request.headers());
+        let method = method_name(request.uri().path());
+        let outcome = Outcome::new(self.metrics.clone(), method);
+
+        let mut expires = None;
+        let mut response = match deadline::of(request.headers(), self.deadlines) {
+            // An unknown method is answered as such, whatever else is wrong with the request.
+            Err(error) if method != OTHER_METHOD => refuse(&error, &request_id, method).into_http(),
+            Err(_) => self.answer(request).await,
+            Ok(deadline) => {
+                expires = deadline.explicit.then_some(deadline.at);
+                let call = Call { request_id: request_id.clone(), method, deadline };
+                request.extensions_mut().insert(call.clone());
+                self.answer_in_time(request, &call).await
+            }
+        };
+        response.headers_mut().insert(request_id::HEADER, request_id);
+        observe::observed(response, outcome, expires)
+    }
+
+    async fn answer_in_time(&self, request: Request<Body>, call: &Call) -> Response<Body> {
+        // Services answer by themselves when their time is up; this catches a message that never ends.
+        let Deadline { at, answer_by, .. } = call.deadline;
+        let cut = answer_by + (at - answer_by) / 2;
+        let Ok(answer) =
+            timeout_at(cut, AssertUnwindSafe(self.answer(request)).catch_unwind()).await
+        else {
+            return call.refuse(&Error::DeadlineExceeded { phase: Phase::Request }).into_http();
+        };
+        match answer {
+            Ok(response) => refusals::explained(response, self.max_request_bytes, call),
+            Err(_panic) => {
+                call.refuse(&Error::Internal { cause: "a service panicked" }).into_http()
+            }
+        }
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        match self.routes.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+}
+
+impl std::fmt::Debug for Edge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Edge").field("deadlines", &self.deadlines).finish_non_exhaustive()
+    }
+}
+
+/// Returns `package.Service/Method` for the methods served here, and one name for all others.
+fn method_name(path: &str) -> &'static str {
+    static METHODS: LazyLock<HashSet<String>> = LazyLock::new(served_methods);
+    path.strip_prefix('/')
+        .and_then(|method| METHODS.get(method))
+        .map_or(OTHER_METHOD, String::as_str)
+}
+
+fn served_methods() -> HashSet<String> {
+    let descriptors = [
+        v1::FILE_DESCRIPTOR_SET,
+        tonic_health::pb::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+    ];
+    let mut methods = HashSet::new();
+    // All four are compiled in and read by reflection as well: a broken one fails the start.
+    for file in descriptors
+        .iter()
+        .filter_map(|bytes| FileDescriptorSet::decode(*bytes).ok())
+        .flat_map(|set| set.file)
+    {
+        for service in &file.service {
+            for method in &service.method {
+                let (service, method) = (service.name(), method.name());
+                methods.insert(format!("{}.{service}/{method}", file.package()));
+            }
+        }
+    }
+    methods
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,42 @@
+//! tonic's own refusals, explained.
+//!
+//! tonic refuses messages it cannot take before a service sees them, and says so without details: too large is
+//! `OUT_OF_RANGE` (or `RESOURCE_EXHAUSTED` when it grew while being decompressed), everything undecodable is
+//! `INTERNAL`. Every status of ours has details, so these can be told apart and put right.
+
+use http::{HeaderMap, Response};
+use tonic::{Code, body::Body};
+
+use super::Call;
+use crate::error::Error;
+
+/// Replaces a refusal of tonic's with one of ours; anything else passes.
+pub(super) fn explained(
+    response: Response<Body>,
+    max_request_bytes: u64,
+    call: &Call,
+) -> Response<Body> {
+    match foreign_code(response.headers()) {
+        Some(Code::OutOfRange | Code::ResourceExhausted) => {
+            call.refuse(&Error::RequestTooLarge { limit: max_request_bytes }).into_http()
+        }
+        Some(Code::Internal) => call.refuse(&undecodable()).into_http(),
+        _ => response,
+    }
+}
+
+fn undecodable() -> Error {
+    Error::violation(
+        "request",
+        "UNDECODABLE",
+        "expected one whole protobuf message of the method's type, with strings in UTF-8",
+    )
+}
+
+/// Returns the code of a status that carries no details, and so is not ours.
+fn foreign_code(headers: &HeaderMap) -> Option<Code> {
+    if headers.contains_key("grpc-status-details-bin") {
+        return None;
+    }
+    headers.get("grpc-status").map(|code| Code::from_bytes(code.as_bytes()))
+}

@@ -1,0 +1,78 @@
+//! `EmbeddingService`: convert, walk the pipeline, convert back.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status, metadata::MetadataMap};
+
+use super::{
+    convert,
+    edge::Call,
+    v1::{EmbedRequest, EmbedResponse, embedding_service_server::EmbeddingService},
+};
+use crate::{
+    error::Error,
+    pipeline::{self, Pipeline, Source},
+};
+
+/// Serves `voyage.gateway.v1.EmbeddingService`.
+#[derive(Debug)]
+pub(super) struct Service {
+    pipeline: Arc<Pipeline>,
+    default_model: Arc<str>,
+}
+
+impl Service {
+    pub(super) fn new(pipeline: Arc<Pipeline>, default_model: Arc<str>) -> Self {
+        Self { pipeline, default_model }
+    }
+
+    async fn run(
+        &self,
+        request: EmbedRequest,
+        call: &Call,
+    ) -> Result<Response<EmbedResponse>, Error> {
+        let (request, shape) =
+            convert::embed_request(request, &self.default_model, call.deadline.answer_by)?;
+        let model = Arc::clone(&request.parameters.model);
+        let answers = self.pipeline.run(request).await?;
+        let metadata = metadata(&answers, &model);
+        let mut reply = Response::new(convert::embed_response(answers, shape, &model));
+        *reply.metadata_mut() = metadata;
+        Ok(reply)
+    }
+}
+
+#[tonic::async_trait]
+impl EmbeddingService for Service {
+    async fn embed(
+        &self,
+        request: Request<EmbedRequest>,
+    ) -> Result<Response<EmbedResponse>, Status> {
+        let call = Call::of(request.extensions());
+        self.run(request.into_inner(), &call).await.map_err(|error| call.refuse(&error))
+    }
+}
+
+/// `x-model`, `x-cache`, and of the one upstream reply, if it was one, its id and warning.
+fn metadata(answers: &pipeline::Response, model: &str) -> MetadataMap {
+    let mut metadata = MetadataMap::new();
+    let mut put = |name: &'static str, value: &str| {
+        // What a header cannot carry is left out: the reply says it too.
+        if let Ok(value) = value.parse() {
+            metadata.insert(name, value);
+        }
+    };
+    put("x-model", model);
+    let misses = answers.count(Source::Miss) + answers.count(Source::Bypassed);
+    let (hits, coalesced) = (answers.count(Source::Hit), answers.count(Source::Coalesced));
+    put("x-cache", &format!("hit={hits},miss={misses},coalesced={coalesced}"));
+    if let Some(reply) = answers.only_reply() {
+        if let Some(id) = &reply.request_id {
+            put("x-voyage-request-id", id);
+        }
+        if let Some(warning) = &reply.warning {
+            put("x-api-warning", warning);
+        }
+    }
+    metadata
+}

@@ -1,0 +1,102 @@
+//! `ModelService`: the catalogue, and what this gateway is.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use super::{
+    Settings,
+    convert::{MAX_INPUTS, output_dtype, to_i32},
+    edge::Call,
+    v1::{
+        GetGatewayInfoRequest, GetGatewayInfoResponse, ListModelsRequest, ListModelsResponse,
+        Model, ModelKind, model_service_server::ModelService,
+    },
+};
+use crate::{
+    error::Error,
+    model::{self, Kind},
+};
+
+/// Serves `voyage.gateway.v1.ModelService`.
+#[derive(Debug)]
+pub(super) struct Service {
+    default_model: Arc<str>,
+    max_request_bytes: usize,
+}
+
+impl Service {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self {
+            default_model: settings.default_model.clone(),
+            max_request_bytes: settings.max_request_bytes,
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl ModelService for Service {
+    async fn list_models(
+        &self,
+        request: Request<ListModelsRequest>,
+    ) -> Result<Response<ListModelsResponse>, Status> {
+        let call = Call::of(request.extensions());
+        let wanted = wanted_kind(request.get_ref().kind).map_err(|error| call.refuse(&error))?;
+        let models = model::CATALOGUE
+            .iter()
+            .filter(|model| wanted.is_none_or(|kind| model.kind == kind))
+            .map(|model| listed(model, &self.default_model))
+            .collect();
+        Ok(Response::new(ListModelsResponse { models }))
+    }
+
+    async fn get_gateway_info(
+        &self,
+        _: Request<GetGatewayInfoRequest>,
+    ) -> Result<Response<GetGatewayInfoResponse>, Status> {
+        Ok(Response::new(GetGatewayInfoResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            revision: crate::REVISION.to_owned(),
+            max_inputs: to_i32(MAX_INPUTS),
+            max_request_bytes: to_i32(self.max_request_bytes),
+            max_bulk_in_flight: 0,
+        }))
+    }
+}
+
+fn wanted_kind(number: i32) -> Result<Option<Kind>, Error> {
+    match ModelKind::try_from(number) {
+        Ok(ModelKind::Unspecified) => Ok(None),
+        Ok(ModelKind::Text) => Ok(Some(Kind::Text)),
+        Ok(ModelKind::Contextualized) => Ok(Some(Kind::Contextualized)),
+        Ok(ModelKind::Multimodal) => Ok(Some(Kind::Multimodal)),
+        Ok(ModelKind::Rerank) => Ok(Some(Kind::Rerank)),
+        Err(_) => Err(Error::violation(
+            "kind",
+            "UNKNOWN_ENUM_VALUE",
+            "expected MODEL_KIND_TEXT, _CONTEXTUALIZED, _MULTIMODAL, _RERANK or unset",
+        )),
+    }
+}
+
+fn listed(model: &model::Model, default_model: &str) -> Model {
+    let kind = match model.kind {
+        Kind::Text => ModelKind::Text,
+        Kind::Contextualized => ModelKind::Contextualized,
+        Kind::Multimodal => ModelKind::Multimodal,
+        Kind::Rerank => ModelKind::Rerank,
+    };
+    let mut dimensions: Vec<i32> = model.dimensions.iter().copied().map(to_i32).collect();
+    dimensions.sort_unstable();
+    Model {
+        name: model.name.to_owned(),
+        kind: kind as i32,
+        is_default: model.name == default_model,
+        default_dimension: model.default_dimension().map_or(0, to_i32),
+        dimensions,
+        output_dtypes: model.dtypes.iter().map(|dtype| output_dtype(*dtype) as i32).collect(),
+        context_length: to_i32(model.context_tokens),
+        max_batch_inputs: to_i32(model.max_inputs),
+        max_batch_tokens: to_i32(model.max_request_tokens),
+    }
+}

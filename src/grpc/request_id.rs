@@ -1,0 +1,28 @@
+//! The correlation id: the caller's `x-request-id`, or one of ours.
+
+use http::{HeaderMap, HeaderValue};
+
+/// Name of the header, in requests and replies.
+pub(super) const HEADER: &str = "x-request-id";
+
+/// Longer ids would push error details out of clients' header limits.
+const MAX_BYTES: usize = 128;
+
+/// Takes the caller's id when it is 1 to 128 visible ASCII characters, and makes one otherwise.
+pub(super) fn of(headers: &HeaderMap) -> HeaderValue {
+    match headers.get(HEADER) {
+        Some(id) if is_acceptable(id) => id.clone(),
+        _ => made(),
+    }
+}
+
+fn is_acceptable(id: &HeaderValue) -> bool {
+    let bytes = id.as_bytes();
+    (1..=MAX_BYTES).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
+}
+
+fn made() -> HeaderValue {
+    let id = format!("{:032x}", rand::random::<u128>());
+    // Hexadecimal digits are always a header value.
+    HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("unknown"))
+}

@@ -1,0 +1,37 @@
+//! The server's own form of `voyage.gateway.v1.Embedding`.
+//!
+//! Packed `repeated float` and little-endian bytes are the same bytes on the wire, so the vector that was cached
+//! goes out as it is: no float is encoded. A test holds this message against the one in `proto/`.
+
+use bytes::Bytes;
+
+/// One vector, with the field numbers of `proto/voyage/gateway/v1/common.proto`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Embedding {
+    /// Position of the input in the request, from 0.
+    #[prost(int32, tag = "1")]
+    pub index: i32,
+    /// FLOAT with VALUES: packed little-endian floats.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub values: Bytes,
+    /// The other dtypes with VALUES.
+    #[prost(sint32, repeated, tag = "3")]
+    pub int_values: Vec<i32>,
+    /// BYTES.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub data: Bytes,
+    /// Where the vector came from.
+    #[prost(enumeration = "super::v1::CacheStatus", tag = "5")]
+    pub cache_status: i32,
+    /// Voyage tokens of this input, when the count is exact.
+    #[prost(int32, optional, tag = "6")]
+    pub token_count: Option<i32>,
+}
+
+impl Embedding {
+    /// Returns the floats of a FLOAT vector that came as VALUES.
+    pub fn floats(&self) -> Vec<f32> {
+        let (floats, _) = self.values.as_chunks::<4>();
+        floats.iter().map(|float| f32::from_le_bytes(*float)).collect()
+    }
+}

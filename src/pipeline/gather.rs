@@ -1,0 +1,245 @@
+//! Puts hits, duplicates, joined and fresh answers back into the places they were asked from.
+
+use std::sync::Arc;
+
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    CacheMode, Miss,
+    coalesce::{Flight, Landed},
+};
+use crate::{
+    dispatch::{Bill, ReplyMetadata, Trip},
+    embedding::Answer,
+    error::{Error, Phase},
+};
+
+/// Where an answer came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The cache.
+    Hit,
+    /// A flight opened for this input.
+    Miss,
+    /// A flight opened for an identical input.
+    Coalesced,
+    /// A flight of a request that bypasses the cache.
+    Bypassed,
+    /// Nowhere: the input was refused before it was looked for.
+    Refused,
+}
+
+impl Source {
+    pub(super) const ALL: [Self; 5] =
+        [Self::Hit, Self::Miss, Self::Coalesced, Self::Bypassed, Self::Refused];
+
+    /// Returns the name used in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Coalesced => "coalesced",
+            Self::Bypassed => "bypassed",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// What became of one input.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The answer, or why there is none.
+    pub result: Result<Answer, Error>,
+    /// Where it came from, or was looked for.
+    pub source: Source,
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub struct Response {
+    /// One an input, in the order of the request.
+    pub outcomes: Vec<Outcome>,
+    /// Tokens billed for this request.
+    pub tokens: u64,
+    /// Whether the tokens are a share, or a guess.
+    pub estimated: bool,
+    /// The upstream trips this request paid for.
+    pub trips: Vec<Arc<Trip>>,
+}
+
+impl Response {
+    /// Returns how many inputs have this source.
+    pub fn count(&self, source: Source) -> u64 {
+        self.outcomes.iter().filter(|outcome| outcome.source == source).count() as u64
+    }
+
+    /// Returns the HTTP requests sent upstream for this request, repeated ones included.
+    pub fn upstream_requests(&self) -> u32 {
+        self.trips.iter().map(|trip| trip.requests()).sum()
+    }
+
+    /// Returns what the one upstream reply said beside its answers; `None` when there were none or several.
+    pub fn only_reply(&self) -> Option<&ReplyMetadata> {
+        match self.trips.as_slice() {
+            [trip] if trip.requests() == 1 => trip.reply(),
+            _ => None,
+        }
+    }
+}
+
+/// A request's answers while they come in.
+#[derive(Debug)]
+pub(super) struct Gathering {
+    outcomes: Vec<Option<Outcome>>,
+    /// By the number of the seat; a flight's slots are filled once.
+    expected: Vec<Expected>,
+    mode: CacheMode,
+    allow_partial: bool,
+    tokens: u64,
+    guessed: bool,
+    /// Every trip this request pays for, and how many of its items.
+    trips: Vec<(Arc<Trip>, u32)>,
+}
+
+#[derive(Debug)]
+struct Expected {
+    slots: Vec<usize>,
+    flight: Arc<Flight>,
+    /// Whether somebody else opened the flight.
+    joined: bool,
+    landed: bool,
+}
+
+impl Gathering {
+    pub(super) fn new(inputs: usize, mode: CacheMode, allow_partial: bool) -> Self {
+        Self {
+            outcomes: vec![None; inputs],
+            expected: Vec::new(),
+            mode,
+            allow_partial,
+            tokens: 0,
+            guessed: false,
+            trips: Vec::new(),
+        }
+    }
+
+    pub(super) fn hit(&mut self, slot: usize, answer: Answer) {
+        self.outcomes[slot] = Some(Outcome { result: Ok(answer), source: Source::Hit });
+    }
+
+    pub(super) fn refuse(&mut self, slot: usize, error: Error) {
+        self.outcomes[slot] = Some(Outcome { result: Err(error), source: Source::Refused });
+    }
+
+    /// Answers the misses of a request that must not fetch.
+    pub(super) fn refuse_misses(&mut self, misses: &[Miss]) -> Result<(), Error> {
+        let slots = || misses.iter().flat_map(|miss| &miss.slots);
+        let count = slots().count();
+        if count > 0 && !self.allow_partial {
+            return Err(Error::CacheMiss { misses: count });
+        }
+        for &slot in slots() {
+            let result = Err(Error::CacheMiss { misses: 1 });
+            self.outcomes[slot] = Some(Outcome { result, source: Source::Miss });
+        }
+        Ok(())
+    }
+
+    /// Notes the next seat, and the slots that wait for it.
+    pub(super) fn expect(&mut self, slots: Vec<usize>, flight: Arc<Flight>, joined: bool) {
+        self.expected.push(Expected { slots, flight, joined, landed: false });
+    }
+
+    /// Waits until every flight has landed, one has failed, or the deadline has passed.
+    pub(super) async fn wait(
+        &mut self,
+        mut landings: mpsc::UnboundedReceiver<Landed>,
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        let mut missing = self.expected.len();
+        while missing > 0 {
+            match timeout_at(deadline, landings.recv()).await {
+                Ok(Some(landed)) => self.take(landed)?,
+                // Every flight tells its passengers, even when it is lost; were one not to, this says so.
+                Ok(None) => return Err(Error::Internal { cause: "a flight told nobody" }),
+                Err(_) => return self.give_up(),
+            }
+            missing -= 1;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, landed: Landed) -> Result<(), Error> {
+        let Landed { number, result, bill } = landed;
+        if let Some(bill) = bill {
+            self.pay(bill);
+        }
+        let expected = &mut self.expected[number];
+        expected.landed = true;
+        let slots = std::mem::take(&mut expected.slots);
+        let joined = expected.joined;
+        for (nth, slot) in slots.into_iter().enumerate() {
+            let source = match self.mode {
+                CacheMode::Bypass => Source::Bypassed,
+                _ if joined || nth > 0 => Source::Coalesced,
+                _ => Source::Miss,
+            };
+            let result = result.clone().map_err(|error| error.at_input(slot));
+            if let Err(error) = &result
+                && !self.allow_partial
+            {
+                return Err(error.clone());
+            }
+            self.outcomes[slot] = Some(Outcome { result, source });
+        }
+        Ok(())
+    }
+
+    fn pay(&mut self, bill: Bill) {
+        self.tokens += bill.tokens;
+        self.guessed |= bill.guessed;
+        match self.trips.iter_mut().find(|(trip, _)| Arc::ptr_eq(trip, &bill.trip)) {
+            Some((_, items)) => *items += 1,
+            None => self.trips.push((bill.trip, 1)),
+        }
+    }
+
+    /// The deadline has passed: the answer is what is there.
+    fn give_up(&mut self) -> Result<(), Error> {
+        let late = || self.expected.iter().filter(|expected| !expected.landed);
+        let sent = late().any(|expected| expected.flight.has_departed());
+        let error =
+            Error::DeadlineExceeded { phase: if sent { Phase::Upstream } else { Phase::Queue } };
+        if !self.allow_partial {
+            return Err(error);
+        }
+        let slots: Vec<usize> = late().flat_map(|expected| expected.slots.clone()).collect();
+        for slot in slots {
+            self.outcomes[slot] =
+                Some(Outcome { result: Err(error.clone()), source: Source::Miss });
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> Response {
+        let lost = || Outcome {
+            result: Err(Error::Internal { cause: "an input was lost" }),
+            source: Source::Miss,
+        };
+        Response {
+            // Every slot is a hit's or one flight's, and both fill it.
+            outcomes: self
+                .outcomes
+                .into_iter()
+                .map(|outcome| outcome.unwrap_or_else(lost))
+                .collect(),
+            tokens: self.tokens,
+            // Paying for some items of a trip only means that its tokens were divided.
+            estimated: self.guessed || self.trips.iter().any(|(trip, paid)| *paid < trip.items()),
+            trips: self.trips.into_iter().map(|(trip, _)| trip).collect(),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What the simulator remembers of the calls it has seen.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::HeaderMap;
+use serde_json::Value;
+
+/// One request as it arrived, and what became of it.
+#[derive(Clone)]
+pub struct Call {
+    /// The call's place in the order of arrival, counted from 1.
+    pub number: u64,
+    /// The whole path, such as `/v1/embeddings`.
+    pub path: String,
+    /// The texts of `input`, before any truncation; none when the body has none.
+    pub inputs: Vec<String>,
+    /// The body; null when it was not JSON.
+    pub body: Value,
+    /// The bearer token, unless it was missing or empty.
+    pub api_key: Option<String>,
+    /// The request's headers.
+    pub headers: HeaderMap,
+    /// The reply's status; `None` when none was sent (yet).
+    pub status: Option<u16>,
+    /// The tokens charged for the call: 0 unless its vectors were made, whether or not they arrived.
+    pub tokens: u64,
+}
+
+/// Leaves out texts and credentials.
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("number", &self.number)
+            .field("path", &self.path)
+            .field("inputs", &self.inputs.len())
+            .field("status", &self.status)
+            .field("tokens", &self.tokens)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The newest calls, oldest first.
+pub(super) struct Record {
+    calls: Mutex<Calls>,
+    in_flight: AtomicUsize,
+    /// How many calls are remembered.
+    capacity: usize,
+    log: bool,
+}
+
+#[derive(Default)]
+struct Calls {
+    seen: u64,
+    kept: VecDeque<Call>,
+}
+
+impl Record {
+    pub(super) fn new(capacity: usize, log: bool) -> Arc<Self> {
+        Arc::new(Self { calls: Mutex::default(), in_flight: AtomicUsize::new(0), capacity, log })
+    }
+
+    /// Numbers a call and remembers it.
+    pub(super) fn open(self: &Arc<Self>, mut call: Call) -> OpenCall {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let inputs = call.inputs.len();
+        let number = self.with(|calls| {
+            calls.seen += 1;
+            call.number = calls.seen;
+            calls.kept.push_back(call);
+            if calls.kept.len() > self.capacity {
+                calls.kept.pop_front();
+            }
+            calls.seen
+        });
+        OpenCall { record: Arc::clone(self), number, inputs, status: None, tokens: 0 }
+    }
+
+    pub(super) fn calls(&self) -> Vec<Call> {
+        self.with(|calls| calls.kept.iter().cloned().collect())
+    }
+
+    pub(super) fn forget(&self) {
+        self.with(|calls| calls.kept.clear());
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Calls) -> T) -> T {
+        work(&mut self.calls.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A call in progress; dropping it, for whatever reason, completes the record.
+pub(super) struct OpenCall {
+    record: Arc<Record>,
+    pub(super) number: u64,
+    inputs: usize,
+    pub(super) status: Option<u16>,
+    pub(super) tokens: u64,
+}
+
+impl Drop for OpenCall {
+    fn drop(&mut self) {
+        let Self { record, number, inputs, status, tokens } = self;
+        let in_flight = record.in_flight.fetch_sub(1, Ordering::Relaxed);
+        record.with(|calls| {
+            if let Some(call) = calls.kept.iter_mut().rev().find(|call| call.number == *number) {
+                call.status = *status;
+                call.tokens = *tokens;
+            }
+        });
+        if record.log {
+            tracing::info!(number, inputs, tokens, status, in_flight, "call");
+        }
+    }
+}

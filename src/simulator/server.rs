@@ -1,0 +1,261 @@
+//! The HTTP/1.1 server around the provider: connections, routes, faults.
+
+use std::convert::Infallible;
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, SERVER};
+use http::{HeaderMap, Method, Request, Response, StatusCode, request};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::body::{ReplyBody, cut_off, dripping, padded, whole};
+use super::fault::Fault;
+use super::provider::Provider;
+use super::record::{Call, OpenCall, Record};
+use super::refusal::{PAYMENT, Refusal};
+use super::script::Script;
+use super::{reply, request as body_of};
+
+/// The largest request body that is read.
+const MAX_BODY: usize = 64 * 1024 * 1024;
+
+/// What all connections share.
+pub(super) struct Shared {
+    pub(super) provider: Provider,
+    pub(super) script: Script,
+    pub(super) record: Arc<Record>,
+}
+
+/// Ends a connection without an answer.
+#[derive(Debug, thiserror::Error)]
+enum NoAnswer {
+    #[error("the script resets the connection")]
+    Reset,
+    #[error("the request broke off")]
+    BrokenRequest,
+}
+
+/// Accepts connections until the task is aborted, which closes them all.
+pub(super) async fn accept(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    _running: watch::Sender<()>,
+) -> Infallible {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => drop(connections.spawn(connection(stream, Arc::clone(&shared)))),
+                Err(error) => {
+                    tracing::warn!(%error, "the simulator cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, shared: Arc<Shared>) {
+    // Without it small pieces of a dripping body wait for one another; failing to set it harms nothing.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(|request| answer(request, &shared));
+    let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let Err(error) = (&mut connection).await else { return };
+    let reset =
+        error.source().is_some_and(|source| matches!(source.downcast_ref(), Some(NoAnswer::Reset)));
+    if reset {
+        let stream = connection.into_parts().io.into_inner();
+        // Closing a socket that may not linger sends RST instead of FIN.
+        let _ = stream.set_zero_linger();
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    shared: &Shared,
+) -> Result<Response<ReplyBody>, NoAnswer> {
+    let (head, body) = request.into_parts();
+    let bytes = match Limited::new(body, MAX_BODY).collect().await {
+        Ok(collected) => Some(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => None,
+        Err(_) => return Err(NoAnswer::BrokenRequest),
+    };
+    let exchange = Exchange::begin(head, bytes, shared);
+    exchange.answer(shared).await
+}
+
+/// One request that has been read, and its reply in the making.
+struct Exchange {
+    head: request::Parts,
+    /// `None`: larger than is read.
+    bytes: Option<Bytes>,
+    /// `None`: not JSON.
+    json: Option<Value>,
+    inputs: Vec<String>,
+    call: OpenCall,
+    fault: Option<Fault>,
+    /// The input that brought the fault about.
+    culprit: usize,
+}
+
+impl Exchange {
+    fn begin(head: request::Parts, bytes: Option<Bytes>, shared: &Shared) -> Self {
+        let json: Option<Value> =
+            bytes.as_ref().and_then(|bytes| serde_json::from_slice(bytes).ok());
+        let inputs = json.as_ref().map(body_of::texts).unwrap_or_default();
+        let call = shared.record.open(Call {
+            number: 0,
+            path: head.uri.path().to_owned(),
+            inputs: inputs.clone(),
+            body: json.clone().unwrap_or_default(),
+            api_key: bearer(&head.headers).map(str::to_owned),
+            headers: head.headers.clone(),
+            status: None,
+            tokens: 0,
+        });
+        let (fault, culprit) = shared.script.choose(call.number, &inputs).unzip();
+        Self { head, bytes, json, inputs, call, fault, culprit: culprit.unwrap_or_default() }
+    }
+
+    async fn answer(mut self, shared: &Shared) -> Result<Response<ReplyBody>, NoAnswer> {
+        let mut response = match &self.fault {
+            Some(Fault::Hang) => std::future::pending().await,
+            Some(Fault::Reset) => return Err(NoAnswer::Reset),
+            Some(Fault::Status { status, headers, body }) => scripted(*status, headers, body),
+            Some(Fault::TooLong) => refused(&self.too_long()),
+            _ => self.proper(shared).await,
+        };
+        let headers = response.headers_mut();
+        headers.entry(SERVER).or_insert(HeaderValue::from_static("uvicorn"));
+        let id = HeaderValue::from_str(&format!("simulated-{}", self.call.number));
+        if let Ok(id) = id {
+            headers.entry("x-request-id").or_insert(id);
+        }
+        self.call.status = Some(response.status().as_u16());
+        Ok(response)
+    }
+
+    /// Answers as the provider does, but for the fault's spoiling.
+    async fn proper(&mut self, shared: &Shared) -> Response<ReplyBody> {
+        if let Some(Fault::Delay(delay)) = self.fault {
+            tokio::time::sleep(delay).await;
+        }
+        match self.embed(shared).await {
+            Ok(body) => {
+                let mut response = self.transported(StatusCode::OK, body);
+                if shared.provider.is_free_tier() {
+                    response
+                        .headers_mut()
+                        .insert("x-api-warning", HeaderValue::from_static(PAYMENT));
+                }
+                response
+            }
+            Err(refusal) => self.transported(refusal.status, refusal.body.to_string().into()),
+        }
+    }
+
+    async fn embed(&mut self, shared: &Shared) -> Result<Bytes, Refusal> {
+        self.check_route()?;
+        // A body of another type is not read as JSON, so it is a string instead of an object.
+        let not_read = Value::String(String::new());
+        let json = if is_json(&self.head.headers) { self.json.as_ref() } else { Some(&not_read) };
+        let accepted = shared.provider.accept(json, &self.inputs, bearer(&self.head.headers))?;
+        self.call.tokens = accepted.tokens;
+        let latency = shared.provider.latency(self.call.number, accepted.tokens);
+        // The timer rounds up to its tick: a sleep of nothing would still take up to a millisecond.
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
+        }
+        Ok(reply::body(&accepted, self.fault.as_ref()))
+    }
+
+    fn check_route(&self) -> Result<(), Refusal> {
+        if self.head.uri.path() != "/v1/embeddings" {
+            return Err(Refusal::new(StatusCode::NOT_FOUND, "Not Found"));
+        }
+        if self.head.method != Method::POST {
+            return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"));
+        }
+        if self.bytes.is_none() {
+            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large"));
+        }
+        Ok(())
+    }
+
+    fn too_long(&self) -> Refusal {
+        match body_of::read(self.json.as_ref()) {
+            Ok(parameters) => Refusal::example_too_long(parameters.model, self.culprit),
+            Err(refusal) => refusal,
+        }
+    }
+
+    /// Puts a proper body on the wire as the fault would have it.
+    fn transported(&self, status: StatusCode, body: Bytes) -> Response<ReplyBody> {
+        let length = HeaderValue::from(body.len());
+        let (body, announced) = match self.fault {
+            Some(Fault::SlowDrip { chunk, pause }) => (dripping(body, chunk, pause), true),
+            Some(Fault::CutBody) => (cut_off(body), true),
+            Some(Fault::HugeBody(total)) if status == StatusCode::OK => {
+                (padded(body, total), false)
+            }
+            _ => (whole(body), true),
+        };
+        let html = status == StatusCode::OK && self.fault == Some(Fault::HtmlBody);
+        let mut response = typed(status, if html { "text/html" } else { "application/json" }, body);
+        if announced {
+            response.headers_mut().insert(CONTENT_LENGTH, length);
+        }
+        response
+    }
+}
+
+fn typed(status: StatusCode, content_type: &'static str, body: ReplyBody) -> Response<ReplyBody> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+fn refused(refusal: &Refusal) -> Response<ReplyBody> {
+    typed(refusal.status, "application/json", whole(refusal.body.to_string()))
+}
+
+/// A reply exactly as a script gives it; what HTTP cannot say is left out.
+fn scripted(status: u16, headers: &[(String, String)], body: &str) -> Response<ReplyBody> {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = typed(status, "application/json", whole(body.to_owned()));
+    for (name, value) in headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, key) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let key = key.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !key.is_empty()).then_some(key)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let content_type =
+        headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    content_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .eq_ignore_ascii_case("application/json")
+}

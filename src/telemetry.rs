@@ -1,0 +1,10 @@
+//! Seeing inside: metrics, logs, and the port they are read from.
+
+pub mod admin;
+mod config;
+mod logging;
+mod metrics;
+
+pub use config::{AdminConfig, LogFormat, TelemetryConfig};
+pub use logging::{LoggingError, init as init_logging};
+pub use metrics::{Metrics, MetricsError};

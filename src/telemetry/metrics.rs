@@ -1,0 +1,174 @@
+//! Every metric, each recorded by one documented function.
+//!
+//! Labels come from closed lists only: no name a caller can choose becomes a series of its own.
+
+use std::{sync::Arc, time::Duration};
+
+use http::StatusCode;
+use opentelemetry::{
+    KeyValue,
+    metrics::{Counter, Histogram, Meter, MeterProvider as _},
+};
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use prometheus::{Encoder as _, Registry, TextEncoder};
+
+use crate::{embedding::Parameters, model};
+
+/// Upper bounds of the upstream duration's buckets, in seconds.
+const SECONDS: [f64; 14] =
+    [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+
+/// The gateway's metrics; cheap to clone.
+#[derive(Clone)]
+pub struct Metrics {
+    instruments: Arc<Instruments>,
+}
+
+struct Instruments {
+    registry: Registry,
+    provider: SdkMeterProvider,
+    rpcs: Counter<u64>,
+    lookups: Counter<u64>,
+    upstream_calls: Counter<u64>,
+    upstream_duration: Histogram<f64>,
+    tokens: Counter<u64>,
+    shed: Counter<u64>,
+}
+
+/// Why the metrics cannot be set up or read.
+#[derive(Debug, thiserror::Error)]
+#[error("metrics: {0}")]
+pub struct MetricsError(String);
+
+impl Metrics {
+    /// Sets up a registry of its own.
+    pub fn new() -> Result<Self, MetricsError> {
+        let registry = Registry::new();
+        let exporter = opentelemetry_prometheus::exporter()
+            .with_registry(registry.clone())
+            .build()
+            .map_err(|error| MetricsError(error.to_string()))?;
+        let provider = SdkMeterProvider::builder().with_reader(exporter).build();
+        let meter = provider.meter("voyage-gateway");
+        Ok(Self { instruments: Arc::new(Instruments::new(registry, provider, &meter)) })
+    }
+
+    /// Writes all metrics in Prometheus' text format.
+    pub fn render(&self) -> Result<String, MetricsError> {
+        let mut text = Vec::new();
+        TextEncoder::new()
+            .encode(&self.instruments.registry.gather(), &mut text)
+            .map_err(|error| MetricsError(error.to_string()))?;
+        String::from_utf8(text).map_err(|error| MetricsError(error.to_string()))
+    }
+
+    /// `voyage_gateway_rpcs_total{rpc_method, rpc_response_status_code}`: RPCs by their outcome, as gRPC names it;
+    /// one a caller left before its end is `CANCELLED`.
+    pub fn rpc(&self, method: &'static str, code: &'static str) {
+        let labels =
+            [KeyValue::new("rpc_method", method), KeyValue::new("rpc_response_status_code", code)];
+        self.instruments.rpcs.add(1, &labels);
+    }
+
+    /// `voyage_gateway_cache_lookups_total{result}`: inputs by where their answers came from (`hit`, `miss`,
+    /// `coalesced`, `bypassed`, or `refused` before they were looked for).
+    pub fn lookups(&self, result: &'static str, inputs: u64) {
+        if inputs > 0 {
+            self.instruments.lookups.add(inputs, &[KeyValue::new("result", result)]);
+        }
+    }
+
+    /// `voyage_gateway_cache_entries` and `voyage_gateway_cache_size_bytes`: what the memory tier holds, as `size`
+    /// tells it in entries and bytes.
+    pub fn watch_cache(&self, size: impl Fn() -> (u64, u64) + Clone + Send + Sync + 'static) {
+        let meter = self.instruments.provider.meter("voyage-gateway");
+        let entries = size.clone();
+        meter
+            .u64_observable_gauge("voyage_gateway.cache.entries")
+            .with_description("Answers in the cache.")
+            .with_callback(move |gauge| gauge.observe(entries().0, &[]))
+            .build();
+        meter
+            .u64_observable_gauge("voyage_gateway.cache.size")
+            .with_unit("By")
+            .with_description("Bytes the cache takes, keys and overhead included.")
+            .with_callback(move |gauge| gauge.observe(size().1, &[]))
+            .build();
+    }
+
+    /// `voyage_gateway_upstream_calls_total{endpoint, model, status}` and
+    /// `voyage_gateway_upstream_duration_seconds{endpoint, model}`: HTTP requests to Voyage; the status is `none`
+    /// when there was no answer, the model `_other` when it is not in the catalogue.
+    pub fn upstream_call(
+        &self,
+        parameters: &Parameters,
+        status: Option<StatusCode>,
+        duration: Duration,
+    ) {
+        let endpoint = KeyValue::new("endpoint", parameters.endpoint.path());
+        let model = KeyValue::new(
+            "model",
+            model::find(&parameters.model).map_or("_other", |model| model.name),
+        );
+        let status = match status {
+            Some(status) => KeyValue::new("status", status.as_str().to_owned()),
+            None => KeyValue::new("status", "none"),
+        };
+        let labels = [endpoint, model, status];
+        self.instruments.upstream_calls.add(1, &labels);
+        self.instruments.upstream_duration.record(duration.as_secs_f64(), &labels[..2]);
+    }
+
+    /// `voyage_gateway_tokens_total{billed_to}`: tokens Voyage reported, billed to a `caller`, or `abandoned` when
+    /// everybody who waited had left.
+    pub fn tokens(&self, tokens: u64, abandoned: bool) {
+        let billed_to = if abandoned { "abandoned" } else { "caller" };
+        self.instruments.tokens.add(tokens, &[KeyValue::new("billed_to", billed_to)]);
+    }
+
+    /// `voyage_gateway_shed_total`: requests refused because this replica was full.
+    pub fn shed(&self) {
+        self.instruments.shed.add(1, &[]);
+    }
+}
+
+impl Instruments {
+    fn new(registry: Registry, provider: SdkMeterProvider, meter: &Meter) -> Self {
+        Self {
+            registry,
+            provider,
+            rpcs: meter
+                .u64_counter("voyage_gateway.rpcs")
+                .with_description("RPCs by method and outcome.")
+                .build(),
+            lookups: meter
+                .u64_counter("voyage_gateway.cache.lookups")
+                .with_description("Inputs by where their answers came from.")
+                .build(),
+            upstream_calls: meter
+                .u64_counter("voyage_gateway.upstream.calls")
+                .with_description("HTTP requests to Voyage by status.")
+                .build(),
+            upstream_duration: meter
+                .f64_histogram("voyage_gateway.upstream.duration")
+                .with_unit("s")
+                .with_boundaries(SECONDS.to_vec())
+                .with_description("Time from sending an HTTP request to having its whole answer.")
+                .build(),
+            tokens: meter
+                .u64_counter("voyage_gateway.tokens")
+                .with_description("Tokens reported by Voyage.")
+                .build(),
+            shed: meter
+                .u64_counter("voyage_gateway.shed")
+                .with_description("Requests refused because this replica was full.")
+                .build(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Metrics")
+    }
+}

@@ -1,0 +1,7 @@
+//! Sockets: who gets in, and how the last one gets out.
+
+mod accept;
+mod config;
+
+pub use accept::{Protocol, serve};
+pub use config::{Config, Drain};

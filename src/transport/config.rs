@@ -1,0 +1,82 @@
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    check::Checks,
+    units::{Size, Span},
+};
+
+/// `[server]`: the port callers use and what one request may ask for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Config {
+    /// The IP address and port of the gRPC services. Port 0 takes any free port and logs which.
+    /// `0.0.0.0:50051` listens on every interface and needs `auth.mode`.
+    pub listen: SocketAddr,
+
+    /// The largest request message, decompressed; 1KiB to 1GiB. Larger ones are refused with
+    /// `RESOURCE_EXHAUSTED` before they are read. Raise it for bulk callers, with `admission.max_bytes`.
+    pub max_request_bytes: Size,
+
+    /// How long a call may take when its caller sets no deadline.
+    pub default_deadline: Span,
+
+    /// The longest a call may take: a later deadline is cut to this.
+    pub max_deadline: Span,
+
+    /// Whether gRPC reflection is served, which lets grpcurl work without the proto files.
+    pub reflection: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 50051)),
+            max_request_bytes: Size::from_mib(32),
+            default_deadline: Span::from_secs(60),
+            max_deadline: Span::from_secs(5 * 60),
+            reflection: true,
+        }
+    }
+}
+
+impl Config {
+    /// Checks the section's values.
+    pub fn validate(&self) -> Checks {
+        Checks::new()
+            // gRPC counts message lengths in 32 bits; 1GiB keeps clear of them.
+            .within(
+                "max_request_bytes",
+                self.max_request_bytes,
+                Size::from_kib(1)..=Size::from_mib(1024),
+            )
+            .require("default_deadline", !self.default_deadline.is_zero(), "must be longer than 0s")
+            .require_together(
+                &["default_deadline", "max_deadline"],
+                self.default_deadline <= self.max_deadline,
+                "must not be longer than server.max_deadline",
+            )
+    }
+}
+
+/// `[drain]`: how the gateway stops.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Drain {
+    /// How long the gateway still accepts calls after SIGTERM, while it already reports not ready: the time
+    /// Kubernetes takes to tell everyone. `0s` where nothing balances load.
+    pub delay: Span,
+
+    /// How long calls in flight may go on after that before they are cut off. Together with `delay` it must
+    /// stay below the pod's `terminationGracePeriodSeconds`.
+    pub grace: Span,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { delay: Span::from_secs(5), grace: Span::from_secs(25) }
+    }
+}

@@ -1,0 +1,46 @@
+//! The provider's side: one call, one batch.
+//!
+//! [`client`] speaks HTTP, [`wire`] is Voyage's JSON exactly, [`classify`] turns its failures into the
+//! gateway's [`Error`]. Only this room knows reqwest.
+
+mod classify;
+mod client;
+mod config;
+mod wire;
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+pub use client::{BuildError, Client};
+pub use config::Config;
+
+use crate::{
+    embedding::{Answer, Input, Parameters},
+    error::Error,
+};
+
+/// Something that answers batches: Voyage over HTTP, or a stand-in within a test's own clock.
+pub trait Upstream: Send + Sync + 'static {
+    /// Sends one request with all of `inputs`, in this order, and returns one answer for each.
+    ///
+    /// Makes exactly one attempt; the error's `index`, where it has one, is a position in `inputs`.
+    fn call<'a>(
+        &'a self,
+        parameters: &'a Parameters,
+        inputs: &'a [&'a Input],
+    ) -> BoxFuture<'a, Result<Reply, Error>>;
+}
+
+/// A checked reply.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// One answer an input, in the order of the inputs.
+    pub answers: Vec<Answer>,
+    /// Tokens Voyage billed; `None` when it did not say.
+    pub total_tokens: Option<u64>,
+    /// Voyage's `x-request-id`.
+    pub request_id: Option<Arc<str>>,
+    /// Voyage's `x-api-warning`, such as a missing payment method.
+    pub warning: Option<Arc<str>>,
+}

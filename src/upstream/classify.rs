@@ -1,0 +1,185 @@
+//! HTTP → [`Fault`]: the only way in for upstream failures.
+//!
+//! The texts are Voyage's own, as recorded in autumn 2026; a text that is not recognised still lands in the
+//! right row by its status.
+
+use std::{error::Error as StdError, io, time::Duration};
+
+use http::{HeaderMap, StatusCode, header};
+use serde::Deserialize;
+
+use crate::{error::Fault, secret::Secret};
+
+/// A longer `Retry-After` is not believed.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// Bytes of Voyage's own words that are passed on: details of a gRPC error must stay small.
+const MAX_DETAIL_BYTES: usize = 512;
+
+/// What is known about a reply that is not 200.
+pub(super) struct Refusal<'a> {
+    pub(super) status: StatusCode,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) body: &'a [u8],
+    /// Size of the request that was refused.
+    pub(super) request_bytes: u64,
+    /// Never to appear in passed-on text.
+    pub(super) key: &'a Secret,
+}
+
+/// Voyage's error body; `detail` has been seen as a string and may be any JSON.
+#[derive(Deserialize)]
+struct ErrorBody {
+    detail: Option<serde_json::Value>,
+    error_code: Option<String>,
+}
+
+/// Classifies any status but 200.
+pub(super) fn from_reply(refusal: &Refusal<'_>) -> Fault {
+    let retry_after = retry_after(refusal.headers);
+    match refusal.status.as_u16() {
+        400 | 422 => from_bad_request(refusal),
+        401 => Fault::Unauthenticated,
+        402 => Fault::PaymentRequired,
+        403 => Fault::Forbidden,
+        404 | 405 => Fault::NotFound,
+        406 | 411 | 415 | 431 | 501 | 505 => Fault::Protocol,
+        408 | 425 | 502..=504 | 520..=527 | 529 | 530 => Fault::Unavailable { retry_after },
+        409 => Fault::Conflict,
+        410 => Fault::ModelNotSupported,
+        413 => Fault::PayloadTooLarge { request_bytes: refusal.request_bytes },
+        429 => Fault::RateLimited { retry_after, free_tier: is_free_tier(refusal.body) },
+        300..=399 => Fault::Redirect { location: location_host(refusal.headers) },
+        500..=599 => Fault::ServerError { retry_after },
+        _ => Fault::UnexpectedStatus,
+    }
+}
+
+fn from_bad_request(refusal: &Refusal<'_>) -> Fault {
+    let body: ErrorBody = serde_json::from_slice(refusal.body)
+        .unwrap_or(ErrorBody { detail: None, error_code: None });
+    let detail = match body.detail {
+        Some(serde_json::Value::String(text)) => Some(text),
+        Some(other) => Some(other.to_string()),
+        None => None,
+    };
+    let text = detail.as_deref().unwrap_or_default();
+
+    if body.error_code.as_deref() == Some("TOO_MANY_TOKENS_IN_BATCH")
+        || text.contains("max allowed tokens per submitted batch")
+    {
+        return Fault::TooManyTokens {
+            limit: number_after(text, "max allowed tokens per submitted batch is "),
+            actual: number_after(text, "Your batch has "),
+        };
+    }
+    if text.contains("context window")
+        && let Some(index) =
+            number_after(text, "example at index ").and_then(|n| usize::try_from(n).ok())
+    {
+        return Fault::InputTooLong { index, limit: number_after(text, "context window of ") };
+    }
+    if text.starts_with("Model ") && text.contains(" is not supported") {
+        return Fault::ModelNotSupported;
+    }
+    Fault::InvalidRequest {
+        field: named_field(text),
+        detail: detail.map(|text| presentable(&text, refusal.key)),
+    }
+}
+
+/// Finds the argument a message is about, under the name the caller knows.
+fn named_field(text: &str) -> Option<&'static str> {
+    let argument = ["Error for argument '", "supplied for argument '", "Argument '"]
+        .iter()
+        .find_map(|marker| text.split_once(marker))
+        .and_then(|(_, rest)| rest.split_once('\''))
+        .map(|(name, _)| name)?;
+    match argument {
+        "input" => Some("inputs"),
+        "model" => Some("model"),
+        "input_type" => Some("input_type"),
+        "truncation" => Some("truncation"),
+        "output_dimension" => Some("output_dimension"),
+        "output_dtype" => Some("output_dtype"),
+        _ => None,
+    }
+}
+
+/// Reads the digits that follow `marker`.
+fn number_after(text: &str, marker: &str) -> Option<u64> {
+    let (_, rest) = text.split_once(marker)?;
+    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    rest[..digits].parse().ok()
+}
+
+/// Makes upstream text fit to be passed on: no key, one line, at most 512 bytes.
+fn presentable(text: &str, key: &Secret) -> String {
+    let mut text: String =
+        key.scrub(text).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    text.truncate(text.floor_char_boundary(MAX_DETAIL_BYTES));
+    text
+}
+
+fn is_free_tier(body: &[u8]) -> bool {
+    String::from_utf8_lossy(body).contains("reduced rate limits of 3 RPM and 10K TPM")
+}
+
+/// Reads `Retry-After`: seconds, or a date, which counts from the reply's own `Date` so that neither clock has
+/// to be right. A past date is 0; anything else is ignored; nothing is longer than 60 s.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = match text.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => MAX_RETRY_AFTER,
+        Err(_) => {
+            let date = httpdate::parse_http_date(text).ok()?;
+            let sent = headers.get(header::DATE)?.to_str().ok()?;
+            let sent = httpdate::parse_http_date(sent).ok()?;
+            date.duration_since(sent).unwrap_or_default()
+        }
+    };
+    Some(wait.min(MAX_RETRY_AFTER))
+}
+
+fn location_host(headers: &HeaderMap) -> Option<String> {
+    let location = headers.get(header::LOCATION)?.to_str().ok()?;
+    location.parse::<http::Uri>().ok()?.host().map(str::to_owned)
+}
+
+/// Classifies a request that ended without a status, or whose body did not arrive.
+pub(super) fn from_transport(error: &reqwest::Error) -> Fault {
+    // A connect timeout means no connection; any other timeout is a slow answer.
+    if error.is_timeout() && !error.is_connect() {
+        return Fault::Timeout;
+    }
+    if let Some(tls) = cause::<rustls::Error>(error) {
+        return match tls {
+            rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
+                Fault::TlsRejected
+            }
+            _ => Fault::TlsCut,
+        };
+    }
+    let cut = cause::<io::Error>(error).is_some_and(|io| io.kind() == io::ErrorKind::UnexpectedEof);
+    if error.is_connect() && cut { Fault::TlsCut } else { Fault::ConnectFailed }
+}
+
+/// Walks the chain of causes for an error of type `E`; `io::Error` hides its payload from `source`.
+fn cause<E: StdError + 'static>(error: &reqwest::Error) -> Option<&E> {
+    let mut next: Option<&(dyn StdError + 'static)> = error.source();
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<E>() {
+            return Some(found);
+        }
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = match inner {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,217 @@
+//! One HTTP request to Voyage.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use super::{Config, Reply, Upstream, classify, wire};
+use crate::{
+    embedding::{Input, Parameters},
+    error::{self, BadResponse, Error, Fault},
+    model::MAX_DIMENSION,
+    secret::Secret,
+    telemetry::Metrics,
+};
+
+/// Idle connections are closed before a load balancer's usual timeout does it under a request.
+const POOL_IDLE: Duration = Duration::from_secs(20);
+
+/// Error bodies are read this far; they are a sentence of JSON, or a page nobody reads.
+const MAX_ERROR_BODY: usize = 16 * 1024;
+
+/// Speaks Voyage's HTTP API with one key.
+pub struct Client {
+    http: reqwest::Client,
+    base_url: String,
+    key: Secret,
+    authorization: HeaderValue,
+    metrics: Metrics,
+}
+
+/// Why a client cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The key has characters that no HTTP header can carry.
+    #[error("the API key has characters that an HTTP header cannot carry")]
+    Key,
+    /// No certificate store, or another failure of the TLS set-up.
+    #[error(
+        "the HTTPS client cannot be set up (is a CA store installed, or SSL_CERT_FILE set?): {0}"
+    )]
+    Tls(#[source] reqwest::Error),
+}
+
+impl Client {
+    /// Builds a client; connects to nothing yet.
+    pub fn new(config: &Config, key: Secret, metrics: Metrics) -> Result<Self, BuildError> {
+        let base_url = config.base_url_for(&key).trim_end_matches('/').to_owned();
+        let mut authorization = HeaderValue::from_str(&format!("Bearer {}", key.expose()))
+            .map_err(|_| BuildError::Key)?;
+        authorization.set_sensitive(true);
+
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("voyage-gateway/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(config.connect_timeout.get())
+            .timeout(config.attempt_timeout.get())
+            .pool_idle_timeout(POOL_IDLE)
+            // The key must not travel to wherever a redirect points.
+            .redirect(reqwest::redirect::Policy::none())
+            // Repeating a call costs money: only the dispatch decides on it.
+            .retry(reqwest::retry::never());
+        if is_loopback(&base_url) {
+            builder = builder.no_proxy();
+        }
+        let http = builder.build().map_err(BuildError::Tls)?;
+        Ok(Self { http, base_url, key, authorization, metrics })
+    }
+
+    /// Returns where calls go, for the log: the URL holds no secret.
+    pub fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    async fn attempt(
+        &self,
+        parameters: &Parameters,
+        inputs: &[&Input],
+    ) -> Result<Reply, Box<Failure>> {
+        let body = wire::encode(parameters, inputs).map_err(|_| Failure::of(Fault::Protocol))?;
+        let request_bytes = body.len() as u64;
+        let mut response = self
+            .http
+            .post(format!("{}{}", self.base_url, parameters.endpoint.path()))
+            .header(header::AUTHORIZATION, self.authorization.clone())
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(body)
+            .send()
+            .await
+            .map_err(|error| Failure::of(classify::from_transport(&error)))?;
+
+        let status = response.status();
+        let request_id = text_header(response.headers(), "x-request-id");
+        let failure = |fault| {
+            Box::new(Failure { fault, status: Some(status), request_id: request_id.clone() })
+        };
+        if status != StatusCode::OK {
+            // The status decides; a body that does not arrive only takes away its explanation.
+            let body = match read(&mut response, MAX_ERROR_BODY).await {
+                Ok(Body::Whole(body) | Body::Cut(body)) => body,
+                Err(_) => Vec::new(),
+            };
+            let headers = response.headers();
+            let refusal =
+                classify::Refusal { status, headers, body: &body, request_bytes, key: &self.key };
+            return Err(failure(classify::from_reply(&refusal)));
+        }
+
+        let body = match read(&mut response, max_reply_bytes(parameters, inputs.len())).await {
+            Ok(Body::Whole(body)) => body,
+            Ok(Body::Cut(_)) => {
+                let why = "the body is longer than any answer to the request";
+                return Err(failure(Fault::BadResponse(BadResponse {
+                    why,
+                    expected: None,
+                    got: None,
+                })));
+            }
+            Err(error) => return Err(failure(classify::from_transport(&error))),
+        };
+        let (answers, total_tokens) = wire::decode(parameters, inputs.len(), &body)
+            .map_err(|bad| failure(Fault::BadResponse(bad)))?;
+        let warning = text_header(response.headers(), "x-api-warning");
+        Ok(Reply { answers, total_tokens, request_id, warning })
+    }
+}
+
+impl Upstream for Client {
+    fn call<'a>(
+        &'a self,
+        parameters: &'a Parameters,
+        inputs: &'a [&'a Input],
+    ) -> BoxFuture<'a, Result<Reply, Error>> {
+        Box::pin(async move {
+            let started = tokio::time::Instant::now();
+            let result = self.attempt(parameters, inputs).await;
+            let status = match &result {
+                Ok(_) => Some(StatusCode::OK),
+                Err(failure) => failure.status,
+            };
+            self.metrics.upstream_call(parameters, status, started.elapsed());
+            result.map_err(|failure| failure.into_error(parameters))
+        })
+    }
+}
+
+/// What the classification adds up to before it is put beside the call it belongs to.
+struct Failure {
+    fault: Fault,
+    status: Option<StatusCode>,
+    request_id: Option<Arc<str>>,
+}
+
+impl Failure {
+    fn of(fault: Fault) -> Box<Self> {
+        Box::new(Self { fault, status: None, request_id: None })
+    }
+
+    fn into_error(self, parameters: &Parameters) -> Error {
+        Error::Upstream(Arc::new(error::Upstream {
+            fault: self.fault,
+            endpoint: parameters.endpoint,
+            model: parameters.model.clone(),
+            status: self.status.map(|status| status.as_u16()),
+            attempts: 1,
+            request_id: self.request_id,
+        }))
+    }
+}
+
+/// A proxy is for the way out of the cluster, never for this host.
+pub(super) fn is_loopback(base_url: &str) -> bool {
+    let Ok(uri) = base_url.parse::<http::Uri>() else { return false };
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// The longest body a valid answer can have: even as JSON numbers with 17 digits, and some room.
+fn max_reply_bytes(parameters: &Parameters, inputs: usize) -> usize {
+    const BYTES_A_NUMBER: usize = 26;
+    let dimension = parameters.expected_dimension().unwrap_or(MAX_DIMENSION) as usize;
+    1024 * 1024 + inputs * (dimension * BYTES_A_NUMBER + 256)
+}
+
+enum Body {
+    Whole(Vec<u8>),
+    Cut(Vec<u8>),
+}
+
+/// Reads a body, but not further than `limit`.
+async fn read(response: &mut reqwest::Response, limit: usize) -> Result<Body, reqwest::Error> {
+    let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
+    let mut body = Vec::with_capacity(announced.unwrap_or_default().min(limit));
+    while let Some(chunk) = response.chunk().await? {
+        let chunk: Bytes = chunk;
+        if body.len() + chunk.len() > limit {
+            body.extend_from_slice(&chunk[..limit - body.len()]);
+            return Ok(Body::Cut(body));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Body::Whole(body))
+}
+
+fn text_header(headers: &HeaderMap, name: &str) -> Option<Arc<str>> {
+    headers.get(name)?.to_str().ok().map(Arc::from)
+}
+
+/// Says where the client points; the key is unprintable.
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("base_url", &self.base_url).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

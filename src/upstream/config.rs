@@ -1,0 +1,91 @@
+use reqwest::Url;
+use serde::{Deserialize, Serialize};
+
+use crate::{check::Checks, secret::Secret, units::Span};
+
+/// Voyage's own API.
+const VOYAGE: &str = "https://api.voyageai.com/v1";
+
+/// The same API at `MongoDB` Atlas, for keys that begin with `al-`.
+const ATLAS: &str = "https://ai.mongodb.com/v1";
+
+/// `[upstream]`: the API that computes the embeddings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Config {
+    /// Where the API is, without the endpoint's own path. Unset: `https://api.voyageai.com/v1`, or
+    /// `https://ai.mongodb.com/v1` when the API key begins with `al-`. Set it for a proxy or the simulator.
+    /// Plaintext `http` to a host other than loopback is allowed, but logged: it shows the key to the network.
+    pub base_url: Option<String>,
+
+    /// How long one HTTP call may take, from connecting to the last byte, before it counts as failed.
+    /// A call that was sent runs this long even if its callers left: its answer is paid for and cached.
+    pub attempt_timeout: Span,
+
+    /// How long connecting may take, TLS included. Part of `attempt_timeout`.
+    pub connect_timeout: Span,
+
+    /// The model of requests that name none; 1 to 128 visible ASCII characters.
+    pub default_model: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            base_url: None,
+            attempt_timeout: Span::from_secs(30),
+            connect_timeout: Span::from_secs(2),
+            default_model: "voyage-4".to_owned(),
+        }
+    }
+}
+
+impl Config {
+    /// Returns where the API is for the holder of `key`.
+    pub fn base_url_for(&self, key: &Secret) -> &str {
+        let default = if key.expose().starts_with("al-") { ATLAS } else { VOYAGE };
+        self.base_url.as_deref().unwrap_or(default)
+    }
+
+    /// Tells whether the API key would cross a network unprotected.
+    pub fn is_plaintext_abroad(&self) -> bool {
+        self.base_url.as_deref().is_some_and(|url| {
+            url.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"))
+                && !super::client::is_loopback(url)
+        })
+    }
+
+    /// Checks the section's values.
+    pub fn validate(&self) -> Checks {
+        let model = self.default_model.as_bytes();
+        Checks::new()
+            .require(
+                "base_url",
+                self.base_url.as_deref().is_none_or(is_base_url),
+                "must be an http or https URL with a host and without user info, query or fragment",
+            )
+            .require("attempt_timeout", !self.attempt_timeout.is_zero(), "must be longer than 0s")
+            .require("connect_timeout", !self.connect_timeout.is_zero(), "must be longer than 0s")
+            .require(
+                "default_model",
+                (1..=128).contains(&model.len()) && model.iter().all(u8::is_ascii_graphic),
+                "must be 1 to 128 visible ASCII characters",
+            )
+    }
+}
+
+/// Tells whether an endpoint's path can be put after `text` to be called.
+fn is_base_url(text: &str) -> bool {
+    // The URL parser drops white space instead of refusing it.
+    let is_clean = !text.contains(|c: char| c.is_whitespace() || c.is_control());
+    is_clean
+        && Url::parse(text).is_ok_and(|url| {
+            matches!(url.scheme(), "http" | "https")
+                && url.has_host()
+                && url.username().is_empty()
+                && url.password().is_none()
+                && url.query().is_none()
+                && url.fragment().is_none()
+        })
+}
