@@ -1,34 +1,55 @@
 //! Behind the door: work here is paid for, lands and is cached, whoever left.
 //!
-//! Items come in through [`Dispatch::submit`] and leave through the [`Waiter`] each of them carries. A
-//! batch's walk is [`batch`]; what becomes of a refused batch is decided in [`isolate`]; what its tokens
-//! cost each item, in [`apportion`].
+//! Items come in through [`Dispatch::submit`] and leave through the [`Waiter`] each of them carries. Between the
+//! two, [`schedule`] decides what leaves when: items gather in lanes ([`lane`]), in a fair order ([`queue`]),
+//! until the upstream ([`breaker`]), its budget ([`limit`]) and a free call let them go. [`batch`] is one call's
+//! walk; what becomes of a refused batch is decided in [`isolate`], of a failed one in [`retry`], and what its
+//! tokens cost each item in [`apportion`].
 
 mod apportion;
 mod batch;
+mod breaker;
 mod config;
 mod isolate;
+mod lane;
+mod limit;
+mod queue;
+mod retry;
+mod schedule;
+mod shares;
 
 use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
+    Arc, OnceLock,
+    atomic::{AtomicU32, AtomicUsize, Ordering},
 };
 
-use tokio::sync::Semaphore;
+use tokio::{sync::mpsc, time::Instant};
 
-pub use config::Config;
+pub use breaker::Config as BreakerConfig;
+pub use config::{Config, RetryConfig};
+pub use limit::Config as LimitsConfig;
 
 use crate::{
+    caller::{Caller, Priority},
     embedding::{Answer, Input, Parameters},
     error::Error,
+    telemetry::Metrics,
+    tokens::{Counter, Measure},
     upstream::Upstream,
 };
+use schedule::{Command, Scheduler};
 
 /// An input on its way to Voyage, and who waits for its answer.
 #[derive(Debug)]
 pub struct Item {
+    /// Unique among all items there ever were.
+    pub id: u64,
     /// What to embed.
     pub input: Input,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// Whose share of the upstream it takes.
+    pub caller: Caller,
     /// Who gets the answer.
     pub waiter: Box<dyn Waiter>,
 }
@@ -38,8 +59,20 @@ pub struct Item {
 /// A waiter that is dropped without an answer reports a defect to whom it stands for: a panic behind the
 /// door blocks nobody.
 pub trait Waiter: Send + std::fmt::Debug {
+    /// Returns until when somebody still wants the answer; `None`: nobody does any more.
+    fn wanted_until(&self) -> Option<Instant>;
+
     /// Tells that the item is about to be sent. False: nobody waits any more, and it should not be.
     fn depart(&self) -> bool;
+
+    /// Tells that the item waits again, behind a closed rate limit.
+    fn turn_back(&self);
+
+    /// Gives `refusal` to everyone who cannot wait until `until`; the others wait on.
+    fn excuse(&self, until: Instant, refusal: &Error);
+
+    /// Gives up, because nobody waits any more.
+    fn abandon(self: Box<Self>);
 
     /// Hands over what became of the item.
     fn land(self: Box<Self>, result: Result<Answer, Error>, bill: Bill);
@@ -56,12 +89,12 @@ pub struct Bill {
     pub trip: Arc<Trip>,
 }
 
-/// The upstream requests one batch took, its resends included.
+/// The upstream requests one batch took, its repeats and resends included.
 #[derive(Debug, Default)]
 pub struct Trip {
     items: AtomicU32,
     requests: AtomicU32,
-    reply: std::sync::OnceLock<ReplyMetadata>,
+    reply: OnceLock<ReplyMetadata>,
 }
 
 /// What a reply says beside its answers.
@@ -90,41 +123,179 @@ impl Trip {
     }
 }
 
+/// What the dispatch is made of, in the order an item meets it.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    /// `[batch]`.
+    pub batch: &'a Config,
+    /// `[limits]`.
+    pub limits: &'a LimitsConfig,
+    /// `[retry]`.
+    pub retry: &'a RetryConfig,
+    /// `[breaker]`.
+    pub breaker: &'a BreakerConfig,
+    /// Counts and estimates tokens.
+    pub counter: Counter,
+    /// Where batches go.
+    pub upstream: Arc<dyn Upstream>,
+    /// Where it is counted.
+    pub metrics: Metrics,
+}
+
 /// Sends items upstream in batches.
+#[derive(Debug)]
 pub struct Dispatch {
+    commands: mpsc::UnboundedSender<Command>,
+    room: Arc<Room>,
+    shared: Arc<Shared>,
+}
+
+/// What the scheduler and the calls share.
+struct Shared {
     upstream: Arc<dyn Upstream>,
-    max_inputs: usize,
-    /// Bounds calls in flight over all batches.
-    calls: Semaphore,
+    counter: Counter,
+    limiter: Arc<limit::Limiter>,
+    breaker: Arc<breaker::Breaker>,
+    retries: retry::Budget,
+    max_attempts: u32,
+    metrics: Metrics,
+}
+
+/// An item in a lane.
+#[derive(Debug)]
+struct Queued {
+    item: Item,
+    measure: Measure,
+    /// Tokens to reserve for it.
+    tokens: u64,
+    at: Instant,
+    /// Its place among what the dispatch holds; given back when the item has landed.
+    _place: Place,
+}
+
+impl Queued {
+    fn id(&self) -> u64 {
+        self.item.id
+    }
 }
 
 impl Dispatch {
-    /// Builds the dispatch of one upstream.
-    pub fn new(config: &Config, upstream: Arc<dyn Upstream>) -> Arc<Self> {
-        Arc::new(Self {
-            upstream,
-            max_inputs: config.max_inputs as usize,
-            calls: Semaphore::new(config.max_in_flight as usize),
-        })
+    /// Starts the scheduler on the current runtime; it ends when the dispatch is dropped.
+    pub fn start(parts: Parts<'_>) -> Arc<Self> {
+        let shared = Arc::new(Shared {
+            upstream: parts.upstream,
+            counter: parts.counter,
+            limiter: limit::Limiter::new(parts.limits),
+            breaker: breaker::Breaker::new(parts.breaker),
+            retries: retry::Budget::new(Instant::now()),
+            max_attempts: parts.retry.max_attempts,
+            metrics: parts.metrics,
+        });
+        let (commands, received) = mpsc::unbounded_channel();
+        let scheduler = Scheduler::new(parts.batch, Arc::clone(&shared), commands.downgrade());
+        tokio::spawn(scheduler.run(received));
+        let room = Arc::new(Room::new(parts.batch));
+        Arc::new(Self { commands, room, shared })
     }
 
     /// Takes items over: from here on they land, whether or not the caller stays.
     ///
-    /// Items beyond `batch.max_inputs` go as further batches, in parallel.
-    pub fn submit(self: &Arc<Self>, parameters: &Arc<Parameters>, items: Vec<Item>) {
-        let mut items = items.into_iter().peekable();
-        while items.peek().is_some() {
-            let batch: Vec<Item> = items.by_ref().take(self.max_inputs).collect();
-            let (dispatch, parameters) = (Arc::clone(self), Arc::clone(parameters));
-            // Detached on purpose: this task is the door.
-            tokio::spawn(async move { batch::run(&dispatch, &parameters, batch).await });
+    /// Items beyond what may wait are refused with [`Error::Overloaded`], and all of them with
+    /// [`Error::CircuitOpen`] while Voyage is given a rest; at once in both cases.
+    pub fn submit(&self, parameters: &Arc<Parameters>, items: Vec<Item>) {
+        let at = Instant::now();
+        if let Err(open) = self.shared.breaker.check(at) {
+            let refusal = Error::CircuitOpen { retry_after: open.retry_after };
+            for item in items {
+                item.waiter.land(Err(refusal.clone()), Bill::nothing());
+            }
+            return;
         }
+        let mut accepted = Vec::with_capacity(items.len());
+        for item in items {
+            let Some(place) = self.room.enter(item.input.size()) else {
+                self.shared.metrics.shed();
+                let full = Error::Overloaded { what: "inputs waiting for Voyage" };
+                item.waiter.land(Err(full), Bill::nothing());
+                continue;
+            };
+            let text = match &item.input {
+                Input::Text(text) => text.as_str(),
+            };
+            let measure = self.shared.counter.measure(&parameters.model, text);
+            let tokens = self.shared.counter.bound(&parameters.model, &measure);
+            accepted.push(Queued { item, measure, tokens, at, _place: place });
+        }
+        // A scheduler that is gone drops the items, and they report it.
+        let _ = self
+            .commands
+            .send(Command::Submit { parameters: Arc::clone(parameters), items: accepted });
+    }
+
+    /// Tells that one more waits for an item that may not have been sent yet.
+    ///
+    /// An interactive one lifts it; and whoever cannot wait as long as is known is refused now.
+    pub fn joined(&self, parameters: &Arc<Parameters>, id: u64, priority: Priority) {
+        let parameters = Arc::clone(parameters);
+        let _ = self.commands.send(Command::Joined { parameters, id, priority });
     }
 }
 
-impl std::fmt::Debug for Dispatch {
+impl Bill {
+    /// The bill of an item that cost nothing.
+    pub fn nothing() -> Self {
+        Self { tokens: 0, guessed: false, trip: Arc::default() }
+    }
+}
+
+/// Bounds what the dispatch holds, waiting and in flight: flights outlive their callers, so admission does not
+/// bound them.
+#[derive(Debug)]
+struct Room {
+    max_inputs: usize,
+    max_bytes: usize,
+    inputs: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl Room {
+    fn new(config: &Config) -> Self {
+        Self {
+            max_inputs: config.max_waiting_inputs as usize,
+            max_bytes: usize::try_from(config.max_waiting_bytes.get()).unwrap_or(usize::MAX),
+            inputs: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+        }
+    }
+
+    /// A single input larger than all bytes gets in when it is alone.
+    fn enter(self: &Arc<Self>, bytes: usize) -> Option<Place> {
+        let place = Place { room: Arc::clone(self), bytes };
+        let inputs = self.inputs.fetch_add(1, Ordering::Relaxed);
+        let others = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let fits = inputs < self.max_inputs
+            && (others == 0 || others.saturating_add(bytes) <= self.max_bytes);
+        fits.then_some(place)
+    }
+}
+
+/// One item's place in the room.
+#[derive(Debug)]
+struct Place {
+    room: Arc<Room>,
+    bytes: usize,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.room.inputs.fetch_sub(1, Ordering::Relaxed);
+        self.room.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Dispatch").field("max_inputs", &self.max_inputs).finish_non_exhaustive()
+        f.write_str("Shared")
     }
 }
 

@@ -6,7 +6,7 @@
 
 mod upstream;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 pub use upstream::{BadResponse, Fault, Upstream};
 
@@ -55,6 +55,18 @@ pub enum Error {
     Overloaded {
         /// The bound that was met.
         what: &'static str,
+    },
+    /// The upstream budget frees too late for this caller.
+    #[error("Voyage's rate limit leaves room only in {} ms, which is later than this caller can wait", .retry_after.as_millis())]
+    QueueTimeout {
+        /// When there will be room, as far as is known.
+        retry_after: Duration,
+    },
+    /// Voyage kept failing.
+    #[error("Voyage kept failing, so it is given a rest; what is cached is still served")]
+    CircuitOpen {
+        /// When it will be tried again.
+        retry_after: Duration,
     },
     /// This replica is shutting down.
     #[error("this replica is shutting down")]
@@ -164,8 +176,36 @@ impl Error {
             | Self::ResponseTooLarge { .. }
             | Self::CacheMiss { .. }
             | Self::DeadlineExceeded { .. } => Blame::Caller,
+            Self::QueueTimeout { .. } | Self::CircuitOpen { .. } => Blame::Upstream,
             Self::Overloaded { .. } | Self::Draining | Self::Internal { .. } => Blame::Gateway,
             Self::Upstream(upstream) => upstream.fault.blame(),
+        }
+    }
+
+    /// Says how many attempts were made before this error became the answer.
+    #[must_use]
+    pub fn with_attempts(&self, attempts: u32) -> Self {
+        self.with_upstream(|upstream| upstream.attempts = attempts)
+    }
+
+    /// Says when a rate limit will have room, where Voyage did not.
+    #[must_use]
+    pub fn with_retry_after(&self, wait: Duration) -> Self {
+        self.with_upstream(|upstream| {
+            if let Fault::RateLimited { retry_after, .. } = &mut upstream.fault {
+                *retry_after = Some(wait);
+            }
+        })
+    }
+
+    fn with_upstream(&self, change: impl FnOnce(&mut Upstream)) -> Self {
+        match self {
+            Self::Upstream(upstream) => {
+                let mut upstream = upstream.as_ref().clone();
+                change(&mut upstream);
+                Self::Upstream(Arc::new(upstream))
+            }
+            _ => self.clone(),
         }
     }
 

@@ -30,6 +30,7 @@ pub mod dispatch;
 
 pub mod upstream;
 
+pub mod caller;
 pub mod check;
 pub mod embedding;
 pub mod error;

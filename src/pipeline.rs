@@ -8,7 +8,7 @@ mod coalesce;
 mod config;
 mod gather;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::{sync::mpsc, time::Instant};
 
@@ -18,12 +18,13 @@ pub use gather::{Outcome, Response, Source};
 
 use crate::{
     cache::{Cache, Key, Keys},
+    caller::{Caller, Priority},
     dispatch::{Dispatch, Item},
     embedding::{Input, Parameters},
     error::Error,
     telemetry::Metrics,
 };
-use coalesce::{Flights, Seat};
+use coalesce::{Boarding, Flights, Seat};
 use gather::Gathering;
 
 /// A valid request for answers to inputs of one kind.
@@ -40,6 +41,12 @@ pub struct Request {
     pub allow_partial: bool,
     /// When the caller must have its answer.
     pub deadline: Instant,
+    /// The longest the caller wants to wait before its inputs are sent; `None`: up to its deadline.
+    pub max_queue_wait: Option<Duration>,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// Who asks.
+    pub caller: Caller,
 }
 
 impl Request {
@@ -105,20 +112,21 @@ impl Pipeline {
     /// Walks one request: admit, look up, join or open flights, wait, put together.
     ///
     /// Without `allow_partial` the first failure is the answer, naming the caller's own index.
-    pub async fn run(&self, request: Request) -> Result<Response, Error> {
+    pub async fn run(&self, mut request: Request) -> Result<Response, Error> {
         let _permit = self.admission.enter(request.size())?;
-        let Request { parameters, inputs, cache_mode, allow_partial, deadline } = request;
+        let inputs = std::mem::take(&mut request.inputs);
+        let Request { cache_mode, allow_partial, deadline, .. } = request;
 
         let mut gathering = Gathering::new(inputs.len(), cache_mode, allow_partial);
-        let misses = self.look_up(&parameters, inputs, cache_mode, &mut gathering);
+        let misses = self.look_up(&request.parameters, inputs, cache_mode, &mut gathering);
         if cache_mode == CacheMode::OnlyIfCached {
             gathering.refuse_misses(&misses)?;
         } else if !misses.is_empty() {
             let (landings, landed) = mpsc::unbounded_channel();
-            let items = self.board(misses, cache_mode, &landings, &mut gathering);
+            let items = self.board(misses, &request, &landings, &mut gathering);
             drop(landings);
             if !items.is_empty() {
-                self.dispatch.submit(&parameters, items);
+                self.dispatch.submit(&request.parameters, items);
             }
             gathering.wait(landed, deadline).await?;
         }
@@ -169,18 +177,38 @@ impl Pipeline {
     fn board(
         &self,
         misses: Vec<Miss>,
-        mode: CacheMode,
+        request: &Request,
         landings: &mpsc::UnboundedSender<coalesce::Landed>,
         gathering: &mut Gathering,
     ) -> Vec<Item> {
+        let now = Instant::now();
+        let patience = request.max_queue_wait.and_then(|wait| now.checked_add(wait));
         let mut items = Vec::new();
         for (number, Miss { key, input, slots }) in misses.into_iter().enumerate() {
-            let seat = Seat::new(number, landings.clone(), mode.stores());
-            let (flight, opened) = self.flights.board(key, mode, seat);
-            gathering.expect(slots, flight, opened.is_none());
-            if let Some(waiter) = opened {
-                items.push(Item { input, waiter });
+            let seat = Seat {
+                number,
+                landings: landings.clone(),
+                stores: request.cache_mode.stores(),
+                caller: request.caller.clone(),
+                deadline: request.deadline,
+                patience: patience.unwrap_or(request.deadline),
+            };
+            let (flight, boarding) = self.flights.board(key, request.cache_mode, seat);
+            let joined = !matches!(boarding, Boarding::Opened(_));
+            match boarding {
+                Boarding::Opened(waiter) => items.push(Item {
+                    id: flight.id(),
+                    input,
+                    priority: request.priority,
+                    caller: request.caller.clone(),
+                    waiter,
+                }),
+                Boarding::Joined if !flight.has_departed() => {
+                    self.dispatch.joined(&request.parameters, flight.id(), request.priority);
+                }
+                Boarding::Joined | Boarding::Landed => {}
             }
+            gathering.expect(slots, flight, joined);
         }
         items
     }

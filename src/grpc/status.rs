@@ -72,6 +72,16 @@ pub fn place(error: &Error) -> Place {
             reason: ErrorReason::Overloaded,
             retry: Retry::After(OVERLOAD_RETRY),
         },
+        Error::QueueTimeout { retry_after } => Place {
+            code: ResourceExhausted,
+            reason: ErrorReason::QueueTimeout,
+            retry: Retry::After(*retry_after),
+        },
+        Error::CircuitOpen { retry_after } => Place {
+            code: Unavailable,
+            reason: ErrorReason::CircuitOpen,
+            retry: Retry::After(*retry_after),
+        },
         Error::Draining => {
             Place { code: Unavailable, reason: ErrorReason::Draining, retry: Retry::Elsewhere }
         }

@@ -16,6 +16,7 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::CacheMode;
 use crate::{
+    caller::Caller,
     cache::{Cache, Key},
     dispatch::{Bill, Waiter},
     embedding::Answer,
@@ -55,9 +56,17 @@ struct State {
 #[derive(Debug)]
 pub(super) struct Seat {
     /// The request's own number for the input.
-    number: usize,
-    landings: mpsc::UnboundedSender<Landed>,
-    stores: bool,
+    pub(super) number: usize,
+    /// Where the request hears of it.
+    pub(super) landings: mpsc::UnboundedSender<Landed>,
+    /// Whether the answer is to be stored.
+    pub(super) stores: bool,
+    /// Who pays.
+    pub(super) caller: Caller,
+    /// When the request must have its answer.
+    pub(super) deadline: Instant,
+    /// When the request would rather fail than go on waiting to be sent.
+    pub(super) patience: Instant,
 }
 
 /// What became of a flight, as told to one passenger.
@@ -71,18 +80,36 @@ pub(super) struct Landed {
 }
 
 impl Seat {
-    pub(super) fn new(
-        number: usize,
-        landings: mpsc::UnboundedSender<Landed>,
-        stores: bool,
-    ) -> Self {
-        Self { number, landings, stores }
+    fn is_taken(&self, now: Instant) -> bool {
+        now < self.deadline && !self.landings.is_closed()
     }
+
+    /// Tells the request; gives the message back when it has left.
+    fn tell(&self, result: Result<Answer, Error>, bill: Option<Bill>) -> Result<(), Landed> {
+        let landed = Landed { number: self.number, result, bill };
+        self.landings.send(landed).map_err(|mpsc::error::SendError(landed)| landed)
+    }
+}
+
+/// How a seat was found.
+#[derive(Debug)]
+pub(super) enum Boarding {
+    /// In a flight that was opened for it; the waiter must travel with the item.
+    Opened(Box<dyn Waiter>),
+    /// In a flight that others had opened.
+    Joined,
+    /// None was needed: the answer is there.
+    Landed,
 }
 
 impl Flight {
     fn new(key: Key, age: u64) -> Arc<Self> {
         Arc::new(Self { key, age, state: Mutex::default() })
+    }
+
+    /// Returns the flight's number, which is also its item's.
+    pub(super) fn id(&self) -> u64 {
+        self.age
     }
 
     /// Returns whether the flight's input has been sent.
@@ -104,45 +131,40 @@ impl Flights {
     }
 
     /// Takes a seat in the key's flight, or opens one.
-    ///
-    /// Returns the flight and, when it was opened, the waiter that must travel with its item.
     pub(super) fn board(
         self: &Arc<Self>,
         key: Key,
         mode: CacheMode,
         seat: Seat,
-    ) -> (Arc<Flight>, Option<Box<dyn Waiter>>) {
-        let age = self.opened.fetch_add(1, Ordering::Relaxed);
+    ) -> (Arc<Flight>, Boarding) {
+        let flight = Flight::new(key, self.opened.fetch_add(1, Ordering::Relaxed));
         if mode == CacheMode::Bypass {
             // Never put where others would find it.
-            let flight = Flight::new(key, age);
             flight.take_seat(seat);
-            return (Arc::clone(&flight), Some(self.waiter(flight)));
+            return (Arc::clone(&flight), Boarding::Opened(self.waiter(flight)));
         }
 
         let mut flights = locked(self.shard(&key));
-        if let Some(flight) = flights.get(&key)
+        if let Some(open) = flights.get(&key)
             // A refresh wants an answer newer than itself: it joins only what has not been sent.
-            && (mode != CacheMode::Refresh || !flight.has_departed())
+            && (mode != CacheMode::Refresh || !open.has_departed())
         {
-            flight.take_seat(seat);
-            return (Arc::clone(flight), None);
+            open.take_seat(seat);
+            return (Arc::clone(open), Boarding::Joined);
         }
-        let flight = Flight::new(key, age);
         // A flight may have landed between this request's look-up and here; its answer is in the cache by now.
         if mode != CacheMode::Refresh
             && let Some(answer) = self.cache.get(&key, Instant::now())
         {
             drop(flights);
             // The receiver is the request itself, which is still here.
-            let _ =
-                seat.landings.send(Landed { number: seat.number, result: Ok(answer), bill: None });
-            return (flight, None);
+            let _ = seat.tell(Ok(answer), None);
+            return (flight, Boarding::Landed);
         }
         flight.take_seat(seat);
         flights.insert(key, Arc::clone(&flight));
         drop(flights);
-        (Arc::clone(&flight), Some(self.waiter(flight)))
+        (Arc::clone(&flight), Boarding::Opened(self.waiter(flight)))
     }
 
     fn waiter(self: &Arc<Self>, flight: Arc<Flight>) -> Box<dyn Waiter> {
@@ -170,14 +192,17 @@ impl Flights {
         // Nobody takes a seat any more: the flight is closed.
         let seats = std::mem::take(&mut locked(&flight.state).seats);
         let (tokens, mut bill) = (bill.tokens, Some(bill));
-        for Seat { number, landings, .. } in seats {
-            let landed = Landed { number, result: result.clone(), bill: bill.take() };
+        let mut payer = None;
+        for seat in seats {
             // The first passenger who is still here pays.
-            if let Err(mpsc::error::SendError(landed)) = landings.send(landed) {
-                bill = bill.or(landed.bill);
+            let pays = bill.is_some();
+            match seat.tell(result.clone(), bill.take()) {
+                Ok(()) if pays => payer = Some(seat.caller),
+                Ok(()) => {}
+                Err(landed) => bill = landed.bill,
             }
         }
-        self.metrics.tokens(tokens, bill.is_some());
+        self.metrics.tokens(tokens, payer.as_ref().map(|caller| &*caller.name));
     }
 }
 
@@ -190,16 +215,48 @@ struct Landing {
 }
 
 impl Waiter for Landing {
+    fn wanted_until(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let state = locked(&self.flight.as_ref()?.state);
+        state.seats.iter().filter(|seat| seat.is_taken(now)).map(|seat| seat.deadline).max()
+    }
+
     fn depart(&self) -> bool {
         let Some(flight) = &self.flight else { return false };
+        let now = Instant::now();
         // Under the shard's lock, so that nobody boards between the look and the closing.
         let mut flights = locked(self.flights.shard(&flight.key));
         let mut state = locked(&flight.state);
-        state.departed = state.seats.iter().any(|seat| !seat.landings.is_closed());
+        state.departed = state.seats.iter().any(|seat| seat.is_taken(now));
         if !state.departed {
             close(&mut flights, flight);
         }
         state.departed
+    }
+
+    fn turn_back(&self) {
+        if let Some(flight) = &self.flight {
+            locked(&flight.state).departed = false;
+        }
+    }
+
+    fn excuse(&self, until: Instant, refusal: &Error) {
+        let Some(flight) = &self.flight else { return };
+        locked(&flight.state).seats.retain(|seat| {
+            let stays = until < seat.deadline.min(seat.patience);
+            if !stays {
+                // Whoever has left does not need to be told.
+                let _ = seat.tell(Err(refusal.clone()), None);
+            }
+            stays
+        });
+    }
+
+    fn abandon(mut self: Box<Self>) {
+        let Some(flight) = self.flight.take() else { return };
+        // Somebody may have boarded since the last look; they are told to try again.
+        let left = Error::Overloaded { what: "the input was being given up" };
+        self.flights.land(&flight, &Err(left), Bill::nothing());
     }
 
     fn land(mut self: Box<Self>, result: Result<Answer, Error>, bill: Bill) {
@@ -213,8 +270,7 @@ impl Drop for Landing {
     fn drop(&mut self) {
         if let Some(flight) = self.flight.take() {
             let lost = Error::Internal { cause: "a flight was dropped before it landed" };
-            let nothing = Bill { tokens: 0, guessed: false, trip: Arc::default() };
-            self.flights.land(&flight, &Err(lost), nothing);
+            self.flights.land(&flight, &Err(lost), Bill::nothing());
         }
     }
 }

@@ -33,6 +33,8 @@ struct Instruments {
     upstream_duration: Histogram<f64>,
     tokens: Counter<u64>,
     shed: Counter<u64>,
+    retries: Counter<u64>,
+    rate_limited: Counter<u64>,
 }
 
 /// Why the metrics cannot be set up or read.
@@ -119,11 +121,21 @@ impl Metrics {
         self.instruments.upstream_duration.record(duration.as_secs_f64(), &labels[..2]);
     }
 
-    /// `voyage_gateway_tokens_total{billed_to}`: tokens Voyage reported, billed to a `caller`, or `abandoned` when
-    /// everybody who waited had left.
-    pub fn tokens(&self, tokens: u64, abandoned: bool) {
-        let billed_to = if abandoned { "abandoned" } else { "caller" };
+    /// `voyage_gateway_tokens_total{billed_to}`: tokens Voyage reported, billed to a caller by its configured name, or
+    /// `abandoned` when everybody who waited had left.
+    pub fn tokens(&self, tokens: u64, billed_to: Option<&str>) {
+        let billed_to = billed_to.unwrap_or("abandoned").to_owned();
         self.instruments.tokens.add(tokens, &[KeyValue::new("billed_to", billed_to)]);
+    }
+
+    /// `voyage_gateway_retries_total`: upstream calls that were repeated after a failure.
+    pub fn retry(&self) {
+        self.instruments.retries.add(1, &[]);
+    }
+
+    /// `voyage_gateway_rate_limited_total`: upstream calls that Voyage answered with 429.
+    pub fn rate_limited(&self) {
+        self.instruments.rate_limited.add(1, &[]);
     }
 
     /// `voyage_gateway_shed_total`: requests refused because this replica was full.
@@ -158,6 +170,14 @@ impl Instruments {
             tokens: meter
                 .u64_counter("voyage_gateway.tokens")
                 .with_description("Tokens reported by Voyage.")
+                .build(),
+            retries: meter
+                .u64_counter("voyage_gateway.retries")
+                .with_description("Upstream calls repeated after a failure.")
+                .build(),
+            rate_limited: meter
+                .u64_counter("voyage_gateway.rate_limited")
+                .with_description("Upstream calls answered with 429.")
                 .build(),
             shed: meter
                 .u64_counter("voyage_gateway.shed")

@@ -37,6 +37,8 @@ pub(super) fn of(error: &Error, place: Place, request_id: &str) -> ErrorDetails 
         | Error::CacheMiss { .. }
         | Error::DeadlineExceeded { .. }
         | Error::Overloaded { .. }
+        | Error::QueueTimeout { .. }
+        | Error::CircuitOpen { .. }
         | Error::Draining
         | Error::Internal { .. } => {}
     }
@@ -103,6 +105,8 @@ fn metadata(error: &Error) -> Metadata {
         Error::DeadlineExceeded { phase } => put("phase", phase.as_str().to_owned()),
         Error::InvalidRequest(_)
         | Error::Overloaded { .. }
+        | Error::QueueTimeout { .. }
+        | Error::CircuitOpen { .. }
         | Error::Draining
         | Error::Internal { .. } => {}
         Error::Upstream(upstream) => describe_call(upstream, &mut put),

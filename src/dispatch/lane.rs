@@ -1,0 +1,158 @@
+//! A lane: inputs that may share a call, because every parameter of theirs is equal.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{
+    Queued,
+    limit::Class,
+    queue::{FairClock, Position, Queue},
+};
+use crate::{
+    caller::Priority,
+    embedding::Parameters,
+    error::Error,
+    model::{self, MAX_UPSTREAM_INPUTS},
+};
+
+/// Bytes of inputs in one call; a larger input goes alone.
+const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
+
+/// Tokens a call of an unlisted model may have: the least of any listed model.
+const UNLISTED_REQUEST_TOKENS: u64 = 120_000;
+
+/// A batch item that has waited this long is owed a turn.
+pub(super) const AGEING: Duration = Duration::from_secs(2);
+
+/// What one call may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Caps {
+    pub(super) inputs: usize,
+    pub(super) tokens: u64,
+    bytes: usize,
+}
+
+impl Caps {
+    /// Returns what one call to a model may hold; never more than its whole budget of tokens.
+    pub(super) fn of(model: &str, max_inputs: usize, budget: u64) -> Self {
+        let (inputs, tokens) = model::find(model)
+            .map_or((MAX_UPSTREAM_INPUTS, UNLISTED_REQUEST_TOKENS), |model| {
+                (model.max_inputs as usize, u64::from(model.max_request_tokens))
+            });
+        Self { inputs: inputs.min(max_inputs), tokens: tokens.min(budget), bytes: MAX_BODY_BYTES }
+    }
+
+    /// Returns a filter that lets items through until the call is full; the first always passes.
+    pub(super) fn filter(self) -> impl FnMut(&Queued) -> bool {
+        let (mut inputs, mut tokens, mut bytes) = (0, 0, 0);
+        move |queued: &Queued| {
+            let size = queued.item.input.size();
+            let fits = inputs == 0
+                || (inputs < self.inputs
+                    && tokens + queued.tokens <= self.tokens
+                    && bytes + size <= self.bytes);
+            inputs += 1;
+            tokens += queued.tokens;
+            bytes += size;
+            fits
+        }
+    }
+}
+
+/// Where items of equal parameters gather.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) parameters: Arc<Parameters>,
+    pub(super) queue: Queue,
+    /// Calls of this lane in flight.
+    pub(super) in_flight: usize,
+    /// Until when there is known to be no budget for the lane's next call.
+    pub(super) blocked_until: Option<Instant>,
+    /// Whether somebody may be waiting who has not been told that there is no budget in time.
+    pub(super) unexcused: bool,
+}
+
+impl Lane {
+    pub(super) fn new(parameters: Arc<Parameters>) -> Self {
+        Self { parameters, queue: Queue::default(), in_flight: 0, blocked_until: None, unexcused: false }
+    }
+
+    /// Returns when the lane's next call may leave, as far as gathering is concerned: now when it is full or idle,
+    /// else when its oldest item has waited for `max_delay`.
+    pub(super) fn ready_at(
+        &mut self,
+        now: Instant,
+        max_delay: Duration,
+        caps: Caps,
+    ) -> Option<Instant> {
+        let oldest = self.queue.oldest()?;
+        let is_full = self.queue.len() >= caps.inputs || self.queue.tokens() >= caps.tokens;
+        let at = if is_full || self.in_flight == 0 { now } else { oldest + max_delay };
+        Some(self.blocked_until.map_or(at, |until| at.max(until)))
+    }
+
+    /// Returns whether the next batch item has waited long enough to be owed a turn.
+    pub(super) fn is_owed(&self, now: Instant) -> bool {
+        self.queue.head_arrival(Priority::Batch).is_some_and(|at| now >= at + AGEING)
+    }
+
+    /// Takes a call's items out of the queue, in the order of service.
+    pub(super) fn take(&mut self, from: Priority, caps: Caps) -> Vec<(Position, Queued)> {
+        self.queue.take_while(from, caps.filter())
+    }
+
+    /// Drops the items nobody waits for any more.
+    pub(super) fn drop_abandoned(taken: &mut Vec<(Position, Queued)>) {
+        let (wanted, gone) = std::mem::take(taken)
+            .into_iter()
+            .partition(|(_, queued)| queued.item.waiter.wanted_until().is_some());
+        *taken = wanted;
+        let gone: Vec<(Position, Queued)> = gone;
+        for (_, queued) in gone {
+            queued.item.waiter.abandon();
+        }
+    }
+
+    /// Tells everyone who cannot wait as long as is known; `free_at` says when a call that brings the tokens ahead
+    /// to a sum will have budget.
+    pub(super) fn excuse(
+        &mut self,
+        now: Instant,
+        caps: Caps,
+        mut free_at: impl FnMut(Class, u32, u64) -> Instant,
+    ) {
+        let (mut calls, mut tokens, mut inputs) = (0_u32, 0_u64, 0_usize);
+        let mut until = now;
+        let mut ends_at = 0_u64;
+        let gone = self.queue.retain(|queued| {
+            tokens += queued.tokens;
+            inputs += 1;
+            // One look at the budget for each call's worth of items: they leave together.
+            if calls == 0 || tokens > ends_at || inputs > caps.inputs {
+                calls += 1;
+                inputs = 1;
+                ends_at = tokens.saturating_sub(queued.tokens) + caps.tokens;
+                let class = match queued.item.priority {
+                    Priority::Interactive => Class::Interactive,
+                    Priority::Batch => Class::Batch,
+                };
+                until = free_at(class, calls, tokens);
+            }
+            let refusal = Error::QueueTimeout { retry_after: until.duration_since(now) };
+            queued.item.waiter.excuse(until, &refusal);
+            queued.item.waiter.wanted_until().is_some()
+        });
+        for queued in gone {
+            queued.item.waiter.abandon();
+        }
+    }
+
+    /// Adds an item; an interactive one may fit where the lane's next batch does not.
+    pub(super) fn push(&mut self, queued: Queued, clock: &mut FairClock) {
+        if queued.item.priority == Priority::Interactive {
+            self.blocked_until = None;
+        }
+        self.queue.push(queued, clock);
+    }
+}

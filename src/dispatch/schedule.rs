@@ -1,0 +1,370 @@
+//! What leaves when: one task that owns all lanes.
+//!
+//! Every event (items came, somebody joined, a call ended, a time has come) ends in [`Scheduler::pump`], which lets
+//! calls go while there are free ones. A call needs a lane that is ready, a closed circuit, and budget. Interactive
+//! lanes go first; after [`TURN`] of them in a row, a batch lane that has waited too long gets a turn.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    Config, Queued, Shared,
+    batch::{self, Batch, Call},
+    lane::{Caps, Lane},
+    limit::{Blocked, Cause, Class, Need, Reservation},
+    queue::{FairClock, Position, Queue},
+    shares::Shares,
+};
+use crate::{caller::Priority, embedding::Parameters, error::Error};
+
+/// Interactive calls in a row before a batch item that is owed a turn gets one.
+const TURN: u32 = 4;
+
+/// Commands taken in before the next look at the lanes: callers that come together leave together.
+const COMMANDS_AT_ONCE: usize = 256;
+
+/// What the scheduler is told.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// New items of one lane.
+    Submit { parameters: Arc<Parameters>, items: Vec<Queued> },
+    /// One more waits for an item.
+    Joined { parameters: Arc<Parameters>, id: u64, priority: Priority },
+    /// A call has ended; what comes back goes again.
+    Finished { parameters: Arc<Parameters>, returned: Vec<Returned> },
+}
+
+/// A batch that goes again, as it is.
+#[derive(Debug)]
+pub(super) struct Returned {
+    pub(super) batch: Batch,
+    /// Not before this.
+    pub(super) at: Instant,
+}
+
+/// The task's state.
+pub(super) struct Scheduler {
+    shared: Arc<Shared>,
+    /// Given to calls, so that they can say that they have ended. Weak: only the dispatch keeps the task alive.
+    commands: mpsc::WeakUnboundedSender<Command>,
+    max_inputs: usize,
+    max_delay: Duration,
+    max_in_flight: usize,
+    lanes: HashMap<Arc<Parameters>, Lane>,
+    clock: FairClock,
+    shares: Shares,
+    returned: Vec<Returned>,
+    in_flight: usize,
+    /// Interactive calls since the last batch call.
+    interactive_run: u32,
+}
+
+impl Scheduler {
+    pub(super) fn new(
+        config: &Config,
+        shared: Arc<Shared>,
+        commands: mpsc::WeakUnboundedSender<Command>,
+    ) -> Self {
+        Self {
+            shared,
+            commands,
+            max_inputs: config.max_inputs as usize,
+            max_delay: config.max_delay.get(),
+            max_in_flight: config.max_in_flight as usize,
+            lanes: HashMap::new(),
+            clock: FairClock::default(),
+            shares: Shares::default(),
+            returned: Vec::new(),
+            in_flight: 0,
+            interactive_run: 0,
+        }
+    }
+
+    /// Runs until the dispatch is gone and its last call has ended.
+    pub(super) async fn run(mut self, mut received: mpsc::UnboundedReceiver<Command>) {
+        let mut commands = Vec::new();
+        loop {
+            let wake = self.next_wake(Instant::now());
+            tokio::select! {
+                count = received.recv_many(&mut commands, COMMANDS_AT_ONCE) => {
+                    if count == 0 {
+                        return;
+                    }
+                }
+                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
+            }
+            let now = Instant::now();
+            for command in commands.drain(..) {
+                self.obey(command, now);
+            }
+            self.pump(now);
+        }
+    }
+
+    fn obey(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::Submit { parameters, items } => {
+                let lane = self
+                    .lanes
+                    .entry(Arc::clone(&parameters))
+                    .or_insert_with(|| Lane::new(parameters));
+                for queued in items {
+                    lane.push(queued, &mut self.clock);
+                }
+                lane.unexcused = true;
+            }
+            Command::Joined { parameters, id, priority } => {
+                if let Some(lane) = self.lanes.get_mut(&parameters)
+                    && lane.queue.contains(id)
+                {
+                    if priority == Priority::Interactive {
+                        lane.queue.lift(id, &mut self.clock);
+                        lane.blocked_until = None;
+                    }
+                    lane.unexcused = true;
+                }
+            }
+            Command::Finished { parameters, returned } => {
+                self.in_flight -= 1;
+                if let Some(lane) = self.lanes.get_mut(&parameters) {
+                    lane.in_flight -= 1;
+                }
+                self.returned.extend(returned);
+                // What the call settled may have freed budget for others, and a 429 closed it.
+                for lane in self.lanes.values_mut() {
+                    lane.blocked_until = None;
+                    lane.unexcused = true;
+                }
+                for returned in &mut self.returned {
+                    returned.at = returned.at.max(now);
+                }
+            }
+        }
+    }
+
+    /// Lets calls go while something is ready and there is a free call.
+    fn pump(&mut self, now: Instant) {
+        while self.in_flight < self.max_in_flight {
+            if let Some(index) = self.returned.iter().position(|returned| returned.at <= now) {
+                let Returned { batch, .. } = self.returned.swap_remove(index);
+                self.repeat(batch, now);
+            } else if let Some((parameters, from)) = self.choose(now) {
+                self.depart(&parameters, from, now);
+            } else {
+                break;
+            }
+        }
+        self.excuse(now);
+        self.lanes.retain(|_, lane| lane.in_flight > 0 || lane.queue.len() > 0);
+    }
+
+    /// Chooses the lane to be served, and the class its call is filled from.
+    fn choose(&mut self, now: Instant) -> Option<(Arc<Parameters>, Priority)> {
+        let mut best: Option<(Position, Arc<Parameters>)> = None;
+        let mut owed: Option<(Position, Arc<Parameters>)> = None;
+        for lane in self.lanes.values_mut() {
+            let caps = caps(&self.shared, &lane.parameters, self.max_inputs);
+            if lane.ready_at(now, self.max_delay, caps).is_none_or(|at| at > now) {
+                continue;
+            }
+            let better = |chosen: &Option<(Position, _)>, head: Position| {
+                chosen.as_ref().is_none_or(|(position, _)| head < *position)
+            };
+            if let Some(head) = lane.queue.head(None).filter(|head| better(&best, *head)) {
+                best = Some((head, Arc::clone(&lane.parameters)));
+            }
+            if lane.is_owed(now)
+                && let Some(head) =
+                    lane.queue.head(Some(Priority::Batch)).filter(|head| better(&owed, *head))
+            {
+                owed = Some((head, Arc::clone(&lane.parameters)));
+            }
+        }
+        let turn = owed.filter(|_| self.interactive_run >= TURN);
+        let (position, parameters) = turn.or(best)?;
+        Some((parameters, position.priority))
+    }
+
+    /// Lets the lane's next call go, or notes until when it cannot.
+    fn depart(&mut self, parameters: &Arc<Parameters>, from: Priority, now: Instant) {
+        let Some(lane) = self.lanes.get_mut(parameters) else { return };
+        let caps = caps(&self.shared, parameters, self.max_inputs);
+        let mut taken = lane.take(from, caps);
+        Lane::drop_abandoned(&mut taken);
+        if taken.is_empty() {
+            return;
+        }
+        let owed = from == Priority::Batch && self.interactive_run >= TURN;
+        match self.reserve(&mut taken, &parameters.model, owed, now) {
+            Ok((reservation, rest)) => {
+                if let Some(lane) = self.lanes.get_mut(parameters) {
+                    lane.queue.put_back(rest);
+                }
+                Queue::served(&taken, &mut self.clock);
+                let tokens = taken.iter().map(|(_, queued)| queued.tokens).sum();
+                self.shares.note(&parameters.model, from, tokens, now);
+                let items = taken.into_iter().map(|(_, queued)| queued).collect();
+                self.interactive_run =
+                    if from == Priority::Batch { 0 } else { self.interactive_run + 1 };
+                self.send(Batch::new(Arc::clone(parameters), items), reservation, now);
+            }
+            Err(blocked) => {
+                if let Some(lane) = self.lanes.get_mut(parameters) {
+                    lane.queue.put_back(taken);
+                    lane.blocked_until = Some(blocked.until);
+                    // How long a call takes that is out is not known, so it refuses nobody.
+                    lane.unexcused = blocked.cause != Cause::InFlight;
+                }
+            }
+        }
+    }
+
+    /// Reserves budget for the items; where they do not fit and somebody waits, for as many as do.
+    ///
+    /// Returns the items that must wait. On failure all of them are still in `taken`.
+    fn reserve(
+        &mut self,
+        taken: &mut Vec<(Position, Queued)>,
+        model: &Arc<str>,
+        owed: bool,
+        now: Instant,
+    ) -> Result<(Reservation, Vec<(Position, Queued)>), Blocked> {
+        let sum = |items: &[(Position, Queued)]| items.iter().map(|(_, queued)| queued.tokens).sum();
+        let interactive = taken.first().is_some_and(|(head, _)| head.priority == Priority::Interactive);
+        // A batch that is starved by interactive calls may use what is kept free for them.
+        let starved = owed && self.shares.is_mostly_interactive(model, now);
+        let class = if interactive || starved { Class::Interactive } else { Class::Batch };
+        let blocked = match self.shared.limiter.reserve(model, class, sum(taken), now) {
+            Ok(reservation) => return Ok((reservation, Vec::new())),
+            Err(blocked) if blocked.cause != Cause::Tokens || !(interactive || starved) => {
+                return Err(blocked);
+            }
+            Err(blocked) => blocked,
+        };
+        let usage = self.shared.limiter.usage(model, now);
+        let free = usage.tokens_limit.saturating_sub(usage.tokens);
+        let mut used = 0;
+        let fit = taken
+            .iter()
+            .take_while(|(_, queued)| {
+                used += queued.tokens;
+                used <= free
+            })
+            .count();
+        if fit == 0 {
+            return Err(blocked);
+        }
+        let rest = taken.split_off(fit);
+        match self.shared.limiter.reserve(model, class, sum(taken), now) {
+            Ok(reservation) => Ok((reservation, rest)),
+            Err(blocked) => {
+                taken.extend(rest);
+                Err(blocked)
+            }
+        }
+    }
+
+    /// Sends a batch again that has been out before.
+    fn repeat(&mut self, mut batch: Batch, now: Instant) {
+        batch.drop_abandoned();
+        if batch.items.is_empty() {
+            return;
+        }
+        let class = batch.class();
+        let model = Arc::clone(&batch.parameters.model);
+        match self.shared.limiter.reserve(&model, class, batch.tokens(), now) {
+            Ok(reservation) => self.send(batch, reservation, now),
+            Err(blocked) => {
+                if blocked.cause != Cause::InFlight {
+                    let retry_after = blocked.until.duration_since(now);
+                    batch.excuse(blocked.until, &Error::QueueTimeout { retry_after });
+                }
+                // A time that has not moved on would spin.
+                let at = blocked.until.max(now + Duration::from_millis(1));
+                self.returned.push(Returned { batch, at });
+            }
+        }
+    }
+
+    fn send(&mut self, mut batch: Batch, reservation: Reservation, now: Instant) {
+        let pass = match self.shared.breaker.admit(now) {
+            Ok(pass) => pass,
+            Err(open) => {
+                // The reservation is dropped unsent, which refunds it.
+                batch.fail(&Error::CircuitOpen { retry_after: open.retry_after });
+                return;
+            }
+        };
+        batch.board();
+        if batch.items.is_empty() {
+            return;
+        }
+        self.in_flight += 1;
+        let parameters = Arc::clone(&batch.parameters);
+        self.lanes
+            .entry(Arc::clone(&parameters))
+            .or_insert_with(|| Lane::new(Arc::clone(&parameters)))
+            .in_flight += 1;
+        let slot = Slot { commands: self.commands.clone(), parameters, returned: Vec::new() };
+        let call = Call { batch, reservation, pass, slot };
+        // Detached on purpose: this task is the door.
+        tokio::spawn(batch::run(Arc::clone(&self.shared), call));
+    }
+
+    /// Refuses, in lanes without budget, everyone who cannot wait as long as is known.
+    fn excuse(&mut self, now: Instant) {
+        for lane in self.lanes.values_mut().filter(|lane| lane.unexcused) {
+            lane.unexcused = false;
+            if lane.blocked_until.is_none_or(|until| until <= now) {
+                continue;
+            }
+            let caps = caps(&self.shared, &lane.parameters, self.max_inputs);
+            let model = Arc::clone(&lane.parameters.model);
+            let limiter = &self.shared.limiter;
+            lane.excuse(now, caps, |class, requests, tokens| {
+                limiter.free_at(&model, class, Need { requests, tokens }, now)
+            });
+        }
+    }
+
+    /// Returns when to look again if nothing happens before.
+    fn next_wake(&mut self, now: Instant) -> Option<Instant> {
+        if self.in_flight >= self.max_in_flight {
+            return None;
+        }
+        let (shared, max_inputs, max_delay) = (&self.shared, self.max_inputs, self.max_delay);
+        let lanes = self.lanes.values_mut().filter_map(|lane| {
+            let caps = caps(shared, &lane.parameters, max_inputs);
+            lane.ready_at(now, max_delay, caps)
+        });
+        lanes.chain(self.returned.iter().map(|returned| returned.at)).min()
+    }
+}
+
+fn caps(shared: &Shared, parameters: &Parameters, max_inputs: usize) -> Caps {
+    let budget = shared.limiter.max_tokens_per_call(&parameters.model);
+    Caps::of(&parameters.model, max_inputs, budget)
+}
+
+/// One of the calls that may be in flight; given back when it is dropped, also by a panic.
+#[derive(Debug)]
+pub(super) struct Slot {
+    commands: mpsc::WeakUnboundedSender<Command>,
+    parameters: Arc<Parameters>,
+    pub(super) returned: Vec<Returned>,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let returned = std::mem::take(&mut self.returned);
+        let parameters = Arc::clone(&self.parameters);
+        // Without a scheduler there is nothing to give the call back to, and dropped items report it.
+        if let Some(commands) = self.commands.upgrade() {
+            let _ = commands.send(Command::Finished { parameters, returned });
+        }
+    }
+}
