@@ -7,7 +7,8 @@
 //!   [`pipeline`] walks the request, [`cache`] remembers.
 //! - **The door.** Behind it work is paid for, lands and is cached, whoever left: [`dispatch`] walks a
 //!   batch, [`upstream`] calls Voyage.
-//! - The foundation: [`embedding`], [`model`], [`error`], [`secret`], [`units`], [`check`], [`telemetry`].
+//! - The foundation: [`embedding`], [`model`], [`error`], [`secret`], [`units`], [`check`], [`telemetry`],
+//!   [`tokens`].
 //! - [`simulator`] is a Voyage that runs on loopback and can misbehave.
 //!
 //! `ARCHITECTURE.md` tells the same at more length.
@@ -37,6 +38,7 @@ pub mod error;
 pub mod model;
 pub mod secret;
 pub mod telemetry;
+pub mod tokens;
 pub mod units;
 
 pub mod simulator;

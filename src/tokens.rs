@@ -1,0 +1,222 @@
+//! How many tokens a text has, before Voyage reports it.
+//!
+//! Exactly, with the model's own `tokenizer.json`; otherwise by an estimate that learns, per model and script,
+//! from the usage that calls report. [`Counter::guess`] is for sharing out what was reported,
+//! [`Counter::bound`] for reserving and splitting: it carries the margin.
+
+mod config;
+mod estimate;
+mod measure;
+
+use std::{
+    collections::HashMap,
+    fmt, fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokenizers::Tokenizer;
+
+pub use config::{Config, ModelConfig};
+pub use measure::Measure;
+
+use crate::model;
+use estimate::{Estimate, Vector};
+use measure::{CLASSES, Counts, Tokens};
+
+/// Models that are learnt one by one; names are the callers' to choose. Later ones share an estimate.
+const MAX_MODELS: usize = 64;
+
+/// Why a tokenizer could not be loaded.
+#[derive(Debug, thiserror::Error)]
+#[error("tokens.models.{model:?}.tokenizer: {} {reason}", path.display())]
+pub struct LoadError {
+    model: String,
+    path: PathBuf,
+    reason: Reason,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Reason {
+    #[error("cannot be read: {0}")]
+    Unreadable(#[from] io::Error),
+    #[error("is not a tokenizer.json: {0}")]
+    Malformed(#[from] tokenizers::Error),
+}
+
+/// Counts tokens for every model. Cloning is cheap, and clones learn together.
+#[derive(Clone)]
+pub struct Counter(Arc<Inner>);
+
+struct Inner {
+    tokenizers: HashMap<String, Tokenizer>,
+    estimates: Mutex<Estimates>,
+}
+
+/// Shows no tokenizer: one has more than 100,000 entries.
+impl fmt::Debug for Counter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Counter").field("exact", &self.0.tokenizers.keys()).finish_non_exhaustive()
+    }
+}
+
+impl Counter {
+    /// Loads the configured tokenizers, which takes some tenths of a second each.
+    pub fn new(config: &Config) -> Result<Self, LoadError> {
+        let tokenizers = config.models.iter().map(|(model, ModelConfig { tokenizer: path })| {
+            match load(path) {
+                Ok(tokenizer) => Ok((model.clone(), tokenizer)),
+                Err(reason) => Err(LoadError { model: model.clone(), path: path.clone(), reason }),
+            }
+        });
+        let tokenizers = tokenizers.collect::<Result<_, _>>()?;
+        Ok(Self(Arc::new(Inner { tokenizers, estimates: Mutex::new(Estimates::new()) })))
+    }
+
+    /// Tells whether the model's tokens are counted with its own tokenizer.
+    pub fn is_exact(&self, model: &str) -> bool {
+        self.0.tokenizers.contains_key(model)
+    }
+
+    /// Measures a text for a model: under a nanosecond per byte for an estimate, some hundred with a tokenizer.
+    pub fn measure(&self, model: &str, text: &str) -> Measure {
+        let exact = self.0.tokenizers.get(model).and_then(|tokenizer| {
+            // Special tokens as in the official SDK's `count_tokens`; the current models have none.
+            tokenizer.encode_fast(text, true).ok()
+        });
+        match exact {
+            Some(encoding) => Measure::exact(text, encoding.len()),
+            None => Measure::estimate(text),
+        }
+    }
+
+    /// Returns the most likely number of tokens: the exact one if there is a tokenizer, otherwise an estimate
+    /// of at most the text's bytes and at least 1 for a text that is not empty.
+    pub fn guess(&self, model: &str, measure: &Measure) -> u64 {
+        match &measure.tokens {
+            Tokens::Exact(tokens) => (*tokens).into(),
+            Tokens::Estimated(counts) => {
+                let likely = self.estimates().of(model).likely(&counts.map(f64::from));
+                whole(likely.round(), 1, measure.bytes)
+            }
+        }
+    }
+
+    /// Returns the number of tokens to reserve and to split by: at least the guess, with a margin for what the
+    /// guess may miss, and at most the text's bytes.
+    ///
+    /// The margin is meant for calls: the sum over a call's texts is hardly ever exceeded by what is reported,
+    /// while a single short text may have a token more.
+    pub fn bound(&self, model: &str, measure: &Measure) -> u64 {
+        let estimates = self.estimates();
+        match &measure.tokens {
+            Tokens::Exact(tokens) => {
+                let bound = estimates.of(model).bound_exact(f64::from(*tokens));
+                whole(bound.ceil(), *tokens, measure.bytes)
+            }
+            Tokens::Estimated(counts) => {
+                let bound = estimates.of(model).bound(&counts.map(f64::from));
+                whole(bound.ceil(), 1, measure.bytes)
+            }
+        }
+    }
+
+    /// Learns from the number of tokens that Voyage reported for a call with these texts: its usage, or the
+    /// size it refused.
+    ///
+    /// A number that the texts cannot have is ignored, and so is a call with a text that may have been cut to
+    /// the model's context.
+    pub fn learn(&self, model: &str, measures: &[Measure], reported: u64) {
+        let bytes: u64 = measures.iter().map(|measure| u64::from(measure.bytes)).sum();
+        // Old tokenizers begin every text with a token of its own.
+        let most = bytes + measures.len() as u64;
+        if reported == 0 || reported > most || self.may_be_cut(model, measures) {
+            return;
+        }
+        let (exact, counts) = sum(measures);
+        let mut estimates = self.estimates();
+        let estimate = estimates.of_mut(model);
+        #[expect(clippy::cast_precision_loss, reason = "at most the bytes of a call")]
+        let reported = reported as f64;
+        if exact > 0.0 {
+            estimate.learn_exact(exact + estimate.likely(&counts), reported);
+        } else {
+            estimate.learn(&counts, reported);
+        }
+    }
+
+    /// Tells whether a text may be longer than what the model reads of it.
+    fn may_be_cut(&self, model: &str, measures: &[Measure]) -> bool {
+        let Some(model) = model::find(model) else { return false };
+        let context = u64::from(model.context_tokens);
+        // A guess may be a fifth too low.
+        measures.iter().any(|measure| self.guess(model.name, measure) * 5 > context * 4)
+    }
+
+    fn estimates(&self) -> MutexGuard<'_, Estimates> {
+        self.0.estimates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What was learnt, by model.
+struct Estimates {
+    models: HashMap<String, Estimate>,
+    /// Of models that nothing was learnt of.
+    fresh: Estimate,
+    /// Of all models beyond [`MAX_MODELS`].
+    others: Estimate,
+}
+
+impl Estimates {
+    fn new() -> Self {
+        Self { models: HashMap::new(), fresh: Estimate::new(), others: Estimate::new() }
+    }
+
+    fn of(&self, model: &str) -> &Estimate {
+        let unknown = if self.models.len() < MAX_MODELS { &self.fresh } else { &self.others };
+        self.models.get(model).unwrap_or(unknown)
+    }
+
+    fn of_mut(&mut self, model: &str) -> &mut Estimate {
+        if self.models.contains_key(model) || self.models.len() < MAX_MODELS {
+            self.models.entry(model.to_owned()).or_insert_with(Estimate::new)
+        } else {
+            &mut self.others
+        }
+    }
+}
+
+/// Reads a tokenizer and makes it count whole texts, nothing else.
+fn load(path: &Path) -> Result<Tokenizer, Reason> {
+    let mut tokenizer = Tokenizer::from_bytes(fs::read(path)?)?;
+    tokenizer.with_truncation(None)?.with_padding(None);
+    Ok(tokenizer)
+}
+
+/// Adds up exact tokens and the counts of the texts that have none.
+fn sum(measures: &[Measure]) -> (f64, Vector) {
+    let (mut exact, mut sum) = (0.0, [0.0; CLASSES]);
+    for measure in measures {
+        match &measure.tokens {
+            Tokens::Exact(tokens) => exact += f64::from(*tokens),
+            Tokens::Estimated(counts) => add(&mut sum, counts),
+        }
+    }
+    (exact, sum)
+}
+
+fn add(sum: &mut Vector, counts: &Counts) {
+    for (sum, count) in sum.iter_mut().zip(counts) {
+        *sum += f64::from(*count);
+    }
+}
+
+/// Returns the number of tokens between `least` and the bytes, which win.
+fn whole(tokens: f64, least: u32, bytes: u32) -> u64 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+    let tokens = tokens as u64;
+    tokens.max(least.into()).min(bytes.max(least).into())
+}
+
+#[cfg(test)]
+mod tests;

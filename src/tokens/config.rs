@@ -1,0 +1,39 @@
+use std::{collections::BTreeMap, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::check::Checks;
+
+/// `[tokens]`: how tokens are counted before Voyage reports them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Config {
+    /// The models whose tokens are counted exactly. Those of every other model are estimated, and the
+    /// estimate learns from the usage that Voyage reports.
+    #[cfg_attr(test, schemars(example = super::tests::example()))]
+    pub models: BTreeMap<String, ModelConfig>,
+}
+
+/// `[tokens.models."<model>"]`: how one model counts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ModelConfig {
+    /// The model's own `tokenizer.json`, which Voyage publishes beside the model's name on Hugging Face.
+    /// It takes some tens of MiB of memory.
+    pub tokenizer: PathBuf,
+}
+
+impl Config {
+    /// Checks the section's values; the files are read where they are used.
+    pub fn validate(&self) -> Checks {
+        self.models.iter().fold(Checks::new(), |checks, (model, config)| {
+            checks.require(
+                &format!("models.{model:?}.tokenizer"),
+                !config.tokenizer.as_os_str().is_empty(),
+                "must not be empty",
+            )
+        })
+    }
+}

@@ -1,0 +1,171 @@
+//! An estimate of one model's tokens that corrects itself from what calls report.
+//!
+//! A text's tokens are taken as a weighted sum of its [`Counts`]. The weights are followed by a Kalman filter
+//! (recursive least squares with a prior): it also knows how sure it is of each mixture of classes, so that a
+//! script that was never seen keeps a wide margin however much English was counted.
+
+use super::measure::{
+    ACCENTS, ALPHABETS, BLANKS, CLASSES, DIGITS, IDEOGRAPHS, LETTERS, MARKS, RARE, WORDS,
+};
+
+/// A number for each class: weights, or counts added up.
+pub(super) type Vector = [f64; CLASSES];
+
+/// Tokens per character of a class: what is believed at first, and what is believed at the utmost.
+struct Belief {
+    prior: f64,
+    least: f64,
+    most: f64,
+}
+
+/// The priors are those of byte-level tokenizers with 100,000 to 150,000 entries, rounded up. The most a
+/// character can have is its bytes.
+const BELIEFS: [Belief; CLASSES] = {
+    let mut beliefs = [const { Belief { prior: 0.0, least: 0.0, most: 1.0 } }; CLASSES];
+    beliefs[LETTERS] = Belief { prior: 0.08, least: 0.03, most: 1.0 };
+    beliefs[WORDS] = Belief { prior: 0.8, least: 0.1, most: 1.0 };
+    beliefs[DIGITS] = Belief { prior: 0.8, least: 0.1, most: 1.0 };
+    beliefs[MARKS] = Belief { prior: 0.8, least: 0.1, most: 1.0 };
+    beliefs[BLANKS] = Belief { prior: 0.3, least: 0.0, most: 1.0 };
+    beliefs[ACCENTS] = Belief { prior: 0.9, least: 0.1, most: 3.0 };
+    beliefs[ALPHABETS] = Belief { prior: 0.4, least: 0.1, most: 2.0 };
+    beliefs[IDEOGRAPHS] = Belief { prior: 0.9, least: 0.2, most: 3.0 };
+    beliefs[RARE] = Belief { prior: 1.8, least: 0.2, most: 4.0 };
+    beliefs
+};
+
+/// How far a prior may be off, as a share of it (one standard deviation).
+const PRIOR_DOUBT: f64 = 0.4;
+
+/// How far a weight drifts from call to call, as a share of its prior: texts of one class differ, too.
+const DRIFT: f64 = 0.002;
+
+/// How far calls stray from any weighted sum, as a share of their tokens.
+const STRAY: f64 = 0.02;
+
+/// Standard deviations that a bound allows for.
+const CAUTION: f64 = 2.0;
+
+/// Standard deviations beyond which a report is not taken at its word.
+const SURPRISE: f64 = 3.0;
+
+/// What a bound adds at least, as a share of the estimate.
+const MARGIN: f64 = 0.03;
+
+/// What is left of the largest excess after a call; it halves in 34 calls.
+const EXCESS_DECAY: f64 = 0.98;
+
+/// The largest excess that is believed.
+const MAX_EXCESS: f64 = 3.0;
+
+/// What is believed of one model.
+#[derive(Clone, Debug)]
+pub(super) struct Estimate {
+    weights: Vector,
+    covariance: [Vector; CLASSES],
+    /// By what share reports went beyond what was expected of them, at worst and of late.
+    excess: f64,
+}
+
+impl Estimate {
+    /// Returns what is believed of a model that nothing is known of.
+    pub(super) fn new() -> Self {
+        let mut covariance = [[0.0; CLASSES]; CLASSES];
+        for (class, row) in covariance.iter_mut().enumerate() {
+            row[class] = prior_variance(class);
+        }
+        Self { weights: BELIEFS.map(|belief| belief.prior), covariance, excess: 0.0 }
+    }
+
+    /// Returns the most likely number of tokens.
+    pub(super) fn likely(&self, counts: &Vector) -> f64 {
+        dot(&self.weights, counts)
+    }
+
+    /// Returns a number of tokens that is hardly ever exceeded.
+    pub(super) fn bound(&self, counts: &Vector) -> f64 {
+        self.likely(counts) * (1.0 + MARGIN + self.excess) + CAUTION * self.deviation(counts)
+    }
+
+    /// Returns a number that exact counts hardly ever exceed; it differs from them only when reports do, as
+    /// with another model's tokenizer.
+    pub(super) fn bound_exact(&self, tokens: f64) -> f64 {
+        tokens * (1.0 + self.excess)
+    }
+
+    /// Learns that texts which were counted as `tokens` had `reported`.
+    pub(super) fn learn_exact(&mut self, tokens: f64, reported: f64) {
+        self.note_excess(reported / tokens.max(1.0) - 1.0);
+    }
+
+    /// Learns that texts with these counts in sum had `reported` tokens.
+    pub(super) fn learn(&mut self, counts: &Vector, reported: f64) {
+        let expected = self.likely(counts).max(1.0);
+        // From here on all is relative to what was expected, so that calls of any size teach alike.
+        let counts = counts.map(|count| count / expected);
+        let error = reported / expected - 1.0;
+        let (deviation, granularity) = (self.deviation(&counts), 0.5 / expected);
+        self.note_excess(error - CAUTION * (deviation.powi(2) + granularity).sqrt());
+
+        let variance = deviation.powi(2) + STRAY.powi(2) + granularity;
+        let trusted = SURPRISE * variance.sqrt();
+        self.correct(&counts, error.clamp(-trusted, trusted), variance);
+        if error.abs() > trusted {
+            self.doubt();
+        }
+        self.keep_within_beliefs();
+    }
+
+    /// Moves the weights towards what explains the error, and is surer of them.
+    fn correct(&mut self, counts: &Vector, error: f64, variance: f64) {
+        let spread = self.covariance.map(|row| dot(&row, counts));
+        for (class, row) in self.covariance.iter_mut().enumerate() {
+            self.weights[class] += spread[class] / variance * error;
+            for (cell, other) in row.iter_mut().zip(spread) {
+                *cell -= spread[class] * other / variance;
+            }
+            row[class] += (DRIFT * BELIEFS[class].prior).powi(2);
+        }
+    }
+
+    /// Is half as sure of everything: something has changed, or was never right.
+    fn doubt(&mut self) {
+        for cell in self.covariance.as_flattened_mut() {
+            *cell *= 2.0;
+        }
+    }
+
+    /// Keeps weights possible, and no weight less sure than at first.
+    fn keep_within_beliefs(&mut self) {
+        for (weight, belief) in self.weights.iter_mut().zip(&BELIEFS) {
+            *weight = weight.clamp(belief.least, belief.most);
+        }
+        for class in 0..CLASSES {
+            let shrink = (prior_variance(class) / self.covariance[class][class]).sqrt();
+            if shrink < 1.0 {
+                // A row and its column alike: it stays a covariance.
+                self.covariance[class] = self.covariance[class].map(|cell| cell * shrink);
+                for row in &mut self.covariance {
+                    row[class] *= shrink;
+                }
+            }
+        }
+    }
+
+    fn note_excess(&mut self, excess: f64) {
+        self.excess = (self.excess * EXCESS_DECAY).max(excess).min(MAX_EXCESS);
+    }
+
+    /// Returns the standard deviation of [`Estimate::likely`].
+    fn deviation(&self, counts: &Vector) -> f64 {
+        dot(counts, &self.covariance.map(|row| dot(&row, counts))).max(0.0).sqrt()
+    }
+}
+
+fn prior_variance(class: usize) -> f64 {
+    (PRIOR_DOUBT * BELIEFS[class].prior).powi(2)
+}
+
+fn dot(a: &Vector, b: &Vector) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}

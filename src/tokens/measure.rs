@@ -1,0 +1,113 @@
+//! What can be told about a text's tokens in one pass over its bytes.
+
+/// Classes of characters, told apart because tokenizers treat them differently.
+pub(super) const CLASSES: usize = 9;
+
+/// How many characters of each class there are.
+pub(super) type Counts = [u32; CLASSES];
+
+// The first eight are counted together, each in a byte of one integer.
+pub(super) const LETTERS: usize = 0;
+pub(super) const DIGITS: usize = 1;
+/// ASCII punctuation, symbols and control characters.
+pub(super) const MARKS: usize = 2;
+/// ASCII white space, apart from the single space between words, which belongs to the word after it.
+pub(super) const BLANKS: usize = 3;
+/// U+0080 to U+024F and U+2000 to U+2FFF: accented Latin letters, typographic punctuation, symbols.
+pub(super) const ACCENTS: usize = 4;
+/// The other letters of two bytes: Greek, Cyrillic, Hebrew, Arabic.
+pub(super) const ALPHABETS: usize = 5;
+/// U+3000 to U+DFFF and U+F000 to U+FFFF: ideographs, kana, hangul and their punctuation.
+pub(super) const IDEOGRAPHS: usize = 6;
+/// All the rest: emoji, the scripts of India and South East Asia, rare ideographs.
+pub(super) const RARE: usize = 7;
+/// Runs of ASCII letters; `camelCase` is two, and a run ends after sixteen: no tokenizer knows long ones.
+pub(super) const WORDS: usize = 8;
+
+/// What is known of a text without keeping it; 44 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measure {
+    /// The UTF-8 length. A byte-level tokenizer never makes more tokens.
+    pub(super) bytes: u32,
+    pub(super) tokens: Tokens,
+}
+
+/// How the tokens of a text are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tokens {
+    /// By the model's own tokenizer.
+    Exact(u32),
+    /// By what the text consists of.
+    Estimated(Counts),
+}
+
+impl Measure {
+    /// Counts what the text consists of.
+    pub(super) fn estimate(text: &str) -> Self {
+        Self { bytes: saturate(text.len()), tokens: Tokens::Estimated(count(text)) }
+    }
+
+    /// Keeps what the tokenizer counted in the text.
+    pub(super) fn exact(text: &str, tokens: usize) -> Self {
+        Self { bytes: saturate(text.len()), tokens: Tokens::Exact(saturate(tokens)) }
+    }
+}
+
+/// A message is at most 1 GiB, so that nothing is lost.
+fn saturate(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+/// A one in the lane of the class that a byte begins a character of; 0 for bytes inside a character.
+const UNITS: [u64; 256] = units();
+
+const fn units() -> [u64; 256] {
+    let mut units = [0; 256];
+    let mut byte = 0_u8;
+    loop {
+        let class = match byte {
+            b'a'..=b'z' | b'A'..=b'Z' => Some(LETTERS),
+            b'0'..=b'9' => Some(DIGITS),
+            b' ' | b'\t'..=b'\r' => Some(BLANKS),
+            ..0x80 => Some(MARKS),
+            0xC2..=0xC9 | 0xE2 => Some(ACCENTS),
+            0xCA..=0xDF => Some(ALPHABETS),
+            0xE3..=0xED | 0xEF => Some(IDEOGRAPHS),
+            0xE0..=0xF4 => Some(RARE),
+            _ => None,
+        };
+        if let Some(class) = class {
+            units[byte as usize] = 1 << (8 * class);
+        }
+        if byte == u8::MAX {
+            return units;
+        }
+        byte += 1;
+    }
+}
+
+/// Counts the classes by first bytes alone: they tell the script well enough, and nothing is decoded.
+fn count(text: &str) -> Counts {
+    let mut counts = [0; CLASSES];
+    let (mut last, mut last_is_lower, mut run, mut lone_spaces) = (0, false, 0_u32, 0);
+    // A lane holds at most 255.
+    for chunk in text.as_bytes().chunks(255) {
+        let mut lanes = 0_u64;
+        for &byte in chunk {
+            let unit = UNITS[usize::from(byte)];
+            lanes += unit;
+            let is_letter = unit == 1 << (8 * LETTERS);
+            let is_lower = byte & 0x20 != 0;
+            run = if is_letter && (is_lower || !last_is_lower) { run + 1 } else { u32::from(is_letter) };
+            counts[WORDS] += u32::from(run % 16 == 1);
+            last_is_lower = is_lower;
+            lone_spaces += u32::from(byte == b' ' && last != unit);
+            last = unit;
+        }
+        for (count, lane) in counts.iter_mut().zip(lanes.to_le_bytes()) {
+            *count += u32::from(lane);
+        }
+    }
+    counts[BLANKS] -= lone_spaces;
+    counts
+}
