@@ -18,7 +18,7 @@ def test_neither_log_nor_metrics_nor_errors_tell(deploy, fault):
     watched.server.kill()
     told = "\n".join([*watched.server.log, str(error.details()), str(error.trailing_metadata())])
     assert "rpc failed" in told
-    for secret in (TEXT, KEY, f"{embedding.values[0]:.6}"):
+    for secret in (TEXT, KEY, f"{max(embedding.values):.6}"):
         assert secret not in told
 
 
