@@ -14,6 +14,11 @@ fail() {
     exit 1
 }
 
+# The line of the log that says most.
+reason() {
+    grep -m 1 -i error "$log" || tail -n 1 "$log"
+}
+
 # Makes sure that a command works; on a Debian run as root its packages are installed when it does not.
 need() {
     local why=$1 packages=$2
@@ -23,16 +28,16 @@ need() {
         echo "setup: installing Debian's $packages"
         # shellcheck disable=SC2086 # one word a package
         { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $packages; } \
-            >"$log" 2>&1 || fail "$why, and apt-get could not install $packages: $(tail -n 1 "$log")"
+            >"$log" 2>&1 || fail "$why, and apt-get could not install $packages: $(reason)"
     fi
-    "$@" >"$log" 2>&1 || fail "$why: install $packages"
+    "$@" >"$log" 2>&1 || fail "$why: install $packages ($(reason))"
 }
 
-# Runs a command quietly; its last line is the reason when it fails.
+# Runs a command quietly, unless it fails.
 quietly() {
     local what=$1
     shift
-    "$@" >"$log" 2>&1 || fail "$what cannot be had: $(tail -n 1 "$log") (all of it: $log)"
+    "$@" >"$log" 2>&1 || fail "$what cannot be had: $(reason) (all of it: $log)"
 }
 
 python() {
