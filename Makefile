@@ -36,7 +36,7 @@ unit: ## Run the tests that need only Rust
 
 interop: $(PYTHON) $(BUF) ## Run the tests with real clients: grpcurl, Python, buf
 	cargo build --locked
-	$(TOOLS)/venv/bin/pytest -q tests/interop
+	$(TOOLS)/venv/bin/pytest -q -p no:cacheprovider tests/interop
 
 $(PYTHON): tests/interop/setup.sh tests/interop/requirements.txt
 	tests/interop/setup.sh python
