@@ -91,6 +91,13 @@ def test_a_signal_ends_it_well(deploy, number):
     assert [json.loads(line)["message"] for line in server.log][-2:] == ["draining", "stopped"]
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_simulator_well(number):
+    simulator = processes.simulate()
+    simulator.signal(number)
+    assert simulator.wait() == 0
+
+
 def test_demo_shows_a_search():
     done = gateway("demo", "--once")
     assert done.returncode == 0, done.stderr
