@@ -17,7 +17,7 @@ use tower::ServiceExt as _;
 use crate::{
     cache::{Cache, Keys},
     config::Config,
-    dispatch::Dispatch,
+    dispatch::{self, Dispatch},
     grpc::{self, Deadlines, Edge},
     pipeline::Pipeline,
     secret::Secret,
@@ -25,6 +25,7 @@ use crate::{
         Metrics,
         admin::{self, Readiness},
     },
+    tokens::{Counter, LoadError},
     transport::{self, Drain, Protocol},
     upstream::{self, Client, Upstream},
 };
@@ -72,6 +73,9 @@ pub enum BuildError {
     /// The upstream client cannot be set up.
     #[error(transparent)]
     Upstream(#[from] upstream::BuildError),
+    /// A configured tokenizer cannot be loaded.
+    #[error(transparent)]
+    Tokenizer(#[from] LoadError),
     /// The metrics cannot be set up.
     #[error(transparent)]
     Metrics(#[from] crate::telemetry::MetricsError),
@@ -95,7 +99,15 @@ pub async fn build_with(
     metrics: Metrics,
 ) -> Result<Bound, BuildError> {
     let keys = keys(config)?;
-    let dispatch = Dispatch::new(&config.batch, upstream);
+    let dispatch = Dispatch::start(dispatch::Parts {
+        batch: &config.batch,
+        limits: &config.limits,
+        retry: &config.retry,
+        breaker: &config.breaker,
+        counter: Counter::new(&config.tokens)?,
+        upstream,
+        metrics: metrics.clone(),
+    });
     let cache = Arc::new(Cache::new(&config.cache));
     let watched = Arc::clone(&cache);
     metrics.watch_cache(move || watched.size());

@@ -58,6 +58,8 @@ pub struct Config {
     pub cache: cache::Config,
     /// How texts of many callers share upstream calls.
     pub batch: dispatch::Config,
+    /// How often a failed upstream call is repeated.
+    pub retry: dispatch::RetryConfig,
     /// The API that computes the embeddings.
     pub upstream: upstream::Config,
     /// The port operators and probes use.
@@ -95,6 +97,7 @@ impl Config {
             ("admission", self.admission.validate()),
             ("cache", self.cache.validate()),
             ("batch", self.batch.validate()),
+            ("retry", self.retry.validate()),
             ("upstream", self.upstream.validate()),
             ("telemetry", self.telemetry.validate()),
             ("", self.validate()),

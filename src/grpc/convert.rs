@@ -6,7 +6,7 @@
 mod reply;
 mod violations;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -18,6 +18,7 @@ use super::v1::{
     OutputDtype as ProtoDtype, Priority, RequestOptions, VectorEncoding,
 };
 use crate::{
+    caller::{self, Caller},
     embedding::{Dtype, Endpoint, Input, InputType, Parameters},
     error::Error,
     model::{self, Kind, MAX_DIMENSION, Model},
@@ -57,7 +58,9 @@ pub(super) fn embed_request(
     let encoding = encoding(request.vector_encoding, &mut violations);
     let options = request.options.unwrap_or_default();
     let cache_mode = cache_mode(&options, &mut violations);
-    let max_bytes = check_options(&options, &mut violations);
+    let priority = priority(options.priority, input_type, &mut violations);
+    let max_queue_wait = max_queue_wait(&options, &mut violations);
+    let max_bytes = max_response_bytes(&options, &mut violations);
     let count = request.inputs.len();
     let inputs = inputs(request.inputs, options.allow_partial, &mut violations);
     violations.into_result()?;
@@ -78,6 +81,9 @@ pub(super) fn embed_request(
         cache_mode,
         allow_partial: options.allow_partial,
         deadline,
+        max_queue_wait,
+        priority,
+        caller: Caller::anonymous(),
     };
     Ok((request, shape))
 }
@@ -208,17 +214,41 @@ fn cache_mode(options: &RequestOptions, violations: &mut Violations) -> CacheMod
     }
 }
 
-/// Checks the remaining options and returns the bytes the caller can receive.
-fn check_options(options: &RequestOptions, violations: &mut Violations) -> u64 {
-    if Priority::try_from(options.priority).is_err() {
-        violations
-            .unknown_enum("options.priority", "PRIORITY_INTERACTIVE, PRIORITY_BATCH or unset");
+/// Documents are usually indexed in bulk, and queries asked by somebody who waits.
+fn priority(
+    number: i32,
+    input_type: Option<InputType>,
+    violations: &mut Violations,
+) -> caller::Priority {
+    match Priority::try_from(number) {
+        Ok(Priority::Interactive) => caller::Priority::Interactive,
+        Ok(Priority::Batch) => caller::Priority::Batch,
+        Ok(Priority::Unspecified) if input_type == Some(InputType::Document) => {
+            caller::Priority::Batch
+        }
+        Ok(Priority::Unspecified) => caller::Priority::Interactive,
+        Err(_) => {
+            let allowed = "PRIORITY_INTERACTIVE, PRIORITY_BATCH or unset";
+            violations.unknown_enum("options.priority", allowed);
+            caller::Priority::Batch
+        }
     }
-    if let Some(wait) = &options.max_queue_wait
-        && std::time::Duration::try_from(*wait).is_err()
-    {
-        violations.add("options.max_queue_wait", "INVALID_DURATION", "expected 0 s or more");
+}
+
+fn max_queue_wait(options: &RequestOptions, violations: &mut Violations) -> Option<Duration> {
+    let wait = options.max_queue_wait?;
+    // A `google.protobuf.Duration` of seconds and nanoseconds of one sign.
+    match (u64::try_from(wait.seconds), u32::try_from(wait.nanos)) {
+        (Ok(seconds), Ok(nanos)) if nanos < 1_000_000_000 => Some(Duration::new(seconds, nanos)),
+        _ => {
+            violations.add("options.max_queue_wait", "INVALID_DURATION", "expected 0 s or more");
+            None
+        }
     }
+}
+
+/// Returns the bytes the caller can receive.
+fn max_response_bytes(options: &RequestOptions, violations: &mut Violations) -> u64 {
     match u64::try_from(options.max_response_bytes) {
         Ok(0) => DEFAULT_MAX_RESPONSE_BYTES,
         Ok(bytes) => bytes,
