@@ -114,7 +114,8 @@ fn decode_embeddings(
         }
         let bytes = item.embedding.into_bytes(parameters.dtype)?;
         let expected = *length.get_or_insert(bytes.len());
-        if bytes.len() != expected || bytes.is_empty() {
+        let is_whole = parameters.dtype.dimension_of(bytes.len()).is_some_and(|length| length > 0);
+        if bytes.len() != expected || !is_whole {
             return Err(miscounted("the length of a vector in bytes", expected, bytes.len()));
         }
         check_finite(parameters.dtype, &bytes)?;
@@ -130,9 +131,9 @@ fn check_finite(dtype: Dtype, bytes: &[u8]) -> Result<(), BadResponse> {
     if dtype != Dtype::Float {
         return Ok(());
     }
-    let (floats, rest) = bytes.as_chunks::<4>();
+    let (floats, _) = bytes.as_chunks::<4>();
     let finite = floats.iter().all(|float| u32::from_le_bytes(*float) & EXPONENT != EXPONENT);
-    if finite && rest.is_empty() { Ok(()) } else { Err(wrong("a vector holds NaN or an infinity")) }
+    if finite { Ok(()) } else { Err(wrong("a vector holds NaN or an infinity")) }
 }
 
 impl Elements<'_> {
