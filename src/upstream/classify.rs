@@ -27,11 +27,11 @@ pub(super) struct Refusal<'a> {
     pub(super) key: &'a Secret,
 }
 
-/// Voyage's error body; `detail` has been seen as a string and may be any JSON.
-#[derive(Deserialize)]
+/// Voyage's error body; both have been seen as strings and may be any JSON.
+#[derive(Default, Deserialize)]
 struct ErrorBody {
     detail: Option<serde_json::Value>,
-    error_code: Option<String>,
+    error_code: Option<serde_json::Value>,
 }
 
 /// Classifies any status but 200.
@@ -56,8 +56,7 @@ pub(super) fn from_reply(refusal: &Refusal<'_>) -> Fault {
 }
 
 fn from_bad_request(refusal: &Refusal<'_>) -> Fault {
-    let body: ErrorBody = serde_json::from_slice(refusal.body)
-        .unwrap_or(ErrorBody { detail: None, error_code: None });
+    let body: ErrorBody = serde_json::from_slice(refusal.body).unwrap_or_default();
     let detail = match body.detail {
         Some(serde_json::Value::String(text)) => Some(text),
         Some(other) => Some(other.to_string()),
@@ -65,7 +64,7 @@ fn from_bad_request(refusal: &Refusal<'_>) -> Fault {
     };
     let text = detail.as_deref().unwrap_or_default();
 
-    if body.error_code.as_deref() == Some("TOO_MANY_TOKENS_IN_BATCH")
+    if body.error_code.is_some_and(|code| code == "TOO_MANY_TOKENS_IN_BATCH")
         || text.contains("max allowed tokens per submitted batch")
     {
         return Fault::TooManyTokens {
