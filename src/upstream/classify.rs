@@ -128,15 +128,14 @@ fn is_free_tier(body: &[u8]) -> bool {
 /// to be right. A past date is 0; anything else is ignored; nothing is longer than 60 s.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = match text.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => MAX_RETRY_AFTER,
-        Err(_) => {
-            let date = httpdate::parse_http_date(text).ok()?;
-            let sent = headers.get(header::DATE)?.to_str().ok()?;
-            let sent = httpdate::parse_http_date(sent).ok()?;
-            date.duration_since(sent).unwrap_or_default()
-        }
+    let wait = if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+        // Only a number too large to be believed does not parse.
+        text.parse().map_or(MAX_RETRY_AFTER, Duration::from_secs)
+    } else {
+        let date = httpdate::parse_http_date(text).ok()?;
+        let sent = headers.get(header::DATE)?.to_str().ok()?;
+        let sent = httpdate::parse_http_date(sent).ok()?;
+        date.duration_since(sent).unwrap_or_default()
     };
     Some(wait.min(MAX_RETRY_AFTER))
 }
