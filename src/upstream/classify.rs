@@ -113,7 +113,7 @@ fn number_after(text: &str, marker: &str) -> Option<u64> {
 }
 
 /// Makes upstream text fit to be passed on: no key, one line, at most 512 bytes.
-fn presentable(text: &str, key: &Secret) -> String {
+pub(super) fn presentable(text: &str, key: &Secret) -> String {
     let mut text: String =
         key.scrub(text).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     text.truncate(text.floor_char_boundary(MAX_DETAIL_BYTES));
