@@ -178,7 +178,8 @@ impl Failure {
 pub(super) fn is_loopback(base_url: &str) -> bool {
     let Ok(uri) = base_url.parse::<http::Uri>() else { return false };
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// The longest body a valid answer can have: even as JSON numbers with 17 digits, and some room.
