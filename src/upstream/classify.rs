@@ -23,6 +23,8 @@ pub(super) struct Refusal<'a> {
     pub(super) body: &'a [u8],
     /// Size of the request that was refused.
     pub(super) request_bytes: u64,
+    /// Where the request went.
+    pub(super) base_url: &'a str,
     /// Never to appear in passed-on text.
     pub(super) key: &'a Secret,
 }
@@ -42,7 +44,7 @@ pub(super) fn from_reply(refusal: &Refusal<'_>) -> Fault {
         401 => Fault::Unauthenticated,
         402 => Fault::PaymentRequired,
         403 => Fault::Forbidden,
-        404 | 405 => Fault::NotFound,
+        404 | 405 => Fault::NotFound { host: host_of(refusal.base_url) },
         406 | 411 | 415 | 431 | 501 | 505 => Fault::Protocol,
         408 | 425 | 502..=504 | 520..=527 | 529 | 530 => Fault::Unavailable { retry_after },
         409 => Fault::Conflict,
@@ -141,8 +143,11 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 fn location_host(headers: &HeaderMap) -> Option<String> {
-    let location = headers.get(header::LOCATION)?.to_str().ok()?;
-    location.parse::<http::Uri>().ok()?.host().map(str::to_owned)
+    host_of(headers.get(header::LOCATION)?.to_str().ok()?)
+}
+
+fn host_of(url: &str) -> Option<String> {
+    url.parse::<http::Uri>().ok()?.host().map(str::to_owned)
 }
 
 /// Classifies a request that ended without a status, or whose body did not arrive.

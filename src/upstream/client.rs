@@ -100,9 +100,14 @@ impl Client {
                 Ok(Body::Whole(body) | Body::Cut(body)) => body,
                 Err(_) => Vec::new(),
             };
-            let headers = response.headers();
-            let refusal =
-                classify::Refusal { status, headers, body: &body, request_bytes, key: &self.key };
+            let refusal = classify::Refusal {
+                status,
+                headers: response.headers(),
+                body: &body,
+                request_bytes,
+                base_url: &self.base_url,
+                key: &self.key,
+            };
             return Err(failure(classify::from_reply(&refusal)));
         }
 

@@ -17,6 +17,7 @@ fn fault(status: u16, headers: &[(&'static str, &str)], body: &[u8]) -> Fault {
         headers: &map(headers),
         body,
         request_bytes: 1234,
+        base_url: "https://voyage.example:444/v1",
         key: &Secret::new(KEY),
     })
 }

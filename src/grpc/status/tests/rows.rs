@@ -112,6 +112,8 @@ fn refusal_rows() -> Vec<Row> {
     let too_long = (Code::InvalidArgument, "INPUT_TOO_LONG");
     let long = |limit| Fault::InputTooLong { index: 5, limit };
     let large = Fault::PayloadTooLarge { request_bytes: 9 };
+    let missing = (Code::NotFound, "UPSTREAM_NOT_FOUND");
+    let lost = |host: Option<&str>| Fault::NotFound { host: host.map(str::to_owned) };
     let credential = &["credential", "keyAlias"];
     let at = |fault, status| upstream(fault, Some(status));
     vec![
@@ -150,7 +152,8 @@ fn refusal_rows() -> Vec<Row> {
             Help,
             &[],
         ),
-        row(at(Fault::NotFound, 404), (Code::NotFound, "UPSTREAM_NOT_FOUND"), Never, Nothing, &[]),
+        row(at(lost(Some("voyage.example")), 404), missing, Never, Nothing, &["baseUrl"]),
+        row(at(lost(None), 405), missing, Never, Nothing, &[]),
         row(
             at(large, 413),
             (Code::InvalidArgument, "UPSTREAM_PAYLOAD_TOO_LARGE"),
@@ -274,7 +277,7 @@ fn number(error: &Error) -> usize {
             Fault::Unauthenticated => 12,
             Fault::Forbidden => 13,
             Fault::PaymentRequired => 14,
-            Fault::NotFound => 15,
+            Fault::NotFound { .. } => 15,
             Fault::PayloadTooLarge { .. } => 16,
             Fault::RateLimited { .. } => 17,
             Fault::ServerError { .. } => 18,
@@ -422,6 +425,8 @@ fn metadata_holds_the_numbers() {
     assert_eq!(metadata_of(&upstream(limited, Some(429)))("tier"), "free");
     let large = Fault::PayloadTooLarge { request_bytes: 9 };
     assert_eq!(metadata_of(&upstream(large, Some(413)))("requestBytes"), "9");
+    let lost = Fault::NotFound { host: Some("voyage.example".to_owned()) };
+    assert_eq!(metadata_of(&upstream(lost, Some(404)))("baseUrl"), "voyage.example");
     let redirect = Fault::Redirect { location: Some("other.example".to_owned()) };
     assert_eq!(metadata_of(&upstream(redirect, Some(307)))("location"), "other.example");
 }

@@ -98,7 +98,7 @@ fn every_other_failure_fits_at_its_longest() {
         Fault::Unauthenticated,
         Fault::Forbidden,
         Fault::PaymentRequired,
-        Fault::NotFound,
+        Fault::NotFound { host: long() },
         Fault::PayloadTooLarge { request_bytes: u64::MAX },
         Fault::RateLimited { retry_after, free_tier: true },
         Fault::TlsRejected,

@@ -11,7 +11,7 @@ fn expected(status: u16) -> Fault {
         401 => Fault::Unauthenticated,
         402 => Fault::PaymentRequired,
         403 => Fault::Forbidden,
-        404 | 405 => Fault::NotFound,
+        404 | 405 => Fault::NotFound { host: Some("voyage.example".to_owned()) },
         406 | 411 | 415 | 431 | 501 | 505 => Fault::Protocol,
         408 | 425 | 502 | 503 | 504 => Fault::Unavailable { retry_after },
         409 => Fault::Conflict,
