@@ -156,7 +156,7 @@ pub(super) fn from_transport(error: &reqwest::Error) -> Fault {
     if error.is_timeout() && !error.is_connect() {
         return Fault::Timeout;
     }
-    if let Some(tls) = cause::<rustls::Error>(error) {
+    if let Some(tls) = causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
         return match tls {
             rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
                 Fault::TlsRejected
@@ -164,24 +164,21 @@ pub(super) fn from_transport(error: &reqwest::Error) -> Fault {
             _ => Fault::TlsCut,
         };
     }
-    let cut = cause::<io::Error>(error).is_some_and(|io| io.kind() == io::ErrorKind::UnexpectedEof);
+    // Only a handshake can be cut while connecting; a port that is closed refuses.
+    let cut = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|io| {
+        matches!(io.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset)
+    });
     if error.is_connect() && cut { Fault::TlsCut } else { Fault::ConnectFailed }
 }
 
-/// Walks the chain of causes for an error of type `E`; `io::Error` hides its payload from `source`.
-fn cause<E: StdError + 'static>(error: &reqwest::Error) -> Option<&E> {
-    let mut next: Option<&(dyn StdError + 'static)> = error.source();
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<E>() {
-            return Some(found);
-        }
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        next = match inner {
+/// Walks the chain of causes; an `io::Error` hides what it wraps from `source`.
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    std::iter::successors(error.source(), |&cause| {
+        match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
             Some(inner) => Some(inner),
-            None => error.source(),
-        };
-    }
-    None
+            None => cause.source(),
+        }
+    })
 }
 
 #[cfg(test)]
