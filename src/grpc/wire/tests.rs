@@ -41,7 +41,6 @@ impl Plain {
 }
 
 /// An embedding with every field set, of so many numbers.
-#[expect(clippy::cast_precision_loss, reason = "small numbers are exact floats")]
 fn plain(dimension: u16) -> Plain {
     Plain {
         index: 16_383,
@@ -125,6 +124,8 @@ fn the_proto_has_exactly_the_fields_of_the_twin() {
 /// The field numbers that the twin really writes, read off its bytes.
 #[test]
 fn the_twin_writes_the_protos_field_numbers() {
+    const VARINT: u8 = 0;
+    const LENGTH: u8 = 2;
     let message = Embedding {
         index: 1,
         values: Bytes::from_static(&[0; 4]),
@@ -133,8 +134,6 @@ fn the_twin_writes_the_protos_field_numbers() {
         cache_status: 1,
         token_count: Some(1),
     };
-    const VARINT: u8 = 0;
-    const LENGTH: u8 = 2;
     let tag = |number: u8, wire: u8| number << 3 | wire;
     let expected = [
         &[tag(1, VARINT), 1][..],

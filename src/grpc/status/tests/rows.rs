@@ -97,9 +97,9 @@ fn gateway_rows() -> Vec<Row> {
     ]
 }
 
-/// Voyage's 4xx that no retry helps.
+/// Voyage's 4xx about the request.
 fn refusal_rows() -> Vec<Row> {
-    use Extra::{Fields, Help, Nothing};
+    use Extra::{Fields, Nothing};
     use Retry::Never;
     let invalid = (Code::InvalidArgument, "UPSTREAM_INVALID_REQUEST");
     let said = Some("Voyage's words".to_owned());
@@ -112,9 +112,6 @@ fn refusal_rows() -> Vec<Row> {
     let too_long = (Code::InvalidArgument, "INPUT_TOO_LONG");
     let long = |limit| Fault::InputTooLong { index: 5, limit };
     let large = Fault::PayloadTooLarge { request_bytes: 9 };
-    let missing = (Code::NotFound, "UPSTREAM_NOT_FOUND");
-    let lost = |host: Option<&str>| Fault::NotFound { host: host.map(str::to_owned) };
-    let credential = &["credential", "keyAlias"];
     let at = |fault, status| upstream(fault, Some(status));
     vec![
         row(at(named, 400), invalid, Never, Fields(&["output_dimension"]), &[]),
@@ -131,6 +128,25 @@ fn refusal_rows() -> Vec<Row> {
             Fields(&["model"]),
             &[],
         ),
+        row(
+            at(large, 413),
+            (Code::InvalidArgument, "UPSTREAM_PAYLOAD_TOO_LARGE"),
+            Never,
+            Nothing,
+            &["requestBytes"],
+        ),
+    ]
+}
+
+/// Voyage's 4xx about what the operators set up.
+fn set_up_rows() -> Vec<Row> {
+    use Extra::{Help, Nothing};
+    use Retry::Never;
+    let credential = &["credential", "keyAlias"];
+    let missing = (Code::NotFound, "UPSTREAM_NOT_FOUND");
+    let lost = |host: Option<&str>| Fault::NotFound { host: host.map(str::to_owned) };
+    let at = |fault, status| upstream(fault, Some(status));
+    vec![
         row(
             at(Fault::Unauthenticated, 401),
             (Code::Unauthenticated, "UPSTREAM_UNAUTHENTICATED"),
@@ -154,16 +170,10 @@ fn refusal_rows() -> Vec<Row> {
         ),
         row(at(lost(Some("voyage.example")), 404), missing, Never, Nothing, &["baseUrl"]),
         row(at(lost(None), 405), missing, Never, Nothing, &[]),
-        row(
-            at(large, 413),
-            (Code::InvalidArgument, "UPSTREAM_PAYLOAD_TOO_LARGE"),
-            Never,
-            Nothing,
-            &["requestBytes"],
-        ),
     ]
 }
 
+/// What may pass.
 fn limit_and_failure_rows() -> Vec<Row> {
     use Extra::{Nothing, Quota};
     use Retry::After;
@@ -252,7 +262,7 @@ fn nonsense_rows() -> Vec<Row> {
 
 /// The whole table.
 pub(super) fn rows() -> Vec<Row> {
-    [gateway_rows(), refusal_rows(), limit_and_failure_rows(), nonsense_rows()]
+    [gateway_rows(), refusal_rows(), set_up_rows(), limit_and_failure_rows(), nonsense_rows()]
         .into_iter()
         .flatten()
         .collect()

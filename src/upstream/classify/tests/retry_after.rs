@@ -9,40 +9,36 @@ fn read(value: &str) -> Option<Duration> {
     retry_after(&map(&[("retry-after", value), ("date", SENT)]))
 }
 
-const fn seconds(seconds: u64) -> Option<Duration> {
-    Some(Duration::from_secs(seconds))
-}
-
 #[test]
 fn seconds_are_believed_up_to_a_minute() {
     for (value, wait) in [
-        ("0", seconds(0)),
-        ("1", seconds(1)),
-        ("007", seconds(7)),
-        (" 5 ", seconds(5)),
-        ("60", seconds(60)),
-        ("61", seconds(60)),
-        ("18446744073709551615", seconds(60)),
-        ("99999999999999999999999999", seconds(60)),
+        ("0", 0),
+        ("1", 1),
+        ("007", 7),
+        (" 5 ", 5),
+        ("60", 60),
+        ("61", 60),
+        ("18446744073709551615", 60),
+        ("99999999999999999999999999", 60),
     ] {
-        assert_eq!(read(value), wait, "{value:?}");
+        assert_eq!(read(value), Some(Duration::from_secs(wait)), "{value:?}");
     }
 }
 
 #[test]
 fn a_date_counts_from_the_replys_own() {
     for (value, wait) in [
-        ("Wed, 21 Oct 2026 07:28:09 GMT", seconds(9)),
-        ("Wed, 21 Oct 2026 07:28:00 GMT", seconds(0)),
-        ("Wed, 21 Oct 2026 07:27:59 GMT", seconds(0)),
-        ("Thu, 01 Jan 1970 00:00:00 GMT", seconds(0)),
-        ("Wed, 21 Oct 2026 07:28:59 GMT", seconds(59)),
-        ("Wed, 21 Oct 2099 07:28:00 GMT", seconds(60)),
+        ("Wed, 21 Oct 2026 07:28:09 GMT", 9),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", 0),
+        ("Wed, 21 Oct 2026 07:27:59 GMT", 0),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
+        ("Wed, 21 Oct 2026 07:28:59 GMT", 59),
+        ("Wed, 21 Oct 2099 07:28:00 GMT", 60),
         // The two obsolete forms that a recipient must still read.
-        ("Wednesday, 21-Oct-26 07:28:09 GMT", seconds(9)),
-        ("Wed Oct 21 07:28:09 2026", seconds(9)),
+        ("Wednesday, 21-Oct-26 07:28:09 GMT", 9),
+        ("Wed Oct 21 07:28:09 2026", 9),
     ] {
-        assert_eq!(read(value), wait, "{value:?}");
+        assert_eq!(read(value), Some(Duration::from_secs(wait)), "{value:?}");
     }
 }
 
@@ -52,7 +48,7 @@ fn a_date_without_a_date_to_count_from_is_ignored() {
     assert_eq!(retry_after(&map(&[("retry-after", date)])), None);
     assert_eq!(retry_after(&map(&[("retry-after", date), ("date", "yesterday")])), None);
     // Seconds need none.
-    assert_eq!(retry_after(&map(&[("retry-after", "9")])), seconds(9));
+    assert_eq!(retry_after(&map(&[("retry-after", "9")])), Some(Duration::from_secs(9)));
 }
 
 #[test]

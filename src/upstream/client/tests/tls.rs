@@ -86,7 +86,7 @@ async fn a_server_without_tls_cuts_the_handshake() {
 async fn a_handshake_that_hangs_is_a_failed_connection() {
     let url = listen(|mut stream| async move {
         hear_hello(&mut stream).await;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     })
     .await;
     let config = Config { connect_timeout: Span::from_millis(200), ..config(&url) };

@@ -33,9 +33,9 @@ fn the_documented_reply_is_read() {
     let parameters = Parameters { model: "voyage-3.5".into(), ..parameters(Dtype::Float, Some(8)) };
     let (answers, tokens) = decode(&parameters, 2, REPLY).unwrap();
     let first =
-        [-0.016_709_786, 0.026_996_311, -0.027_496_673, 0.015_625, -0.031_25, 0.007_812_5, 0.062_5];
+        [-0.016_709_786, 0.026_996_31, -0.027_496_673, 0.015_625, -0.031_25, 0.007_812_5, 0.062_5];
     let second =
-        [0.003_613_521, 0.026_428_301, -0.009_491_397, 0.015_625, -0.031_25, 0.007_812_5, 0.062_5];
+        [0.003_613_521, 0.026_428_3, -0.009_491_397, 0.015_625, -0.031_25, 0.007_812_5, 0.062_5];
     let expected = [(first, -0.012_125_067), (second, -0.028_471_239)]
         .map(|(most, last)| little_endian(&[&most[..], &[last]].concat()));
     assert_eq!(bytes(answers), expected);
