@@ -23,10 +23,11 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
 
 async fn serve(config: &Config, key: Secret) -> anyhow::Result<()> {
     let bound = app::build(config, key).await?;
-    tracing::info!(port = "grpc", address = %bound.grpc_address()?, "listening");
-    tracing::info!(port = "admin", address = %bound.admin_address()?, "listening");
+    // Before it says that it is up: whoever hears that may stop it at once.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    tracing::info!(port = "grpc", address = %bound.grpc_address()?, "listening");
+    tracing::info!(port = "admin", address = %bound.admin_address()?, "listening");
     bound
         .run_until(async {
             tokio::select! {

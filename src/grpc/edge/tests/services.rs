@@ -16,7 +16,7 @@ pub(super) const WATCH: &str = "grpc.health.v1.Health/Watch";
 /// Bytes a request message may have.
 pub(super) const MAX_REQUEST_BYTES: usize = 1000;
 
-pub(super) const DEFAULT_DEADLINE: Duration = Duration::from_secs(60);
+pub(super) const DEFAULT_DEADLINE: Duration = Duration::from_mins(1);
 
 struct Obedient;
 
@@ -46,7 +46,7 @@ pub(super) async fn edge() -> (Edge, Metrics) {
     let settings = Settings {
         default_model: Arc::from("voyage-4"),
         max_request_bytes: MAX_REQUEST_BYTES,
-        deadlines: Deadlines { default: DEFAULT_DEADLINE, max: Duration::from_secs(300) },
+        deadlines: Deadlines { default: DEFAULT_DEADLINE, max: Duration::from_mins(5) },
         reflection: false,
     };
     let health = HealthReporter::new();

@@ -90,7 +90,7 @@ fn voyages_longest_words_fit() {
 fn every_other_failure_fits_at_its_longest() {
     let long = || Some("h".repeat(4000));
     let why = "the body is longer than any answer to the request";
-    let retry_after = Some(Duration::from_secs(60));
+    let retry_after = Some(Duration::from_mins(1));
     for fault in [
         Fault::TooManyTokens { limit: Some(u64::MAX), actual: Some(u64::MAX) },
         Fault::InputTooLong { index: usize::MAX, limit: Some(u64::MAX) },
