@@ -13,6 +13,7 @@ use tokio::time::Instant;
 pub(super) use reply::{embed_response, output_dtype, to_i32};
 use violations::Violations;
 
+use super::status::MAX_ITEM_ERROR_BYTES;
 use super::v1::{
     CacheMode as ProtoCacheMode, EmbedRequest, InputType as ProtoInputType,
     OutputDtype as ProtoDtype, Priority, RequestOptions, VectorEncoding,
@@ -33,6 +34,9 @@ const DEFAULT_MAX_RESPONSE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// A longer model name is no model's, and would not fit error details.
 const MAX_MODEL_BYTES: usize = 128;
+
+/// The longest `google.protobuf.Duration`: 10,000 years.
+const MAX_DURATION_SECONDS: u64 = 315_576_000_000;
 
 /// How the reply to a request will look.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +78,7 @@ pub(super) fn embed_request(
         truncation: request.truncation.unwrap_or(true),
     };
     let shape = ReplyShape { dtype, encoding, max_bytes };
-    shape.check_size(&parameters, count)?;
+    shape.check_size(&parameters, count, options.allow_partial)?;
     let request = Request {
         parameters: Arc::new(parameters),
         inputs,
@@ -90,7 +94,12 @@ pub(super) fn embed_request(
 
 impl ReplyShape {
     /// Refuses a request whose reply the caller could not receive.
-    fn check_size(&self, parameters: &Parameters, inputs: usize) -> Result<(), Error> {
+    fn check_size(
+        &self,
+        parameters: &Parameters,
+        inputs: usize,
+        allow_partial: bool,
+    ) -> Result<(), Error> {
         /// Field tags, index, cache status and token count of one embedding.
         const ITEM_OVERHEAD: u64 = 16;
         /// Everything else in the reply.
@@ -100,7 +109,11 @@ impl ReplyShape {
         let bytes = self.dtype.vector_bytes(dimension) as u64;
         // A number beyond ±63 takes two bytes as a varint.
         let integers = self.encoding != VectorEncoding::Bytes && self.dtype != Dtype::Float;
-        let item = bytes * if integers { 2 } else { 1 } + ITEM_OVERHEAD;
+        let mut item = bytes * if integers { 2 } else { 1 } + ITEM_OVERHEAD;
+        if allow_partial {
+            // Any item may turn out to be an error instead.
+            item = item.max(MAX_ITEM_ERROR_BYTES as u64);
+        }
         let predicted = inputs as u64 * item + REPLY_OVERHEAD;
         if predicted <= self.max_bytes {
             return Ok(());
@@ -235,15 +248,19 @@ fn priority(
     }
 }
 
+/// By hand: prost-types overflows on the most negative durations.
 fn max_queue_wait(options: &RequestOptions, violations: &mut Violations) -> Option<Duration> {
     let wait = options.max_queue_wait?;
-    // A `google.protobuf.Duration` of seconds and nanoseconds of one sign.
     match (u64::try_from(wait.seconds), u32::try_from(wait.nanos)) {
-        (Ok(seconds), Ok(nanos)) if nanos < 1_000_000_000 => Some(Duration::new(seconds, nanos)),
+        (Ok(seconds @ 0..=MAX_DURATION_SECONDS), Ok(nanos @ 0..1_000_000_000)) => {
+            Some(Duration::new(seconds, nanos))
+        }
         _ => {
-            violations.add("options.max_queue_wait", "INVALID_DURATION", "expected 0 s or more");
+            let description = "expected 0 s or more, in the form of google.protobuf.Duration";
+            violations.add("options.max_queue_wait", "INVALID_DURATION", description);
             None
         }
+    }
     }
 }
 
