@@ -13,10 +13,13 @@ use tokio::time::{Duration, Instant};
 use super::{CacheMode, Pipeline, Request, Response, Source};
 use crate::{
     cache::{self, Cache, Keys},
+    caller::{Caller, Priority},
     dispatch::{self, Dispatch},
     embedding::{Answer, Dtype, Endpoint, Input, Parameters},
     error::Error,
     telemetry::Metrics,
+    tokens::{self, Counter},
+    upstream::Upstream,
 };
 use fake::Fake;
 
@@ -41,6 +44,9 @@ fn request(texts: &[&str]) -> Request {
         cache_mode: CacheMode::ReadWrite,
         allow_partial: false,
         deadline: Instant::now() + MINUTE,
+        max_queue_wait: None,
+        priority: Priority::Interactive,
+        caller: Caller::anonymous(),
     }
 }
 
@@ -50,12 +56,28 @@ fn in_mode(cache_mode: CacheMode, texts: &[&str]) -> Request {
 
 /// A pipeline before `fake`, with batches of at most `max_inputs` and `max_in_flight` calls at once.
 fn pipeline_with(fake: &Arc<Fake>, max_inputs: u32, max_in_flight: u32) -> Arc<Pipeline> {
-    let config = dispatch::Config { max_inputs, max_in_flight };
-    let upstream: Arc<Fake> = Arc::clone(fake);
-    let dispatch = Dispatch::new(&config, upstream);
-    let cache = Arc::new(Cache::new(&cache::Config::default()));
+    let batch = dispatch::Config { max_inputs, max_in_flight, ..dispatch::Config::default() };
+    build(fake, &super::Config::default(), &batch)
+}
+
+fn build(
+    fake: &Arc<Fake>,
+    admission: &super::Config,
+    batch: &dispatch::Config,
+) -> Arc<Pipeline> {
     let metrics = Metrics::new().unwrap();
-    Arc::new(Pipeline::new(&super::Config::default(), Keys::random(), cache, dispatch, metrics))
+    let dispatch = Dispatch::start(dispatch::Parts {
+        batch,
+        limits: &dispatch::LimitsConfig::default(),
+        // The fake's failures are the answer: repeats are the dispatch's own tests' matter.
+        retry: &dispatch::RetryConfig { max_attempts: 1 },
+        breaker: &dispatch::BreakerConfig::default(),
+        counter: Counter::new(&tokens::Config::default()).unwrap(),
+        upstream: Arc::clone(fake) as Arc<dyn Upstream>,
+        metrics: metrics.clone(),
+    });
+    let cache = Arc::new(Cache::new(&cache::Config::default()));
+    Arc::new(Pipeline::new(admission, Keys::random(), cache, dispatch, metrics))
 }
 
 fn pipeline(fake: &Arc<Fake>) -> Arc<Pipeline> {

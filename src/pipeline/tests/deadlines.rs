@@ -98,10 +98,7 @@ async fn a_partial_request_gets_what_is_there_at_its_deadline() {
 async fn a_permit_is_free_again_when_its_caller_leaves() {
     let fake = Fake::new();
     let config = super::super::Config { max_in_flight: 1, ..Default::default() };
-    let dispatch = Dispatch::new(&dispatch::Config::default(), Arc::clone(&fake) as _);
-    let cache = Arc::new(Cache::new(&cache::Config::default()));
-    let metrics = Metrics::new().unwrap();
-    let pipeline = Arc::new(Pipeline::new(&config, Keys::random(), cache, dispatch, metrics));
+    let pipeline = build(&fake, &config, &dispatch::Config::default());
 
     let first = started(&pipeline, request(&["first"])).await;
     let refused = pipeline.run(request(&["second"])).await.unwrap_err();
@@ -116,10 +113,7 @@ async fn bytes_in_flight_are_bounded_but_a_lone_large_request_gets_in() {
     let fake = Fake::new();
     let max_bytes = "10B".parse().unwrap();
     let config = super::super::Config { max_bytes, ..Default::default() };
-    let dispatch = Dispatch::new(&dispatch::Config::default(), Arc::clone(&fake) as _);
-    let cache = Arc::new(Cache::new(&cache::Config::default()));
-    let metrics = Metrics::new().unwrap();
-    let pipeline = Arc::new(Pipeline::new(&config, Keys::random(), cache, dispatch, metrics));
+    let pipeline = build(&fake, &config, &dispatch::Config::default());
 
     let large = started(&pipeline, request(&["more than ten bytes"])).await;
     assert!(matches!(pipeline.run(request(&["x"])).await, Err(Error::Overloaded { .. })));
