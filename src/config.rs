@@ -58,8 +58,12 @@ pub struct Config {
     pub cache: cache::Config,
     /// How texts of many callers share upstream calls.
     pub batch: dispatch::Config,
+    /// What Voyage lets this account send in a minute.
+    pub limits: dispatch::LimitsConfig,
     /// The API that computes the embeddings.
     pub upstream: upstream::Config,
+    /// When a failing upstream is left alone for a while.
+    pub breaker: dispatch::BreakerConfig,
     /// The port operators and probes use.
     pub admin: telemetry::AdminConfig,
     /// What the gateway tells about itself.
@@ -95,7 +99,9 @@ impl Config {
             ("admission", self.admission.validate()),
             ("cache", self.cache.validate()),
             ("batch", self.batch.validate()),
+            ("limits", self.limits.validate()),
             ("upstream", self.upstream.validate()),
+            ("breaker", self.breaker.validate()),
             ("telemetry", self.telemetry.validate()),
             ("", self.validate()),
         ]

@@ -6,8 +6,14 @@
 
 mod apportion;
 mod batch;
+#[cfg_attr(not(test), expect(dead_code, reason = "wired in the next commit"))]
+mod breaker;
 mod config;
 mod isolate;
+#[cfg_attr(not(test), expect(dead_code, reason = "wired in the next commit"))]
+mod limit;
+#[cfg_attr(not(test), expect(dead_code, reason = "wired in the next commit"))]
+mod retry;
 
 use std::sync::{
     Arc,
@@ -16,7 +22,9 @@ use std::sync::{
 
 use tokio::sync::Semaphore;
 
+pub use breaker::Config as BreakerConfig;
 pub use config::Config;
+pub use limit::{Config as LimitsConfig, ModelLimits};
 
 use crate::{
     embedding::{Answer, Input, Parameters},

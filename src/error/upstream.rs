@@ -112,6 +112,15 @@ pub struct BadResponse {
     pub got: Option<u64>,
 }
 
+impl BadResponse {
+    /// The body is over the cap: asking again would only fetch as much again.
+    pub const TOO_LONG: Self = Self {
+        why: "the body is longer than any answer to the request",
+        expected: None,
+        got: None,
+    };
+}
+
 impl Fault {
     pub(super) fn blame(&self) -> Blame {
         match self {

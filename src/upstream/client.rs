@@ -103,14 +103,7 @@ impl Client {
 
         let body = match read(&mut response, max_reply_bytes(parameters, inputs.len())).await {
             Ok(Body::Whole(body)) => body,
-            Ok(Body::Cut(_)) => {
-                let why = "the body is longer than any answer to the request";
-                return Err(failure(Fault::BadResponse(BadResponse {
-                    why,
-                    expected: None,
-                    got: None,
-                })));
-            }
+            Ok(Body::Cut(_)) => return Err(failure(Fault::BadResponse(BadResponse::TOO_LONG))),
             Err(error) => return Err(failure(classify::from_transport(&error))),
         };
         let (answers, total_tokens) = wire::decode(parameters, inputs.len(), &body)
