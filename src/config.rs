@@ -60,8 +60,12 @@ pub struct Config {
     pub batch: dispatch::Config,
     /// How often a failed upstream call is repeated.
     pub retry: dispatch::RetryConfig,
+    /// What Voyage lets this account send in a minute.
+    pub limits: dispatch::LimitsConfig,
     /// The API that computes the embeddings.
     pub upstream: upstream::Config,
+    /// When a failing upstream is left alone for a while.
+    pub breaker: dispatch::BreakerConfig,
     /// The port operators and probes use.
     pub admin: telemetry::AdminConfig,
     /// What the gateway tells about itself.
@@ -98,7 +102,9 @@ impl Config {
             ("cache", self.cache.validate()),
             ("batch", self.batch.validate()),
             ("retry", self.retry.validate()),
+            ("limits", self.limits.validate()),
             ("upstream", self.upstream.validate()),
+            ("breaker", self.breaker.validate()),
             ("telemetry", self.telemetry.validate()),
             ("", self.validate()),
         ]

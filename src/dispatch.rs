@@ -27,7 +27,7 @@ use tokio::{sync::mpsc, time::Instant};
 
 pub use breaker::Config as BreakerConfig;
 pub use config::{Config, RetryConfig};
-pub use limit::Config as LimitsConfig;
+pub use limit::{Config as LimitsConfig, ModelLimits};
 
 use crate::{
     caller::{Caller, Priority},
@@ -124,7 +124,7 @@ impl Trip {
 }
 
 /// What the dispatch is made of, in the order an item meets it.
-#[derive(Debug)]
+#[expect(missing_debug_implementations, reason = "an upstream need not have one")]
 pub struct Parts<'a> {
     /// `[batch]`.
     pub batch: &'a Config,

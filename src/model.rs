@@ -36,6 +36,10 @@ pub struct Model {
     pub max_inputs: u32,
     /// Tokens one request may have, counted after truncation.
     pub max_request_tokens: u32,
+    /// Requests a minute of an account in tier 1; tier 3, the highest, has three times as many.
+    pub rpm: u32,
+    /// Tokens a minute of an account in tier 1; tier 3 has three times as many.
+    pub tpm: u64,
 }
 
 /// Inputs one upstream request may have, for every model and endpoint.
@@ -43,6 +47,12 @@ pub const MAX_UPSTREAM_INPUTS: usize = 1_000;
 
 /// The largest dimension any model offers; what an unlisted model is assumed to answer with.
 pub const MAX_DIMENSION: u32 = 2_048;
+
+/// Requests a minute in tier 1, for every model; what an unlisted model is assumed to have.
+pub const TIER_1_RPM: u32 = 2_000;
+
+/// Tokens a minute in tier 1 of most models; what an unlisted model is assumed to have.
+pub const TIER_1_TPM: u64 = 3_000_000;
 
 const MATRYOSHKA: &[u32] = &[1_024, 256, 512, 2_048];
 const ALL: &[Dtype] = &[Dtype::Float, Dtype::Int8, Dtype::Uint8, Dtype::Binary, Dtype::Ubinary];
@@ -70,7 +80,14 @@ impl Model {
             context_tokens: context,
             max_inputs: 1_000,
             max_request_tokens: request,
+            rpm: TIER_1_RPM,
+            tpm: TIER_1_TPM,
         }
+    }
+
+    const fn with_tpm(mut self, tpm: u64) -> Self {
+        self.tpm = tpm;
+        self
     }
 
     const fn of_kind(mut self, kind: Kind) -> Self {
@@ -87,6 +104,8 @@ impl Model {
             context_tokens: pair_tokens,
             max_inputs: 1_000,
             max_request_tokens: request,
+            rpm: TIER_1_RPM,
+            tpm: 2_000_000,
         }
     }
 }
@@ -94,12 +113,12 @@ impl Model {
 /// Every model the gateway knows, active ones first within their kind.
 pub const CATALOGUE: &[Model] = &[
     Model::text("voyage-4-large", MATRYOSHKA, 32_000, 120_000),
-    Model::text("voyage-4", MATRYOSHKA, 32_000, 320_000),
-    Model::text("voyage-4-lite", MATRYOSHKA, 32_000, 1_000_000),
-    Model::text("voyage-code-4", MATRYOSHKA, 32_000, 320_000),
+    Model::text("voyage-4", MATRYOSHKA, 32_000, 320_000).with_tpm(8_000_000),
+    Model::text("voyage-4-lite", MATRYOSHKA, 32_000, 1_000_000).with_tpm(16_000_000),
+    Model::text("voyage-code-4", MATRYOSHKA, 32_000, 320_000).with_tpm(8_000_000),
     Model::text("voyage-3-large", MATRYOSHKA, 32_000, 120_000),
-    Model::text("voyage-3.5", MATRYOSHKA, 32_000, 320_000),
-    Model::text("voyage-3.5-lite", MATRYOSHKA, 32_000, 1_000_000),
+    Model::text("voyage-3.5", MATRYOSHKA, 32_000, 320_000).with_tpm(8_000_000),
+    Model::text("voyage-3.5-lite", MATRYOSHKA, 32_000, 1_000_000).with_tpm(16_000_000),
     Model::text("voyage-code-3", MATRYOSHKA, 32_000, 120_000),
     Model::text("voyage-finance-2", &[1_024], 32_000, 120_000),
     Model::text("voyage-law-2", &[1_024], 16_000, 120_000),
@@ -112,14 +131,18 @@ pub const CATALOGUE: &[Model] = &[
     Model::text("voyage-2", &[1_024], 4_000, 320_000),
     Model::text("voyage-context-4", MATRYOSHKA, 32_000, 120_000).of_kind(Kind::Contextualized),
     Model::text("voyage-context-3", MATRYOSHKA, 32_000, 120_000).of_kind(Kind::Contextualized),
-    Model::text("voyage-multimodal-3.5", MATRYOSHKA, 32_000, 320_000).of_kind(Kind::Multimodal),
-    Model::text("voyage-multimodal-3", &[1_024], 32_000, 320_000).of_kind(Kind::Multimodal),
+    Model::text("voyage-multimodal-3.5", MATRYOSHKA, 32_000, 320_000)
+        .of_kind(Kind::Multimodal)
+        .with_tpm(2_000_000),
+    Model::text("voyage-multimodal-3", &[1_024], 32_000, 320_000)
+        .of_kind(Kind::Multimodal)
+        .with_tpm(2_000_000),
     Model::reranker("rerank-3", 32_000, 600_000),
-    Model::reranker("rerank-3-lite", 32_000, 600_000),
+    Model::reranker("rerank-3-lite", 32_000, 600_000).with_tpm(4_000_000),
     Model::reranker("rerank-2.5", 32_000, 600_000),
-    Model::reranker("rerank-2.5-lite", 32_000, 600_000),
+    Model::reranker("rerank-2.5-lite", 32_000, 600_000).with_tpm(4_000_000),
     Model::reranker("rerank-2", 16_000, 600_000),
-    Model::reranker("rerank-2-lite", 8_000, 600_000),
+    Model::reranker("rerank-2-lite", 8_000, 600_000).with_tpm(4_000_000),
 ];
 
 /// Finds a model by its exact name.

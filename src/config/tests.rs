@@ -85,6 +85,8 @@ fn the_printed_configuration_reads_back() {
         "cache.key_file=/run/secrets/cache",
         "telemetry.log_format=json",
         "upstream.base_url=http://127.0.0.1:8080/v1",
+        "limits.tpm=1000000",
+        "limits.models.\"voyage-3.5\".rpm=300",
     ])
     .unwrap();
     let text = config.to_toml();

@@ -4,27 +4,26 @@
 //! batch with too many tokens or bytes goes in halves; a 400 that names nobody is bisected until the guilty
 //! input stands alone. A resend is no retry: it costs neither attempts nor retry budget.
 
-use super::Item;
 use crate::error::{Error, Fault};
 
 /// What to do with a refused batch.
 #[derive(Debug)]
-pub(super) enum Verdict {
+pub(super) enum Verdict<T> {
     /// The failure is everybody's.
-    FailAll(Vec<Item>),
+    FailAll(Vec<T>),
     /// One input is guilty; the others go again.
     FailOne {
         /// The guilty one.
-        guilty: Item,
+        guilty: T,
         /// The others, in order.
-        rest: Vec<Item>,
+        rest: Vec<T>,
     },
     /// Too much together, or a guilty input that is not named: both halves go again, apart.
-    Split(Vec<Item>, Vec<Item>),
+    Split(Vec<T>, Vec<T>),
 }
 
 /// Judges a refused batch.
-pub(super) fn judge(error: &Error, mut items: Vec<Item>) -> Verdict {
+pub(super) fn judge<T>(error: &Error, mut items: Vec<T>) -> Verdict<T> {
     let Error::Upstream(upstream) = error else { return Verdict::FailAll(items) };
     match upstream.fault {
         Fault::InputTooLong { index, .. } if index < items.len() => {

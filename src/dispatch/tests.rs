@@ -3,6 +3,7 @@
 use std::{
     collections::HashSet,
     sync::{Mutex, mpsc},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -96,9 +97,19 @@ struct Probe {
 }
 
 impl Waiter for Probe {
+    fn wanted_until(&self) -> Option<Instant> {
+        self.wanted.then(|| Instant::now() + Duration::from_mins(1))
+    }
+
     fn depart(&self) -> bool {
         self.wanted
     }
+
+    fn turn_back(&self) {}
+
+    fn excuse(&self, _: Instant, _: &Error) {}
+
+    fn abandon(self: Box<Self>) {}
 
     fn land(mut self: Box<Self>, result: Result<Answer, Error>, _: Bill) {
         self.told = true;
@@ -116,10 +127,16 @@ impl Drop for Probe {
 
 /// Sends the texts through one dispatch and waits until every item has landed or was dropped.
 async fn send(fake: &Arc<Fake>, texts: &[String], max_inputs: u32, unwanted: &str) -> Vec<Landed> {
-    let dispatch = Dispatch::new(
-        &Config { max_inputs, ..Config::default() },
-        Arc::clone(fake) as Arc<dyn Upstream>,
-    );
+    let dispatch = Dispatch::start(Parts {
+        batch: &Config { max_inputs, ..Config::default() },
+        // Bisecting takes more calls than the provider's first tier has in a minute.
+        limits: &LimitsConfig { rpm: Some(1_000_000), ..LimitsConfig::default() },
+        retry: &RetryConfig { max_attempts: 1 },
+        breaker: &BreakerConfig::default(),
+        counter: Counter::new(&crate::tokens::Config::default()).unwrap(),
+        upstream: Arc::clone(fake) as Arc<dyn Upstream>,
+        metrics: Metrics::new().unwrap(),
+    });
     let parameters = Arc::new(Parameters {
         endpoint: Endpoint::Embeddings,
         model: Arc::from("voyage-4"),
@@ -131,11 +148,17 @@ async fn send(fake: &Arc<Fake>, texts: &[String], max_inputs: u32, unwanted: &st
     let (sender, receiver) = mpsc::channel();
     let items = texts
         .iter()
-        .map(|text| {
+        .zip(0..)
+        .map(|(text, id)| {
             let (text, landed) = (text.clone(), sender.clone());
             let wanted = text != unwanted;
-            let input = Input::Text(text.clone());
-            Item { input, waiter: Box::new(Probe { text, wanted, landed, told: false }) }
+            Item {
+                id,
+                input: Input::Text(text.clone()),
+                priority: Priority::Interactive,
+                caller: Caller::anonymous(),
+                waiter: Box::new(Probe { text, wanted, landed, told: false }),
+            }
         })
         .collect();
     drop(sender);
@@ -224,7 +247,7 @@ proptest! {
         };
         let (named, unnamed): (HashSet<String>, HashSet<String>) = (name(&named), name(&unnamed));
         let fake = Arc::new(Fake { named, unnamed, most, ..Fake::default() });
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let landed = runtime.block_on(send(&fake, &texts(count), 1_000, ""));
 
         prop_assert_eq!(landed.len(), count);
@@ -245,7 +268,7 @@ proptest! {
     fn one_unnamed_input_costs_few_refused_calls(count in 1..200_usize, guilty in 0..200_usize) {
         let unnamed = [format!("text {}", guilty % count)].into();
         let fake = Arc::new(Fake { unnamed, ..Fake::default() });
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(send(&fake, &texts(count), 1_000, ""));
         let refused = fake.calls.lock().unwrap().iter().filter(|(_, answered)| !answered).count();
         prop_assert!(refused <= log2_up(count) + 1, "{refused} of {count}");

@@ -85,6 +85,8 @@ pub enum Fault {
     Timeout,
     /// No connection, or one that was cut.
     ConnectFailed,
+    /// A connection that was cut before anything of an answer came: usually a stale one of the pool.
+    ConnectionLost,
     /// The certificate or its name is not accepted.
     TlsRejected,
     /// The TLS handshake was cut.
@@ -115,6 +117,15 @@ pub struct BadResponse {
     pub got: Option<u64>,
 }
 
+impl BadResponse {
+    /// The body is over the cap: asking again would only fetch as much again.
+    pub const TOO_LONG: Self = Self {
+        why: "the body is longer than any answer to the request",
+        expected: None,
+        got: None,
+    };
+}
+
 impl Fault {
     pub(super) fn blame(&self) -> Blame {
         match self {
@@ -135,6 +146,7 @@ impl Fault {
             | Self::Unavailable { .. }
             | Self::Timeout
             | Self::ConnectFailed
+            | Self::ConnectionLost
             | Self::TlsRejected
             | Self::TlsCut
             | Self::BadResponse(_)
@@ -207,7 +219,7 @@ impl Fault {
             Self::ServerError { .. } => "Voyage failed with a server error",
             Self::Unavailable { .. } => "Voyage is unavailable",
             Self::Timeout => "Voyage did not answer in time",
-            Self::ConnectFailed => "the connection to Voyage failed",
+            Self::ConnectFailed | Self::ConnectionLost => "the connection to Voyage failed",
             Self::TlsRejected => {
                 "Voyage's certificate is not accepted; ask the gateway's operators"
             }

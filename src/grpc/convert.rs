@@ -261,7 +261,6 @@ fn max_queue_wait(options: &RequestOptions, violations: &mut Violations) -> Opti
             None
         }
     }
-    }
 }
 
 /// Returns the bytes the caller can receive.

@@ -156,7 +156,32 @@ fn host_of(url: &str) -> Option<String> {
     url.parse::<http::Uri>().ok()?.host().map(str::to_owned)
 }
 
-/// Classifies a request that ended without a status, or whose body did not arrive.
+/// Classifies a request that ended without a status.
+pub(super) fn from_request(error: &reqwest::Error) -> Fault {
+    match from_transport(error) {
+        Fault::ConnectFailed if !error.is_connect() && is_cut(error) => Fault::ConnectionLost,
+        fault => fault,
+    }
+}
+
+/// Tells whether there was a connection that ended before the answer, rather than one that spoke nonsense.
+fn is_cut(error: &reqwest::Error) -> bool {
+    causes(error).any(|cause| {
+        let cut = |io: &io::Error| {
+            matches!(
+                io.kind(),
+                io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::ConnectionAborted
+                    | io::ErrorKind::BrokenPipe
+                    | io::ErrorKind::UnexpectedEof
+            )
+        };
+        cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message)
+            || cause.downcast_ref::<io::Error>().is_some_and(cut)
+    })
+}
+
+/// Classifies an answer whose body did not arrive, or no answer at all.
 pub(super) fn from_transport(error: &reqwest::Error) -> Fault {
     // A connect timeout means no connection; any other timeout is a slow answer.
     if error.is_timeout() && !error.is_connect() {

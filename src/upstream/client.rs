@@ -86,7 +86,7 @@ impl Client {
             .body(body)
             .send()
             .await
-            .map_err(|error| Failure::of(classify::from_transport(&error)))?;
+            .map_err(|error| Failure::of(classify::from_request(&error)))?;
 
         let status = response.status();
         let request_id = self.header(&response, "x-request-id");
@@ -111,14 +111,7 @@ impl Client {
 
         let body = match read(&mut response, max_reply_bytes(parameters, inputs.len())).await {
             Ok(Body::Whole(body)) => body,
-            Ok(Body::Cut(_)) => {
-                let why = "the body is longer than any answer to the request";
-                return Err(failure(Fault::BadResponse(BadResponse {
-                    why,
-                    expected: None,
-                    got: None,
-                })));
-            }
+            Ok(Body::Cut(_)) => return Err(failure(Fault::BadResponse(BadResponse::TOO_LONG))),
             Err(error) => return Err(failure(classify::from_transport(&error))),
         };
         let (answers, total_tokens) = wire::decode(parameters, inputs.len(), &body)

@@ -8,7 +8,7 @@ const SIZE: &str =
     "expected a size with its unit (B, KiB, MiB, GiB, KB, MB, GB) such as \"16KiB\" or \"256MiB\"";
 
 /// Every key, with what is said when it is set to something that is of no use to it.
-const EXPECTATIONS: [(&str, &str); 21] = [
+const EXPECTATIONS: [(&str, &str); 29] = [
     ("server.listen", "expected an IP address and a port such as \"127.0.0.1:50051\""),
     ("server.max_request_bytes", SIZE),
     ("server.default_deadline", SPAN),
@@ -36,6 +36,14 @@ const EXPECTATIONS: [(&str, &str); 21] = [
     ),
     ("drain.delay", SPAN),
     ("drain.grace", SPAN),
+    ("limits.rpm", "expected a whole number from 0 to 4294967295"),
+    ("limits.tpm", "expected a whole number, 0 or more"),
+    ("limits.replicas", "expected a whole number from 0 to 4294967295"),
+    ("breaker.failure_percent", "expected a whole number from 0 to 4294967295"),
+    ("breaker.min_calls", "expected a whole number from 0 to 4294967295"),
+    ("breaker.window", SPAN),
+    ("breaker.open_for", SPAN),
+    ("breaker.max_open", SPAN),
 ];
 
 #[test]
@@ -51,11 +59,11 @@ fn every_key_says_what_it_expects_and_never_what_it_got() {
 
 #[test]
 fn every_key_refuses_a_table_and_most_a_number() {
-    for (key, _) in EXPECTATIONS {
+    for (key, expectation) in EXPECTATIONS {
         let told = report(load_file(&format!("{key} = {{ canary = 'canary' }}")));
         assert!(told.starts_with(&format!("{key}: expected ")), "{told}");
         assert!(!told.contains("canary"), "{told}");
-        if !key.starts_with("batch") && key != "admission.max_in_flight" {
+        if !expectation.starts_with("expected a whole number") {
             let told = report(load_file(&format!("{key} = 424242")));
             assert!(told.starts_with(&format!("{key}: expected ")), "{told}");
             assert!(!told.contains("424242"), "{told}");
@@ -105,8 +113,8 @@ fn unknown_keys_without_a_likeness_name_the_known_ones() {
     );
     assert_eq!(
         report(load_environment(&[("VOYAGE_GATEWAY__X", "1")])),
-        "x: unknown key; known are server, auth, admission, cache, batch, upstream, admin, telemetry, drain \
-         (from VOYAGE_GATEWAY__X)"
+        "x: unknown key; known are server, auth, admission, cache, batch, limits, upstream, breaker, admin, \
+         telemetry, drain (from VOYAGE_GATEWAY__X)"
     );
 }
 
@@ -235,6 +243,22 @@ fn values_out_of_range_are_told() {
         ("batch.max_inputs=1001", "batch.max_inputs: must be 1 to 1000"),
         ("batch.max_in_flight=0", "batch.max_in_flight: must be 1 to 1024"),
         ("admission.max_in_flight=0", "admission.max_in_flight: must be at least 1"),
+        ("limits.rpm=0", "limits.rpm: must be at least 1"),
+        ("limits.tpm=0", "limits.tpm: must be at least 1"),
+        ("limits.replicas=0", "limits.replicas: must be at least 1"),
+        ("limits.models.voyage-4.rpm=0", "limits.models.voyage-4.rpm: must be at least 1"),
+        ("limits.models.'my model'.tpm=0", "limits.models.\"my model\".tpm: must be at least 1"),
+        ("limits.models.'a\"b'.tpm=0", "limits.models.\"a\\\"b\".tpm: must be at least 1"),
+        (
+            "limits.models.voyage-4.rpn=1",
+            "limits.models.voyage-4.rpn: unknown key; did you mean \"rpm\"?",
+        ),
+        ("breaker.failure_percent=0", "breaker.failure_percent: must be 1 to 100"),
+        ("breaker.failure_percent=101", "breaker.failure_percent: must be 1 to 100"),
+        ("breaker.min_calls=0", "breaker.min_calls: must be at least 1"),
+        ("breaker.window=0s", "breaker.window: must be longer than 0s"),
+        ("breaker.open_for=0s", "breaker.open_for: must be longer than 0s"),
+        ("breaker.max_open=4s", "breaker.max_open: must not be shorter than breaker.open_for"),
         ("cache.ttl=0s", "cache.ttl: must be longer than 0s"),
         ("cache.key_file=", "cache.key_file: must not be empty"),
         ("upstream.attempt_timeout=0s", "upstream.attempt_timeout: must be longer than 0s"),
@@ -269,6 +293,14 @@ fn values_at_the_end_of_their_range_are_taken() {
         "batch.max_in_flight=1024",
         "drain.delay=0s",
         "drain.grace=0s",
+        "limits.rpm=1",
+        "limits.tpm=1",
+        "limits.replicas=1",
+        "limits.models.my-model.rpm=1",
+        "breaker.failure_percent=100",
+        "breaker.min_calls=1",
+        "breaker.window=1ms",
+        "breaker.open_for=1m",
     ])
     .unwrap();
 }

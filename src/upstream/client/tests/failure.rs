@@ -147,11 +147,11 @@ async fn a_host_without_an_address_is_a_failed_connection() {
 }
 
 #[tokio::test]
-async fn a_connection_cut_before_the_answer_is_a_failed_connection() {
+async fn a_connection_cut_before_the_answer_is_a_lost_one() {
     for end in [End::Close, End::Reset] {
-        assert_eq!(fault(Vec::new(), end).await, (Fault::ConnectFailed, None), "{end:?}");
+        assert_eq!(fault(Vec::new(), end).await, (Fault::ConnectionLost, None), "{end:?}");
         let half = b"HTTP/1.1 200 OK\r\ncontent-".to_vec();
-        assert_eq!(fault(half, end).await, (Fault::ConnectFailed, None), "{end:?}");
+        assert_eq!(fault(half, end).await, (Fault::ConnectionLost, None), "{end:?}");
     }
 }
 

@@ -1,0 +1,219 @@
+//! Leaves a failing upstream alone for a while.
+//!
+//! Every attempt passes the breaker and tells how it ended. When too many fail, nobody passes until some time
+//! has gone by; then a single probe does, and its end decides for all. There is one lock, taken once in
+//! each step: whatever tasks do at the same time, the steps happen one after the other.
+
+mod config;
+mod tally;
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+pub use config::Config;
+
+use crate::error::Fault;
+use tally::Tally;
+
+/// What those are told who come while the probe is out: how long it takes is not known.
+const PROBE_WAIT: Duration = Duration::from_secs(1);
+
+/// The breaker of one upstream.
+#[derive(Debug)]
+pub(crate) struct Breaker {
+    config: Config,
+    /// Never held across an await.
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    phase: Phase,
+    /// How often the breaker opened after it was closed. What becomes of an attempt from an earlier term is
+    /// old news. While the breaker is half open, only the probe is of the present one.
+    term: u64,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Everyone passes.
+    Closed(Tally),
+    /// Nobody passes until then, and one probe afterwards.
+    Open {
+        until: Instant,
+        /// From opening until then.
+        lasted: Duration,
+    },
+    /// The probe is out.
+    HalfOpen {
+        /// How long the breaker was open before.
+        lasted: Duration,
+    },
+}
+
+/// The breaker lets nobody through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Open {
+    /// When it may let somebody through.
+    pub(crate) retry_after: Duration,
+}
+
+/// An attempt that was let through. Dropped without a word, as when it is cancelled, it counts for nothing.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Pass {
+    /// Taken when the attempt has ended.
+    breaker: Option<Arc<Breaker>>,
+    term: u64,
+}
+
+/// Tells whether a failed attempt speaks against the upstream: the column "breaker?" of the error table.
+///
+/// Where it does not, the upstream works and the attempt counts as succeeded; a 429 is the rate limiter's.
+pub(crate) fn counts_as_failure(fault: &Fault) -> bool {
+    match fault {
+        Fault::ServerError { .. }
+        | Fault::Unavailable { .. }
+        | Fault::Timeout
+        | Fault::ConnectFailed
+        | Fault::ConnectionLost
+        | Fault::TlsRejected
+        | Fault::TlsCut
+        | Fault::BadResponse(_) => true,
+        Fault::InvalidRequest { .. }
+        | Fault::TooManyTokens { .. }
+        | Fault::InputTooLong { .. }
+        | Fault::ModelNotSupported
+        | Fault::Unauthenticated
+        | Fault::Forbidden
+        | Fault::PaymentRequired
+        | Fault::NotFound { .. }
+        | Fault::PayloadTooLarge { .. }
+        | Fault::RateLimited { .. }
+        | Fault::Protocol
+        | Fault::Conflict
+        | Fault::Redirect { .. }
+        | Fault::UnexpectedStatus => false,
+    }
+}
+
+impl Breaker {
+    /// Returns a closed breaker.
+    pub(crate) fn new(config: &Config) -> Arc<Self> {
+        let state = State { phase: Phase::Closed(Tally::default()), term: 0 };
+        Arc::new(Self { config: config.clone(), state: Mutex::new(state) })
+    }
+
+    /// Lets an attempt through, or says when that may be possible.
+    pub(crate) fn admit(self: &Arc<Self>, now: Instant) -> Result<Pass, Open> {
+        let mut state = self.lock();
+        match state.phase {
+            // ## Closed => everyone passes.
+            Phase::Closed(_) => {}
+            // ## Open, and it is not yet time => nobody passes.
+            Phase::Open { until, .. } if now < until => {
+                return Err(Open { retry_after: until - now });
+            }
+            // ## Open, and it is time => this one passes, as the probe: HalfOpen.
+            Phase::Open { lasted, .. } => {
+                state.phase = Phase::HalfOpen { lasted };
+            }
+            // ## HalfOpen => nobody passes beside the probe.
+            Phase::HalfOpen { .. } => return Err(Open { retry_after: PROBE_WAIT }),
+        }
+        Ok(Pass { breaker: Some(Arc::clone(self)), term: state.term })
+    }
+
+    /// Tells what [`Self::admit`] would say, without letting anyone through.
+    pub(crate) fn check(&self, now: Instant) -> Result<(), Open> {
+        match self.lock().phase {
+            Phase::Open { until, .. } if now < until => Err(Open { retry_after: until - now }),
+            Phase::HalfOpen { .. } => Err(Open { retry_after: PROBE_WAIT }),
+            Phase::Closed(_) | Phase::Open { .. } => Ok(()),
+        }
+    }
+
+    /// Learns how an attempt of `term` ended.
+    fn landed(&self, term: u64, end: End, now: Instant) {
+        let Config { failure_percent, min_calls, window, open_for, max_open } = &self.config;
+        let mut state = self.lock();
+        if state.term != term {
+            return;
+        }
+        match (&mut state.phase, end) {
+            // ## Closed => the attempt is counted; with too many failures: Open, and a new term.
+            (Phase::Closed(tally), End::Succeeded | End::Failed) => {
+                tally.count(matches!(end, End::Failed), window.get(), now);
+                if tally.is_bad(*failure_percent, *min_calls) {
+                    state.phase = open(open_for.get(), now);
+                    state.term += 1;
+                }
+            }
+            // ## Closed, the attempt was cancelled => it says nothing.
+            (Phase::Closed(_), End::Unknown) => {}
+            // ## HalfOpen, the probe succeeded => Closed, with nothing held against the upstream.
+            (Phase::HalfOpen { .. }, End::Succeeded) => {
+                state.phase = Phase::Closed(Tally::default());
+            }
+            // ## HalfOpen, the probe failed => Open, for twice as long as before.
+            (Phase::HalfOpen { lasted }, End::Failed) => {
+                state.phase = open(lasted.saturating_mul(2).min(max_open.get()), now);
+            }
+            // ## HalfOpen, the probe was cancelled => Open no longer: the next attempt is the probe.
+            (Phase::HalfOpen { lasted }, End::Unknown) => {
+                state.phase = Phase::Open { until: now, lasted: *lasted };
+            }
+            // ## Open => everyone who is still out passed in an earlier term.
+            (Phase::Open { .. }, _) => {}
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn open(lasts: Duration, now: Instant) -> Phase {
+    Phase::Open { until: now + lasts, lasted: lasts }
+}
+
+/// How an attempt ended, as far as the upstream is to blame.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Succeeded,
+    Failed,
+    Unknown,
+}
+
+impl Pass {
+    /// The attempt was answered, or failed in a way that the upstream is not to blame for.
+    pub(crate) fn succeeded(self, now: Instant) {
+        self.landed(End::Succeeded, now);
+    }
+
+    /// The attempt failed, and [`counts_as_failure`].
+    pub(crate) fn failed(self, now: Instant) {
+        self.landed(End::Failed, now);
+    }
+
+    fn landed(mut self, end: End, now: Instant) {
+        if let Some(breaker) = self.breaker.take() {
+            breaker.landed(self.term, end, now);
+        }
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        if let Some(breaker) = self.breaker.take() {
+            breaker.landed(self.term, End::Unknown, Instant::now());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

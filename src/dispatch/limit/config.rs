@@ -1,0 +1,91 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::allowance::{Allowance, Minute};
+use crate::{check::Checks, model};
+
+/// `[limits]`: what Voyage lets this account send in a minute.
+///
+/// Voyage counts each model of an account by itself, so every model has the whole of `rpm` and `tpm`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Config {
+    /// The requests a minute that Voyage takes for each model, at least 1; they are never exceeded. Unset: the
+    /// model's limit of Voyage's tier 1 at first, and what Voyage's answers teach from then on.
+    pub rpm: Option<u32>,
+
+    /// The tokens a minute that Voyage takes for each model, at least 1; they are never exceeded. Unset: as
+    /// `rpm`.
+    pub tpm: Option<u64>,
+
+    /// How many gateways share the account, at least 1: each takes an equal share of the limits.
+    pub replicas: u32,
+
+    /// Limits of single models, which win over the ones above: `[limits.models."voyage-4"]` with `rpm`, `tpm`
+    /// or both. Any model may be named.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub models: BTreeMap<String, ModelLimits>,
+}
+
+/// `[limits.models."<model>"]`: what Voyage lets this account send to one model in a minute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ModelLimits {
+    /// The requests a minute, at least 1. Unset: `limits.rpm`.
+    pub rpm: Option<u32>,
+
+    /// The tokens a minute, at least 1. Unset: `limits.tpm`.
+    pub tpm: Option<u64>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { rpm: None, tpm: None, replicas: 1, models: BTreeMap::new() }
+    }
+}
+
+impl Config {
+    /// Checks the section's values.
+    pub fn validate(&self) -> Checks {
+        let at_least_one = "must be at least 1";
+        let checks = Checks::new()
+            .require("rpm", self.rpm != Some(0), at_least_one)
+            .require("tpm", self.tpm != Some(0), at_least_one)
+            .require("replicas", self.replicas >= 1, at_least_one);
+        self.models.iter().fold(checks, |checks, (model, limits)| {
+            let quote = if model.contains('"') { '\'' } else { '"' };
+            let key = |key| format!("models.{quote}{model}{quote}.{key}");
+            checks.require(&key("rpm"), limits.rpm != Some(0), at_least_one).require(
+                &key("tpm"),
+                limits.tpm != Some(0),
+                at_least_one,
+            )
+        })
+    }
+
+    /// Returns this replica's allowance for a model before anything is learnt.
+    pub(super) fn allowance(&self, name: &str) -> Allowance {
+        let own = self.models.get(name).copied().unwrap_or_default();
+        let (rpm, tpm) = (own.rpm.or(self.rpm), own.tpm.or(self.tpm));
+        let tier_1 = model::find(name)
+            .map_or((model::TIER_1_RPM, model::TIER_1_TPM), |model| (model.rpm, model.tpm));
+        let share = |limit: u64| (limit / u64::from(self.replicas)).max(1);
+        let minute = |told: Option<u64>, tier_1: u64, free_tier: u64| match told {
+            Some(told) => Minute::configured(share(told), share(free_tier)),
+            None => Minute::assumed(share(tier_1), share(free_tier)),
+        };
+        Allowance {
+            requests: minute(rpm.map(u64::from), tier_1.0.into(), FREE_TIER_RPM),
+            tokens: minute(tpm, tier_1.1, FREE_TIER_TPM),
+        }
+    }
+}
+
+/// Requests a minute of an account without a payment method: no account has less.
+const FREE_TIER_RPM: u64 = 3;
+
+/// Tokens a minute of an account without a payment method.
+const FREE_TIER_TPM: u64 = 10_000;

@@ -1,0 +1,54 @@
+//! Budgets on pure instants; the clock is only asked where a reservation is dropped.
+
+use std::time::Duration;
+
+use super::*;
+
+mod budget;
+mod gate;
+mod learning;
+mod properties;
+mod provider;
+mod saturation;
+
+const MODEL: &str = "voyage-4-large";
+const MINUTE: Duration = Duration::from_mins(1);
+
+fn config(rpm: u32, tpm: u64) -> Config {
+    Config { rpm: Some(rpm), tpm: Some(tpm), ..Config::default() }
+}
+
+fn limiter(rpm: u32, tpm: u64) -> Arc<Limiter> {
+    Limiter::new(&config(rpm, tpm))
+}
+
+/// Reserves for an interactive call that is sent at once.
+fn send(limiter: &Arc<Limiter>, tokens: u64, now: Instant) -> Result<Reservation, Blocked> {
+    limiter.reserve(MODEL, Class::Interactive, tokens, now).map(|mut reservation| {
+        reservation.sent();
+        reservation
+    })
+}
+
+/// Sends one call and lands it at once.
+fn call(limiter: &Arc<Limiter>, tokens: u64, now: Instant) {
+    send(limiter, tokens, now).unwrap().settle(None, now);
+}
+
+fn limits(limiter: &Limiter, now: Instant) -> (u64, u64) {
+    let usage = limiter.usage(MODEL, now);
+    (usage.requests_limit, usage.tokens_limit)
+}
+
+fn used(limiter: &Limiter, now: Instant) -> (u64, u64) {
+    let usage = limiter.usage(MODEL, now);
+    (usage.requests, usage.tokens)
+}
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}

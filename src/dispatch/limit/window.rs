@@ -1,0 +1,261 @@
+//! One model's sliding minute: what is in flight, and a log of what landed less than a minute ago.
+//!
+//! Voyage counts a call at some moment between its sending and its reply. An entry that is held from before the
+//! one until a minute after the other is therefore in the log whenever Voyage may still count it; a bucket
+//! that refills would let up to twice the limit through.
+
+use std::{collections::VecDeque, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{
+    Blocked, Cause, Class, Need, Usage,
+    allowance::Allowance,
+    gate::{Gate, Passage, Stamp},
+};
+
+/// "The most recent minute", in Voyage's words.
+pub(super) const WINDOW: Duration = Duration::from_mins(1);
+
+/// When to look again for the end of a call of which only that is known: that it has not landed.
+const GLANCE: Duration = Duration::from_secs(1);
+
+/// More tokens than any call can have: sums of nonsense must not overflow.
+const MOST_TOKENS: u64 = 1 << 40;
+
+/// The budget of one model.
+#[derive(Debug)]
+pub(super) struct Window {
+    /// What landed, soonest to be forgotten first.
+    log: VecDeque<Entry>,
+    /// The tokens in the log.
+    logged: u64,
+    /// Calls reserved or sent that have not landed.
+    in_flight: u64,
+    /// The tokens they are thought to have.
+    estimated: u64,
+    allowance: Allowance,
+    /// When the present minute of learning began.
+    learning_since: Instant,
+    gate: Gate,
+}
+
+/// One call that landed.
+#[derive(Debug)]
+struct Entry {
+    until: Instant,
+    tokens: u64,
+}
+
+/// A reserved call, until it lands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ticket {
+    tokens: u64,
+    stamp: Stamp,
+}
+
+impl Window {
+    pub(super) fn new(allowance: Allowance, now: Instant) -> Self {
+        Self {
+            log: VecDeque::new(),
+            logged: 0,
+            in_flight: 0,
+            estimated: 0,
+            allowance,
+            learning_since: now,
+            gate: Gate::default(),
+        }
+    }
+
+    /// Lets time pass: forgets what landed a minute ago, and ends a minute of learning. Returns whether that
+    /// minute proved more than the free tier.
+    pub(super) fn advance(&mut self, now: Instant) -> bool {
+        while let Some(oldest) = self.log.front().filter(|entry| entry.until <= now) {
+            self.logged -= oldest.tokens;
+            self.log.pop_front();
+        }
+        let ended = now.saturating_duration_since(self.learning_since) >= WINDOW;
+        if ended {
+            self.learning_since = now;
+        }
+        ended && self.allowance.grow()
+    }
+
+    pub(super) fn reserve(
+        &mut self,
+        class: Class,
+        tokens: u64,
+        now: Instant,
+    ) -> Result<Ticket, Blocked> {
+        let tokens = tokens.min(MOST_TOKENS);
+        let requests_at = self.requests_at(class, 1, now);
+        let tokens_at = self.tokens_at(class, tokens, now);
+        let room_at = requests_at.max(tokens_at);
+        match self.gate.passage(now) {
+            Passage::Closed(until) => {
+                return Err(Blocked { until: until.max(room_at), cause: Cause::Gate });
+            }
+            Passage::ProbeOut => {
+                let until = room_at.max(now + GLANCE);
+                return Err(Blocked { until, cause: Cause::InFlight });
+            }
+            Passage::Open | Passage::Probe => {}
+        }
+        if room_at > now {
+            self.note(requests_at > now, tokens_at > now);
+            let cause = if requests_at >= tokens_at { Cause::Requests } else { Cause::Tokens };
+            return Err(Blocked { until: room_at, cause });
+        }
+        self.in_flight += 1;
+        self.estimated += tokens;
+        self.note(false, false);
+        Ok(Ticket { tokens, stamp: self.gate.pass() })
+    }
+
+    /// The call was not sent.
+    pub(super) fn refund(&mut self, ticket: Ticket) {
+        self.take_off(ticket);
+        self.gate.returned(ticket.stamp);
+    }
+
+    /// The call was answered; `tokens` is what Voyage counted, if it said so.
+    pub(super) fn settle(&mut self, ticket: Ticket, tokens: Option<u64>, now: Instant) {
+        self.hold(ticket, tokens.unwrap_or(ticket.tokens), now);
+        self.gate.succeeded(ticket.stamp);
+    }
+
+    /// The call failed: nobody knows what Voyage counted.
+    pub(super) fn failed(&mut self, ticket: Ticket, now: Instant) {
+        self.hold(ticket, ticket.tokens, now);
+        self.gate.returned(ticket.stamp);
+    }
+
+    /// The call met a 429: it may count as a request, but its texts were not read.
+    pub(super) fn rate_limited(
+        &mut self,
+        ticket: Ticket,
+        retry_after: Option<Duration>,
+        now: Instant,
+    ) -> Instant {
+        self.hold(ticket, 0, now);
+        // Calls that were in flight together meet their 429s together: that is one lesson, not many.
+        if self.gate.refused(ticket.stamp, retry_after, now) {
+            self.allowance.shrink();
+        }
+        self.learning_since = now;
+        self.gate.closed_until(now).unwrap_or(now)
+    }
+
+    pub(super) fn fall_to_free_tier(&mut self) {
+        self.allowance.fall_to_free_tier();
+    }
+
+    /// Returns when so much is free at the earliest, if nobody else takes it.
+    pub(super) fn free_at(&self, class: Class, need: Need, now: Instant) -> Instant {
+        let (requests, tokens) = (u64::from(need.requests), need.tokens);
+        let (requests_limit, tokens_limit) = self.limits(class);
+        // One call is let through whole, however large; many take as many minutes as they fill.
+        let minutes = |need: u64, limit: u64| match requests {
+            0 | 1 => 0,
+            _ => need.saturating_sub(1) / limit,
+        };
+        let (for_requests, for_tokens) =
+            (minutes(requests, requests_limit), minutes(tokens, tokens_limit));
+        let requests_at = self.requests_at(class, requests - for_requests * requests_limit, now);
+        let tokens_at = self.tokens_at(class, tokens - for_tokens * tokens_limit, now);
+        let room_at = later(requests_at, for_requests).max(later(tokens_at, for_tokens));
+        self.gate.closed_until(now).map_or(room_at, |until| until.max(room_at))
+    }
+
+    /// Returns when the next entry is forgotten or the gate reopens, whichever is first.
+    pub(super) fn next_change(&self, now: Instant) -> Option<Instant> {
+        let oldest = self.log.front().map(|entry| entry.until);
+        [oldest, self.gate.closed_until(now)].into_iter().flatten().min()
+    }
+
+    pub(super) fn usage(&self, now: Instant) -> Usage {
+        Usage {
+            requests: self.requests(),
+            requests_limit: self.allowance.requests.limit(),
+            tokens: self.tokens(),
+            tokens_limit: self.allowance.tokens.limit(),
+            closed_until: self.gate.closed_until(now),
+        }
+    }
+
+    /// Returns the requests and the tokens a minute that a class may use.
+    pub(super) fn limits(&self, class: Class) -> (u64, u64) {
+        self.allowance.limits(class)
+    }
+
+    /// Tells whether nothing but what was learnt would be lost by forgetting the window.
+    pub(super) fn is_idle(&self, now: Instant) -> bool {
+        self.requests() == 0 && self.gate.closed_until(now).is_none()
+    }
+
+    fn requests(&self) -> u64 {
+        self.in_flight + self.log.len() as u64
+    }
+
+    fn tokens(&self) -> u64 {
+        self.estimated + self.logged
+    }
+
+    fn requests_at(&self, class: Class, need: u64, now: Instant) -> Instant {
+        let (limit, _) = self.limits(class);
+        self.room_at(self.requests(), limit.saturating_sub(need), |_| 1, now)
+    }
+
+    /// A call that is larger than the limit fits when nothing else is in the window.
+    fn tokens_at(&self, class: Class, need: u64, now: Instant) -> Instant {
+        let (_, limit) = self.limits(class);
+        self.room_at(self.tokens(), limit.saturating_sub(need), |entry| entry.tokens, now)
+    }
+
+    /// Returns when no more than `most` of what is `used` is left.
+    fn room_at(
+        &self,
+        mut used: u64,
+        most: u64,
+        size: impl Fn(&Entry) -> u64,
+        now: Instant,
+    ) -> Instant {
+        if used <= most {
+            return now;
+        }
+        for entry in &self.log {
+            used = used.saturating_sub(size(entry));
+            if used <= most {
+                return entry.until;
+            }
+        }
+        // What is in flight counts until a minute after it has landed.
+        now + WINDOW
+    }
+
+    fn note(&mut self, requests_held_back: bool, tokens_held_back: bool) {
+        let (requests, tokens) = (self.requests(), self.tokens());
+        self.allowance.requests.note(requests, requests_held_back);
+        self.allowance.tokens.note(tokens, tokens_held_back);
+    }
+
+    fn take_off(&mut self, ticket: Ticket) {
+        self.in_flight -= 1;
+        self.estimated -= ticket.tokens;
+    }
+
+    /// Moves a call from in flight to the log.
+    fn hold(&mut self, ticket: Ticket, tokens: u64, now: Instant) {
+        self.take_off(ticket);
+        let (tokens, until) = (tokens.min(MOST_TOKENS), now + WINDOW);
+        // Tasks read the clock before they take the lock: one may come a moment late.
+        let place = self.log.partition_point(|entry| entry.until <= until);
+        self.log.insert(place, Entry { until, tokens });
+        self.logged += tokens;
+    }
+}
+
+/// Returns the time so many minutes later; a day is as good as never.
+fn later(at: Instant, minutes: u64) -> Instant {
+    at + WINDOW * u32::try_from(minutes).unwrap_or(u32::MAX).min(24 * 60)
+}

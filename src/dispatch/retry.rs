@@ -1,0 +1,151 @@
+//! Whether a failed call is made again, when, and how often all calls together may be.
+//!
+//! One layer retries, this one: at most [`MAX_ATTEMPTS`] calls for the same items, and retries of at most a
+//! tenth of all calls and one a second.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::error::{BadResponse, Fault};
+
+/// Calls made for the same items at most, the first included.
+pub(crate) const MAX_ATTEMPTS: u32 = 3;
+
+/// The longest first wait; it doubles with every retry.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+
+/// The longest wait of the gateway's own choice.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// A longer `Retry-After` is not believed.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(1);
+
+/// What follows from a failed call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Retry {
+    /// The failure is the answer: the same call would fail again.
+    Never,
+    /// The call is made again after a [`backoff`].
+    Backoff {
+        /// What Voyage asked to wait at least.
+        retry_after: Option<Duration>,
+    },
+    /// The call is made again once after a [`backoff`]: what fails this way twice will go on failing.
+    Once,
+    /// The items go back behind the rate limiter's gate, at no cost to the retry budget.
+    Gate,
+}
+
+impl Retry {
+    /// Returns what follows from `fault`: the column "gateway retries?" of the error table.
+    pub(crate) fn of(fault: &Fault) -> Self {
+        match fault {
+            Fault::InvalidRequest { .. }
+            // These three are taken apart and resent, which is no retry.
+            | Fault::TooManyTokens { .. }
+            | Fault::InputTooLong { .. }
+            | Fault::PayloadTooLarge { .. }
+            | Fault::ModelNotSupported
+            | Fault::Unauthenticated
+            | Fault::Forbidden
+            | Fault::PaymentRequired
+            | Fault::NotFound { .. }
+            | Fault::TlsRejected
+            | Fault::BadResponse(BadResponse::TOO_LONG)
+            | Fault::Protocol
+            | Fault::Conflict
+            | Fault::Redirect { .. }
+            | Fault::UnexpectedStatus => Self::Never,
+            Fault::ServerError { retry_after } | Fault::Unavailable { retry_after } => {
+                Self::Backoff { retry_after: *retry_after }
+            }
+            Fault::Timeout | Fault::ConnectFailed | Fault::ConnectionLost => Self::Backoff { retry_after: None },
+            Fault::TlsCut | Fault::BadResponse(_) => Self::Once,
+            Fault::RateLimited { .. } => Self::Gate,
+        }
+    }
+}
+
+/// Returns how long to wait before a retry, `attempts` calls having failed.
+///
+/// The wait is drawn from 100 ms·2^(`attempts` − 1), at most 5 s; `retry_after`, at most a minute, comes on top, so that
+/// those who were told the same time do not return together. `jitter` draws from zero up to its argument:
+/// [`full_jitter`].
+pub(crate) fn backoff(
+    attempts: u32,
+    retry_after: Option<Duration>,
+    jitter: impl FnOnce(Duration) -> Duration,
+) -> Duration {
+    let doublings = attempts.saturating_sub(1).min(16);
+    let longest = FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT);
+    retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER) + jitter(longest)
+}
+
+/// Draws a wait from zero up to `longest`, evenly.
+pub(crate) fn full_jitter(longest: Duration) -> Duration {
+    longest.mul_f64(rand::random::<f64>())
+}
+
+/// What a retry costs, in thousandths.
+const RETRY: u64 = 1_000;
+
+/// What a call earns, in thousandths of a retry.
+const CALL: u64 = 100;
+
+/// What the budget holds at most, and at first.
+const FULL: u64 = 10 * RETRY;
+
+/// How many retries all calls to one upstream may have: one for ten calls and one a second, and ten at once.
+///
+/// When everything fails, retries must not become the load that keeps it failing.
+#[derive(Debug)]
+pub(crate) struct Budget(Mutex<Account>);
+
+#[derive(Debug)]
+struct Account {
+    /// In thousandths of a retry.
+    balance: u64,
+    /// Up to when time has been paid for.
+    paid_until: Instant,
+}
+
+impl Budget {
+    /// Returns a full budget.
+    pub(crate) fn new(now: Instant) -> Self {
+        Self(Mutex::new(Account { balance: FULL, paid_until: now }))
+    }
+
+    /// Earns for one call that is no retry.
+    pub(crate) fn earn(&self, now: Instant) {
+        self.with(now, |account| account.balance = (account.balance + CALL).min(FULL));
+    }
+
+    /// Takes one retry out; false when there is none.
+    #[must_use]
+    pub(crate) fn spend(&self, now: Instant) -> bool {
+        self.with(now, |account| match account.balance.checked_sub(RETRY) {
+            Some(rest) => {
+                account.balance = rest;
+                true
+            }
+            None => false,
+        })
+    }
+
+    fn with<R>(&self, now: Instant, work: impl FnOnce(&mut Account) -> R) -> R {
+        let mut account = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // One retry a second is a thousandth a millisecond; what is left of a millisecond is paid later.
+        let millis = now.saturating_duration_since(account.paid_until).as_millis();
+        let millis = u64::try_from(millis).unwrap_or(u64::MAX);
+        account.paid_until += Duration::from_millis(millis);
+        account.balance = account.balance.saturating_add(millis).min(FULL);
+        work(&mut account)
+    }
+}
+
+#[cfg(test)]
+mod tests;
