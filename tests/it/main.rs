@@ -1,1 +1,12 @@
-//! it
+//! The whole gateway from outside: real gRPC over loopback to the real app, and a simulated Voyage above it.
+//!
+//! What is asserted is what the client got and what the simulator saw, never how long it took.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test's helpers fail the test by panicking"
+)]
+
+mod embed;
+mod support;
