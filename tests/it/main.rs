@@ -8,5 +8,8 @@
     reason = "a test's helpers fail the test by panicking"
 )]
 
+mod cache_modes;
+mod coalesce;
 mod embed;
+mod metadata;
 mod support;
