@@ -98,8 +98,10 @@ fn decode_embeddings(
     count: usize,
     body: &[u8],
 ) -> Result<(Vec<Answer>, Option<u64>), BadResponse> {
+    // From bytes, serde_json would not look into the strings it skips: JSON is UTF-8 throughout.
+    let body = str::from_utf8(body).map_err(|_| wrong("the body is not UTF-8"))?;
     let reply: EmbeddingsReply<'_> =
-        serde_json::from_slice(body).map_err(|_| wrong("the body is not the documented JSON"))?;
+        serde_json::from_str(body).map_err(|_| wrong("the body is not the documented JSON"))?;
     if reply.data.len() != count {
         return Err(miscounted("the number of vectors", count, reply.data.len()));
     }
