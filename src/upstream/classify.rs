@@ -153,7 +153,7 @@ pub(super) fn from_transport(error: &reqwest::Error) -> Fault {
     if error.is_timeout() && !error.is_connect() {
         return Fault::Timeout;
     }
-    if let Some(tls) = cause::<rustls::Error>(error) {
+    if let Some(tls) = causes::<rustls::Error>(error).next() {
         return match tls {
             rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
                 Fault::TlsRejected
@@ -161,24 +161,25 @@ pub(super) fn from_transport(error: &reqwest::Error) -> Fault {
             _ => Fault::TlsCut,
         };
     }
-    let cut = cause::<io::Error>(error).is_some_and(|io| io.kind() == io::ErrorKind::UnexpectedEof);
+    // While connecting, only a TLS handshake reads or writes what can be cut.
+    let cut = causes::<io::Error>(error).any(|io| {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+        matches!(io.kind(), UnexpectedEof | ConnectionReset | BrokenPipe)
+    });
     if error.is_connect() && cut { Fault::TlsCut } else { Fault::ConnectFailed }
 }
 
-/// Walks the chain of causes for an error of type `E`; `io::Error` hides its payload from `source`.
-fn cause<E: StdError + 'static>(error: &reqwest::Error) -> Option<&E> {
-    let mut next: Option<&(dyn StdError + 'static)> = error.source();
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<E>() {
-            return Some(found);
-        }
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        next = match inner {
+/// Walks the chain of causes and returns the errors of type `E`, outermost first.
+fn causes<E: StdError + 'static>(error: &reqwest::Error) -> impl Iterator<Item = &E> {
+    type Cause<'a> = &'a (dyn StdError + 'static);
+    fn next<'a>(&error: &Cause<'a>) -> Option<Cause<'a>> {
+        // `io::Error` hides its payload from `source`.
+        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
             Some(inner) => Some(inner),
             None => error.source(),
-        };
+        }
     }
-    None
+    std::iter::successors(error.source(), next).filter_map(|error| error.downcast_ref())
 }
 
 #[cfg(test)]
