@@ -11,5 +11,6 @@
 mod cache_modes;
 mod coalesce;
 mod embed;
+mod errors;
 mod metadata;
 mod support;
