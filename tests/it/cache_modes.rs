@@ -63,7 +63,7 @@ async fn only_if_cached_never_asks_voyage() {
     assert_eq!(statuses(&reply), [CacheStatus::Hit]);
 
     let request = in_mode(texts(&["new", "a text", "newer", "new"]), OnlyIfCached);
-    let status = gateway.embed(request).await.unwrap_err();
+    let status = gateway.embed(request).await.err().unwrap();
     assert_eq!(status.code(), Code::NotFound);
     assert_eq!(reason(&status), "CACHE_MISS");
     assert_eq!(metadata(&status, "misses").as_deref(), Some("3"));

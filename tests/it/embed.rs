@@ -169,7 +169,7 @@ async fn the_model_is_the_operators_unless_the_caller_names_one() {
 async fn an_unlisted_model_is_for_voyage_to_judge() {
     let gateway = Gateway::start().await;
     let request = EmbedRequest { model: "voyage-9000".to_owned(), ..texts(&["a text"]) };
-    let status = gateway.embed(request).await.unwrap_err();
+    let status = gateway.embed(request).await.err().unwrap();
     assert_eq!(
         (status.code(), reason(&status).as_str()),
         (Code::InvalidArgument, "MODEL_NOT_SUPPORTED")

@@ -12,5 +12,8 @@ mod cache_modes;
 mod coalesce;
 mod embed;
 mod errors;
+mod limits;
 mod metadata;
+mod models;
+mod partial;
 mod support;

@@ -58,7 +58,7 @@ async fn errors_carry_the_request_id_in_metadata_and_details() {
     let gateway = Gateway::start().await;
     let mut request = Request::new(EmbedRequest::default());
     request.metadata_mut().insert("x-request-id", "mine".parse().unwrap());
-    let status = gateway.client().await.embed(request).await.unwrap_err();
+    let status = gateway.client().await.embed(request).await.err().unwrap();
     assert_eq!(header(status.metadata(), "x-request-id"), Some("mine"));
     assert_eq!(details(&status).request_info().unwrap().request_id, "mine");
 }

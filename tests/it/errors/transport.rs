@@ -30,7 +30,7 @@ async fn a_connection_that_is_reset() {
 async fn refused_at(scheme: &str, address: SocketAddr) -> Status {
     let base_url = format!("{scheme}://{address}/v1");
     let gateway = Gateway::with(|config, _| config.upstream.base_url = Some(base_url)).await;
-    let status = gateway.embed(texts(&["text number 1"])).await.unwrap_err();
+    let status = gateway.embed(texts(&["text number 1"])).await.err().unwrap();
     assert_eq!(gateway.page("GET", "/livez").await.0, 200);
     check_discretion("transport", &status);
     assert_eq!(details(&status).error_info().unwrap().domain, "voyageai.com");
@@ -104,7 +104,7 @@ async fn an_attempt_that_takes_too_long() {
             simulator.script.next_calls(1, fault);
         })
         .await;
-        let status = gateway.embed(texts(&["a text"])).await.unwrap_err();
+        let status = gateway.embed(texts(&["a text"])).await.err().unwrap();
         assert_eq!(status.code(), Code::Unavailable);
         assert_eq!(reason(&status), "UPSTREAM_TIMEOUT");
         assert_eq!(pushback(&status).as_deref(), Some("1000"));
@@ -139,8 +139,8 @@ async fn a_deadline_that_passes() {
     let mut late = tonic::Request::new(texts(&["second"]));
     late.set_timeout(Duration::from_secs(60));
     let second = gateway.client().await.embed(late).await;
-    check_late(&first.await.unwrap().unwrap_err(), "upstream");
-    check_late(&second.unwrap_err(), "queue");
+    check_late(&first.await.unwrap().err().unwrap(), "upstream");
+    check_late(&second.err().unwrap(), "queue");
 }
 
 /// An upstream with a defect.
@@ -161,7 +161,7 @@ async fn a_defect_of_our_own() {
     let gateway = Gateway::around(Panicking).await;
     // Twice: a panic never blocks a key.
     for _ in 0..2 {
-        let status = gateway.embed(texts(&["text number 1"])).await.unwrap_err();
+        let status = gateway.embed(texts(&["text number 1"])).await.err().unwrap();
         assert_eq!((status.code(), reason(&status).as_str()), (Code::Internal, "INTERNAL"));
         let details = details(&status);
         assert_eq!(details.error_info().unwrap().domain, "voyage-gateway");

@@ -149,7 +149,7 @@ async fn a_gzipped_request_is_bounded_by_what_it_grows_to() {
     let limit = voyage_gateway::units::Size::from_kib(64);
     let gateway = Gateway::with(|config, _| config.server.max_request_bytes = limit).await;
     let mut client = gateway.client().await.send_compressed(CompressionEncoding::Gzip);
-    let status = client.embed(texts(&["a".repeat(1 << 20)])).await.unwrap_err();
+    let status = client.embed(texts(&["a".repeat(1 << 20)])).await.err().unwrap();
     assert_eq!(
         (status.code(), reason(&status).as_str()),
         (Code::ResourceExhausted, "REQUEST_TOO_LARGE")
