@@ -8,10 +8,13 @@
     reason = "a test's helpers fail the test by panicking"
 )]
 
+mod admin;
 mod cache_modes;
 mod coalesce;
+mod corpus;
 mod embed;
 mod errors;
+mod lifecycle;
 mod limits;
 mod metadata;
 mod models;
