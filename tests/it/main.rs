@@ -20,3 +20,4 @@ mod metadata;
 mod models;
 mod partial;
 mod support;
+mod tidy;
