@@ -111,7 +111,7 @@ pub async fn build_with(
         reflection: config.server.reflection,
     };
     let health = Health::new().await;
-    let edge = grpc::edge(settings, Arc::new(pipeline), health.service(), metrics.clone())?;
+    let edge = grpc::edge(&settings, Arc::new(pipeline), health.service(), metrics.clone())?;
     Ok(Bound {
         grpc: listen(config.server.listen, "server.listen").await?,
         admin: listen(config.admin.listen, "admin.listen").await?,
@@ -184,9 +184,9 @@ impl Bound {
         health.drain().await;
         tokio::time::sleep(drain.delay.get()).await;
         stop_grpc.send_replace(true);
-        log_panic(grpc.await);
+        log_panic(&grpc.await);
         stop_admin.send_replace(true);
-        log_panic(admin.await);
+        log_panic(&admin.await);
         maintenance.abort();
         tracing::info!("stopped");
     }
@@ -197,7 +197,7 @@ async fn raised(mut flag: watch::Receiver<bool>) {
     let _ = flag.wait_for(|raised| *raised).await;
 }
 
-fn log_panic(ended: Result<(), tokio::task::JoinError>) {
+fn log_panic(ended: &Result<(), tokio::task::JoinError>) {
     if ended.is_err() {
         tracing::error!("a server task panicked");
     }

@@ -18,7 +18,7 @@ use crate::{
 
 /// Voyage AI's embeddings behind gRPC: cached per input, coalesced, every error mapped.
 ///
-/// `demo` shows it without a key or a network; `serve` needs VOYAGE_API_KEY or VOYAGE_API_KEY_FILE.
+/// `demo` shows it without a key or a network; `serve` needs `VOYAGE_API_KEY` or `VOYAGE_API_KEY_FILE`.
 #[derive(Debug, Parser)]
 #[command(name = "voyage-gateway", version = version(), propagate_version = true)]
 #[command(
@@ -38,7 +38,7 @@ fn version() -> &'static str {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Serve gRPC, calling Voyage with the key of VOYAGE_API_KEY or VOYAGE_API_KEY_FILE.
+    /// Serve gRPC, calling Voyage with the key of `VOYAGE_API_KEY` or `VOYAGE_API_KEY_FILE`.
     Serve(ConfigArgs),
     /// Show the gateway at work: a simulated Voyage, a small search, timings, and lines of grpcurl to copy.
     Demo(DemoArgs),
@@ -55,7 +55,7 @@ enum Action {
 /// Where the configuration comes from; the environment stands between the file and --set.
 #[derive(Clone, Debug, Args)]
 struct ConfigArgs {
-    /// TOML file; VOYAGE_GATEWAY_CONFIG names one, too.
+    /// TOML file; `VOYAGE_GATEWAY_CONFIG` names one, too.
     #[arg(long, value_name = "PATH")]
     config: Option<PathBuf>,
     /// Overrides one key, as in `--set server.listen=0.0.0.0:50051`. May be repeated.

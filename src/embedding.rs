@@ -46,17 +46,13 @@ impl Dtype {
     }
 
     /// Returns the dimension of a vector that takes `bytes` bytes; `None` when no dimension does.
-    pub const fn dimension_of(self, bytes: usize) -> Option<u32> {
+    pub fn dimension_of(self, bytes: usize) -> Option<u32> {
         let dimension = match self {
-            Self::Float if bytes % 4 == 0 => bytes / 4,
-            Self::Float => return None,
+            Self::Float => bytes.is_multiple_of(4).then_some(bytes / 4)?,
             Self::Int8 | Self::Uint8 => bytes,
-            Self::Binary | Self::Ubinary => match bytes.checked_mul(8) {
-                Some(bits) => bits,
-                None => return None,
-            },
+            Self::Binary | Self::Ubinary => bytes.checked_mul(8)?,
         };
-        if dimension > u32::MAX as usize { None } else { Some(dimension as u32) }
+        u32::try_from(dimension).ok()
     }
 }
 

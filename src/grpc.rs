@@ -65,14 +65,14 @@ pub struct Settings {
 ///
 /// The compiled proto does not decode, which the tests exclude.
 pub fn edge(
-    settings: Settings,
+    settings: &Settings,
     pipeline: Arc<Pipeline>,
     health: HealthServer<impl Health>,
     metrics: Metrics,
 ) -> Result<Edge, tonic_reflection::server::Error> {
     let limit = settings.max_request_bytes;
     let embedding = embedding::Service::new(pipeline, settings.default_model.clone());
-    let models = models::Service::new(&settings);
+    let models = models::Service::new(settings);
     let mut routes = Routes::builder();
     routes
         .add_service(health)
@@ -90,7 +90,7 @@ pub fn edge(
         // Both versions: several tools still speak v1alpha only.
         routes.add_service(reflection().build_v1()?).add_service(reflection().build_v1alpha()?);
     }
-    Ok(Edge::new(routes.routes().prepare(), &settings, metrics))
+    Ok(Edge::new(routes.routes().prepare(), settings, metrics))
 }
 
 fn reflection<'a>() -> tonic_reflection::server::Builder<'a> {

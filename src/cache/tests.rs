@@ -1,1 +1,144 @@
+use bytes::Bytes;
+use proptest::prelude::*;
+use tokio::time::{Duration, advance};
 
+use super::*;
+use crate::{
+    embedding::{Dtype, Endpoint, Input, InputType, Parameters, Vector},
+    units::{Size, Span},
+};
+
+fn cache(max_bytes: u64, ttl: Duration) -> Cache {
+    let ttl = Span::from_millis(u64::try_from(ttl.as_millis()).unwrap());
+    Cache::new(&Config { max_bytes: Size::from_bytes(max_bytes), ttl, ..Config::default() })
+}
+
+fn answer(bytes: usize, fill: u8) -> Answer {
+    Answer::Vector(Vector::new(Bytes::from(vec![fill; bytes])))
+}
+
+fn parameters() -> Parameters {
+    Parameters {
+        endpoint: Endpoint::Embeddings,
+        model: "voyage-4".into(),
+        input_type: None,
+        dimension: None,
+        dtype: Dtype::Float,
+        truncation: true,
+    }
+}
+
+fn key(text: &str) -> Key {
+    Keys::new(&[1; 32]).prefix("", &parameters()).key(&Input::Text(text.to_owned()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_lives_for_its_ttl_on_tokios_clock() {
+    let cache = cache(1 << 20, Duration::from_mins(1));
+    cache.store(key("a"), answer(8, 1), 1);
+    advance(Duration::from_millis(59_999)).await;
+    assert_eq!(cache.get(&key("a"), Instant::now()), Some(answer(8, 1)));
+    advance(Duration::from_millis(1)).await;
+    assert_eq!(cache.get(&key("a"), Instant::now()), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn entries_are_weighed_in_real_bytes_and_bounded() {
+    let entry = (size_of::<Key>() + 1000 + ENTRY_OVERHEAD) as u64;
+    let cache = cache(10 * entry, Duration::from_hours(1));
+    cache.store(key("first"), answer(1000, 0), 1);
+    cache.maintain();
+    assert_eq!(cache.size(), (1, entry));
+    for number in 0..100 {
+        cache.store(key(&number.to_string()), answer(1000, 0), 1);
+    }
+    cache.maintain();
+    let (entries, bytes) = cache.size();
+    assert!((1..=10).contains(&entries) && bytes <= 10 * entry, "{entries} entries, {bytes} bytes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_larger_than_the_cache_is_refused_at_once() {
+    let cache = cache(1000, Duration::from_hours(1));
+    cache.store(key("large"), answer(1000, 0), 1);
+    assert_eq!(cache.get(&key("large"), Instant::now()), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cache_of_no_bytes_is_off() {
+    let cache = cache(0, Duration::from_hours(1));
+    cache.store(key("a"), answer(8, 0), 1);
+    assert_eq!(cache.get(&key("a"), Instant::now()), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_answer_of_an_older_flight_does_not_overwrite_a_newer_ones() {
+    let cache = cache(1 << 20, Duration::from_hours(1));
+    cache.store(key("a"), answer(8, 2), 2);
+    cache.store(key("a"), answer(8, 1), 1);
+    assert_eq!(cache.get(&key("a"), Instant::now()), Some(answer(8, 2)));
+    cache.store(key("a"), answer(8, 3), 3);
+    assert_eq!(cache.get(&key("a"), Instant::now()), Some(answer(8, 3)));
+}
+
+#[test]
+fn keys_depend_on_the_secret_and_on_nothing_random() {
+    let input = Input::Text("a".to_owned());
+    let key_under = |secret: &[u8]| Keys::new(secret).prefix("", &parameters()).key(&input);
+    assert_eq!(key_under(&[1; 32]), key_under(&[1; 32]));
+    assert_ne!(key_under(&[1; 32]), key_under(&[2; 32]));
+    assert_ne!(key_under(&[1; 32]), key_under(&[1; 33]));
+    let random = || Keys::random().prefix("", &parameters()).key(&input);
+    assert_ne!(random(), random());
+}
+
+#[test]
+fn a_key_is_not_printed() {
+    let printed = format!("{:?} {:?}", key("a"), Keys::random().prefix("", &parameters()));
+    assert_eq!(printed, "Key(…) KeyPrefix(…)");
+}
+
+type Asked = (String, Parameters, String);
+
+/// Few values for every part, and texts that look like parts: what a careless encoding confuses.
+fn asked() -> impl Strategy<Value = Asked> {
+    let word =
+        || prop::sample::select(vec!["", "a", "b", "ab", "a\0", "\0a", "voyage-4", "A", "a "]);
+    let input_type =
+        prop::sample::select(vec![None, Some(InputType::Query), Some(InputType::Document)]);
+    let dtype = prop::sample::select(vec![
+        Dtype::Float,
+        Dtype::Int8,
+        Dtype::Uint8,
+        Dtype::Binary,
+        Dtype::Ubinary,
+    ]);
+    let dimension = prop::sample::select(vec![None, Some(1), Some(256), Some(1 << 24)]);
+    (word(), word(), input_type, dimension, dtype, any::<bool>(), word()).prop_map(
+        |(namespace, model, input_type, dimension, dtype, truncation, text)| {
+            let endpoint = Endpoint::Embeddings;
+            let model = model.into();
+            let parameters =
+                Parameters { endpoint, model, input_type, dimension, dtype, truncation };
+            (namespace.to_owned(), parameters, text.to_owned())
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn two_different_requests_never_share_a_key(one in asked(), other in asked()) {
+        let keys = Keys::new(&[7; 32]);
+        let key = |(namespace, parameters, text): &Asked| {
+            keys.prefix(namespace, parameters).key(&Input::Text(text.clone()))
+        };
+        prop_assert_eq!(one == other, key(&one) == key(&other));
+    }
+
+    #[test]
+    fn texts_are_told_apart_to_the_byte(one in ".*", other in ".*") {
+        prop_assert_eq!(one == other, key(&one) == key(&other));
+    }
+}

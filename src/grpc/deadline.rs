@@ -35,7 +35,7 @@ pub(super) fn of(headers: &HeaderMap, bounds: Deadlines) -> Result<Deadline, Err
     let now = Instant::now();
     Ok(Deadline {
         at: now + timeout,
-        answer_by: now + (timeout - margin),
+        answer_by: now + timeout.saturating_sub(margin),
         explicit: explicit.is_some(),
     })
 }

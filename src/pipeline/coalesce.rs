@@ -230,6 +230,3 @@ fn close(open: &mut HashMap<Key, Arc<Flight>>, flight: &Arc<Flight>) {
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,1 +1,89 @@
+//! The corridor from admission to answer, on a paused clock, before an upstream within the test.
 
+mod deadlines;
+mod fake;
+mod merge;
+mod modes;
+mod panics;
+
+use std::sync::Arc;
+
+use tokio::time::{Duration, Instant};
+
+use super::{CacheMode, Pipeline, Request, Response, Source};
+use crate::{
+    cache::{self, Cache, Keys},
+    dispatch::{self, Dispatch},
+    embedding::{Answer, Dtype, Endpoint, Input, Parameters},
+    error::Error,
+    telemetry::Metrics,
+};
+use fake::Fake;
+
+/// Long enough for everything that is not about deadlines.
+const MINUTE: Duration = Duration::from_mins(1);
+
+fn parameters() -> Arc<Parameters> {
+    Arc::new(Parameters {
+        endpoint: Endpoint::Embeddings,
+        model: Arc::from("voyage-4"),
+        input_type: None,
+        dimension: None,
+        dtype: Dtype::Float,
+        truncation: true,
+    })
+}
+
+fn request(texts: &[&str]) -> Request {
+    Request {
+        parameters: parameters(),
+        inputs: texts.iter().map(|text| Ok(Input::Text((*text).to_owned()))).collect(),
+        cache_mode: CacheMode::ReadWrite,
+        allow_partial: false,
+        deadline: Instant::now() + MINUTE,
+    }
+}
+
+fn in_mode(cache_mode: CacheMode, texts: &[&str]) -> Request {
+    Request { cache_mode, ..request(texts) }
+}
+
+/// A pipeline before `fake`, with batches of at most `max_inputs` and `max_in_flight` calls at once.
+fn pipeline_with(fake: &Arc<Fake>, max_inputs: u32, max_in_flight: u32) -> Arc<Pipeline> {
+    let config = dispatch::Config { max_inputs, max_in_flight };
+    let upstream: Arc<Fake> = Arc::clone(fake);
+    let dispatch = Dispatch::new(&config, upstream);
+    let cache = Arc::new(Cache::new(&cache::Config::default()));
+    let metrics = Metrics::new().unwrap();
+    Arc::new(Pipeline::new(&super::Config::default(), Keys::random(), cache, dispatch, metrics))
+}
+
+fn pipeline(fake: &Arc<Fake>) -> Arc<Pipeline> {
+    pipeline_with(fake, 1000, 8)
+}
+
+/// Starts a request beside the test and lets it run until it waits.
+async fn started(
+    pipeline: &Arc<Pipeline>,
+    request: Request,
+) -> tokio::task::JoinHandle<Result<Response, Error>> {
+    let pipeline = Arc::clone(pipeline);
+    let task = tokio::spawn(async move { pipeline.run(request).await });
+    settled().await;
+    task
+}
+
+/// Lets every task run until it waits for time to pass: the clock stands still meanwhile.
+async fn settled() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
+fn sources(response: &Response) -> Vec<Source> {
+    response.outcomes.iter().map(|outcome| outcome.source).collect()
+}
+
+fn answer(response: &Response, slot: usize) -> &Answer {
+    response.outcomes[slot].result.as_ref().unwrap()
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// "Most recent minute" in the provider's words.
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 
 /// What the free tier allows until a payment method is added.
 const FREE_TIER: (Option<u32>, Option<u64>) = (Some(3), Some(10_000));

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::{error::Fault, secret::Secret};
 
 /// A longer `Retry-After` is not believed.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
+const MAX_RETRY_AFTER: Duration = Duration::from_mins(1);
 
 /// Bytes of Voyage's own words that are passed on: details of a gRPC error must stay small.
 const MAX_DETAIL_BYTES: usize = 512;

@@ -72,11 +72,7 @@ impl Client {
         &self.base_url
     }
 
-    async fn attempt(
-        &self,
-        parameters: &Parameters,
-        inputs: &[&Input],
-    ) -> Result<Reply, Box<Failure>> {
+    async fn attempt(&self, parameters: &Parameters, inputs: &[&Input]) -> Result<Reply, Failure> {
         let body = wire::encode(parameters, inputs).map_err(|_| Failure::of(Fault::Protocol))?;
         let request_bytes = body.len() as u64;
         let mut response = self
@@ -91,9 +87,8 @@ impl Client {
 
         let status = response.status();
         let request_id = text_header(response.headers(), "x-request-id");
-        let failure = |fault| {
-            Box::new(Failure { fault, status: Some(status), request_id: request_id.clone() })
-        };
+        let failure =
+            |fault| Failure { fault, status: Some(status), request_id: request_id.clone() };
         if status != StatusCode::OK {
             // The status decides; a body that does not arrive only takes away its explanation.
             let body = match read(&mut response, MAX_ERROR_BODY).await {
@@ -152,8 +147,8 @@ struct Failure {
 }
 
 impl Failure {
-    fn of(fault: Fault) -> Box<Self> {
-        Box::new(Self { fault, status: None, request_id: None })
+    fn of(fault: Fault) -> Self {
+        Self { fault, status: None, request_id: None }
     }
 
     fn into_error(self, parameters: &Parameters) -> Error {

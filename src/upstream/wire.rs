@@ -176,7 +176,7 @@ fn push(dtype: Dtype, number: f64, bytes: &mut Vec<u8>) -> Result<(), BadRespons
     match dtype {
         Dtype::Float => bytes.extend_from_slice(&(number as f32).to_le_bytes()),
         Dtype::Int8 | Dtype::Binary => {
-            bytes.push((integer_in(-128.0..=127.0)? as i8).cast_unsigned())
+            bytes.push((integer_in(-128.0..=127.0)? as i8).cast_unsigned());
         }
         Dtype::Uint8 | Dtype::Ubinary => bytes.push(integer_in(0.0..=255.0)? as u8),
     }
