@@ -191,11 +191,11 @@ async fn a_flight_is_a_miss_to_only_if_cached() {
 
 #[tokio::test]
 async fn without_a_cache_every_call_asks_voyage() {
+    use CacheStatus::{Coalesced, Miss};
     let gateway = Gateway::with(|config, _| config.cache.max_bytes = Size::from_bytes(0)).await;
     for _ in 0..2 {
         let reply = gateway.embed(texts(&["a", "b", "a"])).await.unwrap().into_inner();
         assert_vectors(&reply, &["a", "b", "a"]);
-        use CacheStatus::{Coalesced, Miss};
         assert_eq!(statuses(&reply), [Miss, Miss, Coalesced]);
     }
     assert_eq!(gateway.sent(), [["a", "b"], ["a", "b"]]);

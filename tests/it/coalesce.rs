@@ -46,7 +46,7 @@ async fn a_hundred_identical_calls_are_one_upstream_input() {
 async fn six_hundred_callers_of_little_patience_cause_one_call() {
     const LATENCY: Duration = Duration::from_secs(1);
     /// So much more than the latency that who has it must be answered, however busy the machine.
-    const ENOUGH: Duration = Duration::from_secs(60);
+    const ENOUGH: Duration = Duration::from_mins(1);
 
     let gateway = Gateway::with(|_, simulator| simulator.latency.base = LATENCY).await;
     let clients = join_all((0..4).map(|_| gateway.client())).await;
@@ -77,7 +77,7 @@ async fn six_hundred_callers_of_little_patience_cause_one_call() {
                     Code::DeadlineExceeded => refused += 1,
                     // On a busy machine tonic's client gives up before the refusal has reached it.
                     code => {
-                        assert_eq!((code, status.message()), (Code::Cancelled, "Timeout expired"))
+                        assert_eq!((code, status.message()), (Code::Cancelled, "Timeout expired"));
                     }
                 }
             }
@@ -127,7 +127,7 @@ async fn what_was_sent_is_cached_though_everybody_left() {
         "voyage_gateway_tokens_total",
         &[("billed_to", "abandoned")],
     );
-    assert_eq!(tokens, f64::from(u32::try_from(count_tokens("a text")).unwrap()));
+    assert_eq!(tokens, count_tokens("a text"));
 }
 
 #[tokio::test]

@@ -29,6 +29,7 @@ use voyage_gateway::{
         CacheMode, CacheStatus, EmbedRequest, EmbedResponse, RequestOptions,
         embedding_service_client::EmbeddingServiceClient, model_service_client::ModelServiceClient,
     },
+    grpc::wire::Embedding,
     secret::Secret,
     simulator::{Options, Shape, Simulator, vector},
     telemetry::Metrics,
@@ -40,7 +41,7 @@ use voyage_gateway::{
 pub(crate) const KEY: &str = "pa-a-key-that-no-caller-may-see";
 
 /// Far longer than anything takes: a test that waits this long has failed.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What vectors look like when a request asks for nothing.
 pub(crate) const USUAL: Shape<'static> =
@@ -152,10 +153,10 @@ impl Gateway {
 
     /// Waits until this many requests are in flight. A request that is has looked into the cache and taken its
     /// seats: admission and both happen in one step.
-    pub(crate) async fn until_in_flight(&self, count: u32) {
+    pub(crate) async fn until_in_flight(&self, count: u64) {
         eventually(async || {
             let metrics = self.metrics().await;
-            sample(&metrics, "voyage_gateway_in_flight_requests", &[]) == f64::from(count)
+            sample(&metrics, "voyage_gateway_in_flight_requests", &[]) == count
         })
         .await;
     }
@@ -286,7 +287,7 @@ pub(crate) fn assert_vectors<T: AsRef<str>>(reply: &EmbedResponse, texts: &[T]) 
 }
 
 pub(crate) fn statuses(reply: &EmbedResponse) -> Vec<CacheStatus> {
-    reply.embeddings.iter().map(|embedding| embedding.cache_status()).collect()
+    reply.embeddings.iter().map(Embedding::cache_status).collect()
 }
 
 /// Returns what a status says to programs.
@@ -312,7 +313,7 @@ pub(crate) fn fields(status: &Status) -> Vec<String> {
 }
 
 /// Adds up a metric's series that have all of these labels.
-pub(crate) fn sample(metrics: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
+pub(crate) fn sample(metrics: &str, name: &str, labels: &[(&str, &str)]) -> u64 {
     let has = |line: &str| {
         labels.iter().all(|(name, value)| line.contains(&format!("{name}=\"{value}\"")))
     };
@@ -320,6 +321,6 @@ pub(crate) fn sample(metrics: &str, name: &str, labels: &[(&str, &str)]) -> f64 
         .lines()
         .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])))
         .filter(|line| has(line))
-        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
         .sum()
 }

@@ -137,7 +137,7 @@ async fn a_deadline_that_passes() {
     let first = gateway.spawn(texts(&["first"])).await;
     gateway.until_calls(1).await;
     let mut late = tonic::Request::new(texts(&["second"]));
-    late.set_timeout(Duration::from_secs(60));
+    late.set_timeout(Duration::from_mins(1));
     let second = gateway.client().await.embed(late).await;
     check_late(&first.await.unwrap().err().unwrap(), "upstream");
     check_late(&second.err().unwrap(), "queue");
