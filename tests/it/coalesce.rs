@@ -1,14 +1,13 @@
 //! Many callers, one text: it is sent once, and nobody's patience or departure hurts anybody else.
 
-use std::time::Duration;
-
 use futures_util::future::join_all;
-use tonic::{Code, Request};
+use tonic::Code;
 use voyage_gateway::{
     grpc::v1::{CacheMode, CacheStatus},
     simulator::count_tokens,
 };
 
+use crate::raw::Connection;
 use crate::support::{
     Gateway, assert_vectors, eventually, in_mode, numbered, sample, statuses, texts,
 };
@@ -44,49 +43,46 @@ async fn a_hundred_identical_calls_are_one_upstream_input() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn six_hundred_callers_of_little_patience_cause_one_call() {
-    const LATENCY: Duration = Duration::from_secs(1);
-    /// So much more than the latency that who has it must be answered, however busy the machine.
-    const ENOUGH: Duration = Duration::from_mins(1);
+    /// So many have given up when Voyage's reply comes.
+    const GONE: u64 = 300;
 
-    let gateway = Gateway::with(|_, simulator| simulator.latency.base = LATENCY).await;
-    let clients = join_all((0..4).map(|_| gateway.client())).await;
-    let callers = (0..600_u32).map(|caller| {
+    let gateway = Gateway::holding(|_, _| ()).await;
+    let connections = join_all((0..4).map(|_| Connection::open(gateway.grpc()))).await;
+    let callers = (0..600).map(|caller: usize| {
         // From 50 ms to 2 s, and every tenth with time enough.
-        let patience = match caller % 10 {
-            0 => ENOUGH,
-            _ => Duration::from_millis(50) + Duration::from_millis(1950) * caller / 600,
-        };
-        let mut client = clients[caller as usize % clients.len()].clone();
+        let is_patient = caller.is_multiple_of(10);
+        let patience = if is_patient { 60_000 } else { 50 + 1_950 * caller / 600 };
+        let connection = connections[caller % connections.len()].clone();
         tokio::spawn(async move {
-            let mut request = Request::new(texts(&["a text"]));
-            request.set_timeout(patience);
-            (patience, client.embed(request).await)
+            let timeout = format!("{patience}m");
+            let headers = [("grpc-timeout", timeout.as_str())];
+            (is_patient, connection.embed(&headers, &texts(&["a text"])).await)
         })
     });
-    let (mut answered, mut refused) = (0, 0);
+    let callers: Vec<_> = callers.collect();
+    let late = [("rpc_response_status_code", "DEADLINE_EXCEEDED")];
+    eventually(async || {
+        sample(&gateway.metrics().await, "voyage_gateway_rpcs_total", &late) >= GONE
+    })
+    .await;
+    gateway.release();
+
+    let mut refused = 0;
     for outcome in join_all(callers).await {
-        let (patience, answer) = outcome.unwrap();
+        let (is_patient, answer) = outcome.unwrap();
         match answer {
-            Ok(reply) => {
-                assert_vectors(reply.get_ref(), &["a text"]);
-                answered += 1;
-            }
+            Ok(reply) => assert_vectors(&reply, &["a text"]),
             Err(status) => {
-                assert!(patience < ENOUGH, "{status:?}");
-                match status.code() {
-                    Code::DeadlineExceeded => refused += 1,
-                    // On a busy machine tonic's client gives up before the refusal has reached it.
-                    code => {
-                        assert_eq!((code, status.message()), (Code::Cancelled, "Timeout expired"));
-                    }
-                }
+                assert!(!is_patient, "{status:?}");
+                assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
+                refused += 1;
             }
         }
     }
-    assert!(answered >= 60 && refused > 0, "{answered} answered, {refused} refused");
+    assert!((GONE..=540).contains(&refused), "{refused}");
     assert_eq!(gateway.sent(), [["a text"]]);
-    let again = gateway.embed(in_mode(texts(&["a text"]), CacheMode::OnlyIfCached)).await;
-    assert_vectors(again.unwrap().get_ref(), &["a text"]);
+    let cached = in_mode(texts(&["a text"]), CacheMode::OnlyIfCached);
+    assert_vectors(gateway.embed(cached).await.unwrap().get_ref(), &["a text"]);
 }
 
 #[tokio::test]

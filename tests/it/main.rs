@@ -19,5 +19,6 @@ mod limits;
 mod metadata;
 mod models;
 mod partial;
+mod raw;
 mod support;
 mod tidy;

@@ -100,7 +100,7 @@ async fn an_attempt_that_takes_too_long() {
     let endless = Fault::SlowDrip { chunk: 1, pause: Duration::from_millis(50) };
     for fault in [Fault::Hang, endless] {
         let gateway = Gateway::with(|config, simulator| {
-            config.upstream.attempt_timeout = Span::from_millis(200);
+            config.upstream.attempt_timeout = Span::from_millis(1500);
             simulator.script.next_calls(1, fault);
         })
         .await;
@@ -130,8 +130,8 @@ async fn a_deadline_that_passes() {
     // The gateway's own bounds stand in for the caller's deadline: tonic's client would race the answer.
     let gateway = Gateway::holding(|config, _| {
         config.batch.max_in_flight = 1;
-        config.server.default_deadline = Span::from_millis(300);
-        config.server.max_deadline = Span::from_millis(300);
+        config.server.default_deadline = Span::from_secs(2);
+        config.server.max_deadline = Span::from_secs(2);
     })
     .await;
     let first = gateway.spawn(texts(&["first"])).await;
