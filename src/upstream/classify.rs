@@ -153,7 +153,7 @@ pub(super) fn from_transport(error: &reqwest::Error) -> Fault {
     if error.is_timeout() && !error.is_connect() {
         return Fault::Timeout;
     }
-    if let Some(tls) = causes::<rustls::Error>(error).next() {
+    if let Some(tls) = causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
         return match tls {
             rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
                 Fault::TlsRejected
@@ -161,25 +161,21 @@ pub(super) fn from_transport(error: &reqwest::Error) -> Fault {
             _ => Fault::TlsCut,
         };
     }
-    // While connecting, only a TLS handshake reads or writes what can be cut.
-    let cut = causes::<io::Error>(error).any(|io| {
-        use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
-        matches!(io.kind(), UnexpectedEof | ConnectionReset | BrokenPipe)
+    // Only a handshake can be cut while connecting; a port that is closed refuses.
+    let cut = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|io| {
+        matches!(io.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset)
     });
     if error.is_connect() && cut { Fault::TlsCut } else { Fault::ConnectFailed }
 }
 
-/// Walks the chain of causes and returns the errors of type `E`, outermost first.
-fn causes<E: StdError + 'static>(error: &reqwest::Error) -> impl Iterator<Item = &E> {
-    type Cause<'a> = &'a (dyn StdError + 'static);
-    fn next<'a>(&error: &Cause<'a>) -> Option<Cause<'a>> {
-        // `io::Error` hides its payload from `source`.
-        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+/// Walks the chain of causes; an `io::Error` hides what it wraps from `source`.
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    std::iter::successors(error.source(), |&cause| {
+        match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
             Some(inner) => Some(inner),
-            None => error.source(),
+            None => cause.source(),
         }
-    }
-    std::iter::successors(error.source(), next).filter_map(|error| error.downcast_ref())
+    })
 }
 
 #[cfg(test)]
