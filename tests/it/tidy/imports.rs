@@ -7,8 +7,8 @@ use super::{Source, assert_none, paths::named_in, program};
 const ROOMS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     ("lib", &[]),
-    ("cli", &["demo", "app", "config", "grpc", "simulator"]),
-    ("demo", &["app", "config", "grpc", "simulator"]),
+    ("cli", &["demo", "app", "config", "transport", "grpc", "simulator"]),
+    ("demo", &["app", "config", "transport", "grpc", "simulator"]),
     ("app", &["config", "transport", "grpc", "pipeline", "cache", "dispatch", "upstream"]),
     // It composes the sections that the rooms define.
     ("config", &["transport", "grpc", "pipeline", "cache", "dispatch", "upstream"]),
