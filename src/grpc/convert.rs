@@ -33,6 +33,9 @@ const DEFAULT_MAX_RESPONSE_BYTES: u64 = 4 * 1024 * 1024;
 /// A longer model name is no model's, and would not fit error details.
 const MAX_MODEL_BYTES: usize = 128;
 
+/// The longest `google.protobuf.Duration`: 10,000 years.
+const MAX_DURATION_SECONDS: i64 = 315_576_000_000;
+
 /// How the reply to a request will look.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReplyShape {
@@ -214,10 +217,13 @@ fn check_options(options: &RequestOptions, violations: &mut Violations) -> u64 {
         violations
             .unknown_enum("options.priority", "PRIORITY_INTERACTIVE, PRIORITY_BATCH or unset");
     }
+    // By hand: prost-types overflows on the most negative durations.
     if let Some(wait) = &options.max_queue_wait
-        && std::time::Duration::try_from(*wait).is_err()
+        && !((0..=MAX_DURATION_SECONDS).contains(&wait.seconds)
+            && (0..1_000_000_000).contains(&wait.nanos))
     {
-        violations.add("options.max_queue_wait", "INVALID_DURATION", "expected 0 s or more");
+        let description = "expected 0 s or more, in the form of google.protobuf.Duration";
+        violations.add("options.max_queue_wait", "INVALID_DURATION", description);
     }
     match u64::try_from(options.max_response_bytes) {
         Ok(0) => DEFAULT_MAX_RESPONSE_BYTES,

@@ -98,7 +98,7 @@ fn place_upstream(fault: &Fault) -> Place {
         Fault::Unauthenticated => never(Code::Unauthenticated, Reason::UpstreamUnauthenticated),
         Fault::Forbidden => never(Code::PermissionDenied, Reason::UpstreamForbidden),
         Fault::PaymentRequired => never(Code::FailedPrecondition, Reason::UpstreamPaymentRequired),
-        Fault::NotFound => never(Code::NotFound, Reason::UpstreamNotFound),
+        Fault::NotFound { .. } => never(Code::NotFound, Reason::UpstreamNotFound),
         Fault::RateLimited { retry_after, free_tier } => {
             let usual = if *free_tier { FREE_TIER_RETRY } else { RATE_LIMIT_RETRY };
             Place {

@@ -35,3 +35,6 @@ impl Embedding {
         floats.iter().map(|float| f32::from_le_bytes(*float)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;
