@@ -81,8 +81,8 @@ async fn refusals() {
         // 7
         Row::new(status(402), FailedPrecondition, "UPSTREAM_PAYMENT_REQUIRED").helps(),
         // 8
-        Row::new(status(404), NotFound, "UPSTREAM_NOT_FOUND"),
-        Row::new(status(405), NotFound, "UPSTREAM_NOT_FOUND"),
+        Row::new(status(404), NotFound, "UPSTREAM_NOT_FOUND").says("baseUrl", "127.0.0.1"),
+        Row::new(status(405), NotFound, "UPSTREAM_NOT_FOUND").says("baseUrl", "127.0.0.1"),
         // 11
         Row::new(status(409), Aborted, "UPSTREAM_UNEXPECTED_STATUS"),
     ])
