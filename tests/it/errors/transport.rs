@@ -3,7 +3,10 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-use tokio::{io::AsyncReadExt as _, net::TcpListener};
+use tokio::{
+    io::AsyncReadExt as _,
+    net::{TcpListener, TcpSocket},
+};
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{ServerConfig, pki_types::PrivatePkcs8KeyDer},
@@ -40,10 +43,10 @@ async fn refused_at(scheme: &str, address: SocketAddr) -> Status {
 
 #[tokio::test]
 async fn a_port_where_nobody_listens() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
-    let status = refused_at("http", address).await;
+    // Bound and not listening: nobody else can be given the port meanwhile.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let status = refused_at("http", socket.local_addr().unwrap()).await;
     assert_eq!(status.code(), Code::Unavailable);
     assert_eq!(reason(&status), "UPSTREAM_CONNECT_FAILED");
     assert_eq!(pushback(&status).as_deref(), Some("1000"));
