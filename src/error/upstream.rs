@@ -29,7 +29,7 @@ pub enum Fault {
     InvalidRequest {
         /// Voyage's own words, cut to 512 bytes and free of keys; `None` when it gave none.
         detail: Option<String>,
-        /// The gateway's field the message names.
+        /// The gateway's field the message names; `request` when it is about none that callers set.
         field: Option<&'static str>,
     },
     /// 400: the request's inputs have too many tokens together.

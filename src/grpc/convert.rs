@@ -13,6 +13,7 @@ use tokio::time::Instant;
 pub(super) use reply::{embed_response, output_dtype, to_i32};
 use violations::Violations;
 
+use super::status::MAX_ITEM_ERROR_BYTES;
 use super::v1::{
     CacheMode as ProtoCacheMode, EmbedRequest, InputType as ProtoInputType,
     OutputDtype as ProtoDtype, Priority, RequestOptions, VectorEncoding,
@@ -74,7 +75,7 @@ pub(super) fn embed_request(
         truncation: request.truncation.unwrap_or(true),
     };
     let shape = ReplyShape { dtype, encoding, max_bytes };
-    shape.check_size(&parameters, count)?;
+    shape.check_size(&parameters, count, options.allow_partial)?;
     let request = Request {
         parameters: Arc::new(parameters),
         inputs,
@@ -87,7 +88,12 @@ pub(super) fn embed_request(
 
 impl ReplyShape {
     /// Refuses a request whose reply the caller could not receive.
-    fn check_size(&self, parameters: &Parameters, inputs: usize) -> Result<(), Error> {
+    fn check_size(
+        &self,
+        parameters: &Parameters,
+        inputs: usize,
+        allow_partial: bool,
+    ) -> Result<(), Error> {
         /// Field tags, index, cache status and token count of one embedding.
         const ITEM_OVERHEAD: u64 = 16;
         /// Everything else in the reply.
@@ -97,7 +103,11 @@ impl ReplyShape {
         let bytes = self.dtype.vector_bytes(dimension) as u64;
         // A number beyond ±63 takes two bytes as a varint.
         let integers = self.encoding != VectorEncoding::Bytes && self.dtype != Dtype::Float;
-        let item = bytes * if integers { 2 } else { 1 } + ITEM_OVERHEAD;
+        let mut item = bytes * if integers { 2 } else { 1 } + ITEM_OVERHEAD;
+        if allow_partial {
+            // Any item may turn out to be an error instead.
+            item = item.max(MAX_ITEM_ERROR_BYTES as u64);
+        }
         let predicted = inputs as u64 * item + REPLY_OVERHEAD;
         if predicted <= self.max_bytes {
             return Ok(());

@@ -89,21 +89,27 @@ fn from_bad_request(refusal: &Refusal<'_>) -> Fault {
     }
 }
 
-/// Finds the argument a message is about, under the name the caller knows.
+/// Finds what a message is about, under the name the caller knows: an argument, or `request` as a whole when it is
+/// one the caller cannot set. `None`: the message says neither, and may be about any input.
 fn named_field(text: &str) -> Option<&'static str> {
+    /// How Voyage begins whatever its check of the arguments finds.
+    const ARGUMENTS: &str =
+        "The request body is not valid JSON, or some arguments were not specified";
+
     let argument = ["Error for argument '", "supplied for argument '", "Argument '"]
         .iter()
         .find_map(|marker| text.split_once(marker))
         .and_then(|(_, rest)| rest.split_once('\''))
-        .map(|(name, _)| name)?;
+        .map(|(name, _)| name);
     match argument {
-        "input" => Some("inputs"),
-        "model" => Some("model"),
-        "input_type" => Some("input_type"),
-        "truncation" => Some("truncation"),
-        "output_dimension" => Some("output_dimension"),
-        "output_dtype" => Some("output_dtype"),
-        _ => None,
+        Some("input") => Some("inputs"),
+        Some("model") => Some("model"),
+        Some("input_type") => Some("input_type"),
+        Some("truncation") => Some("truncation"),
+        Some("output_dimension") => Some("output_dimension"),
+        Some("output_dtype") => Some("output_dtype"),
+        Some(_) => Some("request"),
+        None => text.starts_with(ARGUMENTS).then_some("request"),
     }
 }
 

@@ -18,6 +18,9 @@ use crate::{
 /// Idle connections are closed before a load balancer's usual timeout does it under a request.
 const POOL_IDLE: Duration = Duration::from_secs(20);
 
+/// Memory set aside for a body before its first byte has come.
+const MAX_CAPACITY: usize = 8 * 1024 * 1024;
+
 /// Error bodies are read this far; they are a sentence of JSON, or a page nobody reads.
 const MAX_ERROR_BODY: usize = 16 * 1024;
 
@@ -197,7 +200,8 @@ enum Body {
 /// Reads a body, but not further than `limit`.
 async fn read(response: &mut reqwest::Response, limit: usize) -> Result<Body, reqwest::Error> {
     let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
-    let mut body = Vec::with_capacity(announced.unwrap_or_default().min(limit));
+    // What is announced is not yet there: a large body grows as it comes.
+    let mut body = Vec::with_capacity(announced.unwrap_or_default().min(limit).min(MAX_CAPACITY));
     while let Some(chunk) = response.chunk().await? {
         let chunk: Bytes = chunk;
         if body.len() + chunk.len() > limit {

@@ -6,6 +6,7 @@ use prost::Message as _;
 use super::*;
 use crate::{
     embedding::{Answer, Vector},
+    error::{Fault, Upstream},
     grpc::v1::EmbedResponse,
     pipeline::{Outcome, Response, Source},
 };
@@ -124,7 +125,7 @@ fn worst_reply(count: usize, dimension: u32, shape: ReplyShape) -> EmbedResponse
     reply
 }
 
-fn predicted(count: usize, dimension: u32, shape: ReplyShape) -> u64 {
+fn predicted(count: usize, dimension: u32, shape: ReplyShape, partial: bool) -> u64 {
     let parameters = Parameters {
         endpoint: Endpoint::Embeddings,
         model: "voyage-9".into(),
@@ -133,7 +134,7 @@ fn predicted(count: usize, dimension: u32, shape: ReplyShape) -> u64 {
         dtype: shape.dtype,
         truncation: true,
     };
-    match (ReplyShape { max_bytes: 0, ..shape }).check_size(&parameters, count) {
+    match (ReplyShape { max_bytes: 0, ..shape }).check_size(&parameters, count, partial) {
         Err(Error::ResponseTooLarge { predicted, .. }) => predicted,
         other => panic!("expected a refusal, not {other:?}"),
     }
@@ -152,9 +153,34 @@ proptest! {
         let count = if dimension > 256 || dtype == Dtype::Float { count.min(200) } else { count };
         let shape = ReplyShape { dtype, encoding, max_bytes: 0 };
         let real = worst_reply(count, dimension, shape).encoded_len() as u64;
-        let predicted = predicted(count, dimension, shape);
+        let predicted = predicted(count, dimension, shape, false);
         prop_assert!(real <= predicted, "{} > {}", real, predicted);
         // And not by far, or callers would be refused for nothing.
         prop_assert!(predicted - real <= 256 + 8 * count as u64, "{} << {}", real, predicted);
     }
+}
+
+#[test]
+fn a_reply_of_errors_only_is_not_larger_than_predicted() {
+    let fault = Fault::InvalidRequest { detail: Some("ä".repeat(256)), field: Some("inputs") };
+    let error = Error::Upstream(Arc::new(Upstream {
+        fault,
+        endpoint: Endpoint::Embeddings,
+        model: "voyage-9".into(),
+        status: Some(400),
+        attempts: 1,
+        request_id: None,
+    }));
+    let outcome = || Outcome { result: Err(error.clone()), source: Source::Miss };
+    let count = MAX_INPUTS;
+    let response = Response {
+        outcomes: std::iter::repeat_with(outcome).take(count).collect(),
+        tokens: 0,
+        estimated: false,
+        trips: Vec::new(),
+    };
+    let (dtype, encoding) = (Dtype::Binary, VectorEncoding::Bytes);
+    let shape = ReplyShape { dtype, encoding, max_bytes: 0 };
+    let real = embed_response(response, shape, "voyage-9").encoded_len() as u64;
+    assert!(real <= predicted(count, 256, shape, true), "{real}");
 }

@@ -80,11 +80,11 @@ fn an_unsupported_model_is_recognised() {
 #[test]
 fn the_recorded_argument_errors_pass_voyages_words_on() {
     let cases = [
-        (fixture!("error_unknown_argument"), None),
-        (fixture!("error_missing_argument"), None),
-        (fixture!("error_invalid_json"), None),
+        (fixture!("error_unknown_argument"), Some("request")),
+        (fixture!("error_missing_argument"), Some("request")),
+        (fixture!("error_invalid_json"), Some("request")),
         (fixture!("error_empty_input"), Some("inputs")),
-        (fixture!("error_encoding_format"), None),
+        (fixture!("error_encoding_format"), Some("request")),
     ];
     for (body, field) in cases {
         let detail = Some(text_of(body));
@@ -101,9 +101,9 @@ fn a_named_argument_is_the_callers_own_field() {
         ("truncation", Some("truncation")),
         ("output_dimension", Some("output_dimension")),
         ("output_dtype", Some("output_dtype")),
-        ("encoding_format", None),
-        ("inputs", None),
-        ("", None),
+        ("encoding_format", Some("request")),
+        ("inputs", Some("request")),
+        ("", Some("request")),
     ] {
         for text in [
             format!("Error for argument '{argument}': Value error"),
