@@ -2,7 +2,7 @@
 
 use tonic::Code;
 use voyage_gateway::{
-    grpc::v1::{CacheMode, CacheStatus, EmbedRequest, EmbedResponse, ItemError, RequestOptions},
+    grpc::v1::{CacheMode, CacheStatus, EmbedRequest, EmbedResponse, ItemError},
     simulator::{Fault, Shape, vector},
     units::Span,
 };
@@ -215,14 +215,18 @@ async fn a_refusal_that_names_nobody_is_bisected() {
 
 #[tokio::test]
 async fn a_refusal_of_the_whole_request_is_not_taken_apart() {
-    let gateway = Gateway::start().await;
-    let request = EmbedRequest {
-        model: "voyage-9000".to_owned(),
-        options: Some(RequestOptions { allow_partial: true, ..RequestOptions::default() }),
-        ..texts(&numbered(0..16))
-    };
-    let reply = gateway.embed(request).await.unwrap().into_inner();
-    assert_eq!(reply.errors.len(), 16);
-    check(&reply.errors[15], 15, Code::InvalidArgument, "MODEL_NOT_SUPPORTED");
-    assert_eq!(gateway.simulator().calls().len(), 1);
+    let about = |detail: &str| Fault::status(400).with_detail(detail);
+    let cases = [
+        (about("Model voyage-4 is not supported."), "MODEL_NOT_SUPPORTED"),
+        (about("Argument 'zzz' is not supported by our API"), "UPSTREAM_INVALID_REQUEST"),
+        (about("Error for argument 'truncation': no"), "UPSTREAM_INVALID_REQUEST"),
+    ];
+    for (fault, reason) in cases {
+        let gateway = Gateway::start().await;
+        gateway.simulator().script().always(fault);
+        let reply = gateway.embed(partial(texts(&numbered(0..16)))).await.unwrap().into_inner();
+        assert_eq!(reply.errors.len(), 16);
+        check(&reply.errors[15], 15, Code::InvalidArgument, reason);
+        assert_eq!(gateway.simulator().calls().len(), 1, "{reason}");
+    }
 }

@@ -23,7 +23,7 @@ async fn bad_requests() {
     walk(vec![
         // 1
         invalid("Something that is new."),
-        invalid("Argument 'zzz' is not supported by our API"),
+        invalid("Argument 'zzz' is not supported by our API").blames("request"),
         invalid("Error for argument 'input': Value error, Input cannot contain empty strings or empty lists")
             .blames("inputs"),
         invalid("Value 'x' supplied for argument 'output_dtype' is not valid").blames("output_dtype"),
