@@ -115,8 +115,8 @@ impl Edge {
                 self.answer_in_time(request, &call).await
             }
         };
-        response.headers_mut().insert(request_id::HEADER, request_id);
-        observe::observed(response, outcome, expires)
+        response.headers_mut().insert(request_id::HEADER, request_id.clone());
+        observe::observed(response, outcome, expires, request_id)
     }
 
     async fn answer_in_time(&self, request: Request<Body>, call: &Call) -> Response<Body> {
