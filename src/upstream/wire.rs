@@ -93,8 +93,11 @@ fn decode_embeddings(
     count: usize,
     body: &[u8],
 ) -> Result<(Vec<Answer>, Option<u64>), BadResponse> {
-    let reply: EmbeddingsReply<'_> =
-        serde_json::from_slice(body).map_err(|_| wrong("the body is not the documented JSON"))?;
+    // From bytes, serde_json would not look into the strings it skips: JSON is UTF-8 throughout.
+    let reply: EmbeddingsReply<'_> = str::from_utf8(body)
+        .ok()
+        .and_then(|body| serde_json::from_str(body).ok())
+        .ok_or_else(|| wrong("the body is not the documented JSON"))?;
     if reply.data.len() != count {
         return Err(miscounted("the number of vectors", count, reply.data.len()));
     }

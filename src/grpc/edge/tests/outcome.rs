@@ -113,7 +113,12 @@ fn codes_are_named_as_grpc_spells_them() {
         let (edge_metrics, expected) = (Metrics::new().unwrap(), once(EMBED, &spelled));
         let mut response = Response::new(Body::empty());
         response.headers_mut().insert("grpc-status", number.into());
-        drop(observe::observed(response, Outcome::new(edge_metrics.clone(), method()), None));
+        drop(observe::observed(
+            response,
+            Outcome::new(edge_metrics.clone(), method()),
+            None,
+            HeaderValue::from_static("id"),
+        ));
         assert_eq!(counted(&edge_metrics), expected);
     }
 }
