@@ -191,6 +191,8 @@ impl Dispatch {
             max_attempts: parts.retry.max_attempts,
             metrics: parts.metrics,
         });
+        let limiter = Arc::clone(&shared.limiter);
+        shared.metrics.watch_free_tier(move || limiter.is_free_tier());
         let (commands, received) = mpsc::unbounded_channel();
         let scheduler = Scheduler::new(parts.batch, Arc::clone(&shared), commands.downgrade());
         tokio::spawn(scheduler.run(received));

@@ -229,14 +229,14 @@ fn behind_the_gate(
 
 /// Returns when the batch goes again, if it does: attempts, the last waiter's time and the budget allow it.
 fn retry_at(shared: &Shared, batch: &Batch, fault: &Fault, now: Instant) -> Option<Instant> {
-    let (most, retry_after) = match Retry::of(fault) {
-        Retry::Never | Retry::Gate => return None,
-        Retry::Once => (2, None),
-        Retry::Backoff { retry_after } => (shared.max_attempts, retry_after),
-    };
-    if batch.attempts >= most.min(shared.max_attempts) {
+    let retry = Retry::of(fault);
+    if !retry.allows(batch.attempts, shared.max_attempts) {
         return None;
     }
+    let retry_after = match retry {
+        Retry::Backoff { retry_after } => retry_after,
+        Retry::Never | Retry::Once | Retry::Gate => None,
+    };
     let at = now + retry::backoff(batch.attempts, retry_after, retry::full_jitter);
     let in_time = batch.wanted_until().is_some_and(|until| at < until);
     (in_time && shared.retries.spend(now)).then_some(at)

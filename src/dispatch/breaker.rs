@@ -153,8 +153,6 @@ impl Breaker {
                     state.term += 1;
                 }
             }
-            // ## Closed, the attempt was cancelled => it says nothing.
-            (Phase::Closed(_), End::Unknown) => {}
             // ## HalfOpen, the probe succeeded => Closed, with nothing held against the upstream.
             (Phase::HalfOpen { .. }, End::Succeeded) => {
                 state.phase = Phase::Closed(Tally::default());
@@ -167,8 +165,9 @@ impl Breaker {
             (Phase::HalfOpen { lasted }, End::Unknown) => {
                 state.phase = Phase::Open { until: now, lasted: *lasted };
             }
+            // ## Closed, the attempt was cancelled => it says nothing.
             // ## Open => everyone who is still out passed in an earlier term.
-            (Phase::Open { .. }, _) => {}
+            (Phase::Closed(_), End::Unknown) | (Phase::Open { .. }, _) => {}
         }
     }
 

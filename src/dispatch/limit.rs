@@ -143,11 +143,6 @@ impl Limiter {
         self.within(model, now, |_, window| window.free_at(class, need, now))
     }
 
-    /// Returns when something is freed without any call landing; `None`: nothing is held.
-    pub(crate) fn next_change(&self, model: &str, now: Instant) -> Option<Instant> {
-        self.within(model, now, |_, window| window.next_change(now))
-    }
-
     /// Returns what is used of a model's budget.
     pub(crate) fn usage(&self, model: &str, now: Instant) -> Usage {
         self.within(model, now, |_, window| window.usage(now))
@@ -221,9 +216,12 @@ impl Limiter {
 
     /// Believes Voyage that the account is in the free tier, for every model.
     fn fall_to_free_tier(&self) {
-        let mut state = self.lock();
-        state.windows.values_mut().for_each(Window::fall_to_free_tier);
-        if !std::mem::replace(&mut state.free_tier, true) {
+        let is_known = {
+            let mut state = self.lock();
+            state.windows.values_mut().for_each(Window::fall_to_free_tier);
+            std::mem::replace(&mut state.free_tier, true)
+        };
+        if !is_known {
             tracing::warn!(
                 "Voyage's account has no payment method: 3 requests and 10,000 tokens a minute, for every model; \
                  calls wait accordingly"

@@ -1,6 +1,6 @@
 //! Whether a failed call is made again, when, and how often all calls together may be.
 //!
-//! One layer retries, this one: at most [`MAX_ATTEMPTS`] calls for the same items, and retries of at most a
+//! One layer retries, this one: at most `retry.max_attempts` calls for the same items, and retries of at most a
 //! tenth of all calls and one a second.
 
 use std::{
@@ -11,9 +11,6 @@ use std::{
 use tokio::time::Instant;
 
 use crate::error::{BadResponse, Fault};
-
-/// Calls made for the same items at most, the first included.
-pub(crate) const MAX_ATTEMPTS: u32 = 3;
 
 /// The longest first wait; it doubles with every retry.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -34,7 +31,7 @@ pub(crate) enum Retry {
         /// What Voyage asked to wait at least.
         retry_after: Option<Duration>,
     },
-    /// The call is made again once after a [`backoff`]: what fails this way twice will go on failing.
+    /// The call is made again after a [`backoff`] if it was the first: what fails this way seldom passes.
     Once,
     /// The items go back behind the rate limiter's gate, at no cost to the retry budget.
     Gate,
@@ -66,6 +63,15 @@ impl Retry {
             Fault::Timeout | Fault::ConnectFailed | Fault::ConnectionLost => Self::Backoff { retry_after: None },
             Fault::TlsCut | Fault::BadResponse(_) => Self::Once,
             Fault::RateLimited { .. } => Self::Gate,
+        }
+    }
+
+    /// Tells whether there may be another attempt after so many, `most` being `retry.max_attempts`.
+    pub(crate) fn allows(self, attempts: u32, most: u32) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Once => attempts < most.min(2),
+            Self::Backoff { .. } | Self::Gate => attempts < most,
         }
     }
 }

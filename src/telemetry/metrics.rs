@@ -109,6 +109,17 @@ impl Metrics {
             .build();
     }
 
+    /// `voyage_gateway_free_tier`: 1 while Voyage treats the account as one without a payment method (3 requests and
+    /// 10,000 tokens a minute), else 0.
+    pub fn watch_free_tier(&self, is_free_tier: impl Fn() -> bool + Send + Sync + 'static) {
+        let meter = self.instruments.provider.meter("voyage-gateway");
+        meter
+            .u64_observable_gauge("voyage_gateway.free_tier")
+            .with_description("Whether Voyage limits the account to its free tier.")
+            .with_callback(move |gauge| gauge.observe(u64::from(is_free_tier()), &[]))
+            .build();
+    }
+
     /// `voyage_gateway_upstream_calls_total{endpoint, model, status}` and
     /// `voyage_gateway_upstream_duration_seconds{endpoint, model}`: HTTP requests to Voyage; the status is `none`
     /// when there was no answer, the model `_other` when it is not in the catalogue.

@@ -41,3 +41,11 @@ impl Tally {
         calls >= u64::from(min_calls) && failures * 100 >= calls * u64::from(percent)
     }
 }
+
+#[cfg(test)]
+impl Tally {
+    /// Returns how many parts are remembered.
+    pub(super) fn parts(&self) -> usize {
+        self.0.len()
+    }
+}

@@ -192,8 +192,7 @@ fn unlisted_models_beyond_the_bound_share_a_window() {
     let later = now + MINUTE;
     let _held = reserve("model-0", later).unwrap();
     reserve("beyond-2", later).unwrap().settle(None, later);
-    let mut names: Vec<String> =
-        limiter.lock().windows.keys().map(|name| name.to_string()).collect();
+    let mut names: Vec<String> = limiter.lock().windows.keys().map(ToString::to_string).collect();
     names.sort();
     assert_eq!(names, ["beyond-2", "configured", "model-0", "voyage-4"]);
 }

@@ -86,6 +86,20 @@ fn gateway_rows() -> Vec<Row> {
             Nothing,
             &[],
         ),
+        row(
+            Error::QueueTimeout { retry_after: Duration::from_secs(7) },
+            (Code::ResourceExhausted, "QUEUE_TIMEOUT"),
+            After(Duration::from_secs(7)),
+            Nothing,
+            &[],
+        ),
+        row(
+            Error::CircuitOpen { retry_after: Duration::from_secs(5) },
+            (Code::Unavailable, "CIRCUIT_OPEN"),
+            After(Duration::from_secs(5)),
+            Nothing,
+            &[],
+        ),
         row(Error::Draining, (Code::Unavailable, "DRAINING"), Elsewhere, Nothing, &[]),
         row(
             Error::Internal { cause: "a canary" },
@@ -206,6 +220,13 @@ fn limit_and_failure_rows() -> Vec<Row> {
             Nothing,
             &[],
         ),
+        row(
+            upstream(Fault::ConnectionLost, None),
+            (Code::Unavailable, "UPSTREAM_CONNECT_FAILED"),
+            SECOND,
+            Nothing,
+            &[],
+        ),
         // The body was cut: there had been a status.
         row(
             at(Fault::ConnectFailed, 200),
@@ -279,6 +300,8 @@ fn number(error: &Error) -> usize {
         Error::Overloaded { .. } => 5,
         Error::Draining => 6,
         Error::Internal { .. } => 7,
+        Error::QueueTimeout { .. } => 30,
+        Error::CircuitOpen { .. } => 31,
         Error::Upstream(upstream) => match upstream.fault {
             Fault::InvalidRequest { .. } => 8,
             Fault::TooManyTokens { .. } => 9,
@@ -301,12 +324,13 @@ fn number(error: &Error) -> usize {
             Fault::Conflict => 26,
             Fault::Redirect { .. } => 27,
             Fault::UnexpectedStatus => 28,
+            Fault::ConnectionLost => 29,
         },
     }
 }
 
 /// How many variants [`number`] knows.
-const VARIANTS: usize = 29;
+const VARIANTS: usize = 32;
 
 fn domain(error: &Error) -> &'static str {
     if matches!(error, Error::Upstream(_)) { "voyageai.com" } else { "voyage-gateway" }
