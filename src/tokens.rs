@@ -22,7 +22,7 @@ pub use measure::Measure;
 
 use crate::model;
 use estimate::{Estimate, Vector};
-use measure::{CLASSES, Counts, Tokens};
+use measure::Tokens;
 
 /// Models that are learnt one by one; names are the callers' to choose. Later ones share an estimate.
 const MAX_MODELS: usize = 64;
@@ -133,15 +133,16 @@ impl Counter {
         if reported == 0 || reported > most || self.may_be_cut(model, measures) {
             return;
         }
-        let (exact, counts) = sum(measures);
-        let mut estimates = self.estimates();
-        let estimate = estimates.of_mut(model);
         #[expect(clippy::cast_precision_loss, reason = "at most the bytes of a call")]
         let reported = reported as f64;
+        let (exact, texts) = split(measures);
+        let mut estimates = self.estimates();
+        let estimate = estimates.of_mut(model);
         if exact > 0.0 {
-            estimate.learn_exact(exact + estimate.likely(&counts), reported);
+            let estimated: f64 = texts.iter().map(|counts| estimate.likely(counts)).sum();
+            estimate.learn_exact(exact + estimated, reported);
         } else {
-            estimate.learn(&counts, reported);
+            estimate.learn(&texts, reported);
         }
     }
 
@@ -193,22 +194,16 @@ fn load(path: &Path) -> Result<Tokenizer, Reason> {
     Ok(tokenizer)
 }
 
-/// Adds up exact tokens and the counts of the texts that have none.
-fn sum(measures: &[Measure]) -> (f64, Vector) {
-    let (mut exact, mut sum) = (0.0, [0.0; CLASSES]);
+/// Returns the sum of exact tokens, and the counts of the texts that have none.
+fn split(measures: &[Measure]) -> (f64, Vec<Vector>) {
+    let (mut exact, mut texts) = (0.0, Vec::new());
     for measure in measures {
         match &measure.tokens {
             Tokens::Exact(tokens) => exact += f64::from(*tokens),
-            Tokens::Estimated(counts) => add(&mut sum, counts),
+            Tokens::Estimated(counts) => texts.push(counts.map(f64::from)),
         }
     }
-    (exact, sum)
-}
-
-fn add(sum: &mut Vector, counts: &Counts) {
-    for (sum, count) in sum.iter_mut().zip(counts) {
-        *sum += f64::from(*count);
-    }
+    (exact, texts)
 }
 
 /// Returns the number of tokens between `least` and the bytes, which win.

@@ -21,7 +21,8 @@ pub(super) const ALPHABETS: usize = 5;
 pub(super) const IDEOGRAPHS: usize = 6;
 /// All the rest: emoji, the scripts of India and South East Asia, rare ideographs.
 pub(super) const RARE: usize = 7;
-/// Runs of ASCII letters; `camelCase` is two, and a run ends after sixteen: no tokenizer knows long ones.
+/// Runs of letters of one or two bytes. `camelCase` is two, and a run ends after sixteen: no tokenizer knows
+/// longer words.
 pub(super) const WORDS: usize = 8;
 
 /// What is known of a text without keeping it; 44 bytes.
@@ -68,13 +69,13 @@ const fn units() -> [u64; 256] {
         let class = match byte {
             b'a'..=b'z' | b'A'..=b'Z' => Some(LETTERS),
             b'0'..=b'9' => Some(DIGITS),
-            b' ' | b'\t'..=b'\r' => Some(BLANKS),
+            _ if is_blank(byte) => Some(BLANKS),
             ..0x80 => Some(MARKS),
             0xC2..=0xC9 | 0xE2 => Some(ACCENTS),
             0xCA..=0xDF => Some(ALPHABETS),
             0xE3..=0xED | 0xEF => Some(IDEOGRAPHS),
-            0xE0..=0xF4 => Some(RARE),
-            _ => None,
+            _ if is_inside(byte) => None,
+            _ => Some(RARE),
         };
         if let Some(class) = class {
             units[byte as usize] = 1 << (8 * class);
@@ -89,20 +90,24 @@ const fn units() -> [u64; 256] {
 /// Counts the classes by first bytes alone: they tell the script well enough, and nothing is decoded.
 fn count(text: &str) -> Counts {
     let mut counts = [0; CLASSES];
-    let (mut last, mut last_is_lower, mut run, mut lone_spaces) = (0, false, 0_u32, 0);
+    let (mut last, mut run, mut lone_spaces) = (0, 0_u32, 0);
     // A lane holds at most 255.
     for chunk in text.as_bytes().chunks(255) {
         let mut lanes = 0_u64;
         for &byte in chunk {
-            let unit = UNITS[usize::from(byte)];
-            lanes += unit;
-            let is_letter = unit == 1 << (8 * LETTERS);
-            let is_lower = byte & 0x20 != 0;
-            run = if is_letter && (is_lower || !last_is_lower) { run + 1 } else { u32::from(is_letter) };
-            counts[WORDS] += u32::from(run % 16 == 1);
-            last_is_lower = is_lower;
-            lone_spaces += u32::from(byte == b' ' && last != unit);
-            last = unit;
+            lanes += UNITS[usize::from(byte)];
+            lone_spaces += u32::from(byte == b' ' && !is_blank(last));
+            let is_letter = byte.is_ascii_alphabetic() || matches!(byte, 0xC3..=0xDF);
+            let is_hump = byte.is_ascii_uppercase() && last.is_ascii_lowercase();
+            run = if is_letter && !is_hump {
+                run + 1
+            } else if is_inside(byte) {
+                run
+            } else {
+                u32::from(is_letter)
+            };
+            counts[WORDS] += u32::from(is_letter && run % 16 == 1);
+            last = byte;
         }
         for (count, lane) in counts.iter_mut().zip(lanes.to_le_bytes()) {
             *count += u32::from(lane);
@@ -110,4 +115,13 @@ fn count(text: &str) -> Counts {
     }
     counts[BLANKS] -= lone_spaces;
     counts
+}
+
+const fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t'..=b'\r')
+}
+
+/// Tells whether the byte is inside a character rather than its first.
+const fn is_inside(byte: u8) -> bool {
+    byte & 0xC0 == 0x80
 }

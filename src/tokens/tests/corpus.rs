@@ -56,9 +56,9 @@ struct Run {
     batches: usize,
 }
 
-fn second_pass(counter: &Counter, texts: &[String], truth: Truth, cap: u64) -> Run {
+fn second_pass(counter: &Counter, learns: bool, texts: &[String], truth: Truth, cap: u64) -> Run {
     let mut run = Run { worst: 0.0, fill: 0.0, worst_fill: 1.0, batches: 0 };
-    let (mut bound, mut tokens, mut guess) = (0, 0, 0);
+    let (mut bound, mut tokens, mut batch) = (0, 0, vec![]);
     for text in texts {
         let measure = counter.measure(MODEL, text);
         let next = counter.bound(MODEL, &measure);
@@ -68,11 +68,11 @@ fn second_pass(counter: &Counter, texts: &[String], truth: Truth, cap: u64) -> R
             run.fill += tokens as f64 / cap as f64;
             run.worst_fill = run.worst_fill.min(tokens as f64 / cap as f64);
             run.batches += 1;
-            (bound, tokens, guess) = (0, 0, 0);
+            if learns { counter.learn(MODEL, &batch, tokens); } (bound, tokens) = (0, 0); batch.clear();
         }
         bound += next;
         tokens += truth(text);
-        guess += counter.guess(MODEL, &measure);
+        batch.push(measure);
     }
     run.fill /= run.batches as f64;
     run
@@ -110,10 +110,10 @@ fn probe() {
             for cap in [120_000, 10_000] {
                 let (mut w, mut f, mut n): (f64, f64, usize) = (0.0, 0.0, 0);
                 let mut wf: f64 = 1.0;
-                for _ in 0..20 {
+                for _ in 0..6 {
                     texts.shuffle(&mut rng);
-                    let r = second_pass(&counter, &texts, truth, cap);
-                    w = w.max(r.worst); f += r.fill / 20.0; n += r.batches; wf = wf.min(r.worst_fill);
+                    let r = second_pass(&counter, true, &texts, truth, cap);
+                    w = w.max(r.worst); f += r.fill / 6.0; n += r.batches; wf = wf.min(r.worst_fill);
                 }
                 println!("{name} {order} {cap}: worst {w:.3} fill {f:.3} least {wf:.3} batches {n}");
             }
