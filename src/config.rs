@@ -20,7 +20,7 @@ pub use problem::{Origin, Problem, Problems};
 use crate::{
     cache,
     check::{Checks, Unmet},
-    dispatch, grpc, pipeline, telemetry, transport, upstream,
+    dispatch, grpc, pipeline, telemetry, tokens, transport, upstream,
 };
 use tree::Tree;
 
@@ -60,6 +60,8 @@ pub struct Config {
     pub batch: dispatch::Config,
     /// The API that computes the embeddings.
     pub upstream: upstream::Config,
+    /// How tokens are counted before Voyage reports them.
+    pub tokens: tokens::Config,
     /// The port operators and probes use.
     pub admin: telemetry::AdminConfig,
     /// What the gateway tells about itself.
@@ -96,6 +98,7 @@ impl Config {
             ("cache", self.cache.validate()),
             ("batch", self.batch.validate()),
             ("upstream", self.upstream.validate()),
+            ("tokens", self.tokens.validate()),
             ("telemetry", self.telemetry.validate()),
             ("", self.validate()),
         ]

@@ -85,6 +85,7 @@ fn the_printed_configuration_reads_back() {
         "cache.key_file=/run/secrets/cache",
         "telemetry.log_format=json",
         "upstream.base_url=http://127.0.0.1:8080/v1",
+        "tokens.models.\"voyage-3.5\".tokenizer=/etc/voyage/tokenizer.json",
     ])
     .unwrap();
     let text = config.to_toml();

@@ -8,7 +8,7 @@ use super::measure::{
     ACCENTS, ALPHABETS, BLANKS, CLASSES, DIGITS, IDEOGRAPHS, LETTERS, MARKS, RARE, WORDS,
 };
 
-/// A number for each class: weights, or counts added up.
+/// A number for each class of characters: weights, or counts added up.
 pub(super) type Vector = [f64; CLASSES];
 
 /// Tokens per character of a class: what is believed at first.
@@ -21,27 +21,30 @@ struct Belief {
 }
 
 /// The priors are those of byte-level tokenizers with 100,000 to 150,000 entries, rounded up. The most that
-/// a character can have is its bytes.
+/// a character can have is its bytes, the least about a third of the prior, so that no report makes bounds small.
 const BELIEFS: [Belief; CLASSES] = {
     const fn belief(prior: f64, doubt: f64, least: f64, most: f64) -> Belief {
         Belief { prior, doubt, least, most }
     }
     let mut beliefs = [const { belief(0.0, 0.0, 0.0, 0.0) }; CLASSES];
-    beliefs[LETTERS] = belief(0.08, 0.06, 0.03, 1.0);
-    beliefs[DIGITS] = belief(0.8, 0.3, 0.1, 1.0);
-    beliefs[MARKS] = belief(0.8, 0.3, 0.1, 1.0);
+    beliefs[LETTERS] = belief(0.08, 0.06, 0.04, 1.0);
+    beliefs[DIGITS] = belief(0.8, 0.3, 0.2, 1.0);
+    beliefs[MARKS] = belief(0.8, 0.3, 0.2, 1.0);
     beliefs[BLANKS] = belief(0.3, 0.2, 0.0, 1.0);
-    beliefs[ACCENTS] = belief(0.9, 0.4, 0.1, 3.0);
-    beliefs[ALPHABETS] = belief(0.25, 0.15, 0.05, 2.0);
-    beliefs[IDEOGRAPHS] = belief(0.9, 0.3, 0.2, 3.0);
-    beliefs[RARE] = belief(1.8, 0.8, 0.2, 4.0);
+    beliefs[ACCENTS] = belief(0.9, 0.4, 0.2, 3.0);
+    beliefs[ALPHABETS] = belief(0.25, 0.15, 0.08, 2.0);
+    beliefs[IDEOGRAPHS] = belief(0.9, 0.3, 0.4, 3.0);
+    beliefs[RARE] = belief(1.8, 0.8, 0.4, 4.0);
     // With the space before it, hence up to two bytes.
-    beliefs[WORDS] = belief(0.8, 0.3, 0.1, 2.0);
+    beliefs[WORDS] = belief(0.8, 0.3, 0.3, 2.0);
     beliefs
 };
 
-/// How far a weight drifts from call to call, as a share of its first doubt: texts of one class differ, too.
-const DRIFT: f64 = 0.005;
+/// What share of all certainty is forgotten with each call: texts of one class differ, too.
+const FORGET: f64 = 0.000_025;
+
+/// What share is forgotten when a report is a surprise: something has changed, or was never right.
+const FORGET_AT_SURPRISE: f64 = 0.2;
 
 /// How far calls stray from any weighted sum, as a share of their tokens, however many texts they have.
 const STRAY: f64 = 0.02;
@@ -49,8 +52,8 @@ const STRAY: f64 = 0.02;
 /// How far single texts do; the more texts a call has, the more these errors cancel out.
 const TEXT_STRAY: f64 = 0.2;
 
-/// The tokens of a text that makes up about half of a call, so that no others balance it.
-const LONG: f64 = 10_000.0;
+/// The tokens of a text that is half of a small call, so that no others balance it.
+const LONG: f64 = 5_000.0;
 
 /// Standard deviations that a bound allows for.
 const CAUTION: f64 = 2.0;
@@ -59,10 +62,10 @@ const CAUTION: f64 = 2.0;
 const SURPRISE: f64 = 3.0;
 
 /// What a bound adds at least, as a share of the estimate.
-const MARGIN: f64 = 0.03;
+const MARGIN: f64 = 0.04;
 
-/// What is left of the largest excess after a call; it halves in 7 calls.
-const EXCESS_DECAY: f64 = 0.9;
+/// What is left of the largest excess after a call; it halves in 3 calls.
+const EXCESS_DECAY: f64 = 0.8;
 
 /// The largest excess that is believed.
 const MAX_EXCESS: f64 = 3.0;
@@ -121,52 +124,34 @@ impl Estimate {
         let counts = counts.map(|count| count / expected);
         let error = reported / expected - 1.0;
         let granularity = 0.5 / expected;
-        let variance = self.deviation(&counts).powi(2) + granularity
+        let variance = self.deviation(&counts).powi(2)
+            + granularity
             + TEXT_STRAY.powi(2) * squares / expected.powi(2);
         self.note_excess(error - CAUTION * variance.sqrt());
 
         let variance = variance + STRAY.powi(2);
         let trusted = SURPRISE * variance.sqrt();
         self.correct(&counts, error.clamp(-trusted, trusted), variance);
-        if error.abs() > trusted {
-            self.doubt();
-        }
-        self.keep_within_beliefs();
+        self.forget(if error.abs() > trusted { FORGET_AT_SURPRISE } else { FORGET });
     }
 
     /// Moves the weights towards what explains the error, and is surer of them.
     fn correct(&mut self, counts: &Vector, error: f64, variance: f64) {
         let spread = self.covariance.map(|row| dot(&row, counts));
-        for (class, row) in self.covariance.iter_mut().enumerate() {
-            self.weights[class] += spread[class] / variance * error;
+        for (class, (row, belief)) in self.covariance.iter_mut().zip(&BELIEFS).enumerate() {
+            let weight = self.weights[class] + spread[class] / variance * error;
+            self.weights[class] = weight.clamp(belief.least, belief.most);
             for (cell, other) in row.iter_mut().zip(spread) {
                 *cell -= spread[class] * other / variance;
             }
-            row[class] += DRIFT.powi(2) * prior_variance(class);
         }
     }
 
-    /// Is half as sure of everything: something has changed, or was never right.
-    fn doubt(&mut self) {
-        for cell in self.covariance.as_flattened_mut() {
-            *cell *= 2.0;
-        }
-    }
-
-    /// Keeps weights possible, and no weight less sure than at first.
-    fn keep_within_beliefs(&mut self) {
-        for (weight, belief) in self.weights.iter_mut().zip(&BELIEFS) {
-            *weight = weight.clamp(belief.least, belief.most);
-        }
-        for class in 0..CLASSES {
-            let shrink = (prior_variance(class) / self.covariance[class][class]).sqrt();
-            if shrink < 1.0 {
-                // A row and its column alike: it stays a covariance.
-                self.covariance[class] = self.covariance[class].map(|cell| cell * shrink);
-                for row in &mut self.covariance {
-                    row[class] *= shrink;
-                }
-            }
+    /// Goes back a step to how sure one was at first.
+    fn forget(&mut self, share: f64) {
+        for (class, row) in self.covariance.iter_mut().enumerate() {
+            *row = row.map(|cell| cell * (1.0 - share));
+            row[class] += share * prior_variance(class);
         }
     }
 

@@ -87,33 +87,57 @@ const fn units() -> [u64; 256] {
     }
 }
 
+// What matters of a byte for where words begin, a bit each.
+const LETTER: u32 = 0;
+const UPPER: u32 = 1;
+const LOWER: u32 = 2;
+const INSIDE: u32 = 3;
+const BLANK: u32 = 4;
+
+const TRAITS: [u8; 256] = traits();
+
+const fn traits() -> [u8; 256] {
+    let mut traits = [0; 256];
+    let mut byte = 0_u8;
+    loop {
+        let is_letter = byte.is_ascii_alphabetic() || matches!(byte, 0xC3..=0xDF);
+        traits[byte as usize] = (is_letter as u8) << LETTER
+            | (byte.is_ascii_uppercase() as u8) << UPPER
+            | (byte.is_ascii_lowercase() as u8) << LOWER
+            | (is_inside(byte) as u8) << INSIDE
+            | (is_blank(byte) as u8) << BLANK;
+        if byte == u8::MAX {
+            return traits;
+        }
+        byte += 1;
+    }
+}
+
 /// Counts the classes by first bytes alone: they tell the script well enough, and nothing is decoded.
+/// There are no branches, because no branch would be guessed right.
 fn count(text: &str) -> Counts {
     let mut counts = [0; CLASSES];
-    let (mut last, mut run, mut lone_spaces) = (0, 0_u32, 0);
+    let (mut last, mut run, mut words, mut lone_spaces) = (0, 0_u32, 0, 0);
     // A lane holds at most 255.
     for chunk in text.as_bytes().chunks(255) {
         let mut lanes = 0_u64;
         for &byte in chunk {
             lanes += UNITS[usize::from(byte)];
-            lone_spaces += u32::from(byte == b' ' && !is_blank(last));
-            let is_letter = byte.is_ascii_alphabetic() || matches!(byte, 0xC3..=0xDF);
-            let is_hump = byte.is_ascii_uppercase() && last.is_ascii_lowercase();
-            run = if is_letter && !is_hump {
-                run + 1
-            } else if is_inside(byte) {
-                run
-            } else {
-                u32::from(is_letter)
-            };
-            counts[WORDS] += u32::from(is_letter && run % 16 == 1);
-            last = byte;
+            let traits = u32::from(TRAITS[usize::from(byte)]);
+            let is_letter = traits >> LETTER & 1;
+            let is_hump = traits >> UPPER & last >> LOWER & 1;
+            let goes_on = is_letter & !is_hump | traits >> INSIDE & 1;
+            run = (run & goes_on.wrapping_neg()) + is_letter;
+            words += is_letter & u32::from(run % 16 == 1);
+            lone_spaces += u32::from(byte == b' ') & !(last >> BLANK);
+            last = traits;
         }
         for (count, lane) in counts.iter_mut().zip(lanes.to_le_bytes()) {
             *count += u32::from(lane);
         }
     }
     counts[BLANKS] -= lone_spaces;
+    counts[WORDS] = words;
     counts
 }
 
