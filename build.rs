@@ -16,12 +16,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("voyage_gateway_descriptor.bin"), compiler.encode_file_descriptor_set())?;
 
+    let mut config = prost_build::Config::new();
+    // They hold texts and vectors, which no log may show; src/grpc/wire.rs says what they print instead.
+    config.skip_debug([".voyage.gateway.v1.EmbedRequest", ".voyage.gateway.v1.EmbedResponse"]);
     tonic_prost_build::configure()
         // The server's own Embedding holds ready-made little-endian bytes where clients see
         // `repeated float`: the wire is the same (src/grpc/wire.rs).
         .extern_path(".voyage.gateway.v1.Embedding", "crate::grpc::wire::Embedding")
         .emit_rerun_if_changed(false)
-        .compile_fds(compiler.file_descriptor_set())?;
+        .compile_fds_with_config(compiler.file_descriptor_set(), config)?;
     Ok(())
 }
 

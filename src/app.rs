@@ -44,6 +44,7 @@ pub struct Bound {
     cache: Arc<Cache>,
     metrics: Metrics,
     health: Health,
+    admin_health: Routes,
     drain: Drain,
 }
 
@@ -118,6 +119,7 @@ pub async fn build_with(
         edge,
         cache,
         metrics,
+        admin_health: health.routes()?,
         health,
         drain: config.drain.clone(),
     })
@@ -156,12 +158,12 @@ impl Bound {
     /// Serves until `shutdown`, then drains: not ready, still serving for `drain.delay`, then what is in flight
     /// gets `drain.grace`. The admin port answers to the end.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) {
-        let Self { grpc, admin, edge, cache, metrics, health, drain } = self;
+        let Self { grpc, admin, edge, cache, metrics, health, admin_health, drain } = self;
         let (stop_grpc, grpc_stopped) = watch::channel(false);
         let (stop_admin, admin_stopped) = watch::channel(false);
         let readiness = Readiness::default();
 
-        let pages = AdminPages { metrics, readiness: readiness.clone(), health: health.routes() };
+        let pages = AdminPages { metrics, readiness: readiness.clone(), health: admin_health };
         let admin = tokio::spawn(transport::serve(
             admin,
             Protocol::Any,
@@ -241,8 +243,18 @@ impl Health {
         HealthServer::new(service)
     }
 
-    fn routes(&self) -> Routes {
-        Routes::new(self.service())
+    /// Health for the admin port, with its own reflection so that grpcurl needs no proto file there either.
+    fn routes(&self) -> Result<Routes, tonic_reflection::server::Error> {
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        let mut routes = Routes::builder();
+        routes
+            .add_service(self.service())
+            .add_service(reflection().build_v1()?)
+            .add_service(reflection().build_v1alpha()?);
+        Ok(routes.routes().prepare())
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{
     },
     secret::Secret,
     simulator::{Latency, Options, Simulator},
+    transport::StopSignals,
 };
 
 /// What a call to Voyage takes from a data centre near it, about.
@@ -38,6 +39,7 @@ pub async fn run(once: bool) -> anyhow::Result<()> {
     .await
     .context("the simulated Voyage")?;
     let bound = app::build(&config(&simulator, once), Secret::new("demo-key")).await?;
+    let mut stop_signals = StopSignals::catch()?;
     let (address, admin) = (bound.grpc_address()?, bound.admin_address()?);
     let (stop, stopped) = oneshot::channel::<()>();
     let gateway = tokio::spawn(serve(bound, stopped));
@@ -45,10 +47,16 @@ pub async fn run(once: bool) -> anyhow::Result<()> {
     let mut client = EmbeddingServiceClient::connect(format!("http://{address}")).await?;
     let mut out = io::stdout();
     show(&mut client, &mut out).await?;
-    invite(&mut out, address, admin)?;
-    if !once {
+    if once {
+        // Its own ports end with it: show the lines for a demo that stays.
+        let usual = Config::default();
+        writeln!(out, "\nWithout --once it goes on serving. Beside it, try:")?;
+        invite(&mut out, usual.server.listen, usual.admin.listen)?;
+    } else {
+        writeln!(out, "\nTry:")?;
+        invite(&mut out, address, admin)?;
         writeln!(out, "\nServing until Ctrl-C.")?;
-        tokio::signal::ctrl_c().await?;
+        stop_signals.wait().await;
     }
     drop(client);
     drop(stop);
@@ -157,9 +165,7 @@ fn invite(
 ) -> io::Result<()> {
     writeln!(
         out,
-        r#"
-Try it:
-  grpcurl -plaintext -d '{{"input":["hi"]}}' {address} voyage.gateway.v1.EmbeddingService/Embed
+        r#"  grpcurl -plaintext -d '{{"input":["hi"]}}' {address} voyage.gateway.v1.EmbeddingService/Embed
   grpcurl -plaintext {address} list
   grpcurl -plaintext {address} describe voyage.gateway.v1.EmbedRequest
   curl http://{admin}/metrics"#

@@ -79,6 +79,8 @@ pub enum Phase {
     Queue,
     /// Voyage's reply.
     Upstream,
+    /// The rest of a stream.
+    Stream,
 }
 
 impl Phase {
@@ -88,6 +90,7 @@ impl Phase {
             Self::Request => "request",
             Self::Queue => "queue",
             Self::Upstream => "upstream",
+            Self::Stream => "stream",
         }
     }
 }
@@ -98,6 +101,7 @@ impl fmt::Display for Phase {
             Self::Request => "the whole request message",
             Self::Queue => "a free upstream call",
             Self::Upstream => "Voyage's reply",
+            Self::Stream => "the rest of the stream",
         })
     }
 }

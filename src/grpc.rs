@@ -1,6 +1,6 @@
 //! The caller's protocol: services, conversion, status. With `transport`, the only room that knows tonic.
 //!
-//! [`edge`] is what every RPC passes first; a service converts ([`convert`]), runs the pipeline and converts
+//! [`mod@edge`] is what every RPC passes first; a service converts ([`convert`]), runs the pipeline and converts
 //! back; every failure becomes a status in [`status`] and nowhere else.
 
 pub mod auth;

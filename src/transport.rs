@@ -2,6 +2,8 @@
 
 mod accept;
 mod config;
+mod signals;
 
 pub use accept::{Protocol, serve};
 pub use config::{Config, Drain};
+pub use signals::StopSignals;

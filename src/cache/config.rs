@@ -1,3 +1,5 @@
+//! `[cache]`: how many answers are remembered, and for how long.
+
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};

@@ -12,8 +12,8 @@ const MAX_REPLY_BYTES: i32 = i32::MAX;
 
 #[derive(Debug, Args)]
 pub(super) struct EmbedArgs {
-    /// Where the gateway is.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:50051")]
+    /// Where the gateway is: host and port, or a URL.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:50051")]
     gateway: String,
     /// The model; the gateway's default when not given.
     #[arg(long, value_name = "NAME", default_value = "")]
@@ -54,9 +54,11 @@ pub(super) async fn run(args: EmbedArgs) -> anyhow::Result<()> {
         }),
         ..EmbedRequest::default()
     };
-    let mut client = EmbeddingServiceClient::connect(args.gateway.clone())
+    let address = args.gateway;
+    let url = if address.contains("://") { address.clone() } else { format!("http://{address}") };
+    let mut client = EmbeddingServiceClient::connect(url)
         .await
-        .with_context(|| format!("no gateway at {}", args.gateway))?
+        .map_err(|error| anyhow::anyhow!("no gateway at {address}: {error}"))?
         .max_decoding_message_size(usize::MAX);
     let reply = client
         .embed(request)

@@ -1,7 +1,6 @@
 //! `serve`: the gateway, until it is told to stop.
 
 use anyhow::Context as _;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, runtime};
 use crate::{
@@ -10,6 +9,7 @@ use crate::{
     grpc::auth::AuthMode,
     secret::Secret,
     telemetry,
+    transport::StopSignals,
 };
 
 pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
@@ -23,18 +23,11 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
 
 async fn serve(config: &Config, key: Secret) -> anyhow::Result<()> {
     let bound = app::build(config, key).await?;
+    // Before it says that it is up: whoever hears that may stop it at once.
+    let mut stop = StopSignals::catch()?;
     tracing::info!(port = "grpc", address = %bound.grpc_address()?, "listening");
     tracing::info!(port = "admin", address = %bound.admin_address()?, "listening");
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    bound
-        .run_until(async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        })
-        .await;
+    bound.run_until(stop.wait()).await;
     Ok(())
 }
 

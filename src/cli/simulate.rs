@@ -9,6 +9,7 @@ use super::{Failure, runtime};
 use crate::{
     simulator::{FaultRule, Latency, Options, Simulator},
     telemetry::{self, TelemetryConfig},
+    transport::StopSignals,
     units::Span,
 };
 
@@ -68,13 +69,14 @@ async fn simulate(args: SimulateArgs) -> anyhow::Result<()> {
     for rule in args.fault {
         options.script.add(rule);
     }
+    let mut stop = StopSignals::catch()?;
     let simulator = Simulator::start(options)
         .await
         .with_context(|| format!("cannot listen on {} (--listen)", args.listen))?;
     tracing::info!(port = "simulator", address = %simulator.address(), base_url = simulator.base_url(), "listening");
     tokio::select! {
         () = simulator.stopped() => {}
-        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        () = stop.wait() => {}
     }
     Ok(())
 }

@@ -1,3 +1,5 @@
+//! `[batch]`: how texts of many callers share upstream calls.
+
 use serde::{Deserialize, Serialize};
 
 use crate::check::Checks;

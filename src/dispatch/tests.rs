@@ -177,6 +177,7 @@ async fn failures_of_the_whole_request_are_everybodys_and_cost_one_call() {
         Fault::Unauthenticated,
         Fault::RateLimited { retry_after: None, free_tier: false },
         Fault::InvalidRequest { detail: None, field: Some("output_dimension") },
+        Fault::InvalidRequest { detail: None, field: Some("request") },
         Fault::Timeout,
     ];
     for fault in whole {

@@ -29,7 +29,7 @@ pub enum Fault {
     InvalidRequest {
         /// Voyage's own words, cut to 512 bytes and free of keys; `None` when it gave none.
         detail: Option<String>,
-        /// The gateway's field the message names.
+        /// The gateway's field the message names; `request` when it is about none that callers set.
         field: Option<&'static str>,
     },
     /// 400: the request's inputs have too many tokens together.
@@ -55,7 +55,10 @@ pub enum Fault {
     /// 402.
     PaymentRequired,
     /// 404 or 405.
-    NotFound,
+    NotFound {
+        /// Host of `upstream.base_url`.
+        host: Option<String>,
+    },
     /// 413.
     PayloadTooLarge {
         /// Bytes of the request body.
@@ -124,7 +127,7 @@ impl Fault {
             Self::Unauthenticated
             | Self::Forbidden
             | Self::PaymentRequired
-            | Self::NotFound
+            | Self::NotFound { .. }
             | Self::Protocol
             | Self::Redirect { .. } => Blame::Gateway,
             Self::RateLimited { .. }
@@ -180,7 +183,7 @@ impl fmt::Display for Upstream {
             Fault::PaymentRequired => {
                 f.write_str("Voyage asks for payment; ask the gateway's operators")
             }
-            Fault::NotFound => f.write_str(
+            Fault::NotFound { .. } => f.write_str(
                 "Voyage has no such endpoint: upstream.base_url is probably wrong; ask the gateway's \
                  operators",
             ),
@@ -221,7 +224,7 @@ impl Fault {
             | Self::Unauthenticated
             | Self::Forbidden
             | Self::PaymentRequired
-            | Self::NotFound
+            | Self::NotFound { .. }
             | Self::PayloadTooLarge { .. } => "Voyage refused the request",
         }
     }

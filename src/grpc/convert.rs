@@ -13,6 +13,7 @@ use tokio::time::Instant;
 pub(super) use reply::{embed_response, output_dtype, to_i32};
 use violations::Violations;
 
+use super::status::MAX_ITEM_ERROR_BYTES;
 use super::v1::{
     CacheMode as ProtoCacheMode, EmbedRequest, InputType as ProtoInputType,
     OutputDtype as ProtoDtype, Priority, RequestOptions, VectorEncoding,
@@ -32,6 +33,9 @@ const DEFAULT_MAX_RESPONSE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// A longer model name is no model's, and would not fit error details.
 const MAX_MODEL_BYTES: usize = 128;
+
+/// The longest `google.protobuf.Duration`: 10,000 years.
+const MAX_DURATION_SECONDS: i64 = 315_576_000_000;
 
 /// How the reply to a request will look.
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +75,7 @@ pub(super) fn embed_request(
         truncation: request.truncation.unwrap_or(true),
     };
     let shape = ReplyShape { dtype, encoding, max_bytes };
-    shape.check_size(&parameters, count)?;
+    shape.check_size(&parameters, count, options.allow_partial)?;
     let request = Request {
         parameters: Arc::new(parameters),
         inputs,
@@ -84,7 +88,12 @@ pub(super) fn embed_request(
 
 impl ReplyShape {
     /// Refuses a request whose reply the caller could not receive.
-    fn check_size(&self, parameters: &Parameters, inputs: usize) -> Result<(), Error> {
+    fn check_size(
+        &self,
+        parameters: &Parameters,
+        inputs: usize,
+        allow_partial: bool,
+    ) -> Result<(), Error> {
         /// Field tags, index, cache status and token count of one embedding.
         const ITEM_OVERHEAD: u64 = 16;
         /// Everything else in the reply.
@@ -94,7 +103,11 @@ impl ReplyShape {
         let bytes = self.dtype.vector_bytes(dimension) as u64;
         // A number beyond ±63 takes two bytes as a varint.
         let integers = self.encoding != VectorEncoding::Bytes && self.dtype != Dtype::Float;
-        let item = bytes * if integers { 2 } else { 1 } + ITEM_OVERHEAD;
+        let mut item = bytes * if integers { 2 } else { 1 } + ITEM_OVERHEAD;
+        if allow_partial {
+            // Any item may turn out to be an error instead.
+            item = item.max(MAX_ITEM_ERROR_BYTES as u64);
+        }
         let predicted = inputs as u64 * item + REPLY_OVERHEAD;
         if predicted <= self.max_bytes {
             return Ok(());
@@ -214,10 +227,13 @@ fn check_options(options: &RequestOptions, violations: &mut Violations) -> u64 {
         violations
             .unknown_enum("options.priority", "PRIORITY_INTERACTIVE, PRIORITY_BATCH or unset");
     }
+    // By hand: prost-types overflows on the most negative durations.
     if let Some(wait) = &options.max_queue_wait
-        && std::time::Duration::try_from(*wait).is_err()
+        && !((0..=MAX_DURATION_SECONDS).contains(&wait.seconds)
+            && (0..1_000_000_000).contains(&wait.nanos))
     {
-        violations.add("options.max_queue_wait", "INVALID_DURATION", "expected 0 s or more");
+        let description = "expected 0 s or more, in the form of google.protobuf.Duration";
+        violations.add("options.max_queue_wait", "INVALID_DURATION", description);
     }
     match u64::try_from(options.max_response_bytes) {
         Ok(0) => DEFAULT_MAX_RESPONSE_BYTES,

@@ -13,7 +13,7 @@ use futures_util::FutureExt as _;
 use http::{Extensions, HeaderValue, Request, Response};
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 use tonic::{Status, body::Body, service::Routes};
 use tower::ServiceExt as _;
 
@@ -115,18 +115,23 @@ impl Edge {
                 self.answer_in_time(request, &call).await
             }
         };
-        response.headers_mut().insert(request_id::HEADER, request_id);
-        observe::observed(response, outcome, expires)
+        response.headers_mut().insert(request_id::HEADER, request_id.clone());
+        observe::observed(response, outcome, expires, request_id)
     }
 
     async fn answer_in_time(&self, request: Request<Body>, call: &Call) -> Response<Body> {
         // Services answer by themselves when their time is up; this catches a message that never ends.
         let Deadline { at, answer_by, .. } = call.deadline;
+        let late = || call.refuse(&Error::DeadlineExceeded { phase: Phase::Request }).into_http();
+        // Timers look every millisecond only: without this a caller without time would still cost money.
+        if at <= Instant::now() {
+            return late();
+        }
         let cut = answer_by + (at - answer_by) / 2;
         let Ok(answer) =
             timeout_at(cut, AssertUnwindSafe(self.answer(request)).catch_unwind()).await
         else {
-            return call.refuse(&Error::DeadlineExceeded { phase: Phase::Request }).into_http();
+            return late();
         };
         match answer {
             Ok(response) => refusals::explained(response, self.max_request_bytes, call),

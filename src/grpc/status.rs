@@ -31,6 +31,12 @@ const FREE_TIER_RETRY: Duration = Duration::from_secs(20);
 /// How long to wait for a full replica; another may have room at once.
 const OVERLOAD_RETRY: Duration = Duration::from_millis(200);
 
+/// Longer messages of single items are cut.
+const MAX_ITEM_MESSAGE_BYTES: usize = 256;
+
+/// Bytes an item's error takes in a reply at most: its message, and 64 for everything else.
+pub(super) const MAX_ITEM_ERROR_BYTES: usize = MAX_ITEM_MESSAGE_BYTES + 64;
+
 /// An error's place in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -98,7 +104,7 @@ fn place_upstream(fault: &Fault) -> Place {
         Fault::Unauthenticated => never(Code::Unauthenticated, Reason::UpstreamUnauthenticated),
         Fault::Forbidden => never(Code::PermissionDenied, Reason::UpstreamForbidden),
         Fault::PaymentRequired => never(Code::FailedPrecondition, Reason::UpstreamPaymentRequired),
-        Fault::NotFound => never(Code::NotFound, Reason::UpstreamNotFound),
+        Fault::NotFound { .. } => never(Code::NotFound, Reason::UpstreamNotFound),
         Fault::RateLimited { retry_after, free_tier } => {
             let usual = if *free_tier { FREE_TIER_RETRY } else { RATE_LIMIT_RETRY };
             Place {
@@ -151,9 +157,15 @@ pub fn item_error(index: i32, error: &Error) -> ItemError {
         index,
         code: place.code as i32,
         reason: reason_name(place.reason).to_owned(),
-        message: error.to_string(),
+        message: short(error.to_string()),
         retry_delay: delay(place.retry).and_then(|delay| delay.try_into().ok()),
     }
+}
+
+/// A thousand failed items must not outgrow the reply that was predicted.
+fn short(mut message: String) -> String {
+    message.truncate(message.floor_char_boundary(MAX_ITEM_MESSAGE_BYTES));
+    message
 }
 
 /// Returns a reason as `ErrorInfo` carries it.

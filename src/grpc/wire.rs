@@ -3,10 +3,15 @@
 //! Packed `repeated float` and little-endian bytes are the same bytes on the wire, so the vector that was cached
 //! goes out as it is: no float is encoded. A test holds this message against the one in `proto/`.
 
+use std::fmt;
+
 use bytes::Bytes;
+
+use super::v1::{EmbedRequest, EmbedResponse};
 
 /// One vector, with the field numbers of `proto/voyage/gateway/v1/common.proto`.
 #[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct Embedding {
     /// Position of the input in the request, from 0.
     #[prost(int32, tag = "1")]
@@ -28,6 +33,30 @@ pub struct Embedding {
     pub token_count: Option<i32>,
 }
 
+/// Vectors count as text: only the place is printed.
+impl fmt::Debug for Embedding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Embedding").field("index", &self.index).finish_non_exhaustive()
+    }
+}
+
+/// Says how many texts there are, and none of them.
+impl fmt::Debug for EmbedRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmbedRequest").field("inputs", &self.inputs.len()).finish_non_exhaustive()
+    }
+}
+
+/// Says how many vectors there are, and none of them.
+impl fmt::Debug for EmbedResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmbedResponse")
+            .field("embeddings", &self.embeddings.len())
+            .field("errors", &self.errors)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Embedding {
     /// Returns the floats of a FLOAT vector that came as VALUES.
     pub fn floats(&self) -> Vec<f32> {
@@ -35,3 +64,6 @@ impl Embedding {
         floats.iter().map(|float| f32::from_le_bytes(*float)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,10 +25,13 @@ struct Load {
 
 impl Admission {
     pub(super) fn new(config: &Config, metrics: Metrics) -> Self {
+        let load = Arc::<Load>::default();
+        let watched = Arc::clone(&load);
+        metrics.watch_admission(move || watched.requests.load(Ordering::Relaxed) as u64);
         Self {
             max_requests: config.max_in_flight as usize,
             max_bytes: usize::try_from(config.max_bytes.get()).unwrap_or(usize::MAX),
-            load: Arc::default(),
+            load,
             metrics,
         }
     }

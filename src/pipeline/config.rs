@@ -1,3 +1,5 @@
+//! `[admission]`: how much is taken in.
+
 use serde::{Deserialize, Serialize};
 
 use crate::{check::Checks, units::Size};

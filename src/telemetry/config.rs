@@ -1,3 +1,5 @@
+//! `[admin]` and `[telemetry]`: the operators' port, and what the log says.
+
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};

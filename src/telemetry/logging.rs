@@ -1,6 +1,9 @@
 //! Logs: one line an event, on standard error.
 
-use std::io::{self, IsTerminal as _};
+use std::{
+    io::{self, IsTerminal as _},
+    panic, thread,
+};
 
 use tracing_subscriber::{EnvFilter, filter::ParseError, util::TryInitError};
 
@@ -33,5 +36,15 @@ pub fn init(config: &TelemetryConfig) -> Result<(), LoggingError> {
     } else {
         builder.json().flatten_event(true).with_current_span(false).finish().try_init()?;
     }
+    log_panics();
     Ok(())
+}
+
+/// Logs where a panic happened and never its message: a message can quote what was being worked on.
+fn log_panics() {
+    panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let thread = thread::current();
+        tracing::error!(place, thread = thread.name(), "panicked");
+    }));
 }

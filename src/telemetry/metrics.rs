@@ -96,6 +96,17 @@ impl Metrics {
             .build();
     }
 
+    /// `voyage_gateway_in_flight_requests`: requests that admission has let in and that have not ended, as `count`
+    /// tells it.
+    pub fn watch_admission(&self, count: impl Fn() -> u64 + Send + Sync + 'static) {
+        let meter = self.instruments.provider.meter("voyage-gateway");
+        meter
+            .u64_observable_gauge("voyage_gateway.in_flight_requests")
+            .with_description("Requests let in and not ended.")
+            .with_callback(move |gauge| gauge.observe(count(), &[]))
+            .build();
+    }
+
     /// `voyage_gateway_upstream_calls_total{endpoint, model, status}` and
     /// `voyage_gateway_upstream_duration_seconds{endpoint, model}`: HTTP requests to Voyage; the status is `none`
     /// when there was no answer, the model `_other` when it is not in the catalogue.

@@ -1,3 +1,5 @@
+//! `[server]` and `[drain]`: the port callers use, and how the gateway stops.
+
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};

@@ -23,15 +23,17 @@ pub(super) struct Refusal<'a> {
     pub(super) body: &'a [u8],
     /// Size of the request that was refused.
     pub(super) request_bytes: u64,
+    /// Where the request went.
+    pub(super) base_url: &'a str,
     /// Never to appear in passed-on text.
     pub(super) key: &'a Secret,
 }
 
-/// Voyage's error body; `detail` has been seen as a string and may be any JSON.
-#[derive(Deserialize)]
+/// Voyage's error body; both have been seen as strings and may be any JSON.
+#[derive(Default, Deserialize)]
 struct ErrorBody {
     detail: Option<serde_json::Value>,
-    error_code: Option<String>,
+    error_code: Option<serde_json::Value>,
 }
 
 /// Classifies any status but 200.
@@ -42,7 +44,7 @@ pub(super) fn from_reply(refusal: &Refusal<'_>) -> Fault {
         401 => Fault::Unauthenticated,
         402 => Fault::PaymentRequired,
         403 => Fault::Forbidden,
-        404 | 405 => Fault::NotFound,
+        404 | 405 => Fault::NotFound { host: host_of(refusal.base_url) },
         406 | 411 | 415 | 431 | 501 | 505 => Fault::Protocol,
         408 | 425 | 502..=504 | 520..=527 | 529 | 530 => Fault::Unavailable { retry_after },
         409 => Fault::Conflict,
@@ -56,8 +58,7 @@ pub(super) fn from_reply(refusal: &Refusal<'_>) -> Fault {
 }
 
 fn from_bad_request(refusal: &Refusal<'_>) -> Fault {
-    let body: ErrorBody = serde_json::from_slice(refusal.body)
-        .unwrap_or(ErrorBody { detail: None, error_code: None });
+    let body: ErrorBody = serde_json::from_slice(refusal.body).unwrap_or_default();
     let detail = match body.detail {
         Some(serde_json::Value::String(text)) => Some(text),
         Some(other) => Some(other.to_string()),
@@ -65,7 +66,7 @@ fn from_bad_request(refusal: &Refusal<'_>) -> Fault {
     };
     let text = detail.as_deref().unwrap_or_default();
 
-    if body.error_code.as_deref() == Some("TOO_MANY_TOKENS_IN_BATCH")
+    if body.error_code.is_some_and(|code| code == "TOO_MANY_TOKENS_IN_BATCH")
         || text.contains("max allowed tokens per submitted batch")
     {
         return Fault::TooManyTokens {
@@ -88,21 +89,27 @@ fn from_bad_request(refusal: &Refusal<'_>) -> Fault {
     }
 }
 
-/// Finds the argument a message is about, under the name the caller knows.
+/// Finds what a message is about, under the name the caller knows: an argument, or `request` as a whole when it is
+/// one the caller cannot set. `None`: the message says neither, and may be about any input.
 fn named_field(text: &str) -> Option<&'static str> {
+    /// How Voyage begins whatever its check of the arguments finds.
+    const ARGUMENTS: &str =
+        "The request body is not valid JSON, or some arguments were not specified";
+
     let argument = ["Error for argument '", "supplied for argument '", "Argument '"]
         .iter()
         .find_map(|marker| text.split_once(marker))
         .and_then(|(_, rest)| rest.split_once('\''))
-        .map(|(name, _)| name)?;
+        .map(|(name, _)| name);
     match argument {
-        "input" => Some("inputs"),
-        "model" => Some("model"),
-        "input_type" => Some("input_type"),
-        "truncation" => Some("truncation"),
-        "output_dimension" => Some("output_dimension"),
-        "output_dtype" => Some("output_dtype"),
-        _ => None,
+        Some("input") => Some("inputs"),
+        Some("model") => Some("model"),
+        Some("input_type") => Some("input_type"),
+        Some("truncation") => Some("truncation"),
+        Some("output_dimension") => Some("output_dimension"),
+        Some("output_dtype") => Some("output_dtype"),
+        Some(_) => Some("request"),
+        None => text.starts_with(ARGUMENTS).then_some("request"),
     }
 }
 
@@ -114,7 +121,7 @@ fn number_after(text: &str, marker: &str) -> Option<u64> {
 }
 
 /// Makes upstream text fit to be passed on: no key, one line, at most 512 bytes.
-fn presentable(text: &str, key: &Secret) -> String {
+pub(super) fn presentable(text: &str, key: &Secret) -> String {
     let mut text: String =
         key.scrub(text).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     text.truncate(text.floor_char_boundary(MAX_DETAIL_BYTES));
@@ -129,22 +136,24 @@ fn is_free_tier(body: &[u8]) -> bool {
 /// to be right. A past date is 0; anything else is ignored; nothing is longer than 60 s.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = match text.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => MAX_RETRY_AFTER,
-        Err(_) => {
-            let date = httpdate::parse_http_date(text).ok()?;
-            let sent = headers.get(header::DATE)?.to_str().ok()?;
-            let sent = httpdate::parse_http_date(sent).ok()?;
-            date.duration_since(sent).unwrap_or_default()
-        }
+    let wait = if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+        // Only a number too large to be believed does not parse.
+        text.parse().map_or(MAX_RETRY_AFTER, Duration::from_secs)
+    } else {
+        let date = httpdate::parse_http_date(text).ok()?;
+        let sent = headers.get(header::DATE)?.to_str().ok()?;
+        let sent = httpdate::parse_http_date(sent).ok()?;
+        date.duration_since(sent).unwrap_or_default()
     };
     Some(wait.min(MAX_RETRY_AFTER))
 }
 
 fn location_host(headers: &HeaderMap) -> Option<String> {
-    let location = headers.get(header::LOCATION)?.to_str().ok()?;
-    location.parse::<http::Uri>().ok()?.host().map(str::to_owned)
+    host_of(headers.get(header::LOCATION)?.to_str().ok()?)
+}
+
+fn host_of(url: &str) -> Option<String> {
+    url.parse::<http::Uri>().ok()?.host().map(str::to_owned)
 }
 
 /// Classifies a request that ended without a status, or whose body did not arrive.
@@ -153,7 +162,7 @@ pub(super) fn from_transport(error: &reqwest::Error) -> Fault {
     if error.is_timeout() && !error.is_connect() {
         return Fault::Timeout;
     }
-    if let Some(tls) = cause::<rustls::Error>(error) {
+    if let Some(tls) = causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
         return match tls {
             rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
                 Fault::TlsRejected
@@ -161,24 +170,21 @@ pub(super) fn from_transport(error: &reqwest::Error) -> Fault {
             _ => Fault::TlsCut,
         };
     }
-    let cut = cause::<io::Error>(error).is_some_and(|io| io.kind() == io::ErrorKind::UnexpectedEof);
+    // Only a handshake can be cut while connecting; a port that is closed refuses.
+    let cut = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|io| {
+        matches!(io.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset)
+    });
     if error.is_connect() && cut { Fault::TlsCut } else { Fault::ConnectFailed }
 }
 
-/// Walks the chain of causes for an error of type `E`; `io::Error` hides its payload from `source`.
-fn cause<E: StdError + 'static>(error: &reqwest::Error) -> Option<&E> {
-    let mut next: Option<&(dyn StdError + 'static)> = error.source();
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<E>() {
-            return Some(found);
-        }
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        next = match inner {
+/// Walks the chain of causes; an `io::Error` hides what it wraps from `source`.
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    std::iter::successors(error.source(), |&cause| {
+        match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
             Some(inner) => Some(inner),
-            None => error.source(),
-        };
-    }
-    None
+            None => cause.source(),
+        }
+    })
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 
 use super::{Config, Reply, Upstream, classify, wire};
 use crate::{
@@ -17,6 +17,9 @@ use crate::{
 
 /// Idle connections are closed before a load balancer's usual timeout does it under a request.
 const POOL_IDLE: Duration = Duration::from_secs(20);
+
+/// Memory set aside for a body before its first byte has come.
+const MAX_CAPACITY: usize = 8 * 1024 * 1024;
 
 /// Error bodies are read this far; they are a sentence of JSON, or a page nobody reads.
 const MAX_ERROR_BODY: usize = 16 * 1024;
@@ -86,7 +89,7 @@ impl Client {
             .map_err(|error| Failure::of(classify::from_transport(&error)))?;
 
         let status = response.status();
-        let request_id = text_header(response.headers(), "x-request-id");
+        let request_id = self.header(&response, "x-request-id");
         let failure =
             |fault| Failure { fault, status: Some(status), request_id: request_id.clone() };
         if status != StatusCode::OK {
@@ -95,9 +98,14 @@ impl Client {
                 Ok(Body::Whole(body) | Body::Cut(body)) => body,
                 Err(_) => Vec::new(),
             };
-            let headers = response.headers();
-            let refusal =
-                classify::Refusal { status, headers, body: &body, request_bytes, key: &self.key };
+            let refusal = classify::Refusal {
+                status,
+                headers: response.headers(),
+                body: &body,
+                request_bytes,
+                base_url: &self.base_url,
+                key: &self.key,
+            };
             return Err(failure(classify::from_reply(&refusal)));
         }
 
@@ -115,8 +123,14 @@ impl Client {
         };
         let (answers, total_tokens) = wire::decode(parameters, inputs.len(), &body)
             .map_err(|bad| failure(Fault::BadResponse(bad)))?;
-        let warning = text_header(response.headers(), "x-api-warning");
+        let warning = self.header(&response, "x-api-warning");
         Ok(Reply { answers, total_tokens, request_id, warning })
+    }
+
+    /// Reads a header that is passed on to callers.
+    fn header(&self, response: &reqwest::Response, name: &str) -> Option<Arc<str>> {
+        let text = response.headers().get(name)?.to_str().ok()?;
+        Some(classify::presentable(text, &self.key).into())
     }
 }
 
@@ -167,7 +181,8 @@ impl Failure {
 pub(super) fn is_loopback(base_url: &str) -> bool {
     let Ok(uri) = base_url.parse::<http::Uri>() else { return false };
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// The longest body a valid answer can have: even as JSON numbers with 17 digits, and some room.
@@ -185,7 +200,8 @@ enum Body {
 /// Reads a body, but not further than `limit`.
 async fn read(response: &mut reqwest::Response, limit: usize) -> Result<Body, reqwest::Error> {
     let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
-    let mut body = Vec::with_capacity(announced.unwrap_or_default().min(limit));
+    // What is announced is not yet there: a large body grows as it comes.
+    let mut body = Vec::with_capacity(announced.unwrap_or_default().min(limit).min(MAX_CAPACITY));
     while let Some(chunk) = response.chunk().await? {
         let chunk: Bytes = chunk;
         if body.len() + chunk.len() > limit {
@@ -195,10 +211,6 @@ async fn read(response: &mut reqwest::Response, limit: usize) -> Result<Body, re
         body.extend_from_slice(&chunk);
     }
     Ok(Body::Whole(body))
-}
-
-fn text_header(headers: &HeaderMap, name: &str) -> Option<Arc<str>> {
-    headers.get(name)?.to_str().ok().map(Arc::from)
 }
 
 /// Says where the client points; the key is unprintable.

@@ -1,3 +1,5 @@
+//! `[upstream]`: the API that computes the embeddings.
+
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 

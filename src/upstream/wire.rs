@@ -58,8 +58,9 @@ pub(super) fn encode(parameters: &Parameters, inputs: &[&Input]) -> serde_json::
 struct EmbeddingsReply<'a> {
     #[serde(borrow)]
     data: Vec<Item<'a>>,
+    /// Any JSON: no strange number may cost the vectors, which are paid for.
     #[serde(default)]
-    usage: Option<Usage>,
+    usage: serde_json::Value,
 }
 
 #[derive(Deserialize)]
@@ -68,12 +69,6 @@ struct Item<'a> {
     embedding: Elements<'a>,
     #[serde(default)]
     index: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct Usage {
-    #[serde(default)]
-    total_tokens: Option<u64>,
 }
 
 /// A vector as it came: base64 of the raw buffer, or a list of numbers.
@@ -98,8 +93,11 @@ fn decode_embeddings(
     count: usize,
     body: &[u8],
 ) -> Result<(Vec<Answer>, Option<u64>), BadResponse> {
-    let reply: EmbeddingsReply<'_> =
-        serde_json::from_slice(body).map_err(|_| wrong("the body is not the documented JSON"))?;
+    // From bytes, serde_json would not look into the strings it skips: JSON is UTF-8 throughout.
+    let reply: EmbeddingsReply<'_> = str::from_utf8(body)
+        .ok()
+        .and_then(|body| serde_json::from_str(body).ok())
+        .ok_or_else(|| wrong("the body is not the documented JSON"))?;
     if reply.data.len() != count {
         return Err(miscounted("the number of vectors", count, reply.data.len()));
     }
@@ -119,14 +117,16 @@ fn decode_embeddings(
         }
         let bytes = item.embedding.into_bytes(parameters.dtype)?;
         let expected = *length.get_or_insert(bytes.len());
-        if bytes.len() != expected || bytes.is_empty() {
+        let is_whole = parameters.dtype.dimension_of(bytes.len()).is_some_and(|length| length > 0);
+        if bytes.len() != expected || !is_whole {
             return Err(miscounted("the length of a vector in bytes", expected, bytes.len()));
         }
         check_finite(parameters.dtype, &bytes)?;
         *slot = Some(Answer::Vector(Vector::new(Bytes::from(bytes))));
     }
+    let tokens = reply.usage.get("total_tokens").and_then(serde_json::Value::as_u64);
     // `count` distinct indices below `count` fill every slot, so `flatten` loses nothing.
-    Ok((answers.into_iter().flatten().collect(), reply.usage.and_then(|usage| usage.total_tokens)))
+    Ok((answers.into_iter().flatten().collect(), tokens))
 }
 
 fn check_finite(dtype: Dtype, bytes: &[u8]) -> Result<(), BadResponse> {
@@ -134,9 +134,9 @@ fn check_finite(dtype: Dtype, bytes: &[u8]) -> Result<(), BadResponse> {
     if dtype != Dtype::Float {
         return Ok(());
     }
-    let (floats, rest) = bytes.as_chunks::<4>();
+    let (floats, _) = bytes.as_chunks::<4>();
     let finite = floats.iter().all(|float| u32::from_le_bytes(*float) & EXPONENT != EXPONENT);
-    if finite && rest.is_empty() { Ok(()) } else { Err(wrong("a vector holds NaN or an infinity")) }
+    if finite { Ok(()) } else { Err(wrong("a vector holds NaN or an infinity")) }
 }
 
 impl Elements<'_> {

@@ -1,1 +1,24 @@
-//! it
+//! The whole gateway from outside: real gRPC over loopback to the real app, and a simulated Voyage above it.
+//!
+//! What is asserted is what the client got and what the simulator saw, never how long it took.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test's helpers fail the test by panicking"
+)]
+
+mod admin;
+mod cache_modes;
+mod coalesce;
+mod corpus;
+mod embed;
+mod errors;
+mod lifecycle;
+mod limits;
+mod metadata;
+mod models;
+mod partial;
+mod raw;
+mod support;
+mod tidy;

@@ -7,12 +7,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, HeaderValue, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::{Code, Status, body::Body};
 
-use crate::telemetry::Metrics;
+use crate::{
+    error::{Error, Phase},
+    grpc::status,
+    telemetry::Metrics,
+};
 
 /// Counts the RPC when it is dropped; until a status was seen, the RPC counts as cancelled.
 #[derive(Debug)]
@@ -45,16 +49,19 @@ pub(super) fn observed(
     response: Response<Body>,
     mut outcome: Outcome,
     expires: Option<Instant>,
+    request_id: HeaderValue,
 ) -> Response<Body> {
     outcome.note(response.headers());
     let expires = expires.map(|at| Box::pin(sleep_until(at)));
-    response.map(|body| Body::new(Observed { body, outcome, expires, ended: false }))
+    response.map(|body| Body::new(Observed { body, outcome, expires, request_id, ended: false }))
 }
 
 struct Observed {
     body: Body,
     outcome: Outcome,
     expires: Option<Pin<Box<Sleep>>>,
+    /// For the status of a stream that is ended here.
+    request_id: HeaderValue,
     ended: bool,
 }
 
@@ -83,7 +90,8 @@ impl HttpBody for Observed {
         }
         self.ended = true;
         let mut trailers = HeaderMap::new();
-        let status = Status::deadline_exceeded("the deadline passed while the stream was open");
+        let error = Error::DeadlineExceeded { phase: Phase::Stream };
+        let status = status::status(&error, self.request_id.to_str().unwrap_or_default());
         if status.add_header(&mut trailers).is_ok() {
             self.outcome.note(&trailers);
         }

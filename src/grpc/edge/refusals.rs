@@ -16,6 +16,10 @@ pub(super) fn explained(
     max_request_bytes: u64,
     call: &Call,
 ) -> Response<Body> {
+    // Health and reflection are tonic's own services: what they refuse is theirs to say.
+    if !call.method.starts_with("voyage.") {
+        return response;
+    }
     match foreign_code(response.headers()) {
         Some(Code::OutOfRange | Code::ResourceExhausted) => {
             call.refuse(&Error::RequestTooLarge { limit: max_request_bytes }).into_http()

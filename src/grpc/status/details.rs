@@ -144,6 +144,7 @@ fn describe_call(upstream: &Upstream, put: &mut impl FnMut(&str, String)) {
         }
         Fault::RateLimited { free_tier: true, .. } => put("tier", "free".to_owned()),
         Fault::Redirect { location: Some(host) } => put("location", host.clone()),
+        Fault::NotFound { host: Some(host) } => put("baseUrl", host.clone()),
         _ => {}
     }
 }

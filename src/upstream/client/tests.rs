@@ -1,1 +1,60 @@
+//! One HTTP request, against servers that do exactly as they are told.
 
+mod failure;
+mod reply;
+mod request;
+mod server;
+mod tls;
+
+use std::sync::Arc;
+
+use super::*;
+use crate::{
+    embedding::{Answer, Dtype, Endpoint},
+    units::Span,
+};
+use server::{End, Server};
+
+const KEY: &str = "pa-canary-of-the-client";
+
+/// One vector of the float 1.0, and 8 tokens.
+const BODY: &str = r#"{"data":[{"embedding":"AACAPw==","index":0}],"usage":{"total_tokens":8}}"#;
+
+fn config(base_url: &str) -> Config {
+    Config {
+        base_url: Some(base_url.to_owned()),
+        attempt_timeout: Span::from_secs(20),
+        ..Config::default()
+    }
+}
+
+fn client(config: &Config) -> Client {
+    Client::new(config, Secret::new(KEY), Metrics::new().unwrap()).unwrap()
+}
+
+/// Asks for the vector of one text, of one float.
+async fn ask(client: &Client) -> Result<Reply, Error> {
+    let parameters = Parameters {
+        endpoint: Endpoint::Embeddings,
+        model: "model-of-tomorrow".into(),
+        input_type: None,
+        dimension: Some(1),
+        dtype: Dtype::Float,
+        truncation: true,
+    };
+    client.call(&parameters, &[&Input::Text("hi".to_owned())]).await
+}
+
+/// What a client makes of a server.
+async fn failure(config: &Config) -> Arc<error::Upstream> {
+    match ask(&client(config)).await {
+        Err(Error::Upstream(upstream)) => upstream,
+        other => panic!("expected a failure, not {other:?}"),
+    }
+}
+
+fn http(head: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
+    let body = body.as_ref();
+    let head = format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\n\r\n", body.len());
+    [head.as_bytes(), body].concat()
+}

@@ -1,1 +1,51 @@
+//! Voyage's JSON as this room writes and reads it, beside the bodies in `tests/fixtures/voyage`.
 
+mod reply;
+mod request;
+mod vectors;
+
+use serde_json::{Value, json};
+
+use super::*;
+
+const REPLY: &[u8] = include_bytes!("../../../tests/fixtures/voyage/embeddings_reply.json");
+
+/// Parameters of a model nobody lists, so that small vectors are as good as any.
+fn parameters(dtype: Dtype, dimension: Option<u32>) -> Parameters {
+    Parameters {
+        endpoint: Endpoint::Embeddings,
+        model: "model-of-tomorrow".into(),
+        input_type: None,
+        dimension,
+        dtype,
+        truncation: true,
+    }
+}
+
+/// A reply with these vectors, in this order.
+fn reply(vectors: &[(Value, Value)]) -> Value {
+    let data: Vec<_> = vectors
+        .iter()
+        .map(|(index, embedding)| json!({"object": "embedding", "embedding": embedding, "index": index}))
+        .collect();
+    json!({"object": "list", "data": data, "model": "model-of-tomorrow", "usage": {"total_tokens": 8}})
+}
+
+fn base64(bytes: &[u8]) -> Value {
+    base64_simd::STANDARD.encode_to_string(bytes).into()
+}
+
+fn little_endian(floats: &[f32]) -> Vec<u8> {
+    floats.iter().flat_map(|float| float.to_le_bytes()).collect()
+}
+
+/// Decodes one vector of any length.
+fn decode_one(dtype: Dtype, embedding: Value) -> Result<Vec<u8>, BadResponse> {
+    let body = reply(&[(0.into(), embedding)]).to_string();
+    let (answers, _) = decode(&parameters(dtype, None), 1, body.as_bytes())?;
+    Ok(bytes(answers).remove(0))
+}
+
+fn bytes(answers: Vec<Answer>) -> Vec<Vec<u8>> {
+    answers.into_iter().map(|Answer::Vector(vector)| vector.into_bytes().to_vec()).collect()
+}

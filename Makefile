@@ -1,0 +1,45 @@
+# `make test` is the whole check, the one that CI runs; `make help` lists the rest.
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help test tools fmt lint docs deny buf unit interop
+
+TOOLS := target/tools
+PYTHON := $(TOOLS)/python.stamp
+BUF := $(TOOLS)/buf.stamp
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' Makefile
+
+test: tools fmt lint docs deny buf unit interop ## Check everything; gets the tools it needs by itself
+
+tools: $(PYTHON) $(BUF) ## Get the tools the checks need, under target/tools
+
+fmt: ## Is the code formatted?
+	cargo fmt --check
+
+lint: ## Does clippy find nothing, in tests neither?
+	cargo clippy --locked --all-targets -- -D warnings
+
+# Private items too: whoever reads these pages works on the code.
+docs: ## Is every link in the documentation sound?
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" \
+		cargo doc --locked --no-deps --document-private-items
+
+deny: $(PYTHON) ## Are the dependencies' licences, sources, versions and advisories in order?
+	tests/interop/deny.sh
+
+buf: $(BUF) ## Is the proto in style, and unbroken since the last tag?
+	tests/interop/buf.sh
+
+unit: ## Run the tests that need only Rust
+	cargo test --locked
+
+interop: $(PYTHON) $(BUF) ## Run the tests with real clients: grpcurl, Python, buf
+	cargo build --locked
+	$(TOOLS)/venv/bin/pytest -q -p no:cacheprovider tests/interop
+
+$(PYTHON): tests/interop/setup.sh tests/interop/requirements.txt
+	tests/interop/setup.sh python
+
+$(BUF): tests/interop/setup.sh
+	tests/interop/setup.sh buf

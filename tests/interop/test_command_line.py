@@ -1,0 +1,139 @@
+"""The binary's other subcommands, its exit statuses and its way to stop."""
+
+import json
+import math
+import signal
+import tomllib
+
+import pytest
+
+import processes
+from processes import gateway
+
+
+def test_check_config_approves():
+    done = gateway("check-config", "--set", "cache.ttl=12h", VOYAGE_GATEWAY__BATCH__MAX_INPUTS="128")
+    assert (done.returncode, done.stdout) == (0, "the configuration is good\n")
+
+
+def test_check_config_lists_every_problem(tmp_path):
+    file = tmp_path / "config.toml"
+    file.write_text('[cache]\nttl = "a-long-while"\n[surprise]\n')
+    done = gateway(
+        *["check-config", "--config", file, "--set", "server.listen=somewhere"],
+        VOYAGE_GATEWAY__BATCH__MAX_INPUTS="100000",
+    )
+    assert done.returncode == 2
+    for key in ("cache.ttl", "surprise", "server.listen", "batch.max_inputs"):
+        assert any(line.startswith(f"{key}: ") for line in done.stderr.splitlines()), done.stderr
+    for value in ("a-long-while", "somewhere", "100000"):
+        assert value not in done.stderr
+
+
+def test_print_config_feeds_back_unchanged(tmp_path):
+    settings = ["cache.ttl=90m", 'upstream.base_url="http://127.0.0.1:1/v1"', "server.reflection=false"]
+    arguments = [word for setting in settings for word in ("--set", setting)]
+    first = gateway("print-config", *arguments, VOYAGE_API_KEY="not-to-be-printed")
+    assert first.returncode == 0, first.stderr
+    assert "not-to-be-printed" not in first.stdout
+    config = tomllib.loads(first.stdout)
+    assert config["server"] == {**config["server"], "reflection": False, "listen": "127.0.0.1:50051"}
+    assert config["upstream"]["base_url"] == "http://127.0.0.1:1/v1"
+
+    file = tmp_path / "printed.toml"
+    file.write_text(first.stdout)
+    assert gateway("print-config", "--config", file).stdout == first.stdout
+
+
+def test_the_example_is_the_default():
+    example = processes.ROOT / "config.example.toml"
+    assert gateway("print-config", "--config", example).stdout == gateway("print-config").stdout
+
+
+@pytest.mark.parametrize(
+    "variables, word",
+    [
+        ({}, "VOYAGE_API_KEY"),
+        ({"VOYAGE_API_KEY": " "}, "empty"),
+        ({"VOYAGE_API_KEY": "a", "VOYAGE_API_KEY_FILE": "b"}, "both"),
+        ({"VOYAGE_API_KEY_FILE": "/no/such/file"}, "/no/such/file"),
+    ],
+    ids=["none", "empty", "two", "no file"],
+)
+def test_serve_needs_a_key(variables, word):
+    done = gateway("serve", "--set", "server.listen=127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0", **variables)
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert word in line
+
+
+def test_serve_is_closed_unless_opened():
+    done = gateway("serve", "--set", "server.listen=0.0.0.0:0", VOYAGE_API_KEY="key")
+    assert done.returncode == 2
+    assert "auth.mode" in done.stderr
+
+
+@pytest.mark.parametrize("port", ["server.listen", "admin.listen"])
+def test_a_port_in_use(deployment, port):
+    listen = {"server.listen": "127.0.0.1:0", "admin.listen": "127.0.0.1:0", port: deployment.address}
+    arguments = [word for key, value in listen.items() for word in ("--set", f"{key}={value}")]
+    done = gateway("serve", *arguments, VOYAGE_API_KEY="key")
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert port in last and deployment.address in last and "in use" in last
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_well(deploy, number):
+    server = deploy().server
+    server.signal(number)
+    assert server.wait() == 0
+    assert [json.loads(line)["message"] for line in server.log][-2:] == ["draining", "stopped"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_simulator_well(number):
+    simulator = processes.simulate()
+    simulator.signal(number)
+    assert simulator.wait() == 0
+
+
+def test_demo_shows_a_search():
+    done = gateway("demo", "--once")
+    assert done.returncode == 0, done.stderr
+    assert "how do I keep my bread fresh?" in done.stdout
+    assert "all from the cache" in done.stdout
+    assert "grpcurl -plaintext -d" in done.stdout
+
+
+def test_embed_prints_a_line_a_text(deployment):
+    url = f"http://{deployment.address}"
+    done = gateway("embed", "--gateway", url, "--dimension", "256", "hello")
+    assert done.returncode == 0, done.stderr
+    [line] = done.stdout.splitlines()
+    numbers = [float(number) for number in line.split(" ")]
+    assert len(numbers) == 256
+    assert math.isclose(math.hypot(*numbers), 1, abs_tol=1e-4)
+
+    lines = processes.run(processes.BINARY, "embed", "--gateway", url, stdin="hello\nworld\n").stdout
+    assert len(lines.splitlines()) == 2
+
+
+def test_embed_says_what_is_wrong(deployment):
+    done = gateway("embed", "--gateway", f"http://{deployment.address}", "--dimension", "7", "hello")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "output_dimension" in done.stderr
+
+
+def test_a_fault_that_does_not_exist():
+    done = gateway("simulate", "--fault", "earthquake")
+    assert done.returncode == 2
+    assert "unknown fault `earthquake`" in done.stderr and "cut-body" in done.stderr
+
+
+def test_wrong_usage():
+    assert gateway("surve").returncode == 2
+    assert "serve" in gateway("surve").stderr
+    assert gateway("--help").returncode == 0
+    version = gateway("--version").stdout
+    assert version.startswith("voyage-gateway ")

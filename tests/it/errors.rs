@@ -1,0 +1,186 @@
+//! The error table over real gRPC: what Voyage does, what the caller gets, and that it leaves nothing behind.
+//!
+//! [`table`] holds what Voyage can answer, row by row; [`transport`] what can happen on the way to it; [`requests`]
+//! what the gateway refuses by itself, and [`wire`] what it refuses before it is a message.
+
+mod requests;
+mod table;
+mod transport;
+mod wire;
+
+use std::{collections::HashMap, time::Duration};
+
+use tonic::{Code, Request, Status};
+use voyage_gateway::{grpc::v1::CacheStatus, simulator::Fault};
+
+use crate::support::{
+    Client, Gateway, KEY, assert_vectors, details, fields, numbered, statuses, texts,
+};
+
+/// Stands in every body that must not be passed on.
+const NOT_FOR_CALLERS: &str = "words-from-a-body";
+
+/// One row: what goes wrong, and the status it becomes.
+struct Row {
+    fault: Fault,
+    code: Code,
+    reason: &'static str,
+    /// Texts in the request.
+    inputs: usize,
+    /// Seconds in `RetryInfo`.
+    retry: Option<u64>,
+    /// The HTTP status, when Voyage's answer arrived.
+    http: Option<u16>,
+    /// Metadata beyond what every upstream failure has. "*" stands for any value.
+    says: Vec<(&'static str, &'static str)>,
+    /// The field of the caller's request that is to blame.
+    field: Option<&'static str>,
+    help: bool,
+    quota: bool,
+}
+
+impl Row {
+    fn new(fault: Fault, code: Code, reason: &'static str) -> Self {
+        let http = match fault {
+            Fault::Status { status, .. } => Some(status),
+            Fault::TooLong => Some(400),
+            Fault::Reset | Fault::Hang => None,
+            _ => Some(200),
+        };
+        Self {
+            fault,
+            code,
+            reason,
+            inputs: 1,
+            retry: None,
+            http,
+            says: Vec::new(),
+            field: None,
+            help: false,
+            quota: false,
+        }
+    }
+
+    fn retry(self, seconds: u64) -> Self {
+        Self { retry: Some(seconds), ..self }
+    }
+
+    fn says(mut self, name: &'static str, value: &'static str) -> Self {
+        self.says.push((name, value));
+        self
+    }
+
+    fn blames(self, field: &'static str) -> Self {
+        Self { field: Some(field), ..self }
+    }
+
+    fn helps(self) -> Self {
+        Self { help: true, ..self }
+    }
+
+    fn quota(self) -> Self {
+        Self { quota: true, ..self }
+    }
+
+    fn with_inputs(self, inputs: usize) -> Self {
+        Self { inputs, ..self }
+    }
+
+    fn name(&self) -> String {
+        match &self.fault {
+            Fault::Status { status, body, .. } => format!("{status} {body}"),
+            fault => format!("{fault:?}"),
+        }
+    }
+}
+
+/// A reply of this status whose words are nobody's business.
+fn status(status: u16) -> Fault {
+    Fault::status(status).with_detail(&format!("{NOT_FOR_CALLERS} {KEY}"))
+}
+
+/// Walks rows, each with texts of its own, through one gateway that must outlive them all.
+async fn walk(rows: Vec<Row>) {
+    let gateway = Gateway::start().await;
+    let mut client = gateway.client().await;
+    for (number, row) in rows.into_iter().enumerate() {
+        let inputs = numbered(number * 10..number * 10 + row.inputs);
+        let before = gateway.simulator().calls().len();
+        gateway.simulator().script().always(row.fault.clone());
+        let Err(refused) = call(&mut client, &inputs).await else {
+            panic!("{} passed", row.name())
+        };
+        let calls = gateway.simulator().calls();
+        assert_eq!(calls.len(), before + 1, "{}: one attempt", row.name());
+        check(&row, &refused, &format!("simulated-{}", calls.len()));
+
+        // Nothing was cached: the next call asks Voyage again, and succeeds.
+        gateway.simulator().script().clear();
+        let reply = client.embed(texts(&inputs)).await.unwrap().into_inner();
+        assert_vectors(&reply, &inputs);
+        assert!(statuses(&reply).iter().all(|status| *status == CacheStatus::Miss));
+    }
+}
+
+async fn call(client: &mut Client, inputs: &[String]) -> Result<(), Status> {
+    let mut request = Request::new(texts(inputs));
+    request.metadata_mut().insert("x-request-id", "a-request".parse().unwrap());
+    client.embed(request).await.map(drop)
+}
+
+/// Holds a status against its row.
+fn check(row: &Row, status: &Status, upstream_id: &str) {
+    let name = row.name();
+    let details = details(status);
+    let info = details.error_info().expect(&name);
+    assert_eq!((status.code(), info.reason.as_str()), (row.code, row.reason), "{name}");
+    assert_eq!(info.domain, "voyageai.com", "{name}");
+    assert_eq!(details.request_info().expect(&name).request_id, "a-request", "{name}");
+    check_metadata(row, &info.metadata, upstream_id);
+
+    let delay = details.retry_info().and_then(|retry| retry.retry_delay);
+    assert_eq!(delay, row.retry.map(Duration::from_secs), "{name}");
+    // Java and .NET retry whatever has a pushback, so only what is worth it does.
+    let pushback = row.retry.filter(|_| row.code == Code::Unavailable).map(|s| s * 1000);
+    assert_eq!(self::pushback(status), pushback.map(|ms| ms.to_string()), "{name}");
+
+    assert_eq!(fields(status), Vec::from_iter(row.field), "{name}");
+    assert_eq!(details.help().is_some(), row.help, "{name}");
+    assert_eq!(details.quota_failure().is_some(), row.quota, "{name}");
+    check_discretion(&name, status);
+}
+
+fn check_metadata(row: &Row, metadata: &HashMap<String, String>, upstream_id: &str) {
+    let http = row.http.map(|status| status.to_string());
+    let mut expected = vec![("endpoint", "/embeddings"), ("model", "voyage-4"), ("attempts", "1")];
+    if let Some(http) = &http {
+        expected.extend([("httpStatus", http.as_str()), ("upstreamRequestId", upstream_id)]);
+    }
+    expected.extend(&row.says);
+    let mut got: Vec<(&str, &str)> = metadata
+        .iter()
+        .map(|(name, value)| match expected.iter().find(|(known, _)| known == name) {
+            Some((name, "*")) => (*name, "*"),
+            _ => (name.as_str(), value.as_str()),
+        })
+        .collect();
+    expected.sort_unstable();
+    got.sort_unstable();
+    assert_eq!(got, expected, "{}", row.name());
+}
+
+/// No text, no key, no words of a body that are not the caller's to read; and small enough for any client.
+fn check_discretion(name: &str, status: &Status) {
+    let everything = format!("{status:?} {:?}", details(status));
+    for secret in [KEY, NOT_FOR_CALLERS, "text number"] {
+        assert!(!everything.contains(secret), "{name} shows {secret}");
+        let raw = status.details();
+        assert!(!raw.windows(secret.len()).any(|window| window == secret.as_bytes()), "{name}");
+    }
+    assert!(status.details().len() + status.message().len() < 4096, "{name}");
+}
+
+fn pushback(status: &Status) -> Option<String> {
+    let value = status.metadata().get("grpc-retry-pushback-ms")?;
+    value.to_str().ok().map(str::to_owned)
+}

@@ -1,0 +1,177 @@
+//! Rows 20 to 24 and 44: no connection, no TLS, no answer in time, and a defect of our own.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use tokio::{
+    io::AsyncReadExt as _,
+    net::{TcpListener, TcpSocket},
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{ServerConfig, pki_types::PrivatePkcs8KeyDer},
+};
+use tonic::{Code, Status};
+use voyage_gateway::{
+    embedding::{Input, Parameters},
+    error::Error,
+    simulator::Fault,
+    units::Span,
+    upstream::{Reply, Upstream},
+};
+
+use super::{Row, check_discretion, pushback, walk};
+use crate::support::{Gateway, assert_vectors, details, metadata, reason, texts};
+
+#[tokio::test]
+async fn a_connection_that_is_reset() {
+    let row = Row::new(Fault::Reset, Code::Unavailable, "UPSTREAM_CONNECT_FAILED").retry(1);
+    walk(vec![row]).await;
+}
+
+/// Calls through a gateway whose Voyage is at this address.
+async fn refused_at(scheme: &str, address: SocketAddr) -> Status {
+    let base_url = format!("{scheme}://{address}/v1");
+    let gateway = Gateway::with(|config, _| config.upstream.base_url = Some(base_url)).await;
+    let status = gateway.embed(texts(&["text number 1"])).await.err().unwrap();
+    assert_eq!(gateway.page("GET", "/livez").await.0, 200);
+    check_discretion("transport", &status);
+    assert_eq!(details(&status).error_info().unwrap().domain, "voyageai.com");
+    assert_eq!(metadata(&status, "httpStatus"), None);
+    status
+}
+
+#[tokio::test]
+async fn a_port_where_nobody_listens() {
+    // Bound and not listening: nobody else can be given the port meanwhile.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let status = refused_at("http", socket.local_addr().unwrap()).await;
+    assert_eq!(status.code(), Code::Unavailable);
+    assert_eq!(reason(&status), "UPSTREAM_CONNECT_FAILED");
+    assert_eq!(pushback(&status).as_deref(), Some("1000"));
+}
+
+#[tokio::test]
+async fn a_certificate_that_nobody_vouches_for() {
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
+    let config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key.into())
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            // The client is right to end the handshake.
+            let _ = acceptor.accept(stream).await;
+        }
+    });
+    let status = refused_at("https", address).await;
+    assert_eq!(status.code(), Code::Unavailable);
+    assert_eq!(reason(&status), "UPSTREAM_TLS_FAILED");
+    // Trying again cannot help: stock clients are told not to.
+    assert!(details(&status).retry_info().is_none());
+    assert_eq!(pushback(&status).as_deref(), Some("-1"));
+}
+
+#[tokio::test]
+async fn a_tls_handshake_that_is_cut() {
+    // Closed after the greeting was read; and with the greeting unread, which the system turns into a reset.
+    for read in [true, false] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                stream.readable().await.unwrap();
+                if read {
+                    let _ = stream.read(&mut [0; 16 * 1024]).await;
+                }
+            }
+        });
+        let status = refused_at("https", address).await;
+        assert_eq!(status.code(), Code::Unavailable);
+        assert_eq!(reason(&status), "UPSTREAM_TLS_FAILED");
+        assert_eq!(pushback(&status).as_deref(), Some("1000"));
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_that_takes_too_long() {
+    let endless = Fault::SlowDrip { chunk: 1, pause: Duration::from_millis(50) };
+    for fault in [Fault::Hang, endless] {
+        let gateway = Gateway::with(|config, simulator| {
+            config.upstream.attempt_timeout = Span::from_millis(1500);
+            simulator.script.next_calls(1, fault);
+        })
+        .await;
+        let status = gateway.embed(texts(&["a text"])).await.err().unwrap();
+        assert_eq!(status.code(), Code::Unavailable);
+        assert_eq!(reason(&status), "UPSTREAM_TIMEOUT");
+        assert_eq!(pushback(&status).as_deref(), Some("1000"));
+        let reply = gateway.embed(texts(&["a text"])).await.unwrap();
+        assert_vectors(reply.get_ref(), &["a text"]);
+    }
+}
+
+/// Checks a status of a deadline that passed while waiting for `phase`.
+fn check_late(status: &Status, phase: &str) {
+    assert_eq!(
+        (status.code(), reason(status).as_str()),
+        (Code::DeadlineExceeded, "DEADLINE_EXCEEDED")
+    );
+    assert_eq!(details(status).error_info().unwrap().domain, "voyage-gateway");
+    assert_eq!(metadata(status, "phase").as_deref(), Some(phase));
+    assert!(details(status).retry_info().is_none());
+    assert_eq!(pushback(status), None);
+}
+
+#[tokio::test]
+async fn a_deadline_that_passes() {
+    // The gateway's own bounds stand in for the caller's deadline: tonic's client would race the answer.
+    let gateway = Gateway::holding(|config, _| {
+        config.batch.max_in_flight = 1;
+        config.server.default_deadline = Span::from_secs(2);
+        config.server.max_deadline = Span::from_secs(2);
+    })
+    .await;
+    let first = gateway.spawn(texts(&["first"])).await;
+    gateway.until_calls(1).await;
+    let mut late = tonic::Request::new(texts(&["second"]));
+    late.set_timeout(Duration::from_mins(1));
+    let second = gateway.client().await.embed(late).await;
+    check_late(&first.await.unwrap().err().unwrap(), "upstream");
+    check_late(&second.err().unwrap(), "queue");
+}
+
+/// An upstream with a defect.
+struct Panicking;
+
+impl Upstream for Panicking {
+    fn call<'a>(
+        &'a self,
+        _: &'a Parameters,
+        _: &'a [&'a Input],
+    ) -> BoxFuture<'a, Result<Reply, Error>> {
+        Box::pin(async { panic!("words of a panic") })
+    }
+}
+
+#[tokio::test]
+async fn a_defect_of_our_own() {
+    let gateway = Gateway::around(Panicking).await;
+    // Twice: a panic never blocks a key.
+    for _ in 0..2 {
+        let status = gateway.embed(texts(&["text number 1"])).await.err().unwrap();
+        assert_eq!((status.code(), reason(&status).as_str()), (Code::Internal, "INTERNAL"));
+        let details = details(&status);
+        assert_eq!(details.error_info().unwrap().domain, "voyage-gateway");
+        assert!(details.error_info().unwrap().metadata.is_empty());
+        assert!(!details.request_info().unwrap().request_id.is_empty());
+        assert!(!format!("{status:?}{details:?}").contains("words of a panic"));
+        check_discretion("a panic", &status);
+    }
+    assert_eq!(gateway.page("GET", "/livez").await.0, 200);
+}

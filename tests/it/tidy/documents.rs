@@ -1,0 +1,81 @@
+//! That documents are there, and true: every file says what it is, and no page names a file that is gone.
+
+use super::{Source, assert_none, program, root, sources};
+
+/// Folders whose files documents speak of.
+const FOLDERS: &[&str] = &["src/", "tests/", "docs/", "proto/", "deploy/", "examples/", "benches/"];
+
+#[test]
+fn every_file_begins_with_what_it_is() {
+    let wrong: Vec<String> = program()
+        .iter()
+        .chain(&sources("tests/it", "rs"))
+        .filter(|file| !file.text.starts_with("//! "))
+        .map(|file| format!("{} does not begin with //!", file.path))
+        .collect();
+    assert_none(&wrong);
+}
+
+/// Returns the project's pages of prose.
+fn pages() -> Vec<Source> {
+    let mut pages: Vec<Source> = std::fs::read_dir(root())
+        .expect("the project")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .map(|path| super::read(&path))
+        .collect();
+    if root().join("docs").is_dir() {
+        pages.extend(sources("docs", "md"));
+    }
+    pages
+}
+
+/// Returns the project's paths that a page or a comment names, such as `src/cache.rs` or `docs/`.
+fn paths_in(text: &str) -> Vec<&str> {
+    let is_path = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-');
+    // A pattern (`src/*/config.rs`) or a placeholder (`src/<stage>/tests.rs`) names no file.
+    let is_pattern = |c: char| matches!(c, '*' | '<' | '{' | '…' | '$');
+    text.split(|c: char| !is_path(c) && !is_pattern(c))
+        .filter(|word| !word.contains(is_pattern))
+        .map(|word| word.trim_start_matches("./").trim_end_matches(['.', '-']))
+        .filter(|word| FOLDERS.iter().any(|folder| word.starts_with(folder)))
+        .collect()
+}
+
+/// Tells whether a path leads somewhere; a room may be named without its ending, as in `src/cache`.
+fn exists(path: &str) -> bool {
+    root().join(path).exists() || root().join(format!("{path}.rs")).exists()
+}
+
+#[test]
+fn documents_name_files_that_exist() {
+    let mut wrong = Vec::new();
+    for page in pages() {
+        let missing = paths_in(&page.text).into_iter().filter(|path| !exists(path));
+        wrong.extend(missing.map(|path| format!("{} speaks of {path}", page.path)));
+    }
+    assert_none(&wrong);
+}
+
+#[test]
+fn comments_name_files_that_exist() {
+    let mut wrong = Vec::new();
+    for file in program() {
+        let comments = file.text.lines().filter(|line| line.trim_start().starts_with("//"));
+        for path in comments.flat_map(paths_in) {
+            // Pages are written after the code: a folder that is not begun is not missed.
+            let folder = path.split('/').next().unwrap_or(path);
+            if root().join(folder).is_dir() && !exists(path) {
+                wrong.push(format!("{} speaks of {path}", file.path));
+            }
+        }
+    }
+    assert_none(&wrong);
+}
+
+#[test]
+fn paths_are_found_in_prose() {
+    let text =
+        "See `src/cache.rs`, [docs](docs/errors.md#x), src/*/config.rs, /usr/src/x and ./deploy/.";
+    assert_eq!(paths_in(text), ["src/cache.rs", "docs/errors.md", "deploy/"]);
+}
