@@ -1,3 +1,5 @@
+//! The section `[tokens]`.
+
 use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
