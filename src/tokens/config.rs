@@ -1,4 +1,4 @@
-//! The section `[tokens]`.
+//! `[tokens]`: which models' tokens are counted exactly.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
