@@ -20,7 +20,7 @@ pub use problem::{Origin, Problem, Problems};
 use crate::{
     cache,
     check::{Checks, Unmet},
-    dispatch, grpc, pipeline, telemetry, transport, upstream,
+    dispatch, grpc, pipeline, telemetry, tokens, transport, upstream,
 };
 use tree::Tree;
 
@@ -66,6 +66,8 @@ pub struct Config {
     pub upstream: upstream::Config,
     /// When a failing upstream is left alone for a while.
     pub breaker: dispatch::BreakerConfig,
+    /// How tokens are counted before Voyage reports them.
+    pub tokens: tokens::Config,
     /// The port operators and probes use.
     pub admin: telemetry::AdminConfig,
     /// What the gateway tells about itself.
@@ -105,6 +107,7 @@ impl Config {
             ("limits", self.limits.validate()),
             ("upstream", self.upstream.validate()),
             ("breaker", self.breaker.validate()),
+            ("tokens", self.tokens.validate()),
             ("telemetry", self.telemetry.validate()),
             ("", self.validate()),
         ]

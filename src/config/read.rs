@@ -91,6 +91,7 @@ fn expected(wanted: &str) -> Refusal {
         "u64" => "a whole number, 0 or more",
         "a boolean" => "true or false",
         "path string" => "a path",
+        "a map" => "a section of keys",
         "socket address" => "an IP address and a port such as \"127.0.0.1:50051\"",
         other => other,
     };

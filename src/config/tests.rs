@@ -87,6 +87,7 @@ fn the_printed_configuration_reads_back() {
         "upstream.base_url=http://127.0.0.1:8080/v1",
         "limits.tpm=1000000",
         "limits.models.\"voyage-3.5\".rpm=300",
+        "tokens.models.\"voyage-3.5\".tokenizer=/etc/voyage/tokenizer.json",
     ])
     .unwrap();
     let text = config.to_toml();

@@ -1,3 +1,5 @@
+//! `[tokens]`: which models' tokens are counted exactly.
+
 use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -21,7 +23,7 @@ pub struct Config {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ModelConfig {
     /// The model's own `tokenizer.json`, which Voyage publishes beside the model's name on Hugging Face.
-    /// It takes some tens of MiB of memory.
+    /// It takes about eight times the file's size in memory.
     pub tokenizer: PathBuf,
 }
 

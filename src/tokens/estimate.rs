@@ -8,40 +8,52 @@ use super::measure::{
     ACCENTS, ALPHABETS, BLANKS, CLASSES, DIGITS, IDEOGRAPHS, LETTERS, MARKS, RARE, WORDS,
 };
 
-/// A number for each class: weights, or counts added up.
+/// A number for each class of characters: weights, or counts added up.
 pub(super) type Vector = [f64; CLASSES];
 
-/// Tokens per character of a class: what is believed at first, and what is believed at the utmost.
+/// Tokens per character of a class: what is believed at first.
 struct Belief {
     prior: f64,
+    /// How far the prior may be off (one standard deviation).
+    doubt: f64,
     least: f64,
     most: f64,
 }
 
-/// The priors are those of byte-level tokenizers with 100,000 to 150,000 entries, rounded up. The most a
-/// character can have is its bytes.
+/// The priors are those of byte-level tokenizers with 100,000 to 150,000 entries, rounded up. The most that
+/// a character can have is its bytes, the least about a third of the prior, so that no report makes bounds small.
 const BELIEFS: [Belief; CLASSES] = {
-    let mut beliefs = [const { Belief { prior: 0.0, least: 0.0, most: 1.0 } }; CLASSES];
-    beliefs[LETTERS] = Belief { prior: 0.08, least: 0.03, most: 1.0 };
-    beliefs[WORDS] = Belief { prior: 0.8, least: 0.1, most: 1.0 };
-    beliefs[DIGITS] = Belief { prior: 0.8, least: 0.1, most: 1.0 };
-    beliefs[MARKS] = Belief { prior: 0.8, least: 0.1, most: 1.0 };
-    beliefs[BLANKS] = Belief { prior: 0.3, least: 0.0, most: 1.0 };
-    beliefs[ACCENTS] = Belief { prior: 0.9, least: 0.1, most: 3.0 };
-    beliefs[ALPHABETS] = Belief { prior: 0.4, least: 0.1, most: 2.0 };
-    beliefs[IDEOGRAPHS] = Belief { prior: 0.9, least: 0.2, most: 3.0 };
-    beliefs[RARE] = Belief { prior: 1.8, least: 0.2, most: 4.0 };
+    const fn belief(prior: f64, doubt: f64, least: f64, most: f64) -> Belief {
+        Belief { prior, doubt, least, most }
+    }
+    let mut beliefs = [const { belief(0.0, 0.0, 0.0, 0.0) }; CLASSES];
+    beliefs[LETTERS] = belief(0.08, 0.06, 0.04, 1.0);
+    beliefs[DIGITS] = belief(0.8, 0.3, 0.2, 1.0);
+    beliefs[MARKS] = belief(0.8, 0.3, 0.2, 1.0);
+    beliefs[BLANKS] = belief(0.3, 0.2, 0.0, 1.0);
+    beliefs[ACCENTS] = belief(0.9, 0.4, 0.2, 3.0);
+    beliefs[ALPHABETS] = belief(0.25, 0.15, 0.08, 2.0);
+    beliefs[IDEOGRAPHS] = belief(0.9, 0.3, 0.4, 3.0);
+    beliefs[RARE] = belief(1.8, 0.8, 0.4, 4.0);
+    // With the space before it, hence up to two bytes.
+    beliefs[WORDS] = belief(0.8, 0.3, 0.3, 2.0);
     beliefs
 };
 
-/// How far a prior may be off, as a share of it (one standard deviation).
-const PRIOR_DOUBT: f64 = 0.4;
+/// What share of all certainty is forgotten with each call: texts of one class differ, too.
+const FORGET: f64 = 0.000_025;
 
-/// How far a weight drifts from call to call, as a share of its prior: texts of one class differ, too.
-const DRIFT: f64 = 0.002;
+/// What share is forgotten when a report is a surprise: something has changed, or was never right.
+const FORGET_AT_SURPRISE: f64 = 0.2;
 
-/// How far calls stray from any weighted sum, as a share of their tokens.
+/// How far calls stray from any weighted sum, as a share of their tokens, however many texts they have.
 const STRAY: f64 = 0.02;
+
+/// How far single texts do; the more texts a call has, the more these errors cancel out.
+const TEXT_STRAY: f64 = 0.2;
+
+/// The tokens of a text that is half of a small call, so that no others balance it.
+const LONG: f64 = 5_000.0;
 
 /// Standard deviations that a bound allows for.
 const CAUTION: f64 = 2.0;
@@ -50,10 +62,10 @@ const CAUTION: f64 = 2.0;
 const SURPRISE: f64 = 3.0;
 
 /// What a bound adds at least, as a share of the estimate.
-const MARGIN: f64 = 0.03;
+const MARGIN: f64 = 0.04;
 
-/// What is left of the largest excess after a call; it halves in 34 calls.
-const EXCESS_DECAY: f64 = 0.98;
+/// What is left of the largest excess after a call; it halves in 3 calls.
+const EXCESS_DECAY: f64 = 0.8;
 
 /// The largest excess that is believed.
 const MAX_EXCESS: f64 = 3.0;
@@ -84,7 +96,9 @@ impl Estimate {
 
     /// Returns a number of tokens that is hardly ever exceeded.
     pub(super) fn bound(&self, counts: &Vector) -> f64 {
-        self.likely(counts) * (1.0 + MARGIN + self.excess) + CAUTION * self.deviation(counts)
+        let likely = self.likely(counts);
+        let stray = TEXT_STRAY * likely / (likely + LONG);
+        likely * (1.0 + MARGIN + self.excess + stray) + CAUTION * self.deviation(counts)
     }
 
     /// Returns a number that exact counts hardly ever exceed; it differs from them only when reports do, as
@@ -98,57 +112,46 @@ impl Estimate {
         self.note_excess(reported / tokens.max(1.0) - 1.0);
     }
 
-    /// Learns that texts with these counts in sum had `reported` tokens.
-    pub(super) fn learn(&mut self, counts: &Vector, reported: f64) {
-        let expected = self.likely(counts).max(1.0);
+    /// Learns that texts with these counts had `reported` tokens together.
+    pub(super) fn learn(&mut self, texts: &[Vector], reported: f64) {
+        let (mut counts, mut squares) = ([0.0; CLASSES], 0.0);
+        for text in texts {
+            squares += self.likely(text).powi(2);
+            counts = std::array::from_fn(|class| counts[class] + text[class]);
+        }
+        let expected = self.likely(&counts).max(1.0);
         // From here on all is relative to what was expected, so that calls of any size teach alike.
         let counts = counts.map(|count| count / expected);
         let error = reported / expected - 1.0;
-        let (deviation, granularity) = (self.deviation(&counts), 0.5 / expected);
-        self.note_excess(error - CAUTION * (deviation.powi(2) + granularity).sqrt());
+        let granularity = 0.5 / expected;
+        let variance = self.deviation(&counts).powi(2)
+            + granularity
+            + TEXT_STRAY.powi(2) * squares / expected.powi(2);
+        self.note_excess(error - CAUTION * variance.sqrt());
 
-        let variance = deviation.powi(2) + STRAY.powi(2) + granularity;
+        let variance = variance + STRAY.powi(2);
         let trusted = SURPRISE * variance.sqrt();
         self.correct(&counts, error.clamp(-trusted, trusted), variance);
-        if error.abs() > trusted {
-            self.doubt();
-        }
-        self.keep_within_beliefs();
+        self.forget(if error.abs() > trusted { FORGET_AT_SURPRISE } else { FORGET });
     }
 
     /// Moves the weights towards what explains the error, and is surer of them.
     fn correct(&mut self, counts: &Vector, error: f64, variance: f64) {
         let spread = self.covariance.map(|row| dot(&row, counts));
-        for (class, row) in self.covariance.iter_mut().enumerate() {
-            self.weights[class] += spread[class] / variance * error;
+        for (class, (row, belief)) in self.covariance.iter_mut().zip(&BELIEFS).enumerate() {
+            let weight = self.weights[class] + spread[class] / variance * error;
+            self.weights[class] = weight.clamp(belief.least, belief.most);
             for (cell, other) in row.iter_mut().zip(spread) {
                 *cell -= spread[class] * other / variance;
             }
-            row[class] += (DRIFT * BELIEFS[class].prior).powi(2);
         }
     }
 
-    /// Is half as sure of everything: something has changed, or was never right.
-    fn doubt(&mut self) {
-        for cell in self.covariance.as_flattened_mut() {
-            *cell *= 2.0;
-        }
-    }
-
-    /// Keeps weights possible, and no weight less sure than at first.
-    fn keep_within_beliefs(&mut self) {
-        for (weight, belief) in self.weights.iter_mut().zip(&BELIEFS) {
-            *weight = weight.clamp(belief.least, belief.most);
-        }
-        for class in 0..CLASSES {
-            let shrink = (prior_variance(class) / self.covariance[class][class]).sqrt();
-            if shrink < 1.0 {
-                // A row and its column alike: it stays a covariance.
-                self.covariance[class] = self.covariance[class].map(|cell| cell * shrink);
-                for row in &mut self.covariance {
-                    row[class] *= shrink;
-                }
-            }
+    /// Goes back a step to how sure one was at first.
+    fn forget(&mut self, share: f64) {
+        for (class, row) in self.covariance.iter_mut().enumerate() {
+            *row = row.map(|cell| cell * (1.0 - share));
+            row[class] += share * prior_variance(class);
         }
     }
 
@@ -163,7 +166,7 @@ impl Estimate {
 }
 
 fn prior_variance(class: usize) -> f64 {
-    (PRIOR_DOUBT * BELIEFS[class].prior).powi(2)
+    BELIEFS[class].doubt.powi(2)
 }
 
 fn dot(a: &Vector, b: &Vector) -> f64 {

@@ -21,7 +21,8 @@ pub(super) const ALPHABETS: usize = 5;
 pub(super) const IDEOGRAPHS: usize = 6;
 /// All the rest: emoji, the scripts of India and South East Asia, rare ideographs.
 pub(super) const RARE: usize = 7;
-/// Runs of ASCII letters; `camelCase` is two, and a run ends after sixteen: no tokenizer knows long ones.
+/// Runs of letters of one or two bytes. `camelCase` is two, and a run ends after sixteen: no tokenizer knows
+/// longer words.
 pub(super) const WORDS: usize = 8;
 
 /// What is known of a text without keeping it; 44 bytes.
@@ -68,13 +69,13 @@ const fn units() -> [u64; 256] {
         let class = match byte {
             b'a'..=b'z' | b'A'..=b'Z' => Some(LETTERS),
             b'0'..=b'9' => Some(DIGITS),
-            b' ' | b'\t'..=b'\r' => Some(BLANKS),
+            _ if is_blank(byte) => Some(BLANKS),
             ..0x80 => Some(MARKS),
             0xC2..=0xC9 | 0xE2 => Some(ACCENTS),
             0xCA..=0xDF => Some(ALPHABETS),
             0xE3..=0xED | 0xEF => Some(IDEOGRAPHS),
-            0xE0..=0xF4 => Some(RARE),
-            _ => None,
+            _ if is_inside(byte) => None,
+            _ => Some(RARE),
         };
         if let Some(class) = class {
             units[byte as usize] = 1 << (8 * class);
@@ -86,28 +87,65 @@ const fn units() -> [u64; 256] {
     }
 }
 
+// What matters of a byte for where words begin, a bit each.
+const LETTER: u32 = 0;
+const UPPER: u32 = 1;
+const LOWER: u32 = 2;
+const INSIDE: u32 = 3;
+const BLANK: u32 = 4;
+
+const TRAITS: [u8; 256] = traits();
+
+const fn traits() -> [u8; 256] {
+    let mut traits = [0; 256];
+    let mut byte = 0_u8;
+    loop {
+        let is_letter = byte.is_ascii_alphabetic() || matches!(byte, 0xC3..=0xDF);
+        traits[byte as usize] = (is_letter as u8) << LETTER
+            | (byte.is_ascii_uppercase() as u8) << UPPER
+            | (byte.is_ascii_lowercase() as u8) << LOWER
+            | (is_inside(byte) as u8) << INSIDE
+            | (is_blank(byte) as u8) << BLANK;
+        if byte == u8::MAX {
+            return traits;
+        }
+        byte += 1;
+    }
+}
+
 /// Counts the classes by first bytes alone: they tell the script well enough, and nothing is decoded.
+/// There are no branches, because no branch would be guessed right.
 fn count(text: &str) -> Counts {
     let mut counts = [0; CLASSES];
-    let (mut last, mut last_is_lower, mut run, mut lone_spaces) = (0, false, 0_u32, 0);
+    let (mut last, mut run, mut words, mut lone_spaces) = (0, 0_u32, 0, 0);
     // A lane holds at most 255.
     for chunk in text.as_bytes().chunks(255) {
         let mut lanes = 0_u64;
         for &byte in chunk {
-            let unit = UNITS[usize::from(byte)];
-            lanes += unit;
-            let is_letter = unit == 1 << (8 * LETTERS);
-            let is_lower = byte & 0x20 != 0;
-            run = if is_letter && (is_lower || !last_is_lower) { run + 1 } else { u32::from(is_letter) };
-            counts[WORDS] += u32::from(run % 16 == 1);
-            last_is_lower = is_lower;
-            lone_spaces += u32::from(byte == b' ' && last != unit);
-            last = unit;
+            lanes += UNITS[usize::from(byte)];
+            let traits = u32::from(TRAITS[usize::from(byte)]);
+            let is_letter = traits >> LETTER & 1;
+            let is_hump = traits >> UPPER & last >> LOWER & 1;
+            let goes_on = is_letter & !is_hump | traits >> INSIDE & 1;
+            run = (run & goes_on.wrapping_neg()) + is_letter;
+            words += is_letter & u32::from(run % 16 == 1);
+            lone_spaces += u32::from(byte == b' ') & !(last >> BLANK);
+            last = traits;
         }
         for (count, lane) in counts.iter_mut().zip(lanes.to_le_bytes()) {
             *count += u32::from(lane);
         }
     }
     counts[BLANKS] -= lone_spaces;
+    counts[WORDS] = words;
     counts
+}
+
+const fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t'..=b'\r')
+}
+
+/// Tells whether the byte is inside a character rather than its first.
+const fn is_inside(byte: u8) -> bool {
+    byte & 0xC0 == 0x80
 }

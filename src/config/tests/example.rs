@@ -43,6 +43,21 @@ fn comment(schema: &Schema) -> String {
     docs.lines().flat_map(|line| ["# ", line, "\n"]).collect()
 }
 
+/// Returns what a section of sections with names of their own looks like, by the example in its schema: there
+/// are none by default.
+fn subsection(schema: &Schema, about: &Schema, section: &str) -> String {
+    let definition = about["additionalProperties"]["$ref"].as_str().unwrap().strip_prefix('#');
+    let properties = &schema.pointer(definition.unwrap()).unwrap()["properties"];
+    let mut text = String::new();
+    for (name, keys) in about["examples"][0].as_object().expect("an example of each section") {
+        write!(text, "#\n# [{section}.{name:?}]\n").unwrap();
+        for (key, value) in keys.as_object().unwrap() {
+            write!(text, "#\n{}# {key} = {value}\n", comment(&properties[key])).unwrap();
+        }
+    }
+    text
+}
+
 fn render() -> String {
     let schema = schema_for!(Config).to_value();
     let defaults = Value::try_from(Config::default()).unwrap();
@@ -55,6 +70,9 @@ fn render() -> String {
             let about = &schema.pointer(definition).unwrap()["properties"][key];
             write!(text, "\n{}", comment(about)).unwrap();
             match defaults[section].get(key) {
+                Some(Value::Table(_)) => {
+                    text += &subsection(&schema, about, &format!("{section}.{key}"));
+                }
                 Some(default) => writeln!(text, "{key} = {default}").unwrap(),
                 None => writeln!(text, "# {key} =").unwrap(),
             }
@@ -84,4 +102,21 @@ fn config_example_is_up_to_date() {
 fn config_example_is_the_default_configuration() {
     let file = Some(PathBuf::from(PATH));
     assert_eq!(load(&Sources { file, ..Sources::default() }), Ok(Config::default()));
+}
+
+#[test]
+fn config_example_shows_sections_that_are_taken() {
+    let text = fs::read_to_string(PATH).unwrap();
+    let mut lines: Vec<&str> = Vec::new();
+    for line in text.lines().filter_map(|line| line.strip_prefix("# ")) {
+        let assigns = line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+        if line.starts_with('[') || (assigns && !lines.is_empty()) {
+            lines.push(line);
+        }
+    }
+    let config = load_file(&lines.join("\n")).unwrap();
+    assert_eq!(
+        config.tokens.models["voyage-4"].tokenizer,
+        Path::new("/etc/voyage/voyage-4/tokenizer.json")
+    );
 }

@@ -138,11 +138,13 @@ fn a_key_cannot_forge_a_line() {
 
 #[test]
 fn a_section_must_be_a_section() {
-    for value in ["3", "['127.0.0.1:1']", "'canary'"] {
-        assert_eq!(
-            report(load_file(&format!("server = {value}"))),
-            "server: expected a section of keys (from file.toml)"
-        );
+    for section in ["server", "tokens.models", "tokens.models.\"voyage-3.5\""] {
+        for value in ["3", "['127.0.0.1:1']", "'canary'"] {
+            assert_eq!(
+                report(load_file(&format!("{section} = {value}"))),
+                format!("{section}: expected a section of keys (from file.toml)")
+            );
+        }
     }
 }
 
@@ -277,6 +279,22 @@ fn values_out_of_range_are_told() {
         let first = problems.iter().next().unwrap().to_string();
         assert_eq!(first, format!("{told} (from --set)"), "{set}");
     }
+}
+
+#[test]
+fn problems_of_one_model_name_it() {
+    for (set, told) in [
+        (".tokenizer=", ".tokenizer: must not be empty"),
+        (".tokeniser=/t.json", ".tokeniser: unknown key; did you mean \"tokenizer\"?"),
+    ] {
+        let problems = load_set(&[&format!("tokens.models.\"voyage-3.5\"{set}")]).unwrap_err();
+        let first = problems.iter().next().unwrap().to_string();
+        assert_eq!(first, format!("tokens.models.\"voyage-3.5\"{told} (from --set)"));
+    }
+    assert_eq!(
+        report(load_file("[tokens.models.\"voyage-3.5\"]")),
+        "tokens.models.\"voyage-3.5\": missing field `tokenizer` (from file.toml)"
+    );
 }
 
 #[test]

@@ -24,7 +24,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 
 /// What every room may use. These know each other, and nothing above them.
 const FOUNDATION: &[&str] =
-    &["check", "embedding", "error", "model", "secret", "telemetry", "units"];
+    &["check", "embedding", "error", "model", "secret", "telemetry", "tokens", "units"];
 
 /// All of the foundation that the simulator knows: a mistake in the gateway's own words must not be its as well.
 const SIMULATOR: &[&str] = &["embedding", "model"];
@@ -56,6 +56,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("reqwest", &["upstream"]),
     ("rustls", &["upstream"]),
     ("moka", &["cache"]),
+    ("tokenizers", &["tokens"]),
     ("opentelemetry", &["telemetry"]),
     ("opentelemetry_sdk", &["telemetry"]),
     ("prometheus", &["telemetry"]),
