@@ -104,7 +104,7 @@ pub async fn build_with(
         limits: &config.limits,
         retry: &config.retry,
         breaker: &config.breaker,
-        counter: Counter::new(&crate::tokens::Config::default())?,
+        counter: Counter::new(&config.tokens)?,
         upstream,
         metrics: metrics.clone(),
     });

@@ -58,16 +58,16 @@ pub struct Config {
     pub cache: cache::Config,
     /// How texts of many callers share upstream calls.
     pub batch: dispatch::Config,
-    /// How often a failed upstream call is repeated.
-    pub retry: dispatch::RetryConfig,
     /// What Voyage lets this account send in a minute.
     pub limits: dispatch::LimitsConfig,
-    /// The API that computes the embeddings.
-    pub upstream: upstream::Config,
+    /// How often a failed upstream call is repeated.
+    pub retry: dispatch::RetryConfig,
     /// When a failing upstream is left alone for a while.
     pub breaker: dispatch::BreakerConfig,
     /// How tokens are counted before Voyage reports them.
     pub tokens: tokens::Config,
+    /// The API that computes the embeddings.
+    pub upstream: upstream::Config,
     /// The port operators and probes use.
     pub admin: telemetry::AdminConfig,
     /// What the gateway tells about itself.
@@ -103,11 +103,11 @@ impl Config {
             ("admission", self.admission.validate()),
             ("cache", self.cache.validate()),
             ("batch", self.batch.validate()),
-            ("retry", self.retry.validate()),
             ("limits", self.limits.validate()),
-            ("upstream", self.upstream.validate()),
+            ("retry", self.retry.validate()),
             ("breaker", self.breaker.validate()),
             ("tokens", self.tokens.validate()),
+            ("upstream", self.upstream.validate()),
             ("telemetry", self.telemetry.validate()),
             ("", self.validate()),
         ]

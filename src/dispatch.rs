@@ -33,6 +33,7 @@ use crate::{
     caller::{Caller, Priority},
     embedding::{Answer, Input, Parameters},
     error::Error,
+    model,
     telemetry::Metrics,
     tokens::{Counter, Measure},
     upstream::Upstream,
@@ -225,13 +226,22 @@ impl Dispatch {
                 Input::Text(text) => text.as_str(),
             };
             let measure = self.shared.counter.measure(&parameters.model, text);
-            let tokens = self.shared.counter.bound(&parameters.model, &measure);
+            let tokens = self.tokens_to_reserve(parameters, &measure);
             accepted.push(Queued { item, measure, tokens, at, _place: place });
         }
         // A scheduler that is gone drops the items, and they report it.
         let _ = self
             .commands
             .send(Command::Submit { parameters: Arc::clone(parameters), items: accepted });
+    }
+
+    /// Returns the tokens an input may cost; what is over the model's context is cut, unless that was forbidden.
+    fn tokens_to_reserve(&self, parameters: &Parameters, measure: &Measure) -> u64 {
+        let bound = self.shared.counter.bound(&parameters.model, measure);
+        match model::find(&parameters.model) {
+            Some(model) if parameters.truncation => bound.min(model.context_tokens.into()),
+            _ => bound,
+        }
     }
 
     /// Tells that one more waits for an item that may not have been sent yet.

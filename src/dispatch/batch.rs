@@ -258,10 +258,8 @@ fn hand_out(shared: &Shared, batch: Batch, reply: Reply) {
     // Only the first reply of a trip is kept: the id is told only when there was no other.
     let _ = trip.reply.set(ReplyMetadata { request_id: reply.request_id, warning: reply.warning });
     let measures = measures(&items);
-    let weights: Vec<u64> = measures
-        .iter()
-        .map(|measure| shared.counter.guess(&parameters.model, measure))
-        .collect();
+    let weights: Vec<u64> =
+        measures.iter().map(|measure| shared.counter.guess(&parameters.model, measure)).collect();
     let total = reply.total_tokens.unwrap_or_else(|| weights.iter().sum());
     let guessed = reply.total_tokens.is_none();
     if let Some(reported) = reply.total_tokens {

@@ -75,7 +75,13 @@ pub(super) struct Lane {
 
 impl Lane {
     pub(super) fn new(parameters: Arc<Parameters>) -> Self {
-        Self { parameters, queue: Queue::default(), in_flight: 0, blocked_until: None, unexcused: false }
+        Self {
+            parameters,
+            queue: Queue::default(),
+            in_flight: 0,
+            blocked_until: None,
+            unexcused: false,
+        }
     }
 
     /// Returns when the lane's next call may leave, as far as gathering is concerned: now when it is full or idle,

@@ -233,8 +233,10 @@ impl Scheduler {
         owed: bool,
         now: Instant,
     ) -> Result<(Reservation, Vec<(Position, Queued)>), Blocked> {
-        let sum = |items: &[(Position, Queued)]| items.iter().map(|(_, queued)| queued.tokens).sum();
-        let interactive = taken.first().is_some_and(|(head, _)| head.priority == Priority::Interactive);
+        let sum =
+            |items: &[(Position, Queued)]| items.iter().map(|(_, queued)| queued.tokens).sum();
+        let interactive =
+            taken.first().is_some_and(|(head, _)| head.priority == Priority::Interactive);
         // A batch that is starved by interactive calls may use what is kept free for them.
         let starved = owed && self.shares.is_mostly_interactive(model, now);
         let class = if interactive || starved { Class::Interactive } else { Class::Batch };

@@ -130,7 +130,9 @@ fn place_upstream(fault: &Fault) -> Place {
             later(Reason::UpstreamUnavailable, retry_after.unwrap_or(UPSTREAM_RETRY))
         }
         Fault::Timeout => later(Reason::UpstreamTimeout, UPSTREAM_RETRY),
-        Fault::ConnectFailed | Fault::ConnectionLost => later(Reason::UpstreamConnectFailed, UPSTREAM_RETRY),
+        Fault::ConnectFailed | Fault::ConnectionLost => {
+            later(Reason::UpstreamConnectFailed, UPSTREAM_RETRY)
+        }
         Fault::TlsCut => later(Reason::UpstreamTlsFailed, UPSTREAM_RETRY),
         Fault::TlsRejected => Place {
             code: Code::Unavailable,

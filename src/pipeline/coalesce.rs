@@ -16,8 +16,8 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::CacheMode;
 use crate::{
-    caller::Caller,
     cache::{Cache, Key},
+    caller::Caller,
     dispatch::{Bill, Waiter},
     embedding::Answer,
     error::Error,

@@ -60,11 +60,7 @@ fn pipeline_with(fake: &Arc<Fake>, max_inputs: u32, max_in_flight: u32) -> Arc<P
     build(fake, &super::Config::default(), &batch)
 }
 
-fn build(
-    fake: &Arc<Fake>,
-    admission: &super::Config,
-    batch: &dispatch::Config,
-) -> Arc<Pipeline> {
+fn build(fake: &Arc<Fake>, admission: &super::Config, batch: &dispatch::Config) -> Arc<Pipeline> {
     let metrics = Metrics::new().unwrap();
     let dispatch = Dispatch::start(dispatch::Parts {
         batch,

@@ -1,3 +1,5 @@
+//! `[breaker]`: when a failing upstream is given a rest.
+
 use serde::{Deserialize, Serialize};
 
 use crate::{check::Checks, units::Span};

@@ -1,3 +1,5 @@
+//! `[limits]`: what Voyage lets this account send in a minute.
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -25,7 +27,7 @@ pub struct Config {
 
     /// Limits of single models, which win over the ones above: `[limits.models."voyage-4"]` with `rpm`, `tpm`
     /// or both. Any model may be named.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(test, schemars(example = super::tests::example()))]
     pub models: BTreeMap<String, ModelLimits>,
 }
 

@@ -1,3 +1,5 @@
+//! A call's place in its model's budget.
+
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;

@@ -11,6 +11,11 @@ mod properties;
 mod provider;
 mod saturation;
 
+/// What `config.example.toml` shows for single models.
+pub(super) fn example() -> serde_json::Value {
+    serde_json::json!({ "voyage-4": { "rpm": 2000, "tpm": 8_000_000 } })
+}
+
 const MODEL: &str = "voyage-4-large";
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -33,6 +38,11 @@ fn send(limiter: &Arc<Limiter>, tokens: u64, now: Instant) -> Result<Reservation
 /// Sends one call and lands it at once.
 fn call(limiter: &Arc<Limiter>, tokens: u64, now: Instant) {
     send(limiter, tokens, now).unwrap().settle(None, now);
+}
+
+/// When something is freed without any call landing; `None`: nothing is held.
+fn next_change(limiter: &Limiter, now: Instant) -> Option<Instant> {
+    limiter.within(MODEL, now, |_, window| window.next_change(now))
 }
 
 fn limits(limiter: &Limiter, now: Instant) -> (u64, u64) {

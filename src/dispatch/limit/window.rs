@@ -168,6 +168,7 @@ impl Window {
     }
 
     /// Returns when the next entry is forgotten or the gate reopens, whichever is first.
+    #[cfg(test)]
     pub(super) fn next_change(&self, now: Instant) -> Option<Instant> {
         let oldest = self.log.front().map(|entry| entry.until);
         [oldest, self.gate.closed_until(now)].into_iter().flatten().min()

@@ -14,7 +14,7 @@ fn an_entry_is_held_until_a_minute_after_its_reply() {
     call.settle(None, reply);
     let last = reply + MINUTE - Duration::from_nanos(1);
     assert_eq!(send(&limiter, 10, last).unwrap_err(), waiting);
-    assert_eq!(limiter.next_change(MODEL, last), Some(reply + MINUTE));
+    assert_eq!(next_change(&limiter, last), Some(reply + MINUTE));
     send(&limiter, 10, reply + MINUTE).unwrap().settle(None, reply + MINUTE);
 }
 
@@ -36,7 +36,7 @@ fn what_was_not_sent_is_given_back_whole() {
     let (limiter, now) = (limiter(1, 1_000), Instant::now());
     drop(limiter.reserve(MODEL, Class::Interactive, 1_000, now).unwrap());
     assert_eq!(used(&limiter, now), (0, 0));
-    assert_eq!(limiter.next_change(MODEL, now), None);
+    assert_eq!(next_change(&limiter, now), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -47,7 +47,7 @@ async fn what_was_sent_and_dropped_counts_as_failed() {
     drop(dropped);
     let now = Instant::now();
     assert_eq!(used(&limiter, now), (1, 400));
-    assert_eq!(limiter.next_change(MODEL, now), Some(now + MINUTE));
+    assert_eq!(next_change(&limiter, now), Some(now + MINUTE));
     assert_eq!(used(&limiter, now + MINUTE), (0, 0));
 }
 

@@ -19,7 +19,7 @@ fn a_429_closes_the_gate_for_everyone_until_retry_after() {
     assert_eq!(refuse(first, Some(7), now), secs(7));
     let blocked = Blocked { until: now + secs(7), cause: Cause::Gate };
     assert_eq!(send(&limiter, 1, now).unwrap_err(), blocked);
-    assert_eq!(limiter.next_change(MODEL, now), Some(now + secs(7)));
+    assert_eq!(next_change(&limiter, now), Some(now + secs(7)));
     assert_eq!(limiter.usage(MODEL, now).closed_until, Some(now + secs(7)));
     let need = Need { requests: 1, tokens: 1 };
     assert_eq!(limiter.free_at(MODEL, Class::Interactive, need, now), now + secs(7));
