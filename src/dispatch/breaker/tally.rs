@@ -1,3 +1,5 @@
+//! How attempts ended lately.
+
 use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;

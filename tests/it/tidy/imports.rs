@@ -24,7 +24,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 
 /// What every room may use. These know each other, and nothing above them.
 const FOUNDATION: &[&str] =
-    &["check", "embedding", "error", "model", "secret", "telemetry", "tokens", "units"];
+    &["caller", "check", "embedding", "error", "model", "secret", "telemetry", "tokens", "units"];
 
 /// All of the foundation that the simulator knows: a mistake in the gateway's own words must not be its as well.
 const SIMULATOR: &[&str] = &["embedding", "model"];
@@ -51,7 +51,8 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("tonic_types", &["grpc"]),
     ("prost", &["grpc"]),
     ("prost_types", &["grpc"]),
-    ("hyper", &["transport", "simulator"]),
+    // `upstream` asks the cause of a failed request what it was.
+    ("hyper", &["transport", "upstream", "simulator"]),
     ("hyper_util", &["transport", "simulator"]),
     ("reqwest", &["upstream"]),
     ("rustls", &["upstream"]),
