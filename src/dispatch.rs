@@ -9,6 +9,7 @@
 mod apportion;
 mod batch;
 mod breaker;
+mod command;
 mod config;
 mod isolate;
 mod lane;
@@ -38,7 +39,8 @@ use crate::{
     tokens::{Counter, Measure},
     upstream::Upstream,
 };
-use schedule::{Command, Scheduler};
+use command::Command;
+use schedule::Scheduler;
 
 /// An input on its way to Voyage, and who waits for its answer.
 #[derive(Debug)]
@@ -60,7 +62,7 @@ pub struct Item {
 /// A waiter that is dropped without an answer reports a defect to whom it stands for: a panic behind the
 /// door blocks nobody.
 pub trait Waiter: Send + std::fmt::Debug {
-    /// Returns until when somebody still wants the answer; `None`: nobody does any more.
+    /// Returns until when somebody still wants the answer; `None`: nobody does, and nobody will any more.
     fn wanted_until(&self) -> Option<Instant>;
 
     /// Tells that the item is about to be sent. False: nobody waits any more, and it should not be.
