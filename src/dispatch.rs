@@ -42,6 +42,9 @@ use crate::{
 use command::Command;
 use schedule::Scheduler;
 
+/// A tokenizer takes about a tenth of a microsecond a byte: more than this is counted off the workers.
+const MAX_BYTES_COUNTED_HERE: usize = 64 * 1024;
+
 /// An input on its way to Voyage, and who waits for its answer.
 #[derive(Debug)]
 pub struct Item {
@@ -207,15 +210,26 @@ impl Dispatch {
     ///
     /// Items beyond what may wait are refused with [`Error::Overloaded`], and all of them with
     /// [`Error::CircuitOpen`] while Voyage is given a rest; at once in both cases.
-    pub fn submit(&self, parameters: &Arc<Parameters>, items: Vec<Item>) {
-        let at = Instant::now();
-        if let Err(open) = self.shared.breaker.check(at) {
+    pub fn submit(self: &Arc<Self>, parameters: &Arc<Parameters>, items: Vec<Item>) {
+        if let Err(open) = self.shared.breaker.check(Instant::now()) {
             let refusal = Error::CircuitOpen { retry_after: open.retry_after };
             for item in items {
                 item.waiter.land(Err(refusal.clone()), Bill::nothing());
             }
             return;
         }
+        let bytes: usize = items.iter().map(|item| item.input.size()).sum();
+        if self.shared.counter.is_exact(&parameters.model) && bytes > MAX_BYTES_COUNTED_HERE {
+            let (dispatch, parameters) = (Arc::clone(self), Arc::clone(parameters));
+            tokio::task::spawn_blocking(move || dispatch.queue(&parameters, items));
+        } else {
+            self.queue(parameters, items);
+        }
+    }
+
+    /// Counts the items' tokens and gives them to the scheduler.
+    fn queue(&self, parameters: &Arc<Parameters>, items: Vec<Item>) {
+        let at = Instant::now();
         let mut accepted = Vec::with_capacity(items.len());
         for item in items {
             let Some(place) = self.room.enter(item.input.size()) else {
@@ -231,10 +245,9 @@ impl Dispatch {
             let tokens = self.tokens_to_reserve(parameters, &measure);
             accepted.push(Queued { item, measure, tokens, at, _place: place });
         }
+        let parameters = Arc::clone(parameters);
         // A scheduler that is gone drops the items, and they report it.
-        let _ = self
-            .commands
-            .send(Command::Submit { parameters: Arc::clone(parameters), items: accepted });
+        let _ = self.commands.send(Command::Submit { parameters, items: accepted });
     }
 
     /// Returns the tokens an input may cost; what is over the model's context is cut, unless that was forbidden.
