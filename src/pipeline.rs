@@ -13,6 +13,7 @@ use std::{collections::HashMap, sync::Arc};
 use tokio::{sync::mpsc, time::Instant};
 
 pub use admission::Admission;
+use admission::Cargo;
 pub use config::Config;
 pub use gather::{Outcome, Response, Source};
 
@@ -43,10 +44,15 @@ pub struct Request {
 }
 
 impl Request {
+    /// Bytes the request takes while it is in flight.
     fn size(&self) -> usize {
-        self.inputs.iter().flatten().map(Input::size).sum()
+        let texts: usize = self.inputs.iter().flatten().map(Input::size).sum();
+        texts + self.inputs.len() * INPUT_OVERHEAD
     }
 }
+
+/// What an input takes beside its text, in bytes: its flight, seat and places, measured at 800,000 in flight.
+const INPUT_OVERHEAD: usize = 512;
 
 /// What the cache may do for a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -106,7 +112,7 @@ impl Pipeline {
     ///
     /// Without `allow_partial` the first failure is the answer, naming the caller's own index.
     pub async fn run(&self, request: Request) -> Result<Response, Error> {
-        let _permit = self.admission.enter(request.size())?;
+        let permit = self.admission.enter(request.size())?;
         let Request { parameters, inputs, cache_mode, allow_partial, deadline } = request;
 
         let mut gathering = Gathering::new(inputs.len(), cache_mode, allow_partial);
@@ -115,8 +121,8 @@ impl Pipeline {
             gathering.refuse_misses(&misses)?;
         } else if !misses.is_empty() {
             let (landings, landed) = mpsc::unbounded_channel();
-            let items = self.board(misses, cache_mode, &landings, &mut gathering);
-            drop(landings);
+            let boarding = Boarding { mode: cache_mode, landings, cargo: permit.cargo() };
+            let items = self.board(misses, boarding, &mut gathering);
             if !items.is_empty() {
                 self.dispatch.submit(&parameters, items);
             }
@@ -169,14 +175,14 @@ impl Pipeline {
     fn board(
         &self,
         misses: Vec<Miss>,
-        mode: CacheMode,
-        landings: &mpsc::UnboundedSender<coalesce::Landed>,
+        boarding: Boarding<'_>,
         gathering: &mut Gathering,
     ) -> Vec<Item> {
+        let Boarding { mode, landings, cargo } = boarding;
         let mut items = Vec::new();
         for (number, Miss { key, input, slots }) in misses.into_iter().enumerate() {
             let seat = Seat::new(number, landings.clone(), mode.stores());
-            let (flight, opened) = self.flights.board(key, mode, seat);
+            let (flight, opened) = self.flights.board(key, mode, seat, cargo);
             gathering.expect(slots, flight, opened.is_none());
             if let Some(waiter) = opened {
                 items.push(Item { input, waiter });
@@ -184,6 +190,13 @@ impl Pipeline {
         }
         items
     }
+}
+
+/// What all misses of a request board with. Dropping it leaves only the seats to hear from.
+struct Boarding<'a> {
+    mode: CacheMode,
+    landings: mpsc::UnboundedSender<coalesce::Landed>,
+    cargo: &'a Arc<Cargo>,
 }
 
 /// A distinct input that is not in the cache, and the positions that wait for it.

@@ -36,15 +36,16 @@ impl Admission {
         }
     }
 
-    /// Lets a request of `bytes` bytes in until its permit is dropped.
+    /// Lets a request of `bytes` bytes in until its permit is dropped, and its bytes until their last [`Cargo`] is.
     ///
     /// A request larger than `admission.max_bytes` still gets in when it is alone: it is within
     /// `server.max_request_bytes`, and refusing it for ever would help nobody.
     pub(super) fn enter(&self, bytes: usize) -> Result<Permit, Error> {
         // Enter first, look afterwards: two callers can both be refused, never both be let in too many.
-        let permit = Permit { load: Arc::clone(&self.load), bytes };
         let others = self.load.requests.fetch_add(1, Ordering::Relaxed);
         let others_bytes = self.load.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let cargo = Arc::new(Cargo { load: Arc::clone(&self.load), bytes });
+        let permit = Permit { load: Arc::clone(&self.load), cargo };
         let full = if others >= self.max_requests {
             "admission.max_in_flight requests"
         } else if others_bytes > 0 && others_bytes.saturating_add(bytes) > self.max_bytes {
@@ -57,16 +58,35 @@ impl Admission {
     }
 }
 
-/// A place among the requests in flight.
+/// A place among the requests in flight: the caller's, and free when the caller leaves.
 #[derive(Debug)]
 pub(super) struct Permit {
     load: Arc<Load>,
-    bytes: usize,
+    cargo: Arc<Cargo>,
+}
+
+impl Permit {
+    /// Returns the request's bytes, to travel with what still holds them when the caller has left.
+    pub(super) fn cargo(&self) -> &Arc<Cargo> {
+        &self.cargo
+    }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         self.load.requests.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The bytes of a request, which count for as long as anything holds them.
+#[derive(Debug)]
+pub(super) struct Cargo {
+    load: Arc<Load>,
+    bytes: usize,
+}
+
+impl Drop for Cargo {
+    fn drop(&mut self) {
         self.load.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }

@@ -14,7 +14,7 @@ use std::{
 
 use tokio::{sync::mpsc, time::Instant};
 
-use super::CacheMode;
+use super::{CacheMode, admission::Cargo};
 use crate::{
     cache::{Cache, Key},
     dispatch::{Bill, Waiter},
@@ -105,19 +105,21 @@ impl Flights {
 
     /// Takes a seat in the key's flight, or opens one.
     ///
-    /// Returns the flight and, when it was opened, the waiter that must travel with its item.
+    /// Returns the flight and, when it was opened, the waiter that must travel with its item, and takes the
+    /// `cargo` with it.
     pub(super) fn board(
         self: &Arc<Self>,
         key: Key,
         mode: CacheMode,
         seat: Seat,
+        cargo: &Arc<Cargo>,
     ) -> (Arc<Flight>, Option<Box<dyn Waiter>>) {
         let age = self.opened.fetch_add(1, Ordering::Relaxed);
         if mode == CacheMode::Bypass {
             // Never put where others would find it.
             let flight = Flight::new(key, age);
             flight.take_seat(seat);
-            return (Arc::clone(&flight), Some(self.waiter(flight)));
+            return (Arc::clone(&flight), Some(self.waiter(flight, cargo)));
         }
 
         let mut flights = locked(self.shard(&key));
@@ -142,11 +144,12 @@ impl Flights {
         flight.take_seat(seat);
         flights.insert(key, Arc::clone(&flight));
         drop(flights);
-        (Arc::clone(&flight), Some(self.waiter(flight)))
+        (Arc::clone(&flight), Some(self.waiter(flight, cargo)))
     }
 
-    fn waiter(self: &Arc<Self>, flight: Arc<Flight>) -> Box<dyn Waiter> {
-        Box::new(Landing { flights: Arc::clone(self), flight: Some(flight) })
+    fn waiter(self: &Arc<Self>, flight: Arc<Flight>, cargo: &Arc<Cargo>) -> Box<dyn Waiter> {
+        let flights = Arc::clone(self);
+        Box::new(Landing { flights, flight: Some(flight), _cargo: Arc::clone(cargo) })
     }
 
     fn shard(&self, key: &Key) -> &Mutex<HashMap<Key, Arc<Flight>>> {
@@ -187,6 +190,8 @@ struct Landing {
     flights: Arc<Flights>,
     /// `None` once landed.
     flight: Option<Arc<Flight>>,
+    /// The item holds a text of the request it came from, whoever left.
+    _cargo: Arc<Cargo>,
 }
 
 impl Waiter for Landing {
