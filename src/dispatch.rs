@@ -232,7 +232,7 @@ impl Dispatch {
         let at = Instant::now();
         let mut accepted = Vec::with_capacity(items.len());
         for item in items {
-            let Some(place) = self.room.enter(item.input.size()) else {
+            let Some(place) = self.room.enter(item.input.footprint()) else {
                 self.shared.metrics.shed();
                 let full = Error::Overloaded { what: "inputs waiting for Voyage" };
                 item.waiter.land(Err(full), Bill::nothing());

@@ -120,6 +120,9 @@ impl Parameters {
     }
 }
 
+/// What an input takes beside its text, in bytes: its flight, seat and places, measured at 800,000 in flight.
+const OVERHEAD: usize = 512;
+
 /// One thing to be embedded.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Input {
@@ -135,9 +138,14 @@ impl Input {
         }
     }
 
-    /// Returns the input's size in bytes, which bounds what is kept in flight.
+    /// Returns the input's size in bytes.
     pub fn size(&self) -> usize {
         self.identity().len()
+    }
+
+    /// Returns the bytes the input takes while it is in flight, all that goes with it included.
+    pub fn footprint(&self) -> usize {
+        self.size() + OVERHEAD
     }
 }
 

@@ -4,6 +4,7 @@
 //! back; every failure becomes a status in [`status`] and nowhere else.
 
 pub mod auth;
+mod codec;
 mod convert;
 mod deadline;
 mod edge;

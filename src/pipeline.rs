@@ -50,8 +50,9 @@ pub struct Request {
 }
 
 impl Request {
+    /// Bytes the request takes while it is in flight.
     fn size(&self) -> usize {
-        self.inputs.iter().flatten().map(Input::size).sum()
+        self.inputs.iter().flatten().map(Input::footprint).sum()
     }
 }
 

@@ -26,7 +26,8 @@ pub struct Config {
     /// The most inputs waiting or in flight, at least 1. Further ones are refused with `UNAVAILABLE`.
     pub max_waiting_inputs: u32,
 
-    /// The most bytes of inputs waiting or in flight. It bounds the memory a slow upstream can cost.
+    /// The most bytes of inputs waiting or in flight, 512 beside its own for each. They count until the input is
+    /// let go, whoever left: it bounds the memory a slow upstream can cost.
     pub max_waiting_bytes: Size,
 }
 

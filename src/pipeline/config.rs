@@ -13,7 +13,7 @@ pub struct Config {
     pub max_in_flight: u32,
 
     /// The most bytes of requests in flight, at least `server.max_request_bytes`. It bounds the memory that
-    /// waiting texts take.
+    /// waiting texts take: each counts 512 bytes beside its own.
     pub max_bytes: Size,
 }
 

@@ -25,7 +25,11 @@ pub fn init(config: &TelemetryConfig) -> Result<(), LoggingError> {
     use tracing_subscriber::util::SubscriberInitExt as _;
 
     let filter = EnvFilter::try_new(&config.log_filter)?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // A log that cannot be written is lost: to complain on the same broken pipe would panic.
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .log_internal_errors(false);
     let pretty = match config.log_format {
         LogFormat::Pretty => true,
         LogFormat::Json => false,

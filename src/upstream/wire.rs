@@ -202,7 +202,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Elements<'a> {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-                let mut numbers = Vec::with_capacity(list.size_hint().unwrap_or(1024).min(4096));
+                // No room ahead: a reply of a million empty lists must not take a million times that room.
+                let mut numbers = Vec::new();
                 while let Some(number) = list.next_element()? {
                     numbers.push(number);
                 }

@@ -1,5 +1,7 @@
 //! How a gateway begins and ends.
 
+use std::{io, process::Command};
+
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
@@ -128,4 +130,20 @@ async fn an_idle_client_does_not_delay_the_end() {
     client.embed(texts(&["a text"])).await.unwrap();
     gateway.ended().await;
     assert!(client.embed(texts(&["a text"])).await.is_err());
+}
+
+#[test]
+fn a_log_that_nobody_reads_any_more_does_not_bring_it_down() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (reader, writer) = io::pipe().unwrap();
+    drop(reader);
+    // It logs where calls go, and then cannot have its port: an end of its own, and no abort.
+    let status = Command::new(env!("CARGO_BIN_EXE_voyage-gateway"))
+        .args(["serve", "--set", &format!("server.listen={}", taken.local_addr().unwrap())])
+        .env_clear()
+        .env("VOYAGE_API_KEY", KEY)
+        .stderr(writer)
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(1), "{status}");
 }

@@ -2,13 +2,13 @@
 //!
 //! tonic refuses messages it cannot take before a service sees them, and says so without details: too large is
 //! `OUT_OF_RANGE` (or `RESOURCE_EXHAUSTED` when it grew while being decompressed), everything undecodable is
-//! `INTERNAL`. Every status of ours has details, so these can be told apart and put right.
+//! `INTERNAL`; our codec's one refusal, of too many fields, is `INVALID_ARGUMENT`. Every status of ours has details, so these can be told apart and put right.
 
 use http::{HeaderMap, Response};
 use tonic::{Code, body::Body};
 
 use super::Call;
-use crate::error::Error;
+use crate::{error::Error, grpc::codec::MAX_FIELDS};
 
 /// Replaces a refusal of tonic's with one of ours; anything else passes.
 pub(super) fn explained(
@@ -24,9 +24,16 @@ pub(super) fn explained(
         Some(Code::OutOfRange | Code::ResourceExhausted) => {
             call.refuse(&Error::RequestTooLarge { limit: max_request_bytes }).into_http()
         }
+        Some(Code::InvalidArgument) => call.refuse(&crowded()).into_http(),
         Some(Code::Internal) => call.refuse(&undecodable()).into_http(),
         _ => response,
     }
+}
+
+fn crowded() -> Error {
+    let description =
+        format!("expected at most {MAX_FIELDS} fields, an input each; use several calls");
+    Error::violation("request", "TOO_MANY_FIELDS", description)
 }
 
 fn undecodable() -> Error {

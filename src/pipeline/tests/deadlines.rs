@@ -120,3 +120,35 @@ async fn bytes_in_flight_are_bounded_but_a_lone_large_request_gets_in() {
     large.await.unwrap().unwrap();
     pipeline.run(request(&["x"])).await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_bytes_of_a_caller_who_left_count_until_its_texts_are_let_go() {
+    let fake = Fake::new();
+    let max_waiting_bytes = "3KiB".parse().unwrap();
+    let batch = dispatch::Config { max_waiting_bytes, max_in_flight: 1, ..Default::default() };
+    let pipeline = build(&fake, &super::super::Config::default(), &batch);
+    let first = started(&pipeline, request(&["first"])).await;
+    let large = "x".repeat(2000);
+    started(&pipeline, request(&[&large])).await.abort();
+    settled().await;
+
+    // Its text still waits behind the first call: others like it would pile up without end.
+    let third = "y".repeat(2000);
+    let refused = pipeline.run(request(&[&third])).await;
+    assert!(matches!(refused, Err(Error::Overloaded { .. })));
+    first.await.unwrap().unwrap();
+    settled().await;
+    pipeline.run(request(&[&third])).await.unwrap();
+    assert_eq!(fake.calls(), [["first"], [third.as_str()]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn small_texts_count_with_all_that_goes_with_them() {
+    let fake = Fake::new();
+    let max_bytes = "1KiB".parse().unwrap();
+    let config = super::super::Config { max_bytes, ..Default::default() };
+    let pipeline = build(&fake, &config, &dispatch::Config::default());
+    let first = started(&pipeline, request(&["a"])).await;
+    assert!(matches!(pipeline.run(request(&["b"])).await, Err(Error::Overloaded { .. })));
+    first.await.unwrap().unwrap();
+}

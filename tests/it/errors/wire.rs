@@ -36,6 +36,25 @@ async fn a_message_that_cannot_be_decoded() {
 }
 
 #[tokio::test]
+async fn a_message_of_millions_of_empty_texts_is_not_decoded() {
+    let gateway = Gateway::start().await;
+    let connection = Connection::open(gateway.grpc()).await;
+    let empty = |count: usize| framed(&b"\x0a\x00".repeat(count));
+    for (count, field, violation) in [
+        (16_385, "inputs", "TOO_MANY_INPUTS"),
+        (65_536, "inputs", "TOO_MANY_INPUTS"),
+        (65_537, "request", "TOO_MANY_FIELDS"),
+    ] {
+        let answer = connection.clone().call(&[], empty(count)).await;
+        check_invalid(&answer.err().unwrap(), field, violation);
+    }
+    // It is not read to its end, which is broken.
+    let broken = [b"\x0a\x00".repeat(1_000_000).as_slice(), b"\x08"].concat();
+    let answer = connection.call(&[], framed(&broken)).await;
+    check_invalid(&answer.err().unwrap(), "request", "TOO_MANY_FIELDS");
+}
+
+#[tokio::test]
 async fn fields_of_a_later_version_are_skipped() {
     let gateway = Gateway::start().await;
     let connection = Connection::open(gateway.grpc()).await;

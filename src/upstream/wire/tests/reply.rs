@@ -218,3 +218,12 @@ fn what_is_not_the_documented_json_is_refused() {
         assert_eq!(bad, wrong("the body is not the documented JSON"), "{shown}");
     }
 }
+
+#[test]
+fn an_empty_list_takes_no_memory() {
+    // A reply within its limit has room for a million of them.
+    let reply: EmbeddingsReply<'_> =
+        serde_json::from_str(r#"{"data":[{"embedding":[]}]}"#).unwrap();
+    let Elements::Numbers(numbers) = &reply.data[0].embedding else { panic!("a list") };
+    assert_eq!(numbers.capacity(), 0);
+}
