@@ -52,7 +52,11 @@ impl Metrics {
             .scope_info_enabled(false)
             .build()
             .map_err(|error| MetricsError(error.to_string()))?;
-        let resource = Resource::builder().with_service_name("voyage-gateway").build();
+        // Empty at first: the usual builder reads the environment.
+        let resource = Resource::builder_empty()
+            .with_service_name("voyage-gateway")
+            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+            .build();
         let provider =
             SdkMeterProvider::builder().with_resource(resource).with_reader(exporter).build();
         let meter = provider.meter("voyage-gateway");
