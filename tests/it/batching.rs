@@ -317,7 +317,9 @@ async fn texts_of_callers_who_left_are_not_sent() {
     let calls = callers(&gateway, one_each(&inputs)).await;
     let (leaving, staying): (Vec<_>, Vec<_>) =
         calls.into_iter().enumerate().partition(|(number, _)| number.is_multiple_of(2));
-    leaving.iter().for_each(|(_, call)| call.abort());
+    for (_, call) in leaving {
+        call.abort();
+    }
     gateway.until_in_flight(11).await;
     gateway.release();
 
