@@ -9,6 +9,7 @@
 mod apportion;
 mod batch;
 mod breaker;
+mod command;
 mod config;
 mod isolate;
 mod lane;
@@ -38,7 +39,11 @@ use crate::{
     tokens::{Counter, Measure},
     upstream::Upstream,
 };
-use schedule::{Command, Scheduler};
+use command::Command;
+use schedule::Scheduler;
+
+/// A tokenizer takes about a tenth of a microsecond a byte: more than this is counted off the workers.
+const MAX_BYTES_COUNTED_HERE: usize = 64 * 1024;
 
 /// An input on its way to Voyage, and who waits for its answer.
 #[derive(Debug)]
@@ -60,7 +65,7 @@ pub struct Item {
 /// A waiter that is dropped without an answer reports a defect to whom it stands for: a panic behind the
 /// door blocks nobody.
 pub trait Waiter: Send + std::fmt::Debug {
-    /// Returns until when somebody still wants the answer; `None`: nobody does any more.
+    /// Returns until when somebody still wants the answer; `None`: nobody does, and nobody will any more.
     fn wanted_until(&self) -> Option<Instant>;
 
     /// Tells that the item is about to be sent. False: nobody waits any more, and it should not be.
@@ -205,15 +210,26 @@ impl Dispatch {
     ///
     /// Items beyond what may wait are refused with [`Error::Overloaded`], and all of them with
     /// [`Error::CircuitOpen`] while Voyage is given a rest; at once in both cases.
-    pub fn submit(&self, parameters: &Arc<Parameters>, items: Vec<Item>) {
-        let at = Instant::now();
-        if let Err(open) = self.shared.breaker.check(at) {
+    pub fn submit(self: &Arc<Self>, parameters: &Arc<Parameters>, items: Vec<Item>) {
+        if let Err(open) = self.shared.breaker.check(Instant::now()) {
             let refusal = Error::CircuitOpen { retry_after: open.retry_after };
             for item in items {
                 item.waiter.land(Err(refusal.clone()), Bill::nothing());
             }
             return;
         }
+        let bytes: usize = items.iter().map(|item| item.input.size()).sum();
+        if self.shared.counter.is_exact(&parameters.model) && bytes > MAX_BYTES_COUNTED_HERE {
+            let (dispatch, parameters) = (Arc::clone(self), Arc::clone(parameters));
+            tokio::task::spawn_blocking(move || dispatch.queue(&parameters, items));
+        } else {
+            self.queue(parameters, items);
+        }
+    }
+
+    /// Counts the items' tokens and gives them to the scheduler.
+    fn queue(&self, parameters: &Arc<Parameters>, items: Vec<Item>) {
+        let at = Instant::now();
         let mut accepted = Vec::with_capacity(items.len());
         for item in items {
             let Some(place) = self.room.enter(item.input.size()) else {
@@ -229,10 +245,9 @@ impl Dispatch {
             let tokens = self.tokens_to_reserve(parameters, &measure);
             accepted.push(Queued { item, measure, tokens, at, _place: place });
         }
+        let parameters = Arc::clone(parameters);
         // A scheduler that is gone drops the items, and they report it.
-        let _ = self
-            .commands
-            .send(Command::Submit { parameters: Arc::clone(parameters), items: accepted });
+        let _ = self.commands.send(Command::Submit { parameters, items: accepted });
     }
 
     /// Returns the tokens an input may cost; what is over the model's context is cut, unless that was forbidden.

@@ -14,6 +14,7 @@ use tokio::{
 use super::{
     Config, Queued, Shared,
     batch::{self, Batch, Call},
+    command::{Command, Returned, Slot},
     lane::{Caps, Lane},
     limit::{Blocked, Cause, Class, Need, Reservation},
     queue::{FairClock, Position, Queue},
@@ -27,23 +28,18 @@ const TURN: u32 = 4;
 /// Commands taken in before the next look at the lanes: callers that come together leave together.
 const COMMANDS_AT_ONCE: usize = 256;
 
-/// What the scheduler is told.
+/// A returned batch that waits, and until when there is known to be no budget for it.
 #[derive(Debug)]
-pub(super) enum Command {
-    /// New items of one lane.
-    Submit { parameters: Arc<Parameters>, items: Vec<Queued> },
-    /// One more waits for an item.
-    Joined { parameters: Arc<Parameters>, id: u64, priority: Priority },
-    /// A call has ended; what comes back goes again.
-    Finished { parameters: Arc<Parameters>, returned: Vec<Returned> },
+struct Waiting {
+    batch: Batch,
+    at: Instant,
+    blocked_until: Option<Instant>,
 }
 
-/// A batch that goes again, as it is.
-#[derive(Debug)]
-pub(super) struct Returned {
-    pub(super) batch: Batch,
-    /// Not before this.
-    pub(super) at: Instant,
+impl Waiting {
+    fn ready_at(&self) -> Instant {
+        self.blocked_until.map_or(self.at, |until| self.at.max(until))
+    }
 }
 
 /// The task's state.
@@ -57,7 +53,7 @@ pub(super) struct Scheduler {
     lanes: HashMap<Arc<Parameters>, Lane>,
     clock: FairClock,
     shares: Shares,
-    returned: Vec<Returned>,
+    returned: Vec<Waiting>,
     in_flight: usize,
     /// Interactive calls since the last batch call.
     interactive_run: u32,
@@ -99,13 +95,13 @@ impl Scheduler {
             }
             let now = Instant::now();
             for command in commands.drain(..) {
-                self.obey(command, now);
+                self.obey(command);
             }
             self.pump(now);
         }
     }
 
-    fn obey(&mut self, command: Command, now: Instant) {
+    fn obey(&mut self, command: Command) {
         match command {
             Command::Submit { parameters, items } => {
                 let lane = self
@@ -133,14 +129,15 @@ impl Scheduler {
                 if let Some(lane) = self.lanes.get_mut(&parameters) {
                     lane.in_flight -= 1;
                 }
-                self.returned.extend(returned);
+                let waiting = |Returned { batch, at }| Waiting { batch, at, blocked_until: None };
+                self.returned.extend(returned.into_iter().map(waiting));
                 // What the call settled may have freed budget for others, and a 429 closed it.
                 for lane in self.lanes.values_mut() {
                     lane.blocked_until = None;
                     lane.unexcused = true;
                 }
-                for returned in &mut self.returned {
-                    returned.at = returned.at.max(now);
+                for waiting in &mut self.returned {
+                    waiting.blocked_until = None;
                 }
             }
         }
@@ -149,9 +146,9 @@ impl Scheduler {
     /// Lets calls go while something is ready and there is a free call.
     fn pump(&mut self, now: Instant) {
         while self.in_flight < self.max_in_flight {
-            if let Some(index) = self.returned.iter().position(|returned| returned.at <= now) {
-                let Returned { batch, .. } = self.returned.swap_remove(index);
-                self.repeat(batch, now);
+            if let Some(index) = self.returned.iter().position(|batch| batch.ready_at() <= now) {
+                let waiting = self.returned.swap_remove(index);
+                self.repeat(waiting, now);
             } else if let Some((parameters, from)) = self.choose(now) {
                 self.depart(&parameters, from, now);
             } else {
@@ -205,8 +202,7 @@ impl Scheduler {
                     lane.queue.put_back(rest);
                 }
                 Queue::served(&taken, &mut self.clock);
-                let tokens = taken.iter().map(|(_, queued)| queued.tokens).sum();
-                self.shares.note(&parameters.model, from, tokens, now);
+                self.shares.note(&parameters.model, from, tokens(&taken), now);
                 let items = taken.into_iter().map(|(_, queued)| queued).collect();
                 self.interactive_run =
                     if from == Priority::Batch { 0 } else { self.interactive_run + 1 };
@@ -233,45 +229,58 @@ impl Scheduler {
         owed: bool,
         now: Instant,
     ) -> Result<(Reservation, Vec<(Position, Queued)>), Blocked> {
-        let sum =
-            |items: &[(Position, Queued)]| items.iter().map(|(_, queued)| queued.tokens).sum();
-        let interactive =
-            taken.first().is_some_and(|(head, _)| head.priority == Priority::Interactive);
+        let urgent =
+            taken.iter().filter(|(head, _)| head.priority == Priority::Interactive).count();
         // A batch that is starved by interactive calls may use what is kept free for them.
         let starved = owed && self.shares.is_mostly_interactive(model, now);
-        let class = if interactive || starved { Class::Interactive } else { Class::Batch };
-        let blocked = match self.shared.limiter.reserve(model, class, sum(taken), now) {
-            Ok(reservation) => return Ok((reservation, Vec::new())),
-            Err(blocked) if blocked.cause != Cause::Tokens || !(interactive || starved) => {
-                return Err(blocked);
+        let mut rest = Vec::new();
+        if urgent < taken.len() && !starved {
+            match self.shared.limiter.reserve(model, Class::Batch, tokens(taken), now) {
+                Ok(reservation) => return Ok((reservation, rest)),
+                Err(blocked) if urgent == 0 => return Err(blocked),
+                // Batch items ride along only where there is budget for them.
+                Err(_) => rest = taken.split_off(urgent),
             }
-            Err(blocked) => blocked,
+        }
+        let reserved = self.reserve_fitting(taken, &mut rest, model, now);
+        if reserved.is_err() {
+            taken.append(&mut rest);
+        }
+        reserved.map(|reservation| (reservation, rest))
+    }
+
+    /// Reserves from the whole budget, for as many items as fit; moves the others to the front of `rest`.
+    fn reserve_fitting(
+        &self,
+        taken: &mut Vec<(Position, Queued)>,
+        rest: &mut Vec<(Position, Queued)>,
+        model: &Arc<str>,
+        now: Instant,
+    ) -> Result<Reservation, Blocked> {
+        let limiter = &self.shared.limiter;
+        let blocked = match limiter.reserve(model, Class::Interactive, tokens(taken), now) {
+            Err(blocked) if blocked.cause == Cause::Tokens => blocked,
+            otherwise => return otherwise,
         };
-        let usage = self.shared.limiter.usage(model, now);
+        let usage = limiter.usage(model, now);
         let free = usage.tokens_limit.saturating_sub(usage.tokens);
         let mut used = 0;
-        let fit = taken
-            .iter()
-            .take_while(|(_, queued)| {
-                used += queued.tokens;
-                used <= free
-            })
-            .count();
+        let fitting = taken.iter().take_while(|(_, queued)| {
+            used += queued.tokens;
+            used <= free
+        });
+        let fit = fitting.count();
         if fit == 0 {
             return Err(blocked);
         }
-        let rest = taken.split_off(fit);
-        match self.shared.limiter.reserve(model, class, sum(taken), now) {
-            Ok(reservation) => Ok((reservation, rest)),
-            Err(blocked) => {
-                taken.extend(rest);
-                Err(blocked)
-            }
-        }
+        let mut later = taken.split_off(fit);
+        later.append(rest);
+        *rest = later;
+        limiter.reserve(model, Class::Interactive, tokens(taken), now)
     }
 
     /// Sends a batch again that has been out before.
-    fn repeat(&mut self, mut batch: Batch, now: Instant) {
+    fn repeat(&mut self, Waiting { mut batch, at, .. }: Waiting, now: Instant) {
         batch.drop_abandoned();
         if batch.items.is_empty() {
             return;
@@ -286,8 +295,8 @@ impl Scheduler {
                     batch.excuse(blocked.until, &Error::QueueTimeout { retry_after });
                 }
                 // A time that has not moved on would spin.
-                let at = blocked.until.max(now + Duration::from_millis(1));
-                self.returned.push(Returned { batch, at });
+                let until = blocked.until.max(now + Duration::from_millis(1));
+                self.returned.push(Waiting { batch, at, blocked_until: Some(until) });
             }
         }
     }
@@ -311,7 +320,7 @@ impl Scheduler {
             .entry(Arc::clone(&parameters))
             .or_insert_with(|| Lane::new(Arc::clone(&parameters)))
             .in_flight += 1;
-        let slot = Slot { commands: self.commands.clone(), parameters, returned: Vec::new() };
+        let slot = Slot::new(self.commands.clone(), parameters);
         let call = Call { batch, reservation, pass, slot };
         // Detached on purpose: this task is the door.
         tokio::spawn(batch::run(Arc::clone(&self.shared), call));
@@ -343,30 +352,15 @@ impl Scheduler {
             let caps = caps(shared, &lane.parameters, max_inputs);
             lane.ready_at(now, max_delay, caps)
         });
-        lanes.chain(self.returned.iter().map(|returned| returned.at)).min()
+        lanes.chain(self.returned.iter().map(Waiting::ready_at)).min()
     }
+}
+
+fn tokens(items: &[(Position, Queued)]) -> u64 {
+    items.iter().map(|(_, queued)| queued.tokens).sum()
 }
 
 fn caps(shared: &Shared, parameters: &Parameters, max_inputs: usize) -> Caps {
     let budget = shared.limiter.max_tokens_per_call(&parameters.model);
     Caps::of(&parameters.model, max_inputs, budget)
-}
-
-/// One of the calls that may be in flight; given back when it is dropped, also by a panic.
-#[derive(Debug)]
-pub(super) struct Slot {
-    commands: mpsc::WeakUnboundedSender<Command>,
-    parameters: Arc<Parameters>,
-    pub(super) returned: Vec<Returned>,
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        let returned = std::mem::take(&mut self.returned);
-        let parameters = Arc::clone(&self.parameters);
-        // Without a scheduler there is nothing to give the call back to, and dropped items report it.
-        if let Some(commands) = self.commands.upgrade() {
-            let _ = commands.send(Command::Finished { parameters, returned });
-        }
-    }
 }

@@ -234,12 +234,11 @@ fn priority(
     violations: &mut Violations,
 ) -> caller::Priority {
     match Priority::try_from(number) {
-        Ok(Priority::Interactive) => caller::Priority::Interactive,
         Ok(Priority::Batch) => caller::Priority::Batch,
         Ok(Priority::Unspecified) if input_type == Some(InputType::Document) => {
             caller::Priority::Batch
         }
-        Ok(Priority::Unspecified) => caller::Priority::Interactive,
+        Ok(Priority::Interactive | Priority::Unspecified) => caller::Priority::Interactive,
         Err(_) => {
             let allowed = "PRIORITY_INTERACTIVE, PRIORITY_BATCH or unset";
             violations.unknown_enum("options.priority", allowed);
@@ -251,16 +250,14 @@ fn priority(
 /// By hand: prost-types overflows on the most negative durations.
 fn max_queue_wait(options: &RequestOptions, violations: &mut Violations) -> Option<Duration> {
     let wait = options.max_queue_wait?;
-    match (u64::try_from(wait.seconds), u32::try_from(wait.nanos)) {
-        (Ok(seconds @ 0..=MAX_DURATION_SECONDS), Ok(nanos @ 0..1_000_000_000)) => {
-            Some(Duration::new(seconds, nanos))
-        }
-        _ => {
-            let description = "expected 0 s or more, in the form of google.protobuf.Duration";
-            violations.add("options.max_queue_wait", "INVALID_DURATION", description);
-            None
-        }
+    if let Ok(seconds @ 0..=MAX_DURATION_SECONDS) = u64::try_from(wait.seconds)
+        && let Ok(nanos @ 0..1_000_000_000) = u32::try_from(wait.nanos)
+    {
+        return Some(Duration::new(seconds, nanos));
     }
+    let description = "expected 0 s or more, in the form of google.protobuf.Duration";
+    violations.add("options.max_queue_wait", "INVALID_DURATION", description);
+    None
 }
 
 /// Returns the bytes the caller can receive.

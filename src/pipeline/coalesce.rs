@@ -20,7 +20,7 @@ use crate::{
     caller::Caller,
     dispatch::{Bill, Waiter},
     embedding::Answer,
-    error::Error,
+    error::{Error, Phase},
     telemetry::Metrics,
 };
 
@@ -216,9 +216,17 @@ struct Landing {
 
 impl Waiter for Landing {
     fn wanted_until(&self) -> Option<Instant> {
+        let flight = self.flight.as_ref()?;
         let now = Instant::now();
-        let state = locked(&self.flight.as_ref()?.state);
-        state.seats.iter().filter(|seat| seat.is_taken(now)).map(|seat| seat.deadline).max()
+        // Under the shard's lock, so that nobody boards what is about to be given up.
+        let mut flights = locked(self.flights.shard(&flight.key));
+        let state = locked(&flight.state);
+        let taken = state.seats.iter().filter(|seat| seat.is_taken(now));
+        let until = taken.map(|seat| seat.deadline).max();
+        if until.is_none() {
+            close(&mut flights, flight);
+        }
+        until
     }
 
     fn depart(&self) -> bool {
@@ -254,9 +262,9 @@ impl Waiter for Landing {
 
     fn abandon(mut self: Box<Self>) {
         let Some(flight) = self.flight.take() else { return };
-        // Somebody may have boarded since the last look; they are told to try again.
-        let left = Error::Overloaded { what: "the input was being given up" };
-        self.flights.land(&flight, &Err(left), Bill::nothing());
+        // Whoever still sits there has run out of time just now.
+        let late = Error::DeadlineExceeded { phase: Phase::Queue };
+        self.flights.land(&flight, &Err(late), Bill::nothing());
     }
 
     fn land(mut self: Box<Self>, result: Result<Answer, Error>, bill: Bill) {

@@ -9,7 +9,7 @@ use opentelemetry::{
     KeyValue,
     metrics::{Counter, Histogram, Meter, MeterProvider as _},
 };
-use opentelemetry_sdk::metrics::SdkMeterProvider;
+use opentelemetry_sdk::{Resource, metrics::SdkMeterProvider};
 use prometheus::{Encoder as _, Registry, TextEncoder};
 
 use crate::{embedding::Parameters, model};
@@ -48,9 +48,13 @@ impl Metrics {
         let registry = Registry::new();
         let exporter = opentelemetry_prometheus::exporter()
             .with_registry(registry.clone())
+            // One scope: naming it in every series says nothing.
+            .scope_info_enabled(false)
             .build()
             .map_err(|error| MetricsError(error.to_string()))?;
-        let provider = SdkMeterProvider::builder().with_reader(exporter).build();
+        let resource = Resource::builder().with_service_name("voyage-gateway").build();
+        let provider =
+            SdkMeterProvider::builder().with_resource(resource).with_reader(exporter).build();
         let meter = provider.meter("voyage-gateway");
         Ok(Self { instruments: Arc::new(Instruments::new(registry, provider, &meter)) })
     }

@@ -86,20 +86,6 @@ fn gateway_rows() -> Vec<Row> {
             Nothing,
             &[],
         ),
-        row(
-            Error::QueueTimeout { retry_after: Duration::from_secs(7) },
-            (Code::ResourceExhausted, "QUEUE_TIMEOUT"),
-            After(Duration::from_secs(7)),
-            Nothing,
-            &[],
-        ),
-        row(
-            Error::CircuitOpen { retry_after: Duration::from_secs(5) },
-            (Code::Unavailable, "CIRCUIT_OPEN"),
-            After(Duration::from_secs(5)),
-            Nothing,
-            &[],
-        ),
         row(Error::Draining, (Code::Unavailable, "DRAINING"), Elsewhere, Nothing, &[]),
         row(
             Error::Internal { cause: "a canary" },
@@ -108,6 +94,18 @@ fn gateway_rows() -> Vec<Row> {
             Nothing,
             &[],
         ),
+    ]
+}
+
+/// What the gateway refuses on Voyage's behalf.
+fn waiting_rows() -> Vec<Row> {
+    let seven = Duration::from_secs(7);
+    let timeout = (Code::ResourceExhausted, "QUEUE_TIMEOUT");
+    let open = (Code::Unavailable, "CIRCUIT_OPEN");
+    let after = Retry::After(seven);
+    vec![
+        row(Error::QueueTimeout { retry_after: seven }, timeout, after, Extra::Nothing, &[]),
+        row(Error::CircuitOpen { retry_after: seven }, open, after, Extra::Nothing, &[]),
     ]
 }
 
@@ -283,10 +281,17 @@ fn nonsense_rows() -> Vec<Row> {
 
 /// The whole table.
 pub(super) fn rows() -> Vec<Row> {
-    [gateway_rows(), refusal_rows(), set_up_rows(), limit_and_failure_rows(), nonsense_rows()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        gateway_rows(),
+        waiting_rows(),
+        refusal_rows(),
+        set_up_rows(),
+        limit_and_failure_rows(),
+        nonsense_rows(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Numbers the variants without gaps; a new one does not compile until it has its number, and then lacks its row.
