@@ -2,6 +2,8 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
+use futures_util::future::join_all;
+use tokio::time::Instant;
 use tonic::{Code, Request, Status};
 use voyage_gateway::{
     grpc::v1::{EmbedRequest, RequestOptions},
@@ -110,6 +112,21 @@ async fn whoever_can_wait_for_the_gate_is_answered() {
 }
 
 #[tokio::test]
+async fn whoever_joins_a_text_behind_the_gate_is_told_at_once() {
+    let gateway = Gateway::start().await;
+    let limited = Fault::status(429).with_header("retry-after", "45");
+    gateway.simulator().script().next_calls(1, limited);
+    let patient = gateway.spawn(texts(&["one"])).await;
+    eventually(async || {
+        sample(&gateway.metrics().await, "voyage_gateway_rate_limited_total", &[]) == 1
+    })
+    .await;
+    check(gateway.embed(soon("one")).await, Code::ResourceExhausted, "QUEUE_TIMEOUT", 30..=45);
+    assert!(!patient.is_finished());
+    patient.abort();
+}
+
+#[tokio::test]
 async fn nobody_waits_longer_for_the_budget_than_they_want_to() {
     let gateway = Gateway::with(|config, _| config.limits.rpm = Some(1)).await;
     gateway.embed(texts(&["one"])).await.unwrap();
@@ -151,6 +168,29 @@ async fn a_voyage_that_keeps_failing_is_given_a_rest() {
     assert_eq!(gateway.simulator().calls().len(), 20);
     let reply = gateway.embed(texts(&["known"])).await.unwrap().into_inner();
     assert_eq!(statuses(&reply), [Hit]);
+}
+
+#[tokio::test]
+async fn a_voyage_that_is_down_is_not_flooded_with_retries() {
+    const CALLS: usize = 60;
+
+    let gateway = Gateway::with(|config, simulator| {
+        config.batch.max_inputs = 1;
+        config.breaker.min_calls = 1_000;
+        simulator.script.always(Fault::status(503));
+    })
+    .await;
+    let started = Instant::now();
+    let client = gateway.client().await;
+    let calls = join_all((0..CALLS).map(|number| {
+        let mut client = client.clone();
+        async move { client.embed(texts(&[format!("text {number}")])).await }
+    }));
+    assert!(calls.await.iter().all(Result::is_err));
+    // Ten at once, one for ten calls, one a second.
+    let seconds = usize::try_from(started.elapsed().as_secs()).unwrap() + 1;
+    let retries = gateway.simulator().calls().len() - CALLS;
+    assert!((1..=10 + CALLS / 10 + seconds).contains(&retries), "{retries}");
 }
 
 #[tokio::test]
