@@ -185,30 +185,34 @@ async fn a_poisoned_text_fails_its_caller_only() {
 
 #[tokio::test]
 async fn a_refusal_that_names_nobody_fails_the_guilty_caller_only() {
-    let (gateway, first) = busy().await;
-    gateway.simulator().script().on_text("guilty", Fault::status(400).with_detail("One of them."));
-    let mut inputs = numbered(0..16);
-    inputs[11] = "guilty".to_owned();
-    let calls = callers(&gateway, one_each(&inputs)).await;
-    gateway.release();
+    let refusals = [
+        (Fault::status(400).with_detail("One of them."), "UPSTREAM_INVALID_REQUEST"),
+        (Fault::status(413), "UPSTREAM_PAYLOAD_TOO_LARGE"),
+    ];
+    for (fault, expected) in refusals {
+        let (gateway, first) = busy().await;
+        gateway.simulator().script().on_text("guilty", fault);
+        let mut inputs = numbered(0..16);
+        inputs[11] = "guilty".to_owned();
+        let calls = callers(&gateway, one_each(&inputs)).await;
+        gateway.release();
 
-    assert!(first.await.unwrap().is_ok());
-    for (number, (call, text)) in calls.into_iter().zip(&inputs).enumerate() {
-        match call.await.unwrap() {
-            Ok(reply) => assert_vectors(reply.get_ref(), &[text]),
-            Err(status) => {
-                assert_eq!((number, reason(&status).as_str()), (11, "UPSTREAM_INVALID_REQUEST"));
+        assert!(first.await.unwrap().is_ok());
+        for (number, (call, text)) in calls.into_iter().zip(&inputs).enumerate() {
+            match call.await.unwrap() {
+                Ok(reply) => assert_vectors(reply.get_ref(), &[text]),
+                Err(status) => assert_eq!((number, reason(&status).as_str()), (11, expected)),
             }
         }
+        let calls = gateway.simulator().calls();
+        let refused = calls.iter().filter(|call| call.tokens == 0).count();
+        assert!((1..=5).contains(&refused), "log2 of 16, and one: {refused}");
+        let good = calls.iter().filter(|call| call.tokens > 0).map(|call| call.inputs.len());
+        assert_eq!(good.sum::<usize>(), 16, "each good text is paid for once, and the first");
     }
-    let calls = gateway.simulator().calls();
-    let refused = calls.iter().filter(|call| call.status == Some(400)).count();
-    assert!((1..=5).contains(&refused), "log2 of 16, and one: {refused}");
-    let good = calls.iter().filter(|call| call.tokens > 0).map(|call| call.inputs.len());
-    assert_eq!(good.sum::<usize>(), 16, "each good text is paid for once, and the first");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_good_text_is_answered_though_voyage_falters() {
     let gateway = Gateway::with(|config, simulator| {
         config.batch.max_inputs = 8;
@@ -265,7 +269,7 @@ async fn what_callers_pay_is_what_voyage_charged() {
     let requests = vec![
         texts(&["one", "two words", "one"]),
         texts(&["two words", "and three words"]),
-        texts(&["left by its caller"]),
+        texts(&["a stranger's text"]),
         partial(texts(&["poison", "beside it"])),
         texts(&["こんにちは世界", "🦀🦀🦀"]),
     ];

@@ -29,6 +29,16 @@ async fn a_connection_that_is_reset() {
     walk(vec![row.retry(1).attempts(3).resent()]).await;
 }
 
+#[tokio::test]
+async fn a_stale_connection_costs_no_attempt() {
+    let gateway = Gateway::with(|config, _| config.retry.max_attempts = 1).await;
+    gateway.embed(texts(&["one"])).await.unwrap();
+    gateway.simulator().script().next_calls(1, Fault::Reset);
+    let reply = gateway.embed(texts(&["two"])).await.unwrap();
+    assert_vectors(reply.get_ref(), &["two"]);
+    assert_eq!(gateway.sent(), [["one"], ["two"], ["two"]]);
+}
+
 /// Calls through a gateway whose Voyage is at this address.
 async fn refused_at(scheme: &str, address: SocketAddr) -> Status {
     let base_url = format!("{scheme}://{address}/v1");
