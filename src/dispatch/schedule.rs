@@ -122,6 +122,8 @@ impl Scheduler {
                         lane.blocked_until = None;
                     }
                     lane.unexcused = true;
+                } else {
+                    self.joined_returned(id, priority, Instant::now());
                 }
             }
             Command::Finished { parameters, returned } => {
@@ -298,6 +300,24 @@ impl Scheduler {
                 let until = blocked.until.max(now + Duration::from_millis(1));
                 self.returned.push(Waiting { batch, at, blocked_until: Some(until) });
             }
+        }
+    }
+
+    /// Lifts an item of a returned batch, and refuses whoever joined it and cannot wait for the budget.
+    fn joined_returned(&mut self, id: u64, priority: Priority, now: Instant) {
+        for Waiting { batch, .. } in &mut self.returned {
+            let Some(joined) = batch.items.iter_mut().find(|queued| queued.id() == id) else {
+                continue;
+            };
+            joined.item.priority = joined.item.priority.min(priority);
+            let need = Need { requests: 1, tokens: batch.tokens() };
+            let model = &batch.parameters.model;
+            let until = self.shared.limiter.free_at(model, batch.class(), need, now);
+            if until > now {
+                let retry_after = until.duration_since(now);
+                batch.excuse(until, &Error::QueueTimeout { retry_after });
+            }
+            return;
         }
     }
 

@@ -18,7 +18,8 @@ def test_it_only_reads(deployment):
 
 
 def test_metrics_tell_what_was_called(deploy):
-    own = deploy(simulator=["--fault", "503@2"])
+    # The first call is answered, and the second fails in all its attempts.
+    own = deploy(simulator=["--fault", "503@2", "--fault", "503@3", "--fault", "503@4"])
     tokens = embed(own.channel, "one", "two", "two").usage.total_tokens
     embed(own.channel, "one")
     assert failure(embed, own.channel, "new").code() == grpc.StatusCode.UNAVAILABLE
@@ -35,8 +36,9 @@ def test_metrics_tell_what_was_called(deploy):
     assert own.metric("voyage_gateway_cache_lookups_total", result="hit") == 1
     assert own.metric("voyage_gateway_cache_lookups_total", result="coalesced") == 1
     assert own.metric("voyage_gateway_upstream_calls_total", status="200") == 1
-    assert own.metric("voyage_gateway_upstream_calls_total", status="503") == 1
-    assert own.metric("voyage_gateway_tokens_total", billed_to="caller") == tokens
+    assert own.metric("voyage_gateway_upstream_calls_total", status="503") == 3
+    assert own.metric("voyage_gateway_retries_total") == 2
+    assert own.metric("voyage_gateway_tokens_total", billed_to="anonymous") == tokens
 
 
 @pytest.mark.parametrize("path", ["/no.such.Service/Method", "/voyage.gateway.v1.EmbeddingService/Nope"])

@@ -4,6 +4,7 @@ import json
 
 import grpc
 import pytest
+from google.protobuf import duration_pb2
 from voyage.gateway.v1 import common_pb2 as common
 
 from python_client import EMBED, PATIENCE, details, embed, failure, fields, reason
@@ -170,8 +171,8 @@ def test_voyage_is_gone(deploy):
 def test_a_rate_limit(deploy):
     limited = deploy(simulator=["--rpm", "1"])
     assert embed(limited.channel, "first").embeddings
-    # A deadline that the minute's window outlasts.
-    error = failure(embed, limited.channel, "second", timeout=5)
+    options = common.RequestOptions(max_queue_wait=duration_pb2.Duration(nanos=100_000_000))
+    error = failure(embed, limited.channel, "second", options=options)
     assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert reason(error) == (VOYAGE, "UPSTREAM_RATE_LIMITED")
     assert details(error)["RetryInfo"].retry_delay.ToMilliseconds() > 0
@@ -180,9 +181,26 @@ def test_a_rate_limit(deploy):
     assert "grpc-retry-pushback-ms" not in dict(error.trailing_metadata())
 
 
+def test_the_free_tier_is_recognised(deploy):
+    free = deploy(simulator=["--rpm", "3", "--tpm", "10000"])
+    assert free.metric("voyage_gateway_free_tier") == 0
+    for number in range(3):
+        assert embed(free.channel, f"text {number}").embeddings
+    error = failure(embed, free.channel, "one more")
+    assert reason(error) == (VOYAGE, "UPSTREAM_RATE_LIMITED")
+    assert details(error)["ErrorInfo"].metadata["tier"] == "free"
+    assert free.metric("voyage_gateway_free_tier") == 1
+    assert any("no payment method" in line for line in free.server.log)
+    # Who comes now is told without a call, and how long the minute still is.
+    error = failure(embed, free.channel, "and another")
+    assert reason(error) == (GATEWAY, "QUEUE_TIMEOUT")
+    assert 0 < details(error)["RetryInfo"].retry_delay.ToMilliseconds() <= 60_000
+    assert free.metric("voyage_gateway_upstream_calls_total") == 4
+
+
 def test_clients_retry_what_is_unavailable(deploy):
     """A service config makes grpcio repeat the call when the gateway's pushback says so."""
-    hiccup = deploy(simulator=["--fault", "503@1"])
+    hiccup = deploy(simulator=["--fault", "503@1"], settings=["retry.max_attempts=1"])
     retry = {
         "maxAttempts": 3,
         "initialBackoff": "0.01s",

@@ -10,7 +10,8 @@ KEY = "test-key"
 
 @pytest.mark.parametrize("fault", ["400", "bad-json", "too-long", "hang"])
 def test_neither_log_nor_metrics_nor_errors_tell(deploy, fault):
-    watched = deploy(simulator=["--fault", f"{fault}@2"], settings=["telemetry.log_filter=trace"])
+    settings = ["telemetry.log_filter=trace", "retry.max_attempts=1"]
+    watched = deploy(simulator=["--fault", f"{fault}@2"], settings=settings)
     [embedding] = embed(watched.channel, TEXT).embeddings
     error = failure(embed, watched.channel, f"{TEXT} too", timeout=1)
     failure(embed, watched.channel, TEXT, "", timeout=1)

@@ -112,7 +112,7 @@ async fn metrics_count_what_happened() {
     gateway.embed(texts(&["a", "b", "a"])).await.unwrap();
     gateway.embed(partial(texts(&["a", "", "c"]))).await.unwrap();
     gateway.embed(EmbedRequest::default()).await.err().unwrap();
-    gateway.simulator().script().next_calls(1, Fault::status(503));
+    gateway.simulator().script().next_calls(3, Fault::status(503));
     gateway.embed(texts(&["d"])).await.err().unwrap();
 
     let metrics = gateway.metrics().await;
@@ -132,11 +132,12 @@ async fn metrics_count_what_happened() {
         let labels = [("endpoint", "/embeddings"), ("model", "voyage-4"), ("status", status)];
         sample(&metrics, "voyage_gateway_upstream_calls_total", &labels)
     };
-    assert_eq!((calls("200"), calls("503")), (2, 1));
+    assert_eq!((calls("200"), calls("503")), (2, 3));
+    assert_eq!(sample(&metrics, "voyage_gateway_retries_total", &[]), 2);
     let timed = sample(&metrics, "voyage_gateway_upstream_duration_seconds_count", &[]);
-    assert_eq!(timed, 3);
+    assert_eq!(timed, 5);
     let tokens: u64 = ["a", "b", "c"].map(count_tokens).iter().sum();
-    let billed = sample(&metrics, "voyage_gateway_tokens_total", &[("billed_to", "caller")]);
+    let billed = sample(&metrics, "voyage_gateway_tokens_total", &[("billed_to", "anonymous")]);
     assert_eq!(billed, tokens);
     assert_eq!(sample(&metrics, "voyage_gateway_in_flight_requests", &[]), 0);
     eventually(async || sample(&gateway.metrics().await, "voyage_gateway_cache_entries", &[]) == 3)

@@ -276,22 +276,51 @@ async fn more_inputs_than_voyage_takes_are_split_and_put_together() {
     }
 }
 
+/// Checks the vectors of a request to `model` and returns the tokens it was billed.
+async fn embed_with(gateway: &Gateway, model: &str, inputs: &[String]) -> i32 {
+    let request = EmbedRequest { model: model.to_owned(), ..texts(inputs) };
+    let reply = gateway.embed(request).await.unwrap().into_inner();
+    let shape = Shape { model, ..USUAL };
+    assert_eq!(reply.embeddings.len(), inputs.len());
+    for (embedding, text) in reply.embeddings.iter().zip(inputs) {
+        assert!(embedding.values == vector(text, &shape));
+    }
+    reply.usage.unwrap().total_tokens
+}
+
 #[tokio::test]
 async fn a_request_over_the_models_token_cap_is_split_and_answered() {
     // Every mark is a token: five texts of 30,000 are beyond the 120,000 of voyage-4-large.
     let inputs: Vec<String> = ["!", "?", "+", "=", "%"].map(|mark| mark.repeat(30_000)).into();
     let gateway = Gateway::start().await;
-    let request = EmbedRequest { model: "voyage-4-large".to_owned(), ..texts(&inputs) };
-    let reply = gateway.embed(request).await.unwrap().into_inner();
-    let shape = Shape { model: "voyage-4-large", ..USUAL };
-    assert_eq!(reply.embeddings.len(), inputs.len());
-    for (embedding, text) in reply.embeddings.iter().zip(&inputs) {
-        assert!(embedding.values == vector(text, &shape));
-    }
+    assert_eq!(embed_with(&gateway, "voyage-4-large", &inputs).await, 150_000);
     let calls = gateway.simulator().calls();
-    assert_eq!(calls[0].status, Some(400));
-    assert!(calls[1..].iter().all(|call| call.status == Some(200)));
-    let resent: usize = calls[1..].iter().map(|call| call.inputs.len()).sum();
-    assert_eq!(resent, inputs.len());
-    assert_eq!(reply.usage.unwrap().total_tokens, 150_000);
+    assert!(calls.len() > 1);
+    assert!(calls.iter().all(|call| call.status == Some(200)), "the estimate was too low");
+    assert_eq!(gateway.sent().concat().len(), inputs.len());
+}
+
+#[tokio::test]
+async fn a_token_cap_that_was_not_foreseen_splits_and_goes_on() {
+    // The simulator counts every letter here as a word of its own, which no tokenizer does.
+    let word = "a\u{44f}";
+    let inputs: Vec<String> =
+        (0..6).map(|number| format!("{number} {}", word.repeat(15_000))).collect();
+    let gateway = Gateway::start().await;
+    let tokens = embed_with(&gateway, "voyage-4-large", &inputs).await;
+    let counted: u64 = inputs.iter().map(|text| count_tokens(text)).sum();
+    assert_eq!(u64::try_from(tokens), Ok(counted));
+    let calls = gateway.simulator().calls();
+    assert_eq!(calls[0].status, Some(400), "the estimate was high enough");
+    let answered = calls.iter().filter(|call| call.status == Some(200));
+    let answered: usize = answered.map(|call| call.inputs.len()).sum();
+    assert_eq!(answered, inputs.len());
+
+    // What was refused has taught the estimate.
+    let refused = calls.iter().filter(|call| call.status == Some(400)).count();
+    let others: Vec<String> = inputs.iter().map(|text| format!("other {text}")).collect();
+    embed_with(&gateway, "voyage-4-large", &others).await;
+    let calls = gateway.simulator().calls();
+    let refused_now = calls.iter().filter(|call| call.status == Some(400)).count();
+    assert_eq!(refused_now, refused);
 }

@@ -8,13 +8,17 @@ mod table;
 mod transport;
 mod wire;
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, ops::RangeInclusive, time::Duration};
 
+use futures_util::future::join_all;
 use tonic::{Code, Request, Status};
-use voyage_gateway::{grpc::v1::CacheStatus, simulator::Fault};
+use voyage_gateway::{
+    grpc::v1::{CacheStatus, RequestOptions},
+    simulator::Fault,
+};
 
 use crate::support::{
-    Client, Gateway, KEY, assert_vectors, details, fields, numbered, statuses, texts,
+    Client, Gateway, KEY, assert_vectors, details, fields, numbered, statuses, texts, with_options,
 };
 
 /// Stands in every body that must not be passed on.
@@ -27,8 +31,14 @@ struct Row {
     reason: &'static str,
     /// Texts in the request.
     inputs: usize,
-    /// Seconds in `RetryInfo`.
-    retry: Option<u64>,
+    /// What `RetryInfo` may say.
+    retry: Option<RangeInclusive<Duration>>,
+    /// Attempts before this is the answer.
+    attempts: usize,
+    /// Whether the first attempt is resent at once, as if its connection had been stale.
+    resent: bool,
+    /// The longest the caller waits to be sent.
+    patience: Option<Duration>,
     /// The HTTP status, when Voyage's answer arrived.
     http: Option<u16>,
     /// Metadata beyond what every upstream failure has. "*" stands for any value.
@@ -53,6 +63,9 @@ impl Row {
             reason,
             inputs: 1,
             retry: None,
+            attempts: 1,
+            resent: false,
+            patience: None,
             http,
             says: Vec::new(),
             field: None,
@@ -62,7 +75,25 @@ impl Row {
     }
 
     fn retry(self, seconds: u64) -> Self {
-        Self { retry: Some(seconds), ..self }
+        self.retry_within(seconds..=seconds)
+    }
+
+    fn retry_within(self, seconds: RangeInclusive<u64>) -> Self {
+        let [least, most] = [*seconds.start(), *seconds.end()].map(Duration::from_secs);
+        Self { retry: Some(least..=most), ..self }
+    }
+
+    fn attempts(self, attempts: usize) -> Self {
+        Self { attempts, ..self }
+    }
+
+    fn resent(self) -> Self {
+        Self { resent: true, ..self }
+    }
+
+    /// The caller does not wait for a closed rate limit.
+    fn impatient(self) -> Self {
+        Self { patience: Some(Duration::from_millis(100)), ..self }
     }
 
     fn says(mut self, name: &'static str, value: &'static str) -> Self {
@@ -99,31 +130,40 @@ fn status(status: u16) -> Fault {
     Fault::status(status).with_detail(&format!("{NOT_FOR_CALLERS} {KEY}"))
 }
 
-/// Walks rows, each with texts of its own, through one gateway that must outlive them all.
+/// Meets every row at a gateway of its own, whose retries and breaker no other row has used up.
 async fn walk(rows: Vec<Row>) {
-    let gateway = Gateway::start().await;
-    let mut client = gateway.client().await;
-    for (number, row) in rows.into_iter().enumerate() {
-        let inputs = numbered(number * 10..number * 10 + row.inputs);
-        let before = gateway.simulator().calls().len();
-        gateway.simulator().script().always(row.fault.clone());
-        let Err(refused) = call(&mut client, &inputs).await else {
-            panic!("{} passed", row.name())
-        };
-        let calls = gateway.simulator().calls();
-        assert_eq!(calls.len(), before + 1, "{}: one attempt", row.name());
-        check(&row, &refused, &format!("simulated-{}", calls.len()));
-
-        // Nothing was cached: the next call asks Voyage again, and succeeds.
-        gateway.simulator().script().clear();
-        let reply = client.embed(texts(&inputs)).await.unwrap().into_inner();
-        assert_vectors(&reply, &inputs);
-        assert!(statuses(&reply).iter().all(|status| *status == CacheStatus::Miss));
-    }
+    join_all(rows.into_iter().map(meet)).await;
 }
 
-async fn call(client: &mut Client, inputs: &[String]) -> Result<(), Status> {
-    let mut request = Request::new(texts(inputs));
+async fn meet(row: Row) {
+    let gateway = Gateway::start().await;
+    let mut client = gateway.client().await;
+    let inputs = numbered(0..row.inputs);
+    gateway.simulator().script().always(row.fault.clone());
+    let Err(refused) = call(&mut client, &row, &inputs).await else {
+        panic!("{} passed", row.name())
+    };
+    let calls = gateway.simulator().calls();
+    assert_eq!(calls.len(), row.attempts + usize::from(row.resent), "{}: attempts", row.name());
+    check(&row, &refused, &format!("simulated-{}", calls.len()));
+
+    if row.quota {
+        // What a closed rate limit means for the next call is told in `budgets`.
+        return;
+    }
+    // Nothing was cached: the next call asks Voyage again, and succeeds.
+    gateway.simulator().script().clear();
+    let reply = client.embed(texts(&inputs)).await.unwrap().into_inner();
+    assert_vectors(&reply, &inputs);
+    assert!(statuses(&reply).iter().all(|status| *status == CacheStatus::Miss));
+}
+
+async fn call(client: &mut Client, row: &Row, inputs: &[String]) -> Result<(), Status> {
+    let max_queue_wait = row.patience.and_then(|patience| patience.try_into().ok());
+    let options = RequestOptions { max_queue_wait, ..RequestOptions::default() };
+    let mut request = Request::new(with_options(texts(inputs), options));
+    // Less than the longest time that a row asks the gateway to wait.
+    request.set_timeout(Duration::from_secs(30));
     request.metadata_mut().insert("x-request-id", "a-request".parse().unwrap());
     client.embed(request).await.map(drop)
 }
@@ -139,10 +179,14 @@ fn check(row: &Row, status: &Status, upstream_id: &str) {
     check_metadata(row, &info.metadata, upstream_id);
 
     let delay = details.retry_info().and_then(|retry| retry.retry_delay);
-    assert_eq!(delay, row.retry.map(Duration::from_secs), "{name}");
+    assert_eq!(delay.is_some(), row.retry.is_some(), "{name}");
+    if let (Some(delay), Some(expected)) = (delay, &row.retry) {
+        assert!(expected.contains(&delay), "{name}: {delay:?}");
+    }
     // Java and .NET retry whatever has a pushback, so only what is worth it does.
-    let pushback = row.retry.filter(|_| row.code == Code::Unavailable).map(|s| s * 1000);
-    assert_eq!(self::pushback(status), pushback.map(|ms| ms.to_string()), "{name}");
+    let pushback = delay.filter(|_| row.code == Code::Unavailable);
+    let pushback = pushback.map(|delay| delay.as_millis().to_string());
+    assert_eq!(self::pushback(status), pushback, "{name}");
 
     assert_eq!(fields(status), Vec::from_iter(row.field), "{name}");
     assert_eq!(details.help().is_some(), row.help, "{name}");
@@ -152,7 +196,9 @@ fn check(row: &Row, status: &Status, upstream_id: &str) {
 
 fn check_metadata(row: &Row, metadata: &HashMap<String, String>, upstream_id: &str) {
     let http = row.http.map(|status| status.to_string());
-    let mut expected = vec![("endpoint", "/embeddings"), ("model", "voyage-4"), ("attempts", "1")];
+    let attempts = row.attempts.to_string();
+    let mut expected =
+        vec![("endpoint", "/embeddings"), ("model", "voyage-4"), ("attempts", attempts.as_str())];
     if let Some(http) = &http {
         expected.extend([("httpStatus", http.as_str()), ("upstreamRequestId", upstream_id)]);
     }

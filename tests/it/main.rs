@@ -9,6 +9,8 @@
 )]
 
 mod admin;
+mod batching;
+mod budgets;
 mod cache_modes;
 mod coalesce;
 mod corpus;
@@ -18,6 +20,7 @@ mod lifecycle;
 mod limits;
 mod metadata;
 mod models;
+mod order;
 mod partial;
 mod raw;
 mod support;

@@ -43,7 +43,7 @@ impl Reservation {
         self.fail(now);
     }
 
-    /// The call met a 429: nobody calls the model before the time that is returned.
+    /// The call met a 429: it is not made again before the time that is returned.
     pub(crate) fn rate_limited(
         mut self,
         retry_after: Option<Duration>,

@@ -130,7 +130,8 @@ impl Window {
         self.gate.returned(ticket.stamp);
     }
 
-    /// The call met a 429: it may count as a request, but its texts were not read.
+    /// The call met a 429: it may count as a request, but its texts were not read. Returns when it can be made
+    /// again at the earliest: the gate opens by then, and what the 429 taught leaves room.
     pub(super) fn rate_limited(
         &mut self,
         ticket: Ticket,
@@ -143,7 +144,8 @@ impl Window {
             self.allowance.shrink();
         }
         self.learning_since = now;
-        self.gate.closed_until(now).unwrap_or(now)
+        let again = Need { requests: 1, tokens: ticket.tokens };
+        self.free_at(Class::Interactive, again, now)
     }
 
     pub(super) fn fall_to_free_tier(&mut self) {

@@ -96,31 +96,48 @@ async fn rate_limits() {
         limits of 3 RPM and 10K TPM.";
     let after = |value| status(429).with_header("retry-after", value);
     walk(vec![
-        // 13
-        limited(status(429)).retry(5),
-        limited(html(429)).retry(5),
-        limited(Fault::status(429).with_detail(free)).retry(20).says("tier", "free"),
-        limited(after("7")).retry(7),
-        limited(after("0")).retry(0),
-        limited(after("86400")).retry(60),
-        limited(after("soon")).retry(5),
+        // 13: whoever cannot wait is told at once.
+        limited(status(429)).retry_within(0..=2).impatient(),
+        limited(html(429)).retry_within(0..=2).impatient(),
+        limited(Fault::status(429).with_detail(free))
+            .retry_within(0..=60)
+            .says("tier", "free")
+            .impatient(),
+        limited(after("45")).retry_within(31..=45),
+        limited(after("86400")).retry_within(31..=60),
+        limited(after("soon")).retry_within(0..=2).impatient(),
         limited(
-            after("Wed, 21 Oct 2026 07:28:09 GMT")
+            after("Wed, 21 Oct 2026 07:28:45 GMT")
                 .with_header("date", "Wed, 21 Oct 2026 07:28:00 GMT"),
         )
-        .retry(9),
+        .retry_within(31..=45),
+        // Whoever can waits behind the gate, for three attempts in all.
+        limited(after("0")).retry(0).attempts(3),
     ])
     .await;
 }
 
 #[tokio::test]
+async fn a_rate_limit_that_ends_in_time_is_waited_for() {
+    let gateway = Gateway::start().await;
+    gateway.simulator().script().next_calls(1, status(429));
+    let reply = gateway.embed(texts(&["a text"])).await.unwrap().into_inner();
+    assert_vectors(&reply, &["a text"]);
+    assert_eq!(reply.usage.unwrap().upstream_requests, 2);
+}
+
+#[tokio::test]
 async fn server_errors() {
-    let row = |fault, reason| Row::new(fault, Unavailable, reason).retry(1);
+    let row = |fault, reason| Row::new(fault, Unavailable, reason).retry(1).attempts(3);
+    // The caller's deadline comes before what Voyage asks for: no attempt after the first.
+    let later = |fault: Fault, reason| {
+        row(fault.with_header("retry-after", "45"), reason).retry(45).attempts(1)
+    };
     let mut rows = vec![
         row(html(500), "UPSTREAM_SERVER_ERROR"),
         row(html(502), "UPSTREAM_UNAVAILABLE"),
-        row(status(503).with_header("retry-after", "3"), "UPSTREAM_UNAVAILABLE").retry(3),
-        row(status(500).with_header("retry-after", "4"), "UPSTREAM_SERVER_ERROR").retry(4),
+        later(status(503), "UPSTREAM_UNAVAILABLE"),
+        later(status(500), "UPSTREAM_SERVER_ERROR"),
     ];
     // 14
     rows.extend(
@@ -152,18 +169,20 @@ async fn statuses_that_mean_nothing_here() {
 
 #[tokio::test]
 async fn answers_that_are_none() {
-    let bad =
+    let once =
         |fault| Row::new(fault, Internal, "UPSTREAM_BAD_RESPONSE").says("why", "*").with_inputs(2);
+    let bad = |fault| once(fault).attempts(2);
     let counted = |fault, expected, got| bad(fault).says("expected", expected).says("got", got);
     walk(vec![
         // 25
-        Row::new(Fault::CutBody, Unavailable, "UPSTREAM_CONNECT_FAILED").retry(1),
+        Row::new(Fault::CutBody, Unavailable, "UPSTREAM_CONNECT_FAILED").retry(1).attempts(3),
         // 26
         bad(Fault::HtmlBody),
         bad(Fault::BadJson),
         bad(Fault::InvalidUtf8),
         bad(Fault::WrongType),
-        bad(Fault::HugeBody(8 << 20)),
+        // As much would come again.
+        once(Fault::HugeBody(8 << 20)),
         // 27
         counted(Fault::WrongCount(1), "2", "3"),
         counted(Fault::WrongCount(-1), "2", "1"),
@@ -219,7 +238,7 @@ async fn voyages_words_about_a_bad_request_reach_the_caller_without_the_key() {
 #[tokio::test]
 async fn a_row_names_the_model_that_was_asked_for() {
     let gateway = Gateway::start().await;
-    gateway.simulator().script().always(status(500));
+    gateway.simulator().script().always(status(400));
     let request = voyage_gateway::grpc::v1::EmbedRequest {
         model: "voyage-code-3".to_owned(),
         ..texts(&["a text"])

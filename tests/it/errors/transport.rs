@@ -25,8 +25,18 @@ use crate::support::{Gateway, assert_vectors, details, metadata, reason, texts};
 
 #[tokio::test]
 async fn a_connection_that_is_reset() {
-    let row = Row::new(Fault::Reset, Code::Unavailable, "UPSTREAM_CONNECT_FAILED").retry(1);
-    walk(vec![row]).await;
+    let row = Row::new(Fault::Reset, Code::Unavailable, "UPSTREAM_CONNECT_FAILED");
+    walk(vec![row.retry(1).attempts(3).resent()]).await;
+}
+
+#[tokio::test]
+async fn a_stale_connection_costs_no_attempt() {
+    let gateway = Gateway::with(|config, _| config.retry.max_attempts = 1).await;
+    gateway.embed(texts(&["one"])).await.unwrap();
+    gateway.simulator().script().next_calls(1, Fault::Reset);
+    let reply = gateway.embed(texts(&["two"])).await.unwrap();
+    assert_vectors(reply.get_ref(), &["two"]);
+    assert_eq!(gateway.sent(), [["one"], ["two"], ["two"]]);
 }
 
 /// Calls through a gateway whose Voyage is at this address.
@@ -50,6 +60,7 @@ async fn a_port_where_nobody_listens() {
     assert_eq!(status.code(), Code::Unavailable);
     assert_eq!(reason(&status), "UPSTREAM_CONNECT_FAILED");
     assert_eq!(pushback(&status).as_deref(), Some("1000"));
+    assert_eq!(metadata(&status, "attempts").as_deref(), Some("3"));
 }
 
 #[tokio::test]
@@ -75,6 +86,7 @@ async fn a_certificate_that_nobody_vouches_for() {
     // Trying again cannot help: stock clients are told not to.
     assert!(details(&status).retry_info().is_none());
     assert_eq!(pushback(&status).as_deref(), Some("-1"));
+    assert_eq!(metadata(&status, "attempts").as_deref(), Some("1"));
 }
 
 #[tokio::test]
@@ -95,6 +107,7 @@ async fn a_tls_handshake_that_is_cut() {
         assert_eq!(status.code(), Code::Unavailable);
         assert_eq!(reason(&status), "UPSTREAM_TLS_FAILED");
         assert_eq!(pushback(&status).as_deref(), Some("1000"));
+        assert_eq!(metadata(&status, "attempts").as_deref(), Some("2"));
     }
 }
 
@@ -104,6 +117,7 @@ async fn an_attempt_that_takes_too_long() {
     for fault in [Fault::Hang, endless] {
         let gateway = Gateway::with(|config, simulator| {
             config.upstream.attempt_timeout = Span::from_millis(1500);
+            config.retry.max_attempts = 1;
             simulator.script.next_calls(1, fault);
         })
         .await;
@@ -114,6 +128,18 @@ async fn an_attempt_that_takes_too_long() {
         let reply = gateway.embed(texts(&["a text"])).await.unwrap();
         assert_vectors(reply.get_ref(), &["a text"]);
     }
+}
+
+#[tokio::test]
+async fn an_attempt_that_takes_too_long_is_made_again() {
+    let gateway = Gateway::with(|config, simulator| {
+        config.upstream.attempt_timeout = Span::from_millis(1500);
+        simulator.script.next_calls(1, Fault::Hang);
+    })
+    .await;
+    let reply = gateway.embed(texts(&["a text"])).await.unwrap().into_inner();
+    assert_vectors(&reply, &["a text"]);
+    assert_eq!(gateway.sent(), [["a text"], ["a text"]]);
 }
 
 /// Checks a status of a deadline that passed while waiting for `phase`.
