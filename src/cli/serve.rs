@@ -35,7 +35,9 @@ async fn serve(config: &Config, key: Secret) -> Result<(), Failure> {
 impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
         match error {
-            BuildError::CacheKey { .. } => Self::Usage(error.to_string()),
+            BuildError::CacheKey { .. } | BuildError::Tokenizer(_) => {
+                Self::Usage(error.to_string())
+            }
             BuildError::Listen { .. }
             | BuildError::Upstream(_)
             | BuildError::Metrics(_)

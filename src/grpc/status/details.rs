@@ -91,6 +91,7 @@ fn add_upstream(details: &mut ErrorDetails, upstream: &Upstream, error: &Error) 
         | Fault::Unavailable { .. }
         | Fault::Timeout
         | Fault::ConnectFailed
+        | Fault::ConnectionLost
         | Fault::TlsRejected
         | Fault::TlsCut
         | Fault::BadResponse(_)
@@ -173,6 +174,7 @@ fn describe_call(upstream: &Upstream, put: &mut impl FnMut(&str, String)) {
         | Fault::Unavailable { .. }
         | Fault::Timeout
         | Fault::ConnectFailed
+        | Fault::ConnectionLost
         | Fault::TlsRejected
         | Fault::TlsCut
         | Fault::Protocol

@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 use super::{fake::vector_of, *};
 use crate::{
     dispatch::{Bill, Waiter},
-    pipeline::coalesce::{Flights, Landed, Seat},
+    pipeline::coalesce::{Boarding, Flights, Landed, Seat},
 };
 
 fn flights() -> Arc<Flights> {
@@ -21,7 +21,19 @@ fn board(
 ) -> (mpsc::UnboundedReceiver<Landed>, Option<Box<dyn Waiter>>) {
     let key = Keys::new(&[7; 32]).prefix("", &parameters()).key(&Input::Text("a".to_owned()));
     let (landings, landed) = mpsc::unbounded_channel();
-    let (_, opened) = flights.board(key, mode, Seat::new(0, landings, mode.stores()));
+    let deadline = Instant::now() + MINUTE;
+    let seat = Seat {
+        number: 0,
+        landings,
+        stores: mode.stores(),
+        caller: Caller::anonymous(),
+        deadline,
+        patience: deadline,
+    };
+    let opened = match flights.board(key, mode, seat).1 {
+        Boarding::Opened(waiter) => Some(waiter),
+        Boarding::Joined | Boarding::Landed => None,
+    };
     (landed, opened)
 }
 
