@@ -121,22 +121,27 @@ impl Pipeline {
         let mut gathering = Gathering::new(inputs.len(), cache_mode, allow_partial);
         let misses = self.look_up(&request.parameters, inputs, cache_mode, &mut gathering);
         if cache_mode == CacheMode::OnlyIfCached {
-            gathering.refuse_misses(&misses)?;
-        } else if !misses.is_empty() {
+            let refused = gathering.refuse_misses(&misses);
+            self.count(&gathering);
+            refused?;
+        } else {
             let (landings, landed) = mpsc::unbounded_channel();
             let items = self.board(misses, &request, &landings, &mut gathering);
             drop(landings);
+            self.count(&gathering);
             if !items.is_empty() {
                 self.dispatch.submit(&request.parameters, items);
             }
             gathering.wait(landed, deadline).await?;
         }
+        Ok(gathering.finish())
+    }
 
-        let response = gathering.finish();
-        for source in Source::ALL {
-            self.metrics.lookups(source.as_str(), response.count(source));
+    /// Counts what was found and what was not, whatever becomes of the request.
+    fn count(&self, gathering: &Gathering) {
+        for (source, inputs) in gathering.lookups() {
+            self.metrics.lookups(source.as_str(), inputs);
         }
-        Ok(response)
     }
 
     /// Fills in the hits and returns the misses, each distinct input once.

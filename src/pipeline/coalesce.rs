@@ -191,7 +191,9 @@ impl Flights {
 
         // Nobody takes a seat any more: the flight is closed.
         let seats = std::mem::take(&mut locked(&flight.state).seats);
-        let (tokens, mut bill) = (bill.tokens, Some(bill));
+        // The metric counts what Voyage reported, never a guess.
+        let tokens = if bill.guessed { 0 } else { bill.tokens };
+        let mut bill = Some(bill);
         let mut payer = None;
         for seat in seats {
             // The first passenger who is still here pays.

@@ -102,6 +102,8 @@ pub(super) struct Gathering {
     guessed: bool,
     /// Every trip this request pays for, and how many of its items.
     trips: Vec<(Arc<Trip>, u32)>,
+    /// How many inputs were looked up, by source.
+    lookups: [u64; Source::ALL.len()],
 }
 
 #[derive(Debug)]
@@ -123,14 +125,26 @@ impl Gathering {
             tokens: 0,
             guessed: false,
             trips: Vec::new(),
+            lookups: [0; Source::ALL.len()],
         }
     }
 
+    /// Returns how many inputs were looked up, by where their answers come from.
+    pub(super) fn lookups(&self) -> impl Iterator<Item = (Source, u64)> {
+        Source::ALL.into_iter().zip(self.lookups)
+    }
+
+    fn note(&mut self, source: Source, inputs: usize) {
+        self.lookups[source as usize] += inputs as u64;
+    }
+
     pub(super) fn hit(&mut self, slot: usize, answer: Answer) {
+        self.note(Source::Hit, 1);
         self.outcomes[slot] = Some(Outcome { result: Ok(answer), source: Source::Hit });
     }
 
     pub(super) fn refuse(&mut self, slot: usize, error: Error) {
+        self.note(Source::Refused, 1);
         self.outcomes[slot] = Some(Outcome { result: Err(error), source: Source::Refused });
     }
 
@@ -138,6 +152,7 @@ impl Gathering {
     pub(super) fn refuse_misses(&mut self, misses: &[Miss]) -> Result<(), Error> {
         let slots = || misses.iter().flat_map(|miss| &miss.slots);
         let count = slots().count();
+        self.note(Source::Miss, count);
         if count > 0 && !self.allow_partial {
             return Err(Error::CacheMiss { misses: count });
         }
@@ -150,6 +165,9 @@ impl Gathering {
 
     /// Notes the next seat, and the slots that wait for it.
     pub(super) fn expect(&mut self, slots: Vec<usize>, flight: Arc<Flight>, joined: bool) {
+        for nth in 0..slots.len() {
+            self.note(self.source(joined, nth), 1);
+        }
         self.expected.push(Expected { slots, flight, joined, landed: false });
     }
 
@@ -172,6 +190,15 @@ impl Gathering {
         Ok(())
     }
 
+    /// Where the answer of a distinct input's `nth` slot comes from.
+    fn source(&self, joined: bool, nth: usize) -> Source {
+        match self.mode {
+            CacheMode::Bypass => Source::Bypassed,
+            _ if joined || nth > 0 => Source::Coalesced,
+            _ => Source::Miss,
+        }
+    }
+
     fn take(&mut self, landed: Landed) -> Result<(), Error> {
         let Landed { number, result, bill } = landed;
         if let Some(bill) = bill {
@@ -182,11 +209,7 @@ impl Gathering {
         let slots = std::mem::take(&mut expected.slots);
         let joined = expected.joined;
         for (nth, slot) in slots.into_iter().enumerate() {
-            let source = match self.mode {
-                CacheMode::Bypass => Source::Bypassed,
-                _ if joined || nth > 0 => Source::Coalesced,
-                _ => Source::Miss,
-            };
+            let source = self.source(joined, nth);
             let result = result.clone().map_err(|error| error.at_input(slot));
             if let Err(error) = &result
                 && !self.allow_partial

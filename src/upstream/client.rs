@@ -116,8 +116,12 @@ impl Client {
             Ok(Body::Cut(_)) => return Err(failure(Fault::BadResponse(BadResponse::TOO_LONG))),
             Err(error) => return Err(failure(classify::from_transport(&error))),
         };
-        let (answers, total_tokens) = wire::decode(parameters, inputs.len(), &body)
-            .map_err(|bad| failure(Fault::BadResponse(bad)))?;
+        let (answers, total_tokens) =
+            wire::decode(parameters, inputs.len(), &body).map_err(|bad| {
+                // It is paid for, and nobody can be billed for what nobody gets.
+                self.metrics.tokens(wire::reported_tokens(&body).unwrap_or(0), None);
+                failure(Fault::BadResponse(bad))
+            })?;
         let warning = self.header(&response, "x-api-warning");
         Ok(Reply { answers, total_tokens, request_id, warning })
     }

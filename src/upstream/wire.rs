@@ -88,6 +88,16 @@ pub(super) fn decode(
     }
 }
 
+/// Reads no more of a reply than the tokens it reports.
+pub(super) fn reported_tokens(body: &[u8]) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Report {
+        usage: serde_json::Value,
+    }
+    let report: Report = serde_json::from_slice(body).ok()?;
+    report.usage.get("total_tokens")?.as_u64()
+}
+
 fn decode_embeddings(
     parameters: &Parameters,
     count: usize,
