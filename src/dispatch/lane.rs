@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     Queued,
-    limit::Class,
+    limit::{Class, Need},
     queue::{FairClock, Position, Queue},
 };
 use crate::{
@@ -120,38 +120,58 @@ impl Lane {
         }
     }
 
-    /// Tells everyone who cannot wait as long as is known; `free_at` says when a call that brings the tokens ahead
-    /// to a sum will have budget.
+    /// Tells everyone who cannot wait as long as is known, and returns the items that nobody waits for any more;
+    /// `free_at` says when there will be budget.
     pub(super) fn excuse(
         &mut self,
         now: Instant,
         caps: Caps,
-        mut free_at: impl FnMut(Class, u32, u64) -> Instant,
-    ) {
-        let (mut calls, mut tokens, mut inputs) = (0_u32, 0_u64, 0_usize);
-        let mut until = now;
-        let mut ends_at = 0_u64;
-        let gone = self.queue.retain(|queued| {
-            tokens += queued.tokens;
-            inputs += 1;
-            // One look at the budget for each call's worth of items: they leave together.
-            if calls == 0 || tokens > ends_at || inputs > caps.inputs {
-                calls += 1;
-                inputs = 1;
-                ends_at = tokens.saturating_sub(queued.tokens) + caps.tokens;
-                let class = match queued.item.priority {
-                    Priority::Interactive => Class::Interactive,
-                    Priority::Batch => Class::Batch,
-                };
-                until = free_at(class, calls, tokens);
-            }
+        free_at: impl Fn(Class, Need) -> Instant,
+    ) -> Vec<Queued> {
+        let mut needs = self.needs(caps).into_iter();
+        let mut last = None;
+        self.queue.retain(|queued| {
+            let Some(need) = needs.next() else { return true };
+            // Items that leave together have one need: one look at the budget is enough.
+            let until = match last {
+                Some((looked_at, until)) if looked_at == need => until,
+                _ => free_at(need.0, need.1),
+            };
+            last = Some((need, until));
             let refusal = Error::QueueTimeout { retry_after: until.duration_since(now) };
             queued.item.waiter.excuse(until, &refusal);
             queued.item.waiter.wanted_until().is_some()
-        });
-        for queued in gone {
-            queued.item.waiter.abandon();
+        })
+    }
+
+    /// Returns what each item waits for: a batch item for all of its call, an interactive one for what goes before
+    /// it, since interactive calls leave with as much as fits.
+    fn needs(&self, caps: Caps) -> Vec<(Class, Need)> {
+        let mut needs: Vec<(Class, Need)> = Vec::with_capacity(self.queue.len());
+        let (mut requests, mut tokens, mut fits) = (1, 0, caps.filter());
+        for queued in self.queue.iter() {
+            if !fits(queued) {
+                requests += 1;
+                fits = caps.filter();
+                fits(queued);
+            }
+            tokens += queued.tokens;
+            let class = match queued.item.priority {
+                Priority::Interactive => Class::Interactive,
+                Priority::Batch => Class::Batch,
+            };
+            needs.push((class, Need { requests, tokens }));
         }
+        let mut after: Option<Need> = None;
+        for (class, need) in needs.iter_mut().rev() {
+            match after {
+                Some(after) if *class == Class::Batch && after.requests == need.requests => {
+                    *need = after;
+                }
+                _ => after = Some(*need),
+            }
+        }
+        needs
     }
 
     /// Adds an item; an interactive one may fit where the lane's next batch does not.

@@ -12,10 +12,10 @@ use tokio::{
 };
 
 use super::{
-    Config, Queued, Shared,
+    Bill, Config, Queued, Shared,
     batch::{self, Batch, Call},
     lane::{Caps, Lane},
-    limit::{Blocked, Cause, Class, Need, Reservation},
+    limit::{Blocked, Cause, Class, Reservation},
     queue::{FairClock, Position, Queue},
     shares::Shares,
 };
@@ -44,6 +44,14 @@ pub(super) struct Returned {
     pub(super) batch: Batch,
     /// Not before this.
     pub(super) at: Instant,
+    /// Whether it waits for nothing but budget, which may be free earlier than was known.
+    blocked: bool,
+}
+
+impl Returned {
+    pub(super) fn new(batch: Batch, at: Instant) -> Self {
+        Self { batch, at, blocked: false }
+    }
 }
 
 /// The task's state.
@@ -139,8 +147,8 @@ impl Scheduler {
                     lane.blocked_until = None;
                     lane.unexcused = true;
                 }
-                for returned in &mut self.returned {
-                    returned.at = returned.at.max(now);
+                for returned in self.returned.iter_mut().filter(|returned| returned.blocked) {
+                    returned.at = now;
                 }
             }
         }
@@ -148,6 +156,7 @@ impl Scheduler {
 
     /// Lets calls go while something is ready and there is a free call.
     fn pump(&mut self, now: Instant) {
+        self.refuse_if_open(now);
         while self.in_flight < self.max_in_flight {
             if let Some(index) = self.returned.iter().position(|returned| returned.at <= now) {
                 let Returned { batch, .. } = self.returned.swap_remove(index);
@@ -160,6 +169,18 @@ impl Scheduler {
         }
         self.excuse(now);
         self.lanes.retain(|_, lane| lane.in_flight > 0 || lane.queue.len() > 0);
+    }
+
+    /// Refuses what waits for budget or company while Voyage is given a rest.
+    fn refuse_if_open(&mut self, now: Instant) {
+        let Err(open) = self.shared.breaker.check(now) else { return };
+        let refusal = Error::CircuitOpen { retry_after: open.retry_after };
+        for lane in self.lanes.values_mut() {
+            for queued in lane.queue.retain(|_| false) {
+                self.clock.refund(&queued);
+                queued.item.waiter.land(Err(refusal.clone()), Bill::nothing());
+            }
+        }
     }
 
     /// Chooses the lane to be served, and the class its call is filled from.
@@ -287,7 +308,7 @@ impl Scheduler {
                 }
                 // A time that has not moved on would spin.
                 let at = blocked.until.max(now + Duration::from_millis(1));
-                self.returned.push(Returned { batch, at });
+                self.returned.push(Returned { batch, at, blocked: true });
             }
         }
     }
@@ -327,9 +348,12 @@ impl Scheduler {
             let caps = caps(&self.shared, &lane.parameters, self.max_inputs);
             let model = Arc::clone(&lane.parameters.model);
             let limiter = &self.shared.limiter;
-            lane.excuse(now, caps, |class, requests, tokens| {
-                limiter.free_at(&model, class, Need { requests, tokens }, now)
-            });
+            let gone =
+                lane.excuse(now, caps, |class, need| limiter.free_at(&model, class, need, now));
+            for queued in gone {
+                self.clock.refund(&queued);
+                queued.item.waiter.abandon();
+            }
         }
     }
 
