@@ -157,15 +157,11 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call) {
 
 /// Gives the budget what it must know; returns until when a 429 closes it.
 fn settle_failure(failure: &Upstream, reservation: Reservation, now: Instant) -> Option<Instant> {
-    match failure.fault {
-        Fault::RateLimited { retry_after, free_tier } => {
-            Some(reservation.rate_limited(retry_after, free_tier, now))
-        }
-        _ => {
-            reservation.failed(now);
-            None
-        }
+    if let Fault::RateLimited { retry_after, free_tier } = failure.fault {
+        return Some(reservation.rate_limited(retry_after, free_tier, now));
     }
+    reservation.failed(now);
+    None
 }
 
 /// Decides what becomes of a batch whose attempt failed.

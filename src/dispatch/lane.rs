@@ -31,16 +31,21 @@ pub(super) struct Caps {
     pub(super) inputs: usize,
     pub(super) tokens: u64,
     bytes: usize,
+    /// The tokens for which a batch call leaves although more would wait for it: smaller calls would use up the
+    /// requests, and waiting for a full one would leave tokens unused.
+    pub(super) worth: u64,
 }
 
 impl Caps {
-    /// Returns what one call to a model may hold; never more than its whole budget of tokens.
-    pub(super) fn of(model: &str, max_inputs: usize, budget: u64) -> Self {
+    /// Returns what one call to a model may hold, of a budget of requests and tokens; never more than all of them.
+    pub(super) fn of(model: &str, max_inputs: usize, budget: (u64, u64)) -> Self {
         let (inputs, tokens) = model::find(model)
             .map_or((MAX_UPSTREAM_INPUTS, UNLISTED_REQUEST_TOKENS), |model| {
                 (model.max_inputs as usize, u64::from(model.max_request_tokens))
             });
-        Self { inputs: inputs.min(max_inputs), tokens: tokens.min(budget), bytes: MAX_BODY_BYTES }
+        let tokens = tokens.min(budget.1);
+        let worth = (tokens / 4).max(budget.1 / budget.0.max(1)).min(tokens);
+        Self { inputs: inputs.min(max_inputs), tokens, bytes: MAX_BODY_BYTES, worth }
     }
 
     /// Returns a filter that lets items through until the call is full; the first always passes.
@@ -69,6 +74,8 @@ pub(super) struct Lane {
     pub(super) in_flight: usize,
     /// Until when there is known to be no budget for the lane's next call.
     pub(super) blocked_until: Option<Instant>,
+    /// Until when there is known to be no budget for the turn of the batch items behind interactive ones.
+    pub(super) no_turn_until: Option<Instant>,
     /// Whether somebody may be waiting who has not been told that there is no budget in time.
     pub(super) unexcused: bool,
 }
@@ -80,6 +87,7 @@ impl Lane {
             queue: Queue::default(),
             in_flight: 0,
             blocked_until: None,
+            no_turn_until: None,
             unexcused: false,
         }
     }
@@ -100,7 +108,8 @@ impl Lane {
 
     /// Returns whether the next batch item has waited long enough to be owed a turn.
     pub(super) fn is_owed(&self, now: Instant) -> bool {
-        self.queue.head_arrival(Priority::Batch).is_some_and(|at| now >= at + AGEING)
+        self.no_turn_until.is_none_or(|until| until <= now)
+            && self.queue.head_arrival(Priority::Batch).is_some_and(|at| now >= at + AGEING)
     }
 
     /// Takes a call's items out of the queue, in the order of service.
@@ -144,16 +153,22 @@ impl Lane {
         })
     }
 
-    /// Returns what each item waits for: a batch item for all of its call, an interactive one for what goes before
-    /// it, since interactive calls leave with as much as fits.
+    /// Returns what each item waits for: what goes before it and, for a batch item, the part of the call that is
+    /// worth sending.
     fn needs(&self, caps: Caps) -> Vec<(Class, Need)> {
         let mut needs: Vec<(Class, Need)> = Vec::with_capacity(self.queue.len());
         let (mut requests, mut tokens, mut fits) = (1, 0, caps.filter());
+        let (mut part, mut part_began_at) = (0, 0);
         for queued in self.queue.iter() {
-            if !fits(queued) {
+            let call_is_full = !fits(queued);
+            if call_is_full {
                 requests += 1;
                 fits = caps.filter();
                 fits(queued);
+            }
+            if call_is_full || tokens - part_began_at >= caps.worth {
+                raise(&mut needs[part..], tokens);
+                (part, part_began_at) = (needs.len(), tokens);
             }
             tokens += queued.tokens;
             let class = match queued.item.priority {
@@ -162,15 +177,7 @@ impl Lane {
             };
             needs.push((class, Need { requests, tokens }));
         }
-        let mut after: Option<Need> = None;
-        for (class, need) in needs.iter_mut().rev() {
-            match after {
-                Some(after) if *class == Class::Batch && after.requests == need.requests => {
-                    *need = after;
-                }
-                _ => after = Some(*need),
-            }
-        }
+        raise(&mut needs[part..], tokens);
         needs
     }
 
@@ -180,5 +187,12 @@ impl Lane {
             self.blocked_until = None;
         }
         self.queue.push(queued, clock);
+    }
+}
+
+/// Lets the batch items of a part need all of it.
+fn raise(part: &mut [(Class, Need)], tokens: u64) {
+    for (_, need) in part.iter_mut().filter(|(class, _)| *class == Class::Batch) {
+        need.tokens = tokens;
     }
 }

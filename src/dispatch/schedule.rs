@@ -145,6 +145,7 @@ impl Scheduler {
                 // What the call settled may have freed budget for others, and a 429 closed it.
                 for lane in self.lanes.values_mut() {
                     lane.blocked_until = None;
+                    lane.no_turn_until = None;
                     lane.unexcused = true;
                 }
                 for returned in self.returned.iter_mut().filter(|returned| returned.blocked) {
@@ -188,7 +189,7 @@ impl Scheduler {
         let mut best: Option<(Position, Arc<Parameters>)> = None;
         let mut owed: Option<(Position, Arc<Parameters>)> = None;
         for lane in self.lanes.values_mut() {
-            let caps = caps(&self.shared, &lane.parameters, self.max_inputs);
+            let caps = caps(&self.shared, &lane.parameters.model, self.max_inputs);
             if lane.ready_at(now, self.max_delay, caps).is_none_or(|at| at > now) {
                 continue;
             }
@@ -213,21 +214,27 @@ impl Scheduler {
     /// Lets the lane's next call go, or notes until when it cannot.
     fn depart(&mut self, parameters: &Arc<Parameters>, from: Priority, now: Instant) {
         let Some(lane) = self.lanes.get_mut(parameters) else { return };
-        let caps = caps(&self.shared, parameters, self.max_inputs);
+        let caps = caps(&self.shared, &parameters.model, self.max_inputs);
         let mut taken = lane.take(from, caps);
         Lane::drop_abandoned(&mut taken);
         if taken.is_empty() {
             return;
         }
-        let owed = from == Priority::Batch && self.interactive_run >= TURN;
-        match self.reserve(&mut taken, &parameters.model, owed, now) {
+        // A batch that is starved by interactive calls may use what is kept free for them.
+        let starved = from == Priority::Batch
+            && self.interactive_run >= TURN
+            && self.shares.is_mostly_interactive(&parameters.model, now);
+        match self.reserve(&mut taken, &parameters.model, starved, now) {
             Ok((reservation, rest)) => {
                 if let Some(lane) = self.lanes.get_mut(parameters) {
                     lane.queue.put_back(rest);
                 }
                 Queue::served(&taken, &mut self.clock);
-                let tokens = taken.iter().map(|(_, queued)| queued.tokens).sum();
-                self.shares.note(&parameters.model, from, tokens, now);
+                for class in [Priority::Interactive, Priority::Batch] {
+                    let of_class = taken.iter().filter(|(position, _)| position.priority == class);
+                    let tokens = of_class.map(|(_, queued)| queued.tokens).sum();
+                    self.shares.note(&parameters.model, class, tokens, now);
+                }
                 let items = taken.into_iter().map(|(_, queued)| queued).collect();
                 self.interactive_run =
                     if from == Priority::Batch { 0 } else { self.interactive_run + 1 };
@@ -236,6 +243,12 @@ impl Scheduler {
             Err(blocked) => {
                 if let Some(lane) = self.lanes.get_mut(parameters) {
                     lane.queue.put_back(taken);
+                    let head = lane.queue.head(None).map(|head| head.priority);
+                    if from == Priority::Batch && head == Some(Priority::Interactive) && !starved {
+                        // It missed its turn for want of its own budget; those before it go on.
+                        lane.no_turn_until = Some(blocked.until);
+                        return;
+                    }
                     lane.blocked_until = Some(blocked.until);
                     // How long a call takes that is out is not known, so it refuses nobody.
                     lane.unexcused = blocked.cause != Cause::InFlight;
@@ -244,45 +257,36 @@ impl Scheduler {
         }
     }
 
-    /// Reserves budget for the items; where they do not fit and somebody waits, for as many as do.
+    /// Reserves budget for the items; where they do not all fit, for as many as do if that is worth a call.
     ///
     /// Returns the items that must wait. On failure all of them are still in `taken`.
     fn reserve(
-        &mut self,
+        &self,
         taken: &mut Vec<(Position, Queued)>,
         model: &Arc<str>,
-        owed: bool,
+        starved: bool,
         now: Instant,
     ) -> Result<(Reservation, Vec<(Position, Queued)>), Blocked> {
-        let sum =
-            |items: &[(Position, Queued)]| items.iter().map(|(_, queued)| queued.tokens).sum();
         let interactive =
             taken.first().is_some_and(|(head, _)| head.priority == Priority::Interactive);
-        // A batch that is starved by interactive calls may use what is kept free for them.
-        let starved = owed && self.shares.is_mostly_interactive(model, now);
-        let class = if interactive || starved { Class::Interactive } else { Class::Batch };
-        let blocked = match self.shared.limiter.reserve(model, class, sum(taken), now) {
-            Ok(reservation) => return Ok((reservation, Vec::new())),
-            Err(blocked) if blocked.cause != Cause::Tokens || !(interactive || starved) => {
-                return Err(blocked);
-            }
-            Err(blocked) => blocked,
-        };
+        let urgent = interactive || starved;
+        let class = if urgent { Class::Interactive } else { Class::Batch };
         let usage = self.shared.limiter.usage(model, now);
-        let free = usage.tokens_limit.saturating_sub(usage.tokens);
-        let mut used = 0;
-        let fit = taken
-            .iter()
-            .take_while(|(_, queued)| {
-                used += queued.tokens;
-                used <= free
-            })
-            .count();
-        if fit == 0 {
-            return Err(blocked);
-        }
+        let for_batch = self.shared.limiter.max_tokens_per_call(model);
+        let least = if urgent { 0 } else { caps(&self.shared, model, self.max_inputs).worth };
+        let mut tokens = 0;
+        let fit = taken.iter().take_while(|(position, queued)| {
+            // Bulk that shares an urgent call does not use what is kept free for the urgent.
+            let reserved = starved || position.priority == Priority::Interactive;
+            let limit = if reserved { usage.tokens_limit } else { for_batch };
+            let fits =
+                tokens == 0 || tokens < least || usage.tokens + tokens + queued.tokens <= limit;
+            tokens += if fits { queued.tokens } else { 0 };
+            fits
+        });
+        let fit = fit.count();
         let rest = taken.split_off(fit);
-        match self.shared.limiter.reserve(model, class, sum(taken), now) {
+        match self.shared.limiter.reserve(model, class, tokens, now) {
             Ok(reservation) => Ok((reservation, rest)),
             Err(blocked) => {
                 taken.extend(rest);
@@ -345,7 +349,7 @@ impl Scheduler {
             if lane.blocked_until.is_none_or(|until| until <= now) {
                 continue;
             }
-            let caps = caps(&self.shared, &lane.parameters, self.max_inputs);
+            let caps = caps(&self.shared, &lane.parameters.model, self.max_inputs);
             let model = Arc::clone(&lane.parameters.model);
             let limiter = &self.shared.limiter;
             let gone =
@@ -364,16 +368,15 @@ impl Scheduler {
         }
         let (shared, max_inputs, max_delay) = (&self.shared, self.max_inputs, self.max_delay);
         let lanes = self.lanes.values_mut().filter_map(|lane| {
-            let caps = caps(shared, &lane.parameters, max_inputs);
+            let caps = caps(shared, &lane.parameters.model, max_inputs);
             lane.ready_at(now, max_delay, caps)
         });
         lanes.chain(self.returned.iter().map(|returned| returned.at)).min()
     }
 }
 
-fn caps(shared: &Shared, parameters: &Parameters, max_inputs: usize) -> Caps {
-    let budget = shared.limiter.max_tokens_per_call(&parameters.model);
-    Caps::of(&parameters.model, max_inputs, budget)
+fn caps(shared: &Shared, model: &str, max_inputs: usize) -> Caps {
+    Caps::of(model, max_inputs, shared.limiter.for_batch(model))
 }
 
 /// One of the calls that may be in flight; given back when it is dropped, also by a panic.

@@ -22,7 +22,7 @@ async fn opened(batch: Config) -> Stage {
 fn assert_open(result: Result<Response, Error>, at_most: Duration) {
     match result {
         Err(Error::CircuitOpen { retry_after }) => {
-            assert!(retry_after <= at_most, "{retry_after:?}")
+            assert!(retry_after <= at_most, "{retry_after:?}");
         }
         other => panic!("{other:?}"),
     }

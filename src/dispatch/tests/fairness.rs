@@ -3,7 +3,7 @@
 use super::*;
 
 /// One input a call and one call at a time: the calls are the order of service.
-async fn one_by_one() -> Stage {
+fn one_by_one() -> Stage {
     let batch = Config { max_delay: Span::from_millis(0), ..batches(1, 1) };
     Stage::new(Fake::after(millis(10)), &Settings { batch, ..Settings::default() })
 }
@@ -20,7 +20,7 @@ fn count(order: &[String], name: &str) -> usize {
 
 #[tokio::test(start_paused = true)]
 async fn five_thousand_queued_inputs_do_not_delay_anothers_first() {
-    let stage = one_by_one().await;
+    let stage = one_by_one();
     stage.start(bulk(&numbered("greedy", 5_000), "greedy")).await;
     tokio::time::sleep(millis(500)).await;
     let before = stage.fake.calls().len();
@@ -33,7 +33,7 @@ async fn five_thousand_queued_inputs_do_not_delay_anothers_first() {
 
 #[tokio::test(start_paused = true)]
 async fn fair_shares_hold_across_lanes() {
-    let stage = one_by_one().await;
+    let stage = one_by_one();
     let greedy = bulk(&numbered("greedy", 5_000), "greedy");
     stage.start(Request { parameters: documents(), ..greedy }).await;
     tokio::time::sleep(millis(500)).await;
@@ -44,7 +44,7 @@ async fn fair_shares_hold_across_lanes() {
 
 #[tokio::test(start_paused = true)]
 async fn service_is_in_proportion_to_the_weights() {
-    let stage = one_by_one().await;
+    let stage = one_by_one();
     for (name, weight) in [("light", 1), ("heavy", 3)] {
         let caller = named(name, weight);
         // Equal lengths: shares are of tokens.
@@ -60,7 +60,7 @@ async fn service_is_in_proportion_to_the_weights() {
 
 #[tokio::test(start_paused = true)]
 async fn interactive_goes_before_batch() {
-    let stage = one_by_one().await;
+    let stage = one_by_one();
     stage.start(bulk(&numbered("bulk", 50), "bulk")).await;
     tokio::time::sleep(millis(100)).await;
     let before = stage.fake.calls().len();
@@ -71,7 +71,7 @@ async fn interactive_goes_before_batch() {
 
 #[tokio::test(start_paused = true)]
 async fn an_interactive_joiner_lifts_what_it_waits_for() {
-    let stage = one_by_one().await;
+    let stage = one_by_one();
     stage.start(bulk(&numbered("bulk", 50), "bulk")).await;
     let start = Instant::now();
     stage.run(request(&["bulk 40"])).await.unwrap();
@@ -100,7 +100,7 @@ async fn endless_queries(stage: &Stage, name: &str, text: &str, time: Duration) 
 #[tokio::test(start_paused = true)]
 async fn batch_is_served_every_few_calls_under_endless_queries() {
     for parameters in [parameters(), documents()] {
-        let stage = one_by_one().await;
+        let stage = one_by_one();
         let starved = bulk(&numbered("bulk", 1_000), "bulk");
         stage.spawn(Request { parameters, ..starved });
         endless_queries(&stage, "query", "", secs(10)).await;

@@ -20,6 +20,9 @@ use crate::{
     upstream::{Reply, Upstream},
 };
 
+/// The calls that were counted, and their tokens.
+type Counted = Vec<(Instant, u64)>;
+
 /// Where a call panics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Panic {
@@ -39,6 +42,7 @@ pub(super) struct Call {
 }
 
 /// What the upstream does, and what it saw.
+#[derive(Debug)]
 pub(super) struct Fake {
     /// Of the calls in turn, over and over.
     pub(super) latencies: Vec<Duration>,
@@ -57,7 +61,7 @@ pub(super) struct Fake {
     /// Where the next calls panic.
     pub(super) panics: Mutex<VecDeque<Panic>>,
     pub(super) calls: Mutex<Vec<Call>>,
-    pub(super) windows: Mutex<HashMap<Arc<str>, Vec<(Instant, u64)>>>,
+    pub(super) windows: Mutex<HashMap<Arc<str>, Counted>>,
     pub(super) refused: AtomicU64,
     pub(super) in_flight: Mutex<HashSet<(Parameters, String)>>,
     pub(super) twice: Mutex<HashSet<String>>,

@@ -44,7 +44,7 @@ async fn a_panic_at_any_point_blocks_no_key_and_leaks_nothing() {
 async fn a_panicking_probe_keeps_neither_gate_nor_circuit_shut() {
     let breaker = BreakerConfig { min_calls: 3, ..BreakerConfig::default() };
     let retry = RetryConfig { max_attempts: 1 };
-    let settings = Settings { breaker, retry, ..Settings::default() };
+    let settings = Settings { retry, breaker, ..Settings::default() };
     let limited = Fault::RateLimited { retry_after: Some(secs(1)), free_tier: false };
     let stage = Stage::new(Fake::failing([Some(limited)]), &settings);
     stage.run(request(&["limited"])).await.unwrap_err();
