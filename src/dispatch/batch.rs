@@ -181,11 +181,11 @@ fn after(
         // The pool's connection was stale; a fresh one is due at once, and free.
         batch.resent = true;
         batch.attempts -= 1;
-        return vec![Returned { batch, at: now }];
+        return vec![Returned::new(batch, now)];
     }
     if let Some(at) = retry_at(shared, &batch, &failure.fault, now) {
         shared.metrics.retry();
-        return vec![Returned { batch, at }];
+        return vec![Returned::new(batch, at)];
     }
     let items = std::mem::take(&mut batch.items);
     let parts = match judge(&error, items) {
@@ -202,7 +202,7 @@ fn after(
     // What was taken apart is no attempt of its own.
     batch.attempts -= 1;
     let parts = parts.into_iter().filter(|items| !items.is_empty());
-    parts.map(|items| Returned { batch: batch.part(items), at: now }).collect()
+    parts.map(|items| Returned::new(batch.part(items), now)).collect()
 }
 
 /// A 429 costs no retry: the items wait behind the gate, except those who cannot.
@@ -220,7 +220,7 @@ fn behind_the_gate(
         return Vec::new();
     }
     batch.excuse(until, &error);
-    vec![Returned { batch, at: until }]
+    vec![Returned::new(batch, until)]
 }
 
 /// Returns when the batch goes again, if it does: attempts, the last waiter's time and the budget allow it.

@@ -24,6 +24,18 @@ pub(super) struct Returned {
     pub(super) batch: Batch,
     /// Not before this.
     pub(super) at: Instant,
+    /// Whether it waits for nothing but budget, which may be free earlier than was known.
+    pub(super) blocked: bool,
+}
+
+impl Returned {
+    pub(super) fn new(batch: Batch, at: Instant) -> Self {
+        Self { batch, at, blocked: false }
+    }
+
+    pub(super) fn blocked(batch: Batch, at: Instant) -> Self {
+        Self { batch, at, blocked: true }
+    }
 }
 
 /// One of the calls that may be in flight; given back when it is dropped, also by a panic.

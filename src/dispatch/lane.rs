@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     Queued,
-    limit::Class,
+    limit::{Class, Need},
     queue::{FairClock, Position, Queue},
 };
 use crate::{
@@ -31,16 +31,21 @@ pub(super) struct Caps {
     pub(super) inputs: usize,
     pub(super) tokens: u64,
     bytes: usize,
+    /// The tokens for which a batch call leaves although more would wait for it: smaller calls would use up the
+    /// requests, and waiting for a full one would leave tokens unused.
+    pub(super) worth: u64,
 }
 
 impl Caps {
-    /// Returns what one call to a model may hold; never more than its whole budget of tokens.
-    pub(super) fn of(model: &str, max_inputs: usize, budget: u64) -> Self {
+    /// Returns what one call to a model may hold, of a budget of requests and tokens; never more than all of them.
+    pub(super) fn of(model: &str, max_inputs: usize, budget: (u64, u64)) -> Self {
         let (inputs, tokens) = model::find(model)
             .map_or((MAX_UPSTREAM_INPUTS, UNLISTED_REQUEST_TOKENS), |model| {
                 (model.max_inputs as usize, u64::from(model.max_request_tokens))
             });
-        Self { inputs: inputs.min(max_inputs), tokens: tokens.min(budget), bytes: MAX_BODY_BYTES }
+        let tokens = tokens.min(budget.1);
+        let worth = (tokens / 4).max(budget.1 / budget.0.max(1)).min(tokens);
+        Self { inputs: inputs.min(max_inputs), tokens, bytes: MAX_BODY_BYTES, worth }
     }
 
     /// Returns a filter that lets items through until the call is full; the first always passes.
@@ -69,6 +74,8 @@ pub(super) struct Lane {
     pub(super) in_flight: usize,
     /// Until when there is known to be no budget for the lane's next call.
     pub(super) blocked_until: Option<Instant>,
+    /// Until when there is known to be no budget for the turn of the batch items behind interactive ones.
+    pub(super) no_turn_until: Option<Instant>,
     /// Whether somebody may be waiting who has not been told that there is no budget in time.
     pub(super) unexcused: bool,
 }
@@ -80,6 +87,7 @@ impl Lane {
             queue: Queue::default(),
             in_flight: 0,
             blocked_until: None,
+            no_turn_until: None,
             unexcused: false,
         }
     }
@@ -100,7 +108,8 @@ impl Lane {
 
     /// Returns whether the next batch item has waited long enough to be owed a turn.
     pub(super) fn is_owed(&self, now: Instant) -> bool {
-        self.queue.head_arrival(Priority::Batch).is_some_and(|at| now >= at + AGEING)
+        self.no_turn_until.is_none_or(|until| until <= now)
+            && self.queue.head_arrival(Priority::Batch).is_some_and(|at| now >= at + AGEING)
     }
 
     /// Takes a call's items out of the queue, in the order of service.
@@ -120,38 +129,56 @@ impl Lane {
         }
     }
 
-    /// Tells everyone who cannot wait as long as is known; `free_at` says when a call that brings the tokens ahead
-    /// to a sum will have budget.
+    /// Tells everyone who cannot wait as long as is known, and returns the items that nobody waits for any more;
+    /// `free_at` says when there will be budget.
     pub(super) fn excuse(
         &mut self,
         now: Instant,
         caps: Caps,
-        mut free_at: impl FnMut(Class, u32, u64) -> Instant,
-    ) {
-        let (mut calls, mut tokens, mut inputs) = (0_u32, 0_u64, 0_usize);
-        let mut until = now;
-        let mut ends_at = 0_u64;
-        let gone = self.queue.retain(|queued| {
-            tokens += queued.tokens;
-            inputs += 1;
-            // One look at the budget for each call's worth of items: they leave together.
-            if calls == 0 || tokens > ends_at || inputs > caps.inputs {
-                calls += 1;
-                inputs = 1;
-                ends_at = tokens.saturating_sub(queued.tokens) + caps.tokens;
-                let class = match queued.item.priority {
-                    Priority::Interactive => Class::Interactive,
-                    Priority::Batch => Class::Batch,
-                };
-                until = free_at(class, calls, tokens);
-            }
+        free_at: impl Fn(Class, Need) -> Instant,
+    ) -> Vec<Queued> {
+        let mut needs = self.needs(caps).into_iter();
+        let mut last = None;
+        self.queue.retain(|queued| {
+            let Some(need) = needs.next() else { return true };
+            // Items that leave together have one need: one look at the budget is enough.
+            let until = match last {
+                Some((looked_at, until)) if looked_at == need => until,
+                _ => free_at(need.0, need.1),
+            };
+            last = Some((need, until));
             let refusal = Error::QueueTimeout { retry_after: until.duration_since(now) };
             queued.item.waiter.excuse(until, &refusal);
             queued.item.waiter.wanted_until().is_some()
-        });
-        for queued in gone {
-            queued.item.waiter.abandon();
+        })
+    }
+
+    /// Returns what each item waits for: what goes before it and, for a batch item, the part of the call that is
+    /// worth sending.
+    fn needs(&self, caps: Caps) -> Vec<(Class, Need)> {
+        let mut needs: Vec<(Class, Need)> = Vec::with_capacity(self.queue.len());
+        let (mut requests, mut tokens, mut fits) = (1, 0, caps.filter());
+        let (mut part, mut part_began_at) = (0, 0);
+        for queued in self.queue.iter() {
+            let call_is_full = !fits(queued);
+            if call_is_full {
+                requests += 1;
+                fits = caps.filter();
+                fits(queued);
+            }
+            if call_is_full || tokens - part_began_at >= caps.worth {
+                raise(&mut needs[part..], tokens);
+                (part, part_began_at) = (needs.len(), tokens);
+            }
+            tokens += queued.tokens;
+            let class = match queued.item.priority {
+                Priority::Interactive => Class::Interactive,
+                Priority::Batch => Class::Batch,
+            };
+            needs.push((class, Need { requests, tokens }));
         }
+        raise(&mut needs[part..], tokens);
+        needs
     }
 
     /// Adds an item; an interactive one may fit where the lane's next batch does not.
@@ -160,5 +187,12 @@ impl Lane {
             self.blocked_until = None;
         }
         self.queue.push(queued, clock);
+    }
+}
+
+/// Lets the batch items of a part need all of it.
+fn raise(part: &mut [(Class, Need)], tokens: u64) {
+    for (_, need) in part.iter_mut().filter(|(class, _)| *class == Class::Batch) {
+        need.tokens = tokens;
     }
 }

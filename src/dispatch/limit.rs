@@ -127,12 +127,17 @@ impl Limiter {
 
     /// Returns the most tokens that one call may ask for without waiting for an empty minute.
     pub(crate) fn max_tokens_per_call(&self, model: &str) -> u64 {
+        let (_, tokens) = self.for_batch(model);
+        tokens
+    }
+
+    /// Returns the requests and the tokens of a minute that batch work may use.
+    pub(crate) fn for_batch(&self, model: &str) -> (u64, u64) {
         let state = self.lock();
-        let (_, tokens) = match state.windows.get(model) {
+        match state.windows.get(model) {
             Some(window) => window.limits(Class::Batch),
             None => self.allowance(model, state.free_tier).limits(Class::Batch),
-        };
-        tokens
+        }
     }
 
     /// Returns the earliest known time at which so much is free, if nobody else takes it; now, if it is.

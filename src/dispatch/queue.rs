@@ -11,7 +11,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::Queued;
+use super::{Item, Queued};
 use crate::caller::{Caller, Priority};
 
 /// Virtual time a token of weight 1 takes; leaves room for weights up to this.
@@ -39,8 +39,16 @@ impl FairClock {
         }
         let end = self.ends.entry((priority, Arc::clone(&caller.name))).or_insert(now);
         let tag = (*end).max(now);
-        *end = tag + cost.max(1) * SCALE / u64::from(caller.weight.max(1));
+        *end = tag + length(caller, cost);
         tag
+    }
+
+    /// Takes back what an item was charged that is not served.
+    pub(super) fn refund(&mut self, queued: &Queued) {
+        let Item { priority, caller, .. } = &queued.item;
+        if let Some(end) = self.ends.get_mut(&(*priority, Arc::clone(&caller.name))) {
+            *end = end.saturating_sub(length(caller, queued.tokens));
+        }
     }
 
     /// Moves the clock on to an item that is being served.
@@ -48,6 +56,11 @@ impl FairClock {
         let now = &mut self.now[priority as usize];
         *now = (*now).max(tag);
     }
+}
+
+/// Returns the virtual time that an item of `cost` tokens takes.
+fn length(caller: &Caller, cost: u64) -> u64 {
+    cost.max(1) * SCALE / u64::from(caller.weight.max(1))
 }
 
 /// Where an item stands.
@@ -95,6 +108,7 @@ impl Queue {
             return;
         }
         let Some(mut queued) = self.items.remove(&old) else { return };
+        clock.refund(&queued);
         queued.item.priority = Priority::Interactive;
         let tag = clock.tag(Priority::Interactive, &queued.item.caller, queued.tokens);
         let position = Position { priority: Priority::Interactive, tag, id };
@@ -149,6 +163,11 @@ impl Queue {
 
     pub(super) fn contains(&self, id: u64) -> bool {
         self.positions.contains_key(&id)
+    }
+
+    /// Returns the items in the order of service.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Queued> {
+        self.items.values()
     }
 
     pub(super) fn len(&self) -> usize {

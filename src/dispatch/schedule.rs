@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::{
-    Config, Queued, Shared,
+    Bill, Config, Queued, Shared,
     batch::{self, Batch, Call},
     command::{Command, Returned, Slot},
     lane::{Caps, Lane},
@@ -28,20 +28,6 @@ const TURN: u32 = 4;
 /// Commands taken in before the next look at the lanes: callers that come together leave together.
 const COMMANDS_AT_ONCE: usize = 256;
 
-/// A returned batch that waits, and until when there is known to be no budget for it.
-#[derive(Debug)]
-struct Waiting {
-    batch: Batch,
-    at: Instant,
-    blocked_until: Option<Instant>,
-}
-
-impl Waiting {
-    fn ready_at(&self) -> Instant {
-        self.blocked_until.map_or(self.at, |until| self.at.max(until))
-    }
-}
-
 /// The task's state.
 pub(super) struct Scheduler {
     shared: Arc<Shared>,
@@ -53,7 +39,7 @@ pub(super) struct Scheduler {
     lanes: HashMap<Arc<Parameters>, Lane>,
     clock: FairClock,
     shares: Shares,
-    returned: Vec<Waiting>,
+    returned: Vec<Returned>,
     in_flight: usize,
     /// Interactive calls since the last batch call.
     interactive_run: u32,
@@ -95,13 +81,13 @@ impl Scheduler {
             }
             let now = Instant::now();
             for command in commands.drain(..) {
-                self.obey(command);
+                self.obey(command, now);
             }
             self.pump(now);
         }
     }
 
-    fn obey(&mut self, command: Command) {
+    fn obey(&mut self, command: Command, now: Instant) {
         match command {
             Command::Submit { parameters, items } => {
                 let lane = self
@@ -123,7 +109,7 @@ impl Scheduler {
                     }
                     lane.unexcused = true;
                 } else {
-                    self.joined_returned(id, priority, Instant::now());
+                    self.joined_returned(id, priority, now);
                 }
             }
             Command::Finished { parameters, returned } => {
@@ -131,15 +117,15 @@ impl Scheduler {
                 if let Some(lane) = self.lanes.get_mut(&parameters) {
                     lane.in_flight -= 1;
                 }
-                let waiting = |Returned { batch, at }| Waiting { batch, at, blocked_until: None };
-                self.returned.extend(returned.into_iter().map(waiting));
+                self.returned.extend(returned);
                 // What the call settled may have freed budget for others, and a 429 closed it.
                 for lane in self.lanes.values_mut() {
                     lane.blocked_until = None;
+                    lane.no_turn_until = None;
                     lane.unexcused = true;
                 }
-                for waiting in &mut self.returned {
-                    waiting.blocked_until = None;
+                for returned in self.returned.iter_mut().filter(|returned| returned.blocked) {
+                    returned.at = now;
                 }
             }
         }
@@ -147,10 +133,11 @@ impl Scheduler {
 
     /// Lets calls go while something is ready and there is a free call.
     fn pump(&mut self, now: Instant) {
+        self.refuse_if_open(now);
         while self.in_flight < self.max_in_flight {
-            if let Some(index) = self.returned.iter().position(|batch| batch.ready_at() <= now) {
-                let waiting = self.returned.swap_remove(index);
-                self.repeat(waiting, now);
+            if let Some(index) = self.returned.iter().position(|returned| returned.at <= now) {
+                let returned = self.returned.swap_remove(index);
+                self.repeat(returned.batch, now);
             } else if let Some((parameters, from)) = self.choose(now) {
                 self.depart(&parameters, from, now);
             } else {
@@ -161,12 +148,24 @@ impl Scheduler {
         self.lanes.retain(|_, lane| lane.in_flight > 0 || lane.queue.len() > 0);
     }
 
+    /// Refuses what waits for budget or company while Voyage is given a rest.
+    fn refuse_if_open(&mut self, now: Instant) {
+        let Err(open) = self.shared.breaker.check(now) else { return };
+        let refusal = Error::CircuitOpen { retry_after: open.retry_after };
+        for lane in self.lanes.values_mut() {
+            for queued in lane.queue.retain(|_| false) {
+                self.clock.refund(&queued);
+                queued.item.waiter.land(Err(refusal.clone()), Bill::nothing());
+            }
+        }
+    }
+
     /// Chooses the lane to be served, and the class its call is filled from.
     fn choose(&mut self, now: Instant) -> Option<(Arc<Parameters>, Priority)> {
         let mut best: Option<(Position, Arc<Parameters>)> = None;
         let mut owed: Option<(Position, Arc<Parameters>)> = None;
         for lane in self.lanes.values_mut() {
-            let caps = caps(&self.shared, &lane.parameters, self.max_inputs);
+            let caps = caps(&self.shared, &lane.parameters.model, self.max_inputs);
             if lane.ready_at(now, self.max_delay, caps).is_none_or(|at| at > now) {
                 continue;
             }
@@ -191,20 +190,27 @@ impl Scheduler {
     /// Lets the lane's next call go, or notes until when it cannot.
     fn depart(&mut self, parameters: &Arc<Parameters>, from: Priority, now: Instant) {
         let Some(lane) = self.lanes.get_mut(parameters) else { return };
-        let caps = caps(&self.shared, parameters, self.max_inputs);
+        let caps = caps(&self.shared, &parameters.model, self.max_inputs);
         let mut taken = lane.take(from, caps);
         Lane::drop_abandoned(&mut taken);
         if taken.is_empty() {
             return;
         }
-        let owed = from == Priority::Batch && self.interactive_run >= TURN;
-        match self.reserve(&mut taken, &parameters.model, owed, now) {
+        // A batch that is starved by interactive calls may use what is kept free for them.
+        let starved = from == Priority::Batch
+            && self.interactive_run >= TURN
+            && self.shares.is_mostly_interactive(&parameters.model, now);
+        match self.reserve(&mut taken, &parameters.model, starved, now) {
             Ok((reservation, rest)) => {
                 if let Some(lane) = self.lanes.get_mut(parameters) {
                     lane.queue.put_back(rest);
                 }
                 Queue::served(&taken, &mut self.clock);
-                self.shares.note(&parameters.model, from, tokens(&taken), now);
+                for class in [Priority::Interactive, Priority::Batch] {
+                    let of_class = taken.iter().filter(|(position, _)| position.priority == class);
+                    let tokens = of_class.map(|(_, queued)| queued.tokens).sum();
+                    self.shares.note(&parameters.model, class, tokens, now);
+                }
                 let items = taken.into_iter().map(|(_, queued)| queued).collect();
                 self.interactive_run =
                     if from == Priority::Batch { 0 } else { self.interactive_run + 1 };
@@ -213,6 +219,12 @@ impl Scheduler {
             Err(blocked) => {
                 if let Some(lane) = self.lanes.get_mut(parameters) {
                     lane.queue.put_back(taken);
+                    let head = lane.queue.head(None).map(|head| head.priority);
+                    if from == Priority::Batch && head == Some(Priority::Interactive) && !starved {
+                        // It missed its turn for want of its own budget; those before it go on.
+                        lane.no_turn_until = Some(blocked.until);
+                        return;
+                    }
                     lane.blocked_until = Some(blocked.until);
                     // How long a call takes that is out is not known, so it refuses nobody.
                     lane.unexcused = blocked.cause != Cause::InFlight;
@@ -221,68 +233,46 @@ impl Scheduler {
         }
     }
 
-    /// Reserves budget for the items; where they do not fit and somebody waits, for as many as do.
+    /// Reserves budget for the items; where they do not all fit, for as many as do if that is worth a call.
     ///
     /// Returns the items that must wait. On failure all of them are still in `taken`.
     fn reserve(
-        &mut self,
-        taken: &mut Vec<(Position, Queued)>,
-        model: &Arc<str>,
-        owed: bool,
-        now: Instant,
-    ) -> Result<(Reservation, Vec<(Position, Queued)>), Blocked> {
-        let urgent =
-            taken.iter().filter(|(head, _)| head.priority == Priority::Interactive).count();
-        // A batch that is starved by interactive calls may use what is kept free for them.
-        let starved = owed && self.shares.is_mostly_interactive(model, now);
-        let mut rest = Vec::new();
-        if urgent < taken.len() && !starved {
-            match self.shared.limiter.reserve(model, Class::Batch, tokens(taken), now) {
-                Ok(reservation) => return Ok((reservation, rest)),
-                Err(blocked) if urgent == 0 => return Err(blocked),
-                // Batch items ride along only where there is budget for them.
-                Err(_) => rest = taken.split_off(urgent),
-            }
-        }
-        let reserved = self.reserve_fitting(taken, &mut rest, model, now);
-        if reserved.is_err() {
-            taken.append(&mut rest);
-        }
-        reserved.map(|reservation| (reservation, rest))
-    }
-
-    /// Reserves from the whole budget, for as many items as fit; moves the others to the front of `rest`.
-    fn reserve_fitting(
         &self,
         taken: &mut Vec<(Position, Queued)>,
-        rest: &mut Vec<(Position, Queued)>,
         model: &Arc<str>,
+        starved: bool,
         now: Instant,
-    ) -> Result<Reservation, Blocked> {
-        let limiter = &self.shared.limiter;
-        let blocked = match limiter.reserve(model, Class::Interactive, tokens(taken), now) {
-            Err(blocked) if blocked.cause == Cause::Tokens => blocked,
-            otherwise => return otherwise,
-        };
-        let usage = limiter.usage(model, now);
-        let free = usage.tokens_limit.saturating_sub(usage.tokens);
-        let mut used = 0;
-        let fitting = taken.iter().take_while(|(_, queued)| {
-            used += queued.tokens;
-            used <= free
+    ) -> Result<(Reservation, Vec<(Position, Queued)>), Blocked> {
+        let interactive =
+            taken.first().is_some_and(|(head, _)| head.priority == Priority::Interactive);
+        let urgent = interactive || starved;
+        let class = if urgent { Class::Interactive } else { Class::Batch };
+        let usage = self.shared.limiter.usage(model, now);
+        let for_batch = self.shared.limiter.max_tokens_per_call(model);
+        let least = if urgent { 0 } else { caps(&self.shared, model, self.max_inputs).worth };
+        let mut tokens = 0;
+        let fit = taken.iter().take_while(|(position, queued)| {
+            // Bulk that shares an urgent call does not use what is kept free for the urgent.
+            let reserved = starved || position.priority == Priority::Interactive;
+            let limit = if reserved { usage.tokens_limit } else { for_batch };
+            let fits =
+                tokens == 0 || tokens < least || usage.tokens + tokens + queued.tokens <= limit;
+            tokens += if fits { queued.tokens } else { 0 };
+            fits
         });
-        let fit = fitting.count();
-        if fit == 0 {
-            return Err(blocked);
+        let fit = fit.count();
+        let rest = taken.split_off(fit);
+        match self.shared.limiter.reserve(model, class, tokens, now) {
+            Ok(reservation) => Ok((reservation, rest)),
+            Err(blocked) => {
+                taken.extend(rest);
+                Err(blocked)
+            }
         }
-        let mut later = taken.split_off(fit);
-        later.append(rest);
-        *rest = later;
-        limiter.reserve(model, Class::Interactive, tokens(taken), now)
     }
 
     /// Sends a batch again that has been out before.
-    fn repeat(&mut self, Waiting { mut batch, at, .. }: Waiting, now: Instant) {
+    fn repeat(&mut self, mut batch: Batch, now: Instant) {
         batch.drop_abandoned();
         if batch.items.is_empty() {
             return;
@@ -297,15 +287,15 @@ impl Scheduler {
                     batch.excuse(blocked.until, &Error::QueueTimeout { retry_after });
                 }
                 // A time that has not moved on would spin.
-                let until = blocked.until.max(now + Duration::from_millis(1));
-                self.returned.push(Waiting { batch, at, blocked_until: Some(until) });
+                let at = blocked.until.max(now + Duration::from_millis(1));
+                self.returned.push(Returned::blocked(batch, at));
             }
         }
     }
 
     /// Lifts an item of a returned batch, and refuses whoever joined it and cannot wait for the budget.
     fn joined_returned(&mut self, id: u64, priority: Priority, now: Instant) {
-        for Waiting { batch, .. } in &mut self.returned {
+        for Returned { batch, .. } in &mut self.returned {
             let Some(joined) = batch.items.iter_mut().find(|queued| queued.id() == id) else {
                 continue;
             };
@@ -353,12 +343,15 @@ impl Scheduler {
             if lane.blocked_until.is_none_or(|until| until <= now) {
                 continue;
             }
-            let caps = caps(&self.shared, &lane.parameters, self.max_inputs);
+            let caps = caps(&self.shared, &lane.parameters.model, self.max_inputs);
             let model = Arc::clone(&lane.parameters.model);
             let limiter = &self.shared.limiter;
-            lane.excuse(now, caps, |class, requests, tokens| {
-                limiter.free_at(&model, class, Need { requests, tokens }, now)
-            });
+            let gone =
+                lane.excuse(now, caps, |class, need| limiter.free_at(&model, class, need, now));
+            for queued in gone {
+                self.clock.refund(&queued);
+                queued.item.waiter.abandon();
+            }
         }
     }
 
@@ -369,18 +362,13 @@ impl Scheduler {
         }
         let (shared, max_inputs, max_delay) = (&self.shared, self.max_inputs, self.max_delay);
         let lanes = self.lanes.values_mut().filter_map(|lane| {
-            let caps = caps(shared, &lane.parameters, max_inputs);
+            let caps = caps(shared, &lane.parameters.model, max_inputs);
             lane.ready_at(now, max_delay, caps)
         });
-        lanes.chain(self.returned.iter().map(Waiting::ready_at)).min()
+        lanes.chain(self.returned.iter().map(|returned| returned.at)).min()
     }
 }
 
-fn tokens(items: &[(Position, Queued)]) -> u64 {
-    items.iter().map(|(_, queued)| queued.tokens).sum()
-}
-
-fn caps(shared: &Shared, parameters: &Parameters, max_inputs: usize) -> Caps {
-    let budget = shared.limiter.max_tokens_per_call(&parameters.model);
-    Caps::of(&parameters.model, max_inputs, budget)
+fn caps(shared: &Shared, model: &str, max_inputs: usize) -> Caps {
+    Caps::of(model, max_inputs, shared.limiter.for_batch(model))
 }

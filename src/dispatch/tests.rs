@@ -1,299 +1,206 @@
-//! Batches against an upstream within the test.
+//! The dispatch on a paused clock, before an upstream within the test; callers come through the pipeline.
+
+mod breaker;
+mod fairness;
+mod fake;
+mod gathering;
+mod isolation;
+mod panics;
+mod properties;
+mod retries;
+mod saturation;
+mod waiting;
 
 use std::{
-    collections::HashSet,
-    sync::{Mutex, mpsc},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
-use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use proptest::prelude::*;
+use tokio::{task::JoinHandle, time::Instant};
 
-use super::{apportion::apportion, *};
+use super::*;
 use crate::{
-    embedding::{Dtype, Endpoint, Vector},
-    error::{Fault, Upstream as UpstreamError},
-    upstream::Reply,
+    cache::{self, Cache, Keys},
+    embedding::{Dtype, Endpoint, InputType},
+    error::{Fault, Phase},
+    pipeline::{self, CacheMode, Pipeline, Request, Response},
+    tokens,
+    units::Span,
 };
+use fake::{Fake, vector_of};
 
-/// Answers with the text itself; refuses what it is told to.
-#[derive(Default)]
-struct Fake {
-    named: HashSet<String>,
-    unnamed: HashSet<String>,
-    /// Texts one call may have; more are "too many tokens".
-    most: Option<usize>,
-    /// What every call is refused with.
-    refuses: Option<Fault>,
-    calls: Mutex<Vec<(Vec<String>, bool)>>,
+const MODEL: &str = "voyage-4-large";
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
 }
 
-impl Fake {
-    fn verdict(&self, texts: &[String]) -> Option<Fault> {
-        if let Some(fault) = &self.refuses {
-            return Some(fault.clone());
-        }
-        if self.most.is_some_and(|most| texts.len() > most) {
-            return Some(Fault::TooManyTokens { limit: None, actual: None });
-        }
-        if let Some(index) = texts.iter().position(|text| self.named.contains(text)) {
-            return Some(Fault::InputTooLong { index, limit: None });
-        }
-        let unnamed = texts.iter().any(|text| self.unnamed.contains(text));
-        unnamed.then_some(Fault::InvalidRequest { detail: None, field: None })
-    }
+const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
 }
 
-impl Upstream for Fake {
-    fn call<'a>(
-        &'a self,
-        parameters: &'a Parameters,
-        inputs: &'a [&'a Input],
-    ) -> BoxFuture<'a, Result<Reply, Error>> {
-        let texts: Vec<String> = inputs.iter().map(|input| text_of(input)).collect();
-        let verdict = self.verdict(&texts);
-        self.calls.lock().unwrap().push((texts.clone(), verdict.is_none()));
-        Box::pin(async move {
-            match verdict {
-                Some(fault) => Err(Error::Upstream(Arc::new(UpstreamError {
-                    fault,
-                    endpoint: parameters.endpoint,
-                    model: parameters.model.clone(),
-                    status: Some(400),
-                    attempts: 1,
-                    request_id: None,
-                }))),
-                None => Ok(Reply {
-                    total_tokens: Some(texts.len() as u64),
-                    answers: texts.into_iter().map(|text| answer_of(&text)).collect(),
-                    request_id: None,
-                    warning: None,
-                }),
-            }
-        })
-    }
+/// The dispatch's settings; limits that are in nobody's way unless a test sets others.
+struct Settings {
+    batch: Config,
+    limits: LimitsConfig,
+    retry: RetryConfig,
+    breaker: BreakerConfig,
 }
 
-fn text_of(input: &Input) -> String {
-    match input {
-        Input::Text(text) => text.clone(),
-    }
-}
-
-fn answer_of(text: &str) -> Answer {
-    Answer::Vector(Vector::new(Bytes::copy_from_slice(text.as_bytes())))
-}
-
-/// What landed, by text.
-type Landed = (String, Option<Result<Answer, Error>>);
-
-#[derive(Debug)]
-struct Probe {
-    text: String,
-    wanted: bool,
-    landed: mpsc::Sender<Landed>,
-    told: bool,
-}
-
-impl Waiter for Probe {
-    fn wanted_until(&self) -> Option<Instant> {
-        self.wanted.then(|| Instant::now() + Duration::from_mins(1))
-    }
-
-    fn depart(&self) -> bool {
-        self.wanted
-    }
-
-    fn turn_back(&self) {}
-
-    fn excuse(&self, _: Instant, _: &Error) {}
-
-    fn abandon(self: Box<Self>) {}
-
-    fn land(mut self: Box<Self>, result: Result<Answer, Error>, _: Bill) {
-        self.told = true;
-        let _ = self.landed.send((self.text.clone(), Some(result)));
-    }
-}
-
-impl Drop for Probe {
-    fn drop(&mut self) {
-        if !self.told {
-            let _ = self.landed.send((self.text.clone(), None));
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            batch: Config::default(),
+            limits: limits(1_000_000, 1_000_000_000),
+            retry: RetryConfig::default(),
+            // Failures are the retries' tests' matter; the breaker has its own.
+            breaker: BreakerConfig { min_calls: u32::MAX, ..BreakerConfig::default() },
         }
     }
 }
 
-/// Sends the texts through one dispatch and waits until every item has landed or was dropped.
-async fn send(fake: &Arc<Fake>, texts: &[String], max_inputs: u32, unwanted: &str) -> Vec<Landed> {
-    let dispatch = Dispatch::start(Parts {
-        batch: &Config { max_inputs, ..Config::default() },
-        // Bisecting takes more calls than the provider's first tier has in a minute.
-        limits: &LimitsConfig { rpm: Some(1_000_000), ..LimitsConfig::default() },
-        retry: &RetryConfig { max_attempts: 1 },
-        breaker: &BreakerConfig::default(),
-        counter: Counter::new(&crate::tokens::Config::default()).unwrap(),
-        upstream: Arc::clone(fake) as Arc<dyn Upstream>,
-        metrics: Metrics::new().unwrap(),
-    });
-    let parameters = Arc::new(Parameters {
+fn limits(rpm: u32, tpm: u64) -> LimitsConfig {
+    LimitsConfig { rpm: Some(rpm), tpm: Some(tpm), ..LimitsConfig::default() }
+}
+
+fn batches(max_inputs: u32, max_in_flight: u32) -> Config {
+    Config { max_inputs, max_in_flight, ..Config::default() }
+}
+
+/// A gateway without its door to the outside.
+#[derive(Clone)]
+struct Stage {
+    fake: Arc<Fake>,
+    dispatch: Arc<Dispatch>,
+    pipeline: Arc<Pipeline>,
+    metrics: Metrics,
+}
+
+impl Stage {
+    fn new(fake: Fake, settings: &Settings) -> Self {
+        let (fake, metrics) = (Arc::new(fake), Metrics::new().unwrap());
+        let dispatch = Dispatch::start(Parts {
+            batch: &settings.batch,
+            limits: &settings.limits,
+            retry: &settings.retry,
+            breaker: &settings.breaker,
+            counter: Counter::new(&tokens::Config::default()).unwrap(),
+            upstream: Arc::clone(&fake) as Arc<dyn Upstream>,
+            metrics: metrics.clone(),
+        });
+        let admission = pipeline::Config { max_in_flight: u32::MAX, ..pipeline::Config::default() };
+        let cache = Arc::new(Cache::new(&cache::Config::default()));
+        let keys = Keys::random();
+        let pipeline = Arc::new(Pipeline::new(
+            &admission,
+            keys,
+            cache,
+            Arc::clone(&dispatch),
+            metrics.clone(),
+        ));
+        Self { fake, dispatch, pipeline, metrics }
+    }
+
+    /// Starts a request beside the test and lets it run until it waits.
+    async fn start(&self, request: Request) -> JoinHandle<Result<Response, Error>> {
+        let task = self.spawn(request);
+        settled().await;
+        task
+    }
+
+    fn spawn(&self, request: Request) -> JoinHandle<Result<Response, Error>> {
+        let pipeline = Arc::clone(&self.pipeline);
+        tokio::spawn(async move { pipeline.run(request).await })
+    }
+
+    async fn run(&self, request: Request) -> Result<Response, Error> {
+        self.pipeline.run(request).await
+    }
+
+    fn usage(&self) -> limit::Usage {
+        self.dispatch.shared.limiter.usage(MODEL, Instant::now())
+    }
+
+    /// Returns how many inputs and bytes the dispatch holds.
+    fn held(&self) -> (usize, usize) {
+        let room = &self.dispatch.room;
+        (room.inputs.load(Ordering::Relaxed), room.bytes.load(Ordering::Relaxed))
+    }
+
+    /// Asserts that nothing is held, reserved or remembered once everything has landed and a minute has gone by.
+    async fn assert_idle(&self, parameters: &Arc<Parameters>) {
+        settled().await;
+        assert_eq!(self.held(), (0, 0), "a place leaked");
+        assert_eq!(Arc::strong_count(parameters), 1, "a lane was left");
+        tokio::time::sleep(MINUTE).await;
+        let usage = self.usage();
+        assert_eq!((usage.requests, usage.tokens), (0, 0), "a reservation leaked");
+    }
+
+    /// Drops the stage; returns what only the scheduler can still hold.
+    fn close(self) -> Weak<Shared> {
+        Arc::downgrade(&self.dispatch.shared)
+    }
+}
+
+fn parameters() -> Arc<Parameters> {
+    Arc::new(Parameters {
         endpoint: Endpoint::Embeddings,
-        model: Arc::from("voyage-4"),
+        model: Arc::from(MODEL),
         input_type: None,
         dimension: None,
         dtype: Dtype::Float,
         truncation: true,
-    });
-    let (sender, receiver) = mpsc::channel();
-    let items = texts
-        .iter()
-        .zip(0..)
-        .map(|(text, id)| {
-            let (text, landed) = (text.clone(), sender.clone());
-            let wanted = text != unwanted;
-            Item {
-                id,
-                input: Input::Text(text.clone()),
-                priority: Priority::Interactive,
-                caller: Caller::anonymous(),
-                waiter: Box::new(Probe { text, wanted, landed, told: false }),
-            }
-        })
-        .collect();
-    drop(sender);
-    dispatch.submit(&parameters, items);
-    let mut landed = Vec::new();
-    while landed.len() < texts.len() {
+    })
+}
+
+fn documents() -> Arc<Parameters> {
+    Arc::new(Parameters { input_type: Some(InputType::Document), ..(*parameters()).clone() })
+}
+
+/// An interactive request with an hour's patience.
+fn request<T: AsRef<str>>(texts: &[T]) -> Request {
+    Request {
+        parameters: parameters(),
+        inputs: texts.iter().map(|text| Ok(Input::Text(text.as_ref().to_owned()))).collect(),
+        cache_mode: CacheMode::ReadWrite,
+        allow_partial: false,
+        deadline: Instant::now() + HOUR,
+        max_queue_wait: None,
+        priority: Priority::Interactive,
+        caller: Caller::anonymous(),
+    }
+}
+
+/// A request of a caller in no hurry.
+fn bulk<T: AsRef<str>>(texts: &[T], caller: &str) -> Request {
+    Request { priority: Priority::Batch, caller: named(caller, 1), ..request(texts) }
+}
+
+/// A request that must have its answer in `time`.
+fn within<T: AsRef<str>>(texts: &[T], time: Duration) -> Request {
+    Request { deadline: Instant::now() + time, ..request(texts) }
+}
+
+fn named(name: &str, weight: u32) -> Caller {
+    Caller { name: Arc::from(name), weight }
+}
+
+fn numbered(name: &str, count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("{name} {number}")).collect()
+}
+
+/// Lets every task run until it waits for time to pass: the clock stands still meanwhile.
+async fn settled() {
+    for _ in 0..200 {
         tokio::task::yield_now().await;
-        landed.extend(receiver.try_iter());
-    }
-    landed
-}
-
-fn texts(count: usize) -> Vec<String> {
-    (0..count).map(|number| format!("text {number}")).collect()
-}
-
-#[tokio::test]
-async fn items_beyond_the_largest_batch_go_as_further_batches() {
-    let fake = Arc::new(Fake::default());
-    send(&fake, &texts(2_500), 1_000, "").await;
-    let mut sizes: Vec<usize> =
-        fake.calls.lock().unwrap().iter().map(|(texts, _)| texts.len()).collect();
-    sizes.sort_unstable();
-    assert_eq!(sizes, [500, 1_000, 1_000]);
-}
-
-#[tokio::test]
-async fn what_nobody_wants_is_not_sent() {
-    let fake = Arc::new(Fake::default());
-    let landed = send(&fake, &texts(3), 1_000, "text 1").await;
-    assert_eq!(fake.calls.lock().unwrap()[0].0, ["text 0", "text 2"]);
-    assert_eq!(landed.iter().filter(|(_, result)| result.is_none()).count(), 1);
-}
-
-#[tokio::test]
-async fn failures_of_the_whole_request_are_everybodys_and_cost_one_call() {
-    let whole = [
-        Fault::ModelNotSupported,
-        Fault::Unauthenticated,
-        Fault::RateLimited { retry_after: None, free_tier: false },
-        Fault::InvalidRequest { detail: None, field: Some("output_dimension") },
-        Fault::InvalidRequest { detail: None, field: Some("request") },
-        Fault::Timeout,
-    ];
-    for fault in whole {
-        let fake = Arc::new(Fake { refuses: Some(fault.clone()), ..Fake::default() });
-        let landed = send(&fake, &texts(64), 1_000, "").await;
-        assert_eq!(fake.calls.lock().unwrap().len(), 1, "{fault:?}");
-        assert!(landed.iter().all(|(_, result)| matches!(result, Some(Err(_)))));
     }
 }
 
-#[tokio::test]
-async fn an_index_that_names_nobody_is_bisected() {
-    let refuses = Some(Fault::InputTooLong { index: 99, limit: None });
-    let fake = Arc::new(Fake { refuses, ..Fake::default() });
-    let landed = send(&fake, &texts(4), 1_000, "").await;
-    assert!(landed.iter().all(|(_, result)| matches!(result, Some(Err(_)))));
-}
-
-#[tokio::test]
-async fn a_single_input_with_too_many_tokens_fails_by_itself() {
-    let fake = Arc::new(Fake { most: Some(0), ..Fake::default() });
-    let landed = send(&fake, &texts(1), 1_000, "").await;
-    assert!(matches!(landed[0].1, Some(Err(_))));
-    assert_eq!(fake.calls.lock().unwrap().len(), 1);
-}
-
-/// ⌈log2 n⌉.
-fn log2_up(n: usize) -> usize {
-    n.next_power_of_two().trailing_zeros() as usize
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn the_innocent_are_answered_and_the_guilty_refused(
-        count in 1..40_usize,
-        named in prop::collection::hash_set(0..40_usize, 0..4),
-        unnamed in prop::collection::hash_set(0..40_usize, 0..4),
-        most in prop::option::of(1..20_usize),
-    ) {
-        let name = |numbers: &HashSet<usize>| {
-            numbers.iter().filter(|number| **number < count).map(|number| format!("text {number}")).collect()
-        };
-        let (named, unnamed): (HashSet<String>, HashSet<String>) = (name(&named), name(&unnamed));
-        let fake = Arc::new(Fake { named, unnamed, most, ..Fake::default() });
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let landed = runtime.block_on(send(&fake, &texts(count), 1_000, ""));
-
-        prop_assert_eq!(landed.len(), count);
-        for (text, result) in landed {
-            let guilty = fake.named.contains(&text) || fake.unnamed.contains(&text);
-            match result {
-                Some(Ok(answer)) => {
-                    prop_assert!(!guilty);
-                    prop_assert_eq!(answer, answer_of(&text));
-                }
-                Some(Err(_)) => prop_assert!(guilty, "{} is innocent", text),
-                None => prop_assert!(false, "{} was dropped", text),
-            }
-        }
-    }
-
-    #[test]
-    fn one_unnamed_input_costs_few_refused_calls(count in 1..200_usize, guilty in 0..200_usize) {
-        let unnamed = [format!("text {}", guilty % count)].into();
-        let fake = Arc::new(Fake { unnamed, ..Fake::default() });
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        runtime.block_on(send(&fake, &texts(count), 1_000, ""));
-        let refused = fake.calls.lock().unwrap().iter().filter(|(_, answered)| !answered).count();
-        prop_assert!(refused <= log2_up(count) + 1, "{refused} of {count}");
-    }
-
-    #[test]
-    fn shares_add_up_and_follow_the_weights(
-        total in 0..u64::MAX / 2,
-        weights in prop::collection::vec(0..1_000_000_u64, 1..50),
-    ) {
-        let shares = apportion(total, &weights);
-        prop_assert_eq!(shares.iter().map(|share| u128::from(*share)).sum::<u128>(), u128::from(total));
-        let sum: u128 = weights.iter().map(|weight| u128::from(*weight)).sum();
-        for (share, weight) in shares.iter().zip(&weights) {
-            let exact = (u128::from(total) * u128::from(*weight)).checked_div(sum);
-            if let Some(exact) = exact {
-                prop_assert!(u128::from(*share).abs_diff(exact) <= 1);
-            }
-        }
-    }
-}
-
-#[test]
-fn tokens_without_weights_are_divided_evenly() {
-    assert_eq!(apportion(5, &[0, 0, 0]), [2, 2, 1]);
-    assert_eq!(apportion(0, &[3, 4]), [0, 0]);
-    assert_eq!(apportion(3, &[]), [0; 0]);
+/// Runs a property's case in simulated time.
+fn on_a_paused_clock<T>(case: impl Future<Output = T>) -> T {
+    let builder = &mut tokio::runtime::Builder::new_current_thread();
+    builder.enable_time().start_paused(true).build().unwrap().block_on(case)
 }
