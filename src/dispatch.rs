@@ -242,21 +242,12 @@ impl Dispatch {
                 Input::Text(text) => text.as_str(),
             };
             let measure = self.shared.counter.measure(&parameters.model, text);
-            let tokens = self.tokens_to_reserve(parameters, &measure);
+            let tokens = self.shared.tokens_to_reserve(parameters, &measure);
             accepted.push(Queued { item, measure, tokens, at, _place: place });
         }
         let parameters = Arc::clone(parameters);
         // A scheduler that is gone drops the items, and they report it.
         let _ = self.commands.send(Command::Submit { parameters, items: accepted });
-    }
-
-    /// Returns the tokens an input may cost; what is over the model's context is cut, unless that was forbidden.
-    fn tokens_to_reserve(&self, parameters: &Parameters, measure: &Measure) -> u64 {
-        let bound = self.shared.counter.bound(&parameters.model, measure);
-        match model::find(&parameters.model) {
-            Some(model) if parameters.truncation => bound.min(model.context_tokens.into()),
-            _ => bound,
-        }
     }
 
     /// Tells that one more waits for an item that may not have been sent yet.
@@ -265,6 +256,17 @@ impl Dispatch {
     pub fn joined(&self, parameters: &Arc<Parameters>, id: u64, priority: Priority) {
         let parameters = Arc::clone(parameters);
         let _ = self.commands.send(Command::Joined { parameters, id, priority });
+    }
+}
+
+impl Shared {
+    /// Returns the tokens an input may cost; what is over the model's context is cut, unless that was forbidden.
+    fn tokens_to_reserve(&self, parameters: &Parameters, measure: &Measure) -> u64 {
+        let bound = self.counter.bound(&parameters.model, measure);
+        match model::find(&parameters.model) {
+            Some(model) if parameters.truncation => bound.min(model.context_tokens.into()),
+            _ => bound,
+        }
     }
 }
 

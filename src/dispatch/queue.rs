@@ -137,6 +137,15 @@ impl Queue {
         taken
     }
 
+    /// Counts anew the items that are served next: the estimate may have learnt since they came.
+    pub(super) fn recount(&mut self, items: usize, count: impl Fn(&Queued) -> u64) {
+        for queued in self.items.values_mut().take(items) {
+            let tokens = count(queued);
+            self.tokens = self.tokens - queued.tokens + tokens;
+            queued.tokens = tokens;
+        }
+    }
+
     /// Notes that items have left for good.
     pub(super) fn served(taken: &[(Position, Queued)], clock: &mut FairClock) {
         for (position, _) in taken {

@@ -191,6 +191,9 @@ impl Scheduler {
     fn depart(&mut self, parameters: &Arc<Parameters>, from: Priority, now: Instant) {
         let Some(lane) = self.lanes.get_mut(parameters) else { return };
         let caps = caps(&self.shared, &parameters.model, self.max_inputs);
+        let shared = &self.shared;
+        let count = |queued: &Queued| shared.tokens_to_reserve(parameters, &queued.measure);
+        lane.queue.recount(caps.inputs, count);
         let mut taken = lane.take(from, caps);
         Lane::drop_abandoned(&mut taken);
         if taken.is_empty() {

@@ -127,7 +127,8 @@ async fn metrics_count_what_happened() {
     let lookups =
         |result| sample(&metrics, "voyage_gateway_cache_lookups_total", &[("result", result)]);
     assert_eq!((lookups("hit"), lookups("coalesced"), lookups("refused")), (1, 1, 1));
-    assert_eq!(lookups("miss"), 3);
+    // Also that of the call that failed.
+    assert_eq!(lookups("miss"), 4);
     let calls = |status| {
         let labels = [("endpoint", "/embeddings"), ("model", "voyage-4"), ("status", status)];
         sample(&metrics, "voyage_gateway_upstream_calls_total", &labels)
@@ -142,6 +143,18 @@ async fn metrics_count_what_happened() {
     assert_eq!(sample(&metrics, "voyage_gateway_in_flight_requests", &[]), 0);
     eventually(async || sample(&gateway.metrics().await, "voyage_gateway_cache_entries", &[]) == 3)
         .await;
+}
+
+#[tokio::test]
+async fn tokens_of_an_answer_that_is_none_are_counted_as_abandoned() {
+    let gateway = Gateway::start().await;
+    gateway.simulator().script().next_calls(1, Fault::WrongLength);
+    gateway.embed(texts(&["a text"])).await.unwrap();
+    let charged: u64 = gateway.simulator().calls().iter().map(|call| call.tokens).sum();
+    let metrics = gateway.metrics().await;
+    let tokens = |who| sample(&metrics, "voyage_gateway_tokens_total", &[("billed_to", who)]);
+    assert!(tokens("abandoned") > 0);
+    assert_eq!(tokens("abandoned") + tokens("anonymous"), charged);
 }
 
 #[tokio::test]
