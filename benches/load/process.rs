@@ -35,7 +35,11 @@ impl Server {
 
     /// Starts the gateway on the servers' core.
     pub(super) fn gateway(base_url: &str, settings: &[&str]) -> anyhow::Result<Self> {
-        Self::start(configured(&mut pinned(env!("CARGO_BIN_EXE_voyage-gateway")), base_url, settings))
+        Self::start(configured(
+            &mut pinned(env!("CARGO_BIN_EXE_voyage-gateway")),
+            base_url,
+            settings,
+        ))
     }
 
     /// Starts the gateway wherever the system likes.
@@ -84,10 +88,8 @@ impl Drop for Server {
 pub(super) fn pin_self() {
     if can_pin() {
         let id = std::process::id().to_string();
-        let _ = Command::new("taskset")
-            .args(["-cp", CLIENT_CORE, &id])
-            .stdout(Stdio::null())
-            .status();
+        let _ =
+            Command::new("taskset").args(["-cp", CLIENT_CORE, &id]).stdout(Stdio::null()).status();
     }
 }
 

@@ -27,8 +27,11 @@ const VECTOR: usize = 4096;
 const KNOWN: u64 = 1000;
 
 /// The budget is not what this measures.
-const SETTINGS: [&str; 3] =
-    ["limits.rpm=1000000000", "limits.tpm=1000000000000", "telemetry.log_filter=warn,voyage_gateway=info"];
+const SETTINGS: [&str; 3] = [
+    "limits.rpm=1000000000",
+    "limits.tpm=1000000000000",
+    "telemetry.log_filter=warn,voyage_gateway=info",
+];
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct Options {
@@ -144,7 +147,9 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
     }
     println!();
     println!("{} rounds of {:?}; pinned: {}", options.rounds, bench.time, process::can_pin());
-    println!("| row | base, CPU µs | gateway, CPU µs | ratio | bar | calls/s | base p50/p99 ms | p50/p99 ms | p99 ratio |");
+    println!(
+        "| row | base, CPU µs | gateway, CPU µs | ratio | bar | calls/s | base p50/p99 ms | p50/p99 ms | p99 ratio |"
+    );
     println!("|---|---|---|---|---|---|---|---|---|");
     lines.iter().for_each(|line| println!("{line}"));
     Ok(())
