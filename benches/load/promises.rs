@@ -24,7 +24,7 @@ use super::{
 const UNLIMITED: [&str; 3] = [
     "limits.rpm=1000000000",
     "limits.tpm=1000000000000",
-    "telemetry.log_filter=error,voyage_gateway::app=info",
+    "telemetry.log_filter=error,voyage_gateway::cli=info",
 ];
 
 #[derive(Clone, Debug, Args)]
@@ -62,7 +62,7 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
     }
     if wanted("lone call") {
         say("lone call", sharing::lone_call(Duration::ZERO, 500).await?);
-        say("lone call, upstream 100 ms", sharing::lone_call(UPSTREAM, 50).await?);
+        say("lone call, upstream 100 ms", sharing::lone_call(UPSTREAM, 150).await?);
     }
     if wanted("identical") {
         say("identical", sharing::identical().await?);

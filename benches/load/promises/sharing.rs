@@ -61,10 +61,12 @@ pub(super) async fn lone_call(upstream: Duration, rounds: u64) -> anyhow::Result
         let body = serde_json::json!({
             "input": [text(round, 60)], "model": "voyage-4", "truncation": true, "encoding_format": "base64",
         });
+        off_beat(round).await;
         let start = Instant::now();
         let call = http.post(&url).bearer_auth("a-key").header("content-type", "application/json");
         call.body(body.to_string()).send().await?.error_for_status()?.bytes().await?;
         direct.push(start.elapsed());
+        off_beat(round).await;
         through.push(client::timed(&scene.client, frame(&single(round)), 4096).await?);
     }
     // The first ones connect.
@@ -80,6 +82,15 @@ pub(super) async fn lone_call(upstream: Duration, rounds: u64) -> anyhow::Result
             percentile(through, 50)
         ),
     })
+}
+
+/// Waits for a part of a millisecond that differs from round to round: the simulator's timer looks every
+/// millisecond, and calls that follow one another would all meet it at the same point.
+async fn off_beat(round: u64) {
+    let (start, pause) = (Instant::now(), Duration::from_micros(round * 381 % 1000));
+    while start.elapsed() < pause {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// 100 callers ask for the same new text at once.
