@@ -151,7 +151,9 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
         "| row | base, CPU µs | gateway, CPU µs | ratio | bar | calls/s | base p50/p99 ms | p50/p99 ms | p99 ratio |"
     );
     println!("|---|---|---|---|---|---|---|---|---|");
-    lines.iter().for_each(|line| println!("{line}"));
+    for line in lines {
+        println!("{line}");
+    }
     Ok(())
 }
 

@@ -115,7 +115,7 @@ pub(super) async fn identical() -> anyhow::Result<Verdict> {
 
 /// One call of 2,500 texts: three upstream calls side by side, one answer in order.
 pub(super) async fn large() -> anyhow::Result<Verdict> {
-    let scene = Scene::set(Duration::from_millis(1000), &UNLIMITED).await?;
+    let scene = Scene::set(Duration::from_secs(1), &UNLIMITED).await?;
     let texts: Vec<String> = (0..2500).map(|number| text(number, 60)).collect();
     let start = Instant::now();
     let reply = scene.client.call(frame(&request(texts.clone()))).await?.message()?;
