@@ -4,6 +4,8 @@
 //! as it came. The secret keeps anyone who can name keys from testing guesses at texts offline, and callers
 //! from building collisions; SHA-256 beats BLAKE3 on short texts where the CPU has SHA instructions.
 
+use std::hash::{Hash, Hasher};
+
 use sha2::{Digest, Sha256};
 
 use crate::embedding::{Dtype, Endpoint, Input, InputType, Parameters};
@@ -12,13 +14,20 @@ use crate::embedding::{Dtype, Endpoint, Input, InputType, Parameters};
 const SCHEMA: u8 = 1;
 
 /// The key of one input under one set of parameters.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key([u8; 32]);
 
 impl Key {
     /// Returns a number from the key's bytes, uniform over all keys, to choose a shard by.
     pub fn shard(&self) -> usize {
         usize::from(self.0[0])
+    }
+}
+
+/// A part of a key is as good a hash as the whole, and four times as cheap.
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(&self.0[24..]);
     }
 }
 
