@@ -26,9 +26,9 @@ pub enum Error {
     },
     /// The response would be larger than the caller can receive.
     #[error(
-        "the response would take about {predicted} bytes and the caller accepts {limit}; send at most \
-         {max_inputs} inputs in a call, ask for a smaller dimension or dtype, or raise max_response_bytes \
-         together with the client's receive limit"
+        "the response would take about {predicted} bytes and the caller accepts {limit}, enough for \
+         {max_inputs} inputs; send fewer in a call, ask for a smaller dimension or dtype, or raise \
+         max_response_bytes together with the client's receive limit"
     )]
     ResponseTooLarge {
         /// Bytes the response is predicted to take.
@@ -39,7 +39,7 @@ pub enum Error {
         max_inputs: u64,
     },
     /// `ONLY_IF_CACHED` met inputs that are not cached.
-    #[error("{misses} of the inputs are not cached, and the cache mode forbids asking Voyage")]
+    #[error("inputs that are not cached: {misses}; the cache mode forbids asking Voyage")]
     CacheMiss {
         /// How many.
         misses: usize,

@@ -16,7 +16,7 @@ pub(super) struct EmbedArgs {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:50051")]
     gateway: String,
     /// The model; the gateway's default when not given.
-    #[arg(long, value_name = "NAME", default_value = "")]
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     model: String,
     /// The texts are search queries.
     #[arg(long, conflicts_with = "document")]
@@ -58,7 +58,7 @@ pub(super) async fn run(args: EmbedArgs) -> anyhow::Result<()> {
     let url = if address.contains("://") { address.clone() } else { format!("http://{address}") };
     let mut client = EmbeddingServiceClient::connect(url)
         .await
-        .map_err(|error| anyhow::anyhow!("no gateway at {address}: {error}"))?
+        .with_context(|| format!("no gateway at {address}"))?
         .max_decoding_message_size(usize::MAX);
     let reply = client
         .embed(request)

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 
 use super::{Failure, runtime};
 use crate::{
-    app,
+    app::{self, BuildError},
     config::{self, Config, Sources},
     grpc::auth::AuthMode,
     secret::Secret,
@@ -18,10 +18,10 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
         .map_err(|problem| Failure::Usage(problem.to_string()))?;
     telemetry::init_logging(&config.telemetry).context("logging")?;
     warn(&config);
-    Ok(runtime()?.block_on(serve(&config, key))?)
+    runtime()?.block_on(serve(&config, key))
 }
 
-async fn serve(config: &Config, key: Secret) -> anyhow::Result<()> {
+async fn serve(config: &Config, key: Secret) -> Result<(), Failure> {
     let bound = app::build(config, key).await?;
     // Before it says that it is up: whoever hears that may stop it at once.
     let mut stop = StopSignals::catch()?;
@@ -29,6 +29,19 @@ async fn serve(config: &Config, key: Secret) -> anyhow::Result<()> {
     tracing::info!(port = "admin", address = %bound.admin_address()?, "listening");
     bound.run_until(stop.wait()).await;
     Ok(())
+}
+
+/// A key file that cannot be used is a wrong setting; what else stops a gateway is the machine's affair.
+impl From<BuildError> for Failure {
+    fn from(error: BuildError) -> Self {
+        match error {
+            BuildError::CacheKey { .. } => Self::Usage(error.to_string()),
+            BuildError::Listen { .. }
+            | BuildError::Upstream(_)
+            | BuildError::Metrics(_)
+            | BuildError::Reflection(_) => Self::Runtime(error.into()),
+        }
+    }
 }
 
 /// Says what is allowed and yet deserves a second thought.

@@ -14,6 +14,7 @@ use crate::{
 };
 
 #[derive(Debug, Args)]
+#[command(after_help = faults())]
 pub(super) struct SimulateArgs {
     /// Where it listens; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
@@ -39,10 +40,13 @@ pub(super) struct SimulateArgs {
     /// Log every call: its number, inputs, tokens and status, never its texts.
     #[arg(long)]
     log_requests: bool,
-    /// A fault: 503:5% (by rate), hang@3 (by call), poison=TEXT, cut-body, bad-json, html-body, shuffled-index, ….
-    /// May be repeated.
+    /// A fault, at every call (cut-body), by rate (503:5%) or at one call (hang@3). May be repeated.
     #[arg(long, value_name = "RULE")]
     fault: Vec<FaultRule>,
+}
+
+fn faults() -> String {
+    format!("Faults are HTTP statuses, and {}.", FaultRule::NAMES.join(", "))
 }
 
 pub(super) fn run(args: SimulateArgs) -> Result<(), Failure> {

@@ -77,7 +77,21 @@ fn refuse(error: &Error, request_id: &HeaderValue, method: &'static str) -> Stat
             tracing::debug!(method, request_id, reason, blame = blame.as_str(), "rpc failed");
         }
         (Blame::Gateway | Blame::Upstream, _) => {
-            tracing::warn!(method, request_id, reason, blame = blame.as_str(), "rpc failed");
+            let upstream = match error {
+                Error::Upstream(upstream) => Some(upstream),
+                _ => None,
+            };
+            let http_status = upstream.and_then(|upstream| upstream.status);
+            let upstream_request_id = upstream.and_then(|upstream| upstream.request_id.as_deref());
+            tracing::warn!(
+                method,
+                request_id,
+                reason,
+                blame = blame.as_str(),
+                http_status,
+                upstream_request_id,
+                "rpc failed"
+            );
         }
     }
     status::status(error, request_id)

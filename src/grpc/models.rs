@@ -91,7 +91,7 @@ fn listed(model: &model::Model, default_model: &str) -> Model {
     Model {
         name: model.name.to_owned(),
         kind: kind as i32,
-        is_default: model.name == default_model,
+        is_default: model.kind == Kind::Text && model.name == default_model,
         default_dimension: model.default_dimension().map_or(0, to_i32),
         dimensions,
         output_dtypes: model.dtypes.iter().map(|dtype| output_dtype(*dtype) as i32).collect(),

@@ -2,6 +2,7 @@
 
 mod deadlines;
 mod fake;
+mod flights;
 mod merge;
 mod modes;
 mod panics;

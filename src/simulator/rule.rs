@@ -34,6 +34,7 @@ pub enum FaultRuleError {
     CallNumber,
 }
 
+/// The faults that have names, with the values they take.
 pub(super) const NAMES: &[&str] = &[
     "hang",
     "reset",

@@ -37,6 +37,11 @@ pub(super) enum When {
     Text(String),
 }
 
+impl FaultRule {
+    /// The faults that a command line can name, beside HTTP statuses.
+    pub const NAMES: &[&str] = super::rule::NAMES;
+}
+
 impl Script {
     /// Returns a script under which everything goes well.
     pub fn new() -> Self {

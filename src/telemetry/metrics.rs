@@ -9,7 +9,7 @@ use opentelemetry::{
     KeyValue,
     metrics::{Counter, Histogram, Meter, MeterProvider as _},
 };
-use opentelemetry_sdk::metrics::SdkMeterProvider;
+use opentelemetry_sdk::{Resource, metrics::SdkMeterProvider};
 use prometheus::{Encoder as _, Registry, TextEncoder};
 
 use crate::{embedding::Parameters, model};
@@ -48,7 +48,13 @@ impl Metrics {
             .with_registry(registry.clone())
             .build()
             .map_err(|error| MetricsError(error.to_string()))?;
-        let provider = SdkMeterProvider::builder().with_reader(exporter).build();
+        // Empty at first: the usual builder reads the environment.
+        let resource = Resource::builder_empty()
+            .with_service_name("voyage-gateway")
+            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+            .build();
+        let provider =
+            SdkMeterProvider::builder().with_resource(resource).with_reader(exporter).build();
         let meter = provider.meter("voyage-gateway");
         Ok(Self { instruments: Arc::new(Instruments::new(registry, provider, &meter)) })
     }

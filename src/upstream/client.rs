@@ -1,6 +1,6 @@
 //! One HTTP request to Voyage.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error as StdError, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -86,6 +86,7 @@ impl Client {
             .body(body)
             .send()
             .await
+            .inspect_err(log_cause)
             .map_err(|error| Failure::of(classify::from_transport(&error)))?;
 
         let status = response.status();
@@ -109,7 +110,8 @@ impl Client {
             return Err(failure(classify::from_reply(&refusal)));
         }
 
-        let body = match read(&mut response, max_reply_bytes(parameters, inputs.len())).await {
+        let body = read(&mut response, max_reply_bytes(parameters, inputs.len())).await;
+        let body = match body.inspect_err(log_cause) {
             Ok(Body::Whole(body)) => body,
             Ok(Body::Cut(_)) => {
                 let why = "the body is longer than any answer to the request";
@@ -175,6 +177,15 @@ impl Failure {
             request_id: self.request_id,
         }))
     }
+}
+
+/// Logs why an answer did not come, or not whole: callers learn the kind of failure only, and operators need to know
+/// whether it was a name, a port or a certificate.
+fn log_cause(error: &reqwest::Error) {
+    let first: &dyn StdError = error;
+    let causes = std::iter::successors(Some(first), |&cause| cause.source());
+    let cause = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    tracing::warn!(cause, "no answer from Voyage");
 }
 
 /// A proxy is for the way out of the cluster, never for this host.

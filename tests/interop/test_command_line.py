@@ -3,6 +3,7 @@
 import json
 import math
 import signal
+import socket
 import tomllib
 
 import pytest
@@ -73,6 +74,19 @@ def test_serve_is_closed_unless_opened():
     assert "auth.mode" in done.stderr
 
 
+def test_serve_opens_when_told_and_says_what_that_means():
+    server = processes.serve("http://voyage.invalid/v1", "server.listen=0.0.0.0:0", "auth.mode=none")
+    server.kill()
+    warnings = [event["message"] for event in map(json.loads, server.log) if event["level"] == "WARN"]
+    assert [warning.partition(" ")[0] for warning in warnings] == ["auth.mode", "upstream.base_url"]
+
+
+def test_serve_needs_a_cache_key_file_that_can_be_read():
+    done = gateway("serve", "--set", "cache.key_file=/no/such/file", VOYAGE_API_KEY="key")
+    assert done.returncode == 2
+    assert "cache.key_file /no/such/file: " in done.stderr.splitlines()[-1]
+
+
 @pytest.mark.parametrize("port", ["server.listen", "admin.listen"])
 def test_a_port_in_use(deployment, port):
     listen = {"server.listen": "127.0.0.1:0", "admin.listen": "127.0.0.1:0", port: deployment.address}
@@ -119,6 +133,14 @@ def test_embed_prints_a_line_a_text(deployment):
     assert len(lines.splitlines()) == 2
 
 
+def test_embed_says_why_there_is_no_gateway():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        done = gateway("embed", "--gateway", "127.0.0.1:%d" % free.getsockname()[1], "hello")
+    assert done.returncode == 1
+    assert "no gateway at 127.0.0.1:" in done.stderr and "refused" in done.stderr
+
+
 def test_embed_says_what_is_wrong(deployment):
     done = gateway("embed", "--gateway", f"http://{deployment.address}", "--dimension", "7", "hello")
     assert (done.returncode, done.stdout) == (1, "")
@@ -129,6 +151,11 @@ def test_a_fault_that_does_not_exist():
     done = gateway("simulate", "--fault", "earthquake")
     assert done.returncode == 2
     assert "unknown fault `earthquake`" in done.stderr and "cut-body" in done.stderr
+
+
+def test_the_simulators_help_names_every_fault():
+    told = gateway("simulate", "--help").stdout
+    assert "cut-body" in told and "poison=TEXT" in told
 
 
 def test_wrong_usage():

@@ -16,6 +16,12 @@ def raw(channel, message, **more):
     return channel.unary_unary(EMBED)(message, timeout=PATIENCE, **more)
 
 
+def logged(deployment):
+    """Ends the gateway and returns what its log told the operators."""
+    deployment.server.kill()
+    return [json.loads(line) for line in deployment.server.log]
+
+
 def test_all_wrong_fields_at_once(deployment):
     error = failure(
         embed,
@@ -145,6 +151,9 @@ def test_voyage_is_down(deploy):
     wait = details(error)["RetryInfo"].retry_delay.ToMilliseconds()
     assert wait > 0
     assert dict(error.trailing_metadata())["grpc-retry-pushback-ms"] == str(wait)
+    [failed] = [event for event in logged(broken) if event["message"] == "rpc failed"]
+    assert failed["http_status"] == 503
+    assert failed["upstream_request_id"] == details(error)["ErrorInfo"].metadata["upstreamRequestId"]
 
 
 def test_voyage_is_gone(deploy):
@@ -155,6 +164,7 @@ def test_voyage_is_gone(deploy):
     error = failure(embed, alone.channel, "new")
     assert error.code() == grpc.StatusCode.UNAVAILABLE
     assert reason(error) == (VOYAGE, "UPSTREAM_CONNECT_FAILED")
+    assert any("refused" in event.get("cause", "") for event in logged(alone))
 
 
 def test_a_rate_limit(deploy):

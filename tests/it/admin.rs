@@ -116,6 +116,7 @@ async fn metrics_count_what_happened() {
     gateway.embed(texts(&["d"])).await.err().unwrap();
 
     let metrics = gateway.metrics().await;
+    assert!(metrics.contains("service_name=\"voyage-gateway\""), "{metrics}");
     let rpcs = |code| {
         let labels = [EMBED, ("rpc_response_status_code", code)];
         sample(&metrics, "voyage_gateway_rpcs_total", &labels)

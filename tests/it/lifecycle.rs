@@ -41,6 +41,34 @@ async fn a_port_in_use_is_named_with_its_setting() {
 }
 
 #[tokio::test]
+async fn a_cache_key_file_must_hold_32_bytes() {
+    let folder = std::env::temp_dir().join(format!("voyage-gateway-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let build = async |path: &std::path::Path| {
+        let mut config = Config::default();
+        config.server.listen.set_port(0);
+        config.admin.listen.set_port(0);
+        config.cache.key_file = Some(path.to_owned());
+        app::build(&config, Secret::new(KEY)).await
+    };
+    for (name, secret) in [("missing", None), ("short", Some([b'k'; 31].as_slice()))] {
+        let path = folder.join(name);
+        if let Some(secret) = secret {
+            std::fs::write(&path, secret).unwrap();
+        }
+        let error = build(&path).await.err().unwrap();
+        assert!(matches!(error, BuildError::CacheKey { .. }), "{error}");
+        let text = error.to_string();
+        assert!(text.starts_with(&format!("cache.key_file {}: ", path.display())), "{text}");
+        assert!(!text.contains("kk"), "{text}");
+    }
+    let path = folder.join("long enough");
+    std::fs::write(&path, [b'k'; 32]).unwrap();
+    build(&path).await.unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[tokio::test]
 async fn a_key_that_no_header_can_carry_is_refused_and_not_shown() {
     let error = app::build(&Config::default(), Secret::new("pa-bad\nkey")).await.err().unwrap();
     assert!(!format!("{error} {error:?}").contains("pa-bad"));

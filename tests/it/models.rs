@@ -84,6 +84,11 @@ async fn the_default_is_the_operators() {
     let models = list(&gateway, ModelKind::Text).await;
     let default = models.iter().find(|model| model.is_default).unwrap();
     assert_eq!(default.name, "voyage-code-4");
+
+    // Requests that name no model are requests for texts: another kind has no default.
+    let gateway =
+        Gateway::with(|config, _| config.upstream.default_model = "rerank-3".to_owned()).await;
+    assert!(!list(&gateway, ModelKind::Unspecified).await.iter().any(|model| model.is_default));
 }
 
 #[tokio::test]

@@ -14,10 +14,10 @@ use std::{
 };
 
 /// A file of the project.
-struct Source {
+pub(crate) struct Source {
     /// Relative to the project, with slashes.
     path: String,
-    text: String,
+    pub(crate) text: String,
 }
 
 impl Source {
@@ -39,7 +39,7 @@ fn program() -> Vec<Source> {
 }
 
 /// Returns the files below `folder` with this extension, in order of their paths.
-fn sources(folder: &str, extension: &str) -> Vec<Source> {
+pub(crate) fn sources(folder: &str, extension: &str) -> Vec<Source> {
     let mut found = Vec::new();
     let mut folders = vec![root().join(folder)];
     while let Some(folder) = folders.pop() {

@@ -81,7 +81,21 @@ fn add_upstream(details: &mut ErrorDetails, upstream: &Upstream, error: &Error) 
                 ..QuotaViolation::default()
             }]);
         }
-        _ => {}
+        Fault::InvalidRequest { field: None, .. }
+        | Fault::TooManyTokens { .. }
+        | Fault::NotFound { .. }
+        | Fault::PayloadTooLarge { .. }
+        | Fault::ServerError { .. }
+        | Fault::Unavailable { .. }
+        | Fault::Timeout
+        | Fault::ConnectFailed
+        | Fault::TlsRejected
+        | Fault::TlsCut
+        | Fault::BadResponse(_)
+        | Fault::Protocol
+        | Fault::Conflict
+        | Fault::Redirect { .. }
+        | Fault::UnexpectedStatus => {}
     }
 }
 
@@ -145,6 +159,21 @@ fn describe_call(upstream: &Upstream, put: &mut impl FnMut(&str, String)) {
         Fault::RateLimited { free_tier: true, .. } => put("tier", "free".to_owned()),
         Fault::Redirect { location: Some(host) } => put("location", host.clone()),
         Fault::NotFound { host: Some(host) } => put("baseUrl", host.clone()),
-        _ => {}
+        Fault::InvalidRequest { .. }
+        | Fault::ModelNotSupported
+        | Fault::Forbidden
+        | Fault::PaymentRequired
+        | Fault::NotFound { host: None }
+        | Fault::RateLimited { free_tier: false, .. }
+        | Fault::ServerError { .. }
+        | Fault::Unavailable { .. }
+        | Fault::Timeout
+        | Fault::ConnectFailed
+        | Fault::TlsRejected
+        | Fault::TlsCut
+        | Fault::Protocol
+        | Fault::Conflict
+        | Fault::Redirect { location: None }
+        | Fault::UnexpectedStatus => {}
     }
 }

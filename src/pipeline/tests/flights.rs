@@ -1,0 +1,56 @@
+//! Boarding and landing step by step: what only the order of two callers' steps decides.
+
+use tokio::sync::mpsc;
+
+use super::{fake::vector_of, *};
+use crate::{
+    dispatch::{Bill, Waiter},
+    pipeline::coalesce::{Flights, Landed, Seat},
+};
+
+fn flights() -> Arc<Flights> {
+    let cache = Arc::new(Cache::new(&cache::Config::default()));
+    Flights::new(cache, Metrics::new().unwrap())
+}
+
+/// Takes a seat for one text. Returns where its passenger hears of the landing, and, when a flight was opened for it,
+/// the waiter of that flight.
+fn board(
+    flights: &Arc<Flights>,
+    mode: CacheMode,
+) -> (mpsc::UnboundedReceiver<Landed>, Option<Box<dyn Waiter>>) {
+    let key = Keys::new(&[7; 32]).prefix("", &parameters()).key(&Input::Text("a".to_owned()));
+    let (landings, landed) = mpsc::unbounded_channel();
+    let (_, opened) = flights.board(key, mode, Seat::new(0, landings, mode.stores()));
+    (landed, opened)
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_boards_a_flight_that_is_given_up() {
+    let flights = flights();
+    let (leaver, opened) = board(&flights, CacheMode::ReadWrite);
+    let waiter = opened.unwrap();
+    drop(leaver);
+    assert!(!waiter.depart());
+    // Its item is still there: whoever joined it now would wait for nothing.
+    let (_passenger, opened) = board(&flights, CacheMode::ReadWrite);
+    assert!(opened.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_looked_before_a_landing_and_boards_after_it_has_the_answer() {
+    let flights = flights();
+    let (_first, opened) = board(&flights, CacheMode::ReadWrite);
+    let waiter = opened.unwrap();
+    assert!(waiter.depart());
+    let nothing = Bill { tokens: 0, guessed: false, trip: Arc::default() };
+    waiter.land(Ok(vector_of("a")), nothing);
+
+    let (mut second, opened) = board(&flights, CacheMode::ReadWrite);
+    assert!(opened.is_none());
+    let landed = second.try_recv().unwrap();
+    assert_eq!(landed.result, Ok(vector_of("a")));
+    assert!(landed.bill.is_none());
+    // A refresh wants a newer one.
+    assert!(board(&flights, CacheMode::Refresh).1.is_some());
+}
