@@ -25,6 +25,9 @@ use crate::{caller::Priority, embedding::Parameters, error::Error};
 /// Interactive calls in a row before a batch item that is owed a turn gets one.
 const TURN: u32 = 4;
 
+/// When budget is freed later than this, nothing is gained by waiting for more of it.
+const LULL: Duration = Duration::from_secs(1);
+
 /// Commands taken in before the next look at the lanes: callers that come together leave together.
 const COMMANDS_AT_ONCE: usize = 256;
 
@@ -250,9 +253,32 @@ impl Scheduler {
             taken.first().is_some_and(|(head, _)| head.priority == Priority::Interactive);
         let urgent = interactive || starved;
         let class = if urgent { Class::Interactive } else { Class::Batch };
+        let least = if urgent { 0 } else { caps(&self.shared, model, self.max_inputs).worth };
+        let limiter = &self.shared.limiter;
+        let (fit, tokens) = self.fitting(taken, model, (starved, least), now);
+        let blocked = match limiter.reserve(model, class, tokens, now) {
+            Ok(reservation) => return Ok((reservation, taken.split_off(fit))),
+            Err(blocked) => blocked,
+        };
+        // Nothing is freed soon: what is left of the minute would be lost, so any part is worth a call.
+        if least == 0 || blocked.cause != Cause::Tokens || blocked.until < now + LULL {
+            return Err(blocked);
+        }
+        let (fit, tokens) = self.fitting(taken, model, (starved, 0), now);
+        let reservation = limiter.reserve(model, class, tokens, now).map_err(|_| blocked)?;
+        Ok((reservation, taken.split_off(fit)))
+    }
+
+    /// Returns how many of the items have budget, but `least` tokens' worth of them anyway, and their tokens.
+    fn fitting(
+        &self,
+        taken: &[(Position, Queued)],
+        model: &str,
+        (starved, least): (bool, u64),
+        now: Instant,
+    ) -> (usize, u64) {
         let usage = self.shared.limiter.usage(model, now);
         let for_batch = self.shared.limiter.max_tokens_per_call(model);
-        let least = if urgent { 0 } else { caps(&self.shared, model, self.max_inputs).worth };
         let mut tokens = 0;
         let fit = taken.iter().take_while(|(position, queued)| {
             // Bulk that shares an urgent call does not use what is kept free for the urgent.
@@ -263,15 +289,7 @@ impl Scheduler {
             tokens += if fits { queued.tokens } else { 0 };
             fits
         });
-        let fit = fit.count();
-        let rest = taken.split_off(fit);
-        match self.shared.limiter.reserve(model, class, tokens, now) {
-            Ok(reservation) => Ok((reservation, rest)),
-            Err(blocked) => {
-                taken.extend(rest);
-                Err(blocked)
-            }
-        }
+        (fit.count(), tokens)
     }
 
     /// Sends a batch again that has been out before.

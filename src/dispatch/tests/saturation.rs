@@ -148,7 +148,7 @@ async fn bulk_uses_the_free_tiers_tokens() {
         let load = Load { query_every: MINUTE, queries: documents(), ..load };
         let loaded = three_minutes(&load, 4).await;
         // A call holds the whole minute here, so the margin of its estimate is lost.
-        assert!(loaded.tokens >= 90.0, "{} %", loaded.tokens);
+        assert!(loaded.tokens >= 95.0, "{} %", loaded.tokens);
     }
 }
 
