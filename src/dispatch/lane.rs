@@ -78,6 +78,8 @@ pub(super) struct Lane {
     pub(super) no_turn_until: Option<Instant>,
     /// Whether somebody may be waiting who has not been told that there is no budget in time.
     pub(super) unexcused: bool,
+    /// When they were last told.
+    pub(super) excused_at: Instant,
 }
 
 impl Lane {
@@ -89,6 +91,7 @@ impl Lane {
             blocked_until: None,
             no_turn_until: None,
             unexcused: false,
+            excused_at: Instant::now(),
         }
     }
 

@@ -4,6 +4,8 @@
 //! calls go while there are free ones. A call needs a lane that is ready, a closed circuit, and budget. Interactive
 //! lanes go first; after [`TURN`] of them in a row, a batch lane that has waited too long gets a turn.
 
+mod refusals;
+
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::{
@@ -12,11 +14,11 @@ use tokio::{
 };
 
 use super::{
-    Bill, Config, Queued, Shared,
+    Config, Queued, Shared,
     batch::{self, Batch, Call},
     command::{Command, Returned, Slot},
     lane::{Caps, Lane},
-    limit::{Blocked, Cause, Class, Need, Reservation},
+    limit::{Blocked, Cause, Class, Reservation},
     queue::{FairClock, Position, Queue},
     shares::Shares,
 };
@@ -44,6 +46,8 @@ pub(super) struct Scheduler {
     shares: Shares,
     returned: Vec<Returned>,
     in_flight: usize,
+    /// When what nobody waits for was last given up.
+    swept_at: Instant,
     /// Interactive calls since the last batch call.
     interactive_run: u32,
 }
@@ -65,6 +69,7 @@ impl Scheduler {
             shares: Shares::default(),
             returned: Vec::new(),
             in_flight: 0,
+            swept_at: Instant::now(),
             interactive_run: 0,
         }
     }
@@ -147,20 +152,8 @@ impl Scheduler {
                 break;
             }
         }
-        self.excuse(now);
+        self.refuse(now);
         self.lanes.retain(|_, lane| lane.in_flight > 0 || lane.queue.len() > 0);
-    }
-
-    /// Refuses what waits for budget or company while Voyage is given a rest.
-    fn refuse_if_open(&mut self, now: Instant) {
-        let Err(open) = self.shared.breaker.check(now) else { return };
-        let refusal = Error::CircuitOpen { retry_after: open.retry_after };
-        for lane in self.lanes.values_mut() {
-            for queued in lane.queue.retain(|_| false) {
-                self.clock.refund(&queued);
-                queued.item.waiter.land(Err(refusal.clone()), Bill::nothing());
-            }
-        }
     }
 
     /// Chooses the lane to be served, and the class its call is filled from.
@@ -314,24 +307,6 @@ impl Scheduler {
         }
     }
 
-    /// Lifts an item of a returned batch, and refuses whoever joined it and cannot wait for the budget.
-    fn joined_returned(&mut self, id: u64, priority: Priority, now: Instant) {
-        for Returned { batch, .. } in &mut self.returned {
-            let Some(joined) = batch.items.iter_mut().find(|queued| queued.id() == id) else {
-                continue;
-            };
-            joined.item.priority = joined.item.priority.min(priority);
-            let need = Need { requests: 1, tokens: batch.tokens() };
-            let model = &batch.parameters.model;
-            let until = self.shared.limiter.free_at(model, batch.class(), need, now);
-            if until > now {
-                let retry_after = until.duration_since(now);
-                batch.excuse(until, &Error::QueueTimeout { retry_after });
-            }
-            return;
-        }
-    }
-
     fn send(&mut self, mut batch: Batch, reservation: Reservation, now: Instant) {
         let pass = match self.shared.breaker.admit(now) {
             Ok(pass) => pass,
@@ -357,36 +332,19 @@ impl Scheduler {
         tokio::spawn(batch::run(Arc::clone(&self.shared), call));
     }
 
-    /// Refuses, in lanes without budget, everyone who cannot wait as long as is known.
-    fn excuse(&mut self, now: Instant) {
-        for lane in self.lanes.values_mut().filter(|lane| lane.unexcused) {
-            lane.unexcused = false;
-            if lane.blocked_until.is_none_or(|until| until <= now) {
-                continue;
-            }
-            let caps = caps(&self.shared, &lane.parameters.model, self.max_inputs);
-            let model = Arc::clone(&lane.parameters.model);
-            let limiter = &self.shared.limiter;
-            let gone =
-                lane.excuse(now, caps, |class, need| limiter.free_at(&model, class, need, now));
-            for queued in gone {
-                self.clock.refund(&queued);
-                queued.item.waiter.abandon();
-            }
-        }
-    }
-
     /// Returns when to look again if nothing happens before.
     fn next_wake(&mut self, now: Instant) -> Option<Instant> {
         if self.in_flight >= self.max_in_flight {
-            return None;
+            return self.next_refusal();
         }
         let (shared, max_inputs, max_delay) = (&self.shared, self.max_inputs, self.max_delay);
         let lanes = self.lanes.values_mut().filter_map(|lane| {
             let caps = caps(shared, &lane.parameters.model, max_inputs);
             lane.ready_at(now, max_delay, caps)
         });
-        lanes.chain(self.returned.iter().map(|returned| returned.at)).min()
+        let returned = self.returned.iter().map(|returned| returned.at);
+        let soonest = lanes.chain(returned).min();
+        soonest.into_iter().chain(self.next_refusal()).min()
     }
 }
 

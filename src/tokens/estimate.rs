@@ -1,6 +1,6 @@
 //! An estimate of one model's tokens that corrects itself from what calls report.
 //!
-//! A text's tokens are taken as a weighted sum of its [`Counts`]. The weights are followed by a Kalman filter
+//! A text's tokens are taken as a weighted sum of its `Counts`. The weights are followed by a Kalman filter
 //! (recursive least squares with a prior): it also knows how sure it is of each mixture of classes, so that a
 //! script that was never seen keeps a wide margin however much English was counted.
 

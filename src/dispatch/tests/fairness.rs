@@ -149,3 +149,18 @@ async fn who_was_refused_is_not_charged_for_what_was_never_sent() {
     let before = stage.fake.calls().len() - spent;
     assert!(before <= 4, "{before} calls went before");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_cancelled_is_soon_not_charged_any_more() {
+    let stage = one_by_one();
+    stage.start(bulk(&numbered("other", 5_000), "other")).await;
+    let cancelled = stage.start(bulk(&numbered("cancelled", 2_000), "fickle")).await;
+    tokio::time::sleep(millis(100)).await;
+    cancelled.abort();
+    // Long enough for the inputs that nobody waits for to be given up.
+    tokio::time::sleep(secs(2)).await;
+    let before = order(&stage).len();
+    stage.run(bulk(&["again"], "fickle")).await.unwrap();
+    let served = order(&stage).len() - before;
+    assert!(served <= 4, "{served} calls until the next input of who cancelled");
+}
