@@ -20,7 +20,7 @@ use crate::{
 ///
 /// `demo` shows it without a key or a network; `serve` needs `VOYAGE_API_KEY` or `VOYAGE_API_KEY_FILE`.
 #[derive(Debug, Parser)]
-#[command(name = "voyage-gateway", version = version(), propagate_version = true)]
+#[command(name = "voyage-gateway", version = version())]
 #[command(
     after_help = "Exit status: 0 on success, 1 when something failed, 2 for wrong usage, configuration or key."
 )]

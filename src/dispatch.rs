@@ -238,10 +238,7 @@ impl Dispatch {
                 item.waiter.land(Err(full), Bill::nothing());
                 continue;
             };
-            let text = match &item.input {
-                Input::Text(text) => text.as_str(),
-            };
-            let measure = self.shared.counter.measure(&parameters.model, text);
+            let measure = self.shared.counter.measure(&parameters.model, item.input.text());
             let tokens = self.shared.tokens_to_reserve(parameters, &measure);
             accepted.push(Queued { item, measure, tokens, at, _place: place });
         }

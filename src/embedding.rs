@@ -138,6 +138,13 @@ impl Input {
         }
     }
 
+    /// Returns the text whose tokens are the input's.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Text(text) => text,
+        }
+    }
+
     /// Returns the input's size in bytes.
     pub fn size(&self) -> usize {
         self.identity().len()
