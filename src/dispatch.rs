@@ -16,12 +16,14 @@ mod lane;
 mod limit;
 mod queue;
 mod retry;
+mod room;
 mod schedule;
 mod shares;
 
+// The room takes its atomics from here, and its model in the tests takes shuttle's.
 use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicU32, AtomicUsize, Ordering},
+    self, Arc, OnceLock,
+    atomic::{AtomicU32, Ordering},
 };
 
 use tokio::{sync::mpsc, time::Instant};
@@ -40,6 +42,7 @@ use crate::{
     upstream::Upstream,
 };
 use command::Command;
+use room::{Place, Room};
 use schedule::Scheduler;
 
 /// A tokenizer takes about a tenth of a microsecond a byte: more than this is counted off the workers.
@@ -271,51 +274,6 @@ impl Bill {
     /// The bill of an item that cost nothing.
     pub fn nothing() -> Self {
         Self { tokens: 0, guessed: false, trip: Arc::default() }
-    }
-}
-
-/// Bounds what the dispatch holds, waiting and in flight: flights outlive their callers, so admission does not
-/// bound them.
-#[derive(Debug)]
-struct Room {
-    max_inputs: usize,
-    max_bytes: usize,
-    inputs: AtomicUsize,
-    bytes: AtomicUsize,
-}
-
-impl Room {
-    fn new(config: &Config) -> Self {
-        Self {
-            max_inputs: config.max_waiting_inputs as usize,
-            max_bytes: usize::try_from(config.max_waiting_bytes.get()).unwrap_or(usize::MAX),
-            inputs: AtomicUsize::new(0),
-            bytes: AtomicUsize::new(0),
-        }
-    }
-
-    /// A single input larger than all bytes gets in when it is alone.
-    fn enter(self: &Arc<Self>, bytes: usize) -> Option<Place> {
-        let place = Place { room: Arc::clone(self), bytes };
-        let inputs = self.inputs.fetch_add(1, Ordering::Relaxed);
-        let others = self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let fits = inputs < self.max_inputs
-            && (others == 0 || others.saturating_add(bytes) <= self.max_bytes);
-        fits.then_some(place)
-    }
-}
-
-/// One item's place in the room.
-#[derive(Debug)]
-struct Place {
-    room: Arc<Room>,
-    bytes: usize,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.room.inputs.fetch_sub(1, Ordering::Relaxed);
-        self.room.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 

@@ -8,7 +8,12 @@ mod coalesce;
 mod config;
 mod gather;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+// What callers share takes its locks and atomics from here, and its models in the tests take shuttle's.
+use std::{
+    collections::HashMap,
+    sync::{self, Arc},
+    time::Duration,
+};
 
 use tokio::{sync::mpsc, time::Instant};
 

@@ -5,6 +5,7 @@ mod fairness;
 mod fake;
 mod gathering;
 mod isolation;
+mod models;
 mod panics;
 mod properties;
 mod retries;

@@ -1,11 +1,11 @@
 //! Refuses what does not fit, rather than queueing blindly.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::Arc;
 
-use super::Config;
+use super::{
+    Config,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 use crate::{error::Error, telemetry::Metrics};
 
 /// Bounds the requests, and their bytes, that are in flight at once.

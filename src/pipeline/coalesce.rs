@@ -6,17 +6,20 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, PoisonError},
 };
 
 use tokio::{sync::mpsc, time::Instant};
 
-use super::CacheMode;
+use super::{
+    Cache, CacheMode,
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 use crate::{
-    cache::{Cache, Key},
+    cache::Key,
     caller::Caller,
     dispatch::{Bill, Waiter},
     embedding::Answer,

@@ -4,6 +4,7 @@ mod deadlines;
 mod fake;
 mod flights;
 mod merge;
+mod models;
 mod modes;
 mod panics;
 

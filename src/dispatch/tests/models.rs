@@ -1,0 +1,54 @@
+//! The room behind the door under shuttle, which decides at each step of its atomics which thread goes next.
+
+#[expect(clippy::duplicate_mod, reason = "the second time with shuttle's atomics")]
+#[path = "../room.rs"]
+mod room;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use shuttle::{sync, thread};
+
+use crate::{dispatch::Config, units::Size};
+use room::Room;
+
+/// Schedules tried.
+const SCHEDULES: usize = 3_000;
+
+fn model() {
+    let bounds = Config {
+        max_waiting_inputs: 2,
+        max_waiting_bytes: Size::from_bytes(10),
+        ..Config::default()
+    };
+    let room = Arc::new(Room::new(&bounds));
+    // std's, so that no other thread comes between a look and its count.
+    let inside = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
+    let items = [4, 5, 6, 20].map(|bytes| {
+        let (room, inside) = (Arc::clone(&room), Arc::clone(&inside));
+        thread::spawn(move || {
+            let Some(place) = room.enter(bytes) else { return };
+            let inputs = inside.0.fetch_add(1, Ordering::Relaxed) + 1;
+            let together = inside.1.fetch_add(bytes, Ordering::Relaxed) + bytes;
+            assert!(inputs <= 2, "{inputs} inputs in a room for 2");
+            assert!(inputs == 1 || together <= 10, "{together} bytes in a room for 10");
+            thread::yield_now();
+            inside.0.fetch_sub(1, Ordering::Relaxed);
+            inside.1.fetch_sub(bytes, Ordering::Relaxed);
+            drop(place);
+        })
+    });
+    for item in items {
+        item.join().unwrap();
+    }
+    assert_eq!(room.inputs.load(sync::atomic::Ordering::Relaxed), 0);
+    assert_eq!(room.bytes.load(sync::atomic::Ordering::Relaxed), 0);
+}
+
+#[test]
+fn the_room_holds_no_more_than_it_may_and_ends_empty_in_any_order_of_steps() {
+    shuttle::check_random(model, SCHEDULES);
+    shuttle::check_pct(model, SCHEDULES, 3);
+}

@@ -1,0 +1,388 @@
+//! Flights and permits under shuttle: thousands of orders of the steps of callers and calls.
+//!
+//! The two rooms are compiled a second time here, with shuttle's locks and atomics in the place of std's; at each of
+//! them, and before each look into the cache, shuttle decides which thread goes next. Channels, the cache and the metrics
+//! are what they always are: a step of theirs is never taken apart. A schedule that fails is printed, and
+//! `shuttle::replay` repeats it.
+
+#[expect(clippy::duplicate_mod, unreachable_pub, reason = "the second time with shuttle's atomics")]
+#[path = "../admission.rs"]
+mod admission;
+#[expect(clippy::duplicate_mod, reason = "the second time with shuttle's locks and atomics")]
+#[path = "../coalesce.rs"]
+mod coalesce;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use shuttle::{
+    Runner,
+    rand::{Rng, thread_rng},
+    scheduler::{PctScheduler, RandomScheduler},
+    sync, thread,
+};
+use tokio::{sync::mpsc, time::Instant};
+
+use super::{MINUTE, fake::vector_of, parameters};
+use crate::{
+    cache::{self, Key, Keys},
+    caller::Caller,
+    dispatch::{Bill, Waiter},
+    embedding::{Answer, Input},
+    error::{Error, Phase},
+    pipeline::{CacheMode, Config},
+    telemetry::Metrics,
+    units::Size,
+};
+use admission::Admission;
+use coalesce::{Boarding, Flights, Landed, Seat};
+
+/// Schedules tried of each kind.
+const SCHEDULES: usize = 3_000;
+
+/// Runs `model` in random orders, and in orders that hold few threads back at a few steps.
+fn explore(model: impl Fn() + Clone + Send + Sync + 'static) {
+    let mut config = shuttle::Config::new();
+    // The metrics and the cache need more than shuttle's 32 KiB.
+    config.stack_size = 1 << 20;
+    Runner::new(RandomScheduler::new(SCHEDULES), config.clone()).run(model.clone());
+    Runner::new(PctScheduler::new(3, SCHEDULES), config).run(model);
+}
+
+/// The cache behind a lock of shuttle's, so that other threads may come between it and the step before.
+#[derive(Debug)]
+struct Cache(sync::Mutex<cache::Cache>);
+
+impl Cache {
+    fn get(&self, key: &Key, now: Instant) -> Option<Answer> {
+        self.0.lock().unwrap().get(key, now)
+    }
+
+    fn store(&self, key: Key, answer: Answer, flight: u64) {
+        self.0.lock().unwrap().store(key, answer, flight);
+    }
+}
+
+/// How a passenger behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Habit {
+    /// Waits for the answer.
+    Stays,
+    /// Goes away at any moment.
+    Leaves,
+    /// Stays unless the way to the door takes long.
+    IsImpatient,
+    /// Has no time left from the start.
+    IsLate,
+}
+use Habit::{IsImpatient, IsLate, Leaves, Stays};
+
+/// What the calls may do beside departing, turning back and landing.
+#[derive(Clone, Copy, Debug, Default)]
+struct Calls {
+    excuse: bool,
+    panic: bool,
+}
+
+/// The tokens of all schedules, to be held against the metric.
+#[derive(Debug, Default)]
+struct Tokens {
+    billed: AtomicU64,
+    abandoned: AtomicU64,
+}
+
+/// What is tried in one schedule, and what came of it. Its own locks and atomics are std's: they add no steps.
+struct World {
+    flights: Arc<Flights>,
+    key: Key,
+    callers: &'static [(CacheMode, Habit)],
+    calls: Calls,
+    /// Numbers departures and boardings in their order.
+    clock: AtomicUsize,
+    /// Flights that have departed and not turned back or landed.
+    sent: AtomicUsize,
+    /// The numbers of the flights that landed with an answer.
+    landed: Mutex<Vec<u64>>,
+    running: Mutex<Vec<thread::JoinHandle<()>>>,
+    passengers: Mutex<Vec<Passenger>>,
+}
+
+/// One who boarded.
+struct Passenger {
+    habit: Habit,
+    mode: CacheMode,
+    /// The clock's number before boarding, which is the seat's as well.
+    boarded: usize,
+    /// The flight's number; `None`: the answer was there.
+    flight: Option<u64>,
+    landings: mpsc::UnboundedReceiver<Landed>,
+}
+
+fn refusal() -> Error {
+    Error::Overloaded { what: "patience" }
+}
+
+/// A cache that remembers everything, or nothing.
+fn cache(remembers: bool) -> Arc<Cache> {
+    let max_bytes = Size::from_mib(u64::from(remembers));
+    let cache = cache::Cache::new(&cache::Config { max_bytes, ..cache::Config::default() });
+    Arc::new(Cache(sync::Mutex::new(cache)))
+}
+
+impl World {
+    fn new(
+        flights: Arc<Flights>,
+        callers: &'static [(CacheMode, Habit)],
+        calls: Calls,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            flights,
+            callers,
+            key: Keys::new(&[7; 32]).prefix("", &parameters()).key(&Input::Text("a".to_owned())),
+            calls,
+            clock: AtomicUsize::new(0),
+            sent: AtomicUsize::new(0),
+            landed: Mutex::default(),
+            running: Mutex::default(),
+            passengers: Mutex::default(),
+        })
+    }
+
+    /// Boards; a flight that is opened by it goes its way on a thread of its own.
+    fn board(self: &Arc<Self>, mode: CacheMode, habit: Habit) -> Passenger {
+        let boarded = self.clock.fetch_add(1, Ordering::Relaxed);
+        let (sender, landings) = mpsc::unbounded_channel();
+        let now = Instant::now();
+        let deadline = if habit == IsLate { now } else { now + 10 * MINUTE };
+        let patience = if habit == IsImpatient { now } else { deadline };
+        let stores = mode.stores();
+        let caller = Caller::anonymous();
+        let seat = Seat { number: boarded, landings: sender, stores, caller, deadline, patience };
+        let (flight, boarding) = self.flights.board(self.key, mode, seat);
+        let flight = (!matches!(boarding, Boarding::Landed)).then(|| flight.id());
+        if let (Boarding::Opened(waiter), Some(id)) = (boarding, flight) {
+            let world = Arc::clone(self);
+            let call = thread::spawn(move || world.fly(id, waiter));
+            self.running.lock().unwrap().push(call);
+        }
+        Passenger { habit, mode, boarded, flight, landings }
+    }
+
+    /// What the dispatch does with an item, in any order that it may.
+    fn fly(&self, id: u64, waiter: Box<dyn Waiter>) {
+        loop {
+            match thread_rng().gen_range(0..6) {
+                0 if waiter.wanted_until().is_none() => return waiter.abandon(),
+                1 if self.calls.excuse => waiter.excuse(Instant::now() + MINUTE, &refusal()),
+                // Dropped before it departs, as by a panic.
+                2 if self.calls.panic => return,
+                0..=2 => {}
+                _ if !waiter.depart() => return waiter.abandon(),
+                step => {
+                    let departed = self.clock.fetch_add(1, Ordering::Relaxed);
+                    let others = self.sent.fetch_add(1, Ordering::Relaxed);
+                    let alone = self.callers.iter().all(|(mode, _)| *mode == READ_WRITE);
+                    assert!(others == 0 || !alone, "one key is in flight twice");
+                    thread::yield_now();
+                    self.sent.fetch_sub(1, Ordering::Relaxed);
+                    if step == 3 {
+                        waiter.turn_back();
+                        continue;
+                    }
+                    if step == 4 && self.calls.panic {
+                        return;
+                    }
+                    self.landed.lock().unwrap().push(id);
+                    let bill = Bill { tokens: 1, guessed: false, trip: Arc::default() };
+                    return waiter.land(Ok(vector_of(&departed.to_string())), bill);
+                }
+            }
+        }
+    }
+
+    /// Lets everyone board at once and waits until all has come to its end.
+    fn run(self: &Arc<Self>) {
+        let boarding: Vec<_> = self
+            .callers
+            .iter()
+            .map(|&(mode, habit)| {
+                let world = Arc::clone(self);
+                thread::spawn(move || {
+                    let mut passenger = world.board(mode, habit);
+                    if habit == Leaves {
+                        thread::yield_now();
+                        passenger.landings.close();
+                    }
+                    world.passengers.lock().unwrap().push(passenger);
+                })
+            })
+            .collect();
+        for caller in boarding {
+            caller.join().unwrap();
+        }
+        self.wait_for_calls();
+    }
+
+    fn wait_for_calls(&self) {
+        loop {
+            let Some(call) = self.running.lock().unwrap().pop() else { return };
+            call.join().unwrap();
+        }
+    }
+
+    /// Asserts what every passenger may count on, and that the key is free again.
+    fn check(self: &Arc<Self>, tokens: &Tokens) {
+        let mut told = HashMap::<u64, (usize, usize)>::new();
+        for mut passenger in self.passengers.lock().unwrap().drain(..) {
+            let Ok(landed) = passenger.landings.try_recv() else {
+                assert_eq!(passenger.habit, Leaves, "who stays is told");
+                continue;
+            };
+            assert!(passenger.landings.try_recv().is_err(), "told twice");
+            assert_eq!(landed.number, passenger.boarded);
+            self.check_result(&passenger, &landed.result);
+            match passenger.flight {
+                Some(flight) if landed.result.is_ok() => {
+                    let (seats, bills) = told.entry(flight).or_default();
+                    *seats += 1;
+                    *bills += usize::from(landed.bill.is_some_and(|bill| bill.tokens == 1));
+                }
+                // An answer from the cache and a failure cost nothing.
+                _ => assert!(landed.bill.is_none_or(|bill| bill.tokens == 0)),
+            }
+        }
+        for flight in self.landed.lock().unwrap().drain(..) {
+            let billed = told.remove(&flight).map(|(_, bills)| bills);
+            assert!(billed.is_none_or(|bills| bills == 1), "{billed:?} bills for one flight");
+            let count = if billed.is_some() { &tokens.billed } else { &tokens.abandoned };
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        assert!(told.is_empty(), "an answer that no call brought");
+
+        let next = self.board(CacheMode::ReadWrite, Leaves);
+        drop(next.landings);
+        let boarded_anew = !self.running.lock().unwrap().is_empty();
+        assert!(boarded_anew || next.flight.is_none(), "a flight that has ended can be joined");
+        self.wait_for_calls();
+        for flight in self.landed.lock().unwrap().drain(..) {
+            assert_eq!(Some(flight), next.flight);
+            tokens.abandoned.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn check_result(&self, passenger: &Passenger, result: &Result<Answer, Error>) {
+        match result {
+            Ok(Answer::Vector(vector)) => {
+                let departed =
+                    std::str::from_utf8(vector.bytes()).unwrap().parse::<usize>().unwrap();
+                assert!(
+                    passenger.mode != CacheMode::Refresh || passenger.boarded < departed,
+                    "a refresh was given an answer older than itself"
+                );
+            }
+            Err(Error::Overloaded { .. }) => assert_ne!(passenger.habit, Stays),
+            Err(Error::DeadlineExceeded { phase: Phase::Queue }) => {
+                assert_eq!(passenger.habit, IsLate, "given up though somebody waits");
+            }
+            Err(Error::Internal { .. }) => assert!(self.calls.panic, "dropped"),
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+/// Explores `callers` and holds the metric against what was billed.
+fn explore_flights(callers: &'static [(CacheMode, Habit)], remembers: bool, calls: Calls) {
+    let (metrics, tokens) = (Metrics::new().unwrap(), Arc::<Tokens>::default());
+    let (counted, total) = (metrics.clone(), Arc::clone(&tokens));
+    explore(move || {
+        let flights = Flights::new(cache(remembers), metrics.clone());
+        let world = World::new(flights, callers, calls);
+        world.run();
+        world.check(&tokens);
+    });
+    let page = counted.render().unwrap();
+    for (billed_to, tokens) in [("anonymous", &total.billed), ("abandoned", &total.abandoned)] {
+        let name = format!("voyage_gateway_tokens_total{{billed_to=\"{billed_to}\"}} ");
+        let counted = page.lines().find_map(|line| line.strip_prefix(&name)).unwrap_or("0");
+        assert_eq!(counted, tokens.load(Ordering::Relaxed).to_string(), "{billed_to}");
+    }
+    assert!(total.billed.load(Ordering::Relaxed) > 0, "no flight has landed");
+}
+
+const READ_WRITE: CacheMode = CacheMode::ReadWrite;
+const REFRESH: CacheMode = CacheMode::Refresh;
+
+#[test]
+fn who_stays_is_told_once_and_one_pays_in_any_order_of_steps() {
+    const CALLERS: &[(CacheMode, Habit)] =
+        &[(READ_WRITE, Stays), (READ_WRITE, Leaves), (READ_WRITE, Leaves), (READ_WRITE, IsLate)];
+    explore_flights(CALLERS, false, Calls::default());
+}
+
+#[test]
+fn who_is_excused_is_told_once_and_the_patient_fly_on_in_any_order_of_steps() {
+    const CALLERS: &[(CacheMode, Habit)] =
+        &[(READ_WRITE, IsImpatient), (READ_WRITE, Stays), (READ_WRITE, Leaves)];
+    explore_flights(CALLERS, true, Calls { excuse: true, panic: false });
+}
+
+#[test]
+fn a_refresh_is_newer_than_itself_in_any_order_of_steps() {
+    const CALLERS: &[(CacheMode, Habit)] =
+        &[(READ_WRITE, Stays), (REFRESH, Stays), (REFRESH, Leaves), (READ_WRITE, IsImpatient)];
+    explore_flights(CALLERS, true, Calls { excuse: true, panic: false });
+}
+
+#[test]
+fn a_call_that_panics_leaves_nobody_waiting_in_any_order_of_steps() {
+    const CALLERS: &[(CacheMode, Habit)] =
+        &[(READ_WRITE, Stays), (REFRESH, Stays), (CacheMode::Bypass, Stays), (READ_WRITE, Leaves)];
+    explore_flights(CALLERS, false, Calls { excuse: false, panic: true });
+}
+
+#[test]
+fn callers_who_stay_share_one_call_in_any_order_of_steps() {
+    let metrics = Metrics::new().unwrap();
+    explore(move || {
+        let flights = Flights::new(cache(true), metrics.clone());
+        let world = World::new(flights, &[(READ_WRITE, Stays); 3], Calls::default());
+        world.run();
+        assert_eq!(world.landed.lock().unwrap().len(), 1);
+        world.check(&Tokens::default());
+    });
+}
+
+#[test]
+fn permits_stay_within_the_bounds_and_come_back_in_any_order_of_steps() {
+    explore(|| {
+        let bounds = Config { max_in_flight: 2, max_bytes: Size::from_bytes(10) };
+        let admission = Arc::new(Admission::new(&bounds, Metrics::new().unwrap()));
+        let inside = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
+        let requests = [4, 5, 6, 20].map(|bytes| {
+            let (admission, inside) = (Arc::clone(&admission), Arc::clone(&inside));
+            thread::spawn(move || {
+                let Ok(permit) = admission.enter(bytes) else { return };
+                let requests = inside.0.fetch_add(1, Ordering::Relaxed) + 1;
+                let together = inside.1.fetch_add(bytes, Ordering::Relaxed) + bytes;
+                assert!(requests <= 2, "{requests} requests where 2 may be");
+                assert!(requests == 1 || together <= 10, "{together} bytes where 10 may be");
+                thread::yield_now();
+                inside.0.fetch_sub(1, Ordering::Relaxed);
+                inside.1.fetch_sub(bytes, Ordering::Relaxed);
+                drop(permit);
+            })
+        });
+        for request in requests {
+            request.join().unwrap();
+        }
+        // All of it can be had again.
+        let permits = [admission.enter(5), admission.enter(5)];
+        assert!(permits.iter().all(Result::is_ok), "{permits:?}");
+        assert!(admission.enter(0).is_err());
+    });
+}
