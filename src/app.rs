@@ -16,10 +16,12 @@ use tower::ServiceExt as _;
 
 use crate::{
     cache::{Cache, Keys},
+    caller::Rules,
     config::Config,
     dispatch::{self, Dispatch},
-    grpc::{self, Deadlines, Edge},
+    grpc::{self, Authenticator, Deadlines, Edge},
     pipeline::Pipeline,
+    reload::{self, Live, Reload},
     secret::Secret,
     telemetry::{
         Metrics,
@@ -47,6 +49,10 @@ pub struct Bound {
     health: Health,
     admin_health: Routes,
     drain: Drain,
+    /// Files that are looked at again …
+    files: Vec<Arc<dyn Reload>>,
+    /// … every so often.
+    reload_interval: Duration,
 }
 
 /// Why a gateway cannot be built.
@@ -122,6 +128,8 @@ pub async fn build_with(
             max: config.server.max_deadline.get(),
         },
         reflection: config.server.reflection,
+        authenticator: Authenticator::none(),
+        rules: Live::fixed("callers", Rules::new(&config.callers), metrics.clone()),
     };
     let health = Health::new().await;
     let edge = grpc::edge(&settings, Arc::new(pipeline), health.service(), metrics.clone())?;
@@ -134,6 +142,8 @@ pub async fn build_with(
         admin_health: health.routes()?,
         health,
         drain: config.drain.clone(),
+        files: Vec::new(),
+        reload_interval: config.reload.interval.get(),
     })
 }
 
@@ -170,7 +180,18 @@ impl Bound {
     /// Serves until `shutdown`, then drains: not ready, still serving for `drain.delay`, then what is in flight
     /// gets `drain.grace`. The admin port answers to the end.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) {
-        let Self { grpc, admin, edge, cache, metrics, health, admin_health, drain } = self;
+        let Self {
+            grpc,
+            admin,
+            edge,
+            cache,
+            metrics,
+            health,
+            admin_health,
+            drain,
+            files,
+            reload_interval,
+        } = self;
         let (stop_grpc, grpc_stopped) = watch::channel(false);
         let (stop_admin, admin_stopped) = watch::channel(false);
         let readiness = Readiness::default();
@@ -184,6 +205,7 @@ impl Bound {
             Duration::ZERO,
         ));
         let maintenance = tokio::spawn(maintain(cache));
+        let polling = tokio::spawn(reload::poll(files, reload_interval));
         let grpc = tokio::spawn(transport::serve(
             grpc,
             Protocol::Http2,
@@ -202,6 +224,7 @@ impl Bound {
         stop_admin.send_replace(true);
         log_panic(&admin.await);
         maintenance.abort();
+        polling.abort();
         tracing::info!("stopped");
     }
 }

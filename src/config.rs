@@ -18,9 +18,9 @@ pub use key::{KeyError, api_key};
 pub use problem::{Origin, Problem, Problems};
 
 use crate::{
-    cache,
+    cache, caller,
     check::{Checks, Unmet},
-    dispatch, grpc, pipeline, telemetry, tokens, transport, upstream,
+    dispatch, grpc, pipeline, reload, telemetry, tokens, transport, upstream,
 };
 use tree::Tree;
 
@@ -52,6 +52,8 @@ pub struct Config {
     pub server: transport::Config,
     /// Who may call.
     pub auth: grpc::auth::Config,
+    /// What each caller may do and spend.
+    pub callers: caller::Config,
     /// How much is taken in before further callers are sent to another replica.
     pub admission: pipeline::Config,
     /// How many answers are remembered, and for how long.
@@ -68,6 +70,8 @@ pub struct Config {
     pub tokens: tokens::Config,
     /// The API that computes the embeddings.
     pub upstream: upstream::Config,
+    /// How soon changed files are noticed.
+    pub reload: reload::Config,
     /// The port operators and probes use.
     pub admin: telemetry::AdminConfig,
     /// What the gateway tells about itself.
@@ -100,6 +104,7 @@ impl Config {
     fn unmet(&self) -> impl Iterator<Item = (&'static str, Unmet)> {
         [
             ("server", self.server.validate()),
+            ("callers", self.callers.validate()),
             ("admission", self.admission.validate()),
             ("cache", self.cache.validate()),
             ("batch", self.batch.validate()),
@@ -108,6 +113,7 @@ impl Config {
             ("breaker", self.breaker.validate()),
             ("tokens", self.tokens.validate()),
             ("upstream", self.upstream.validate()),
+            ("reload", self.reload.validate()),
             ("telemetry", self.telemetry.validate()),
             ("", self.validate()),
         ]

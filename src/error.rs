@@ -50,6 +50,33 @@ pub enum Error {
         /// What was waited for.
         phase: Phase,
     },
+    /// The caller sent no credential.
+    #[error(
+        "this gateway wants to know who calls: send the metadata \"authorization: Bearer TOKEN\""
+    )]
+    CredentialsMissing,
+    /// The caller's credential is not accepted. Why is for the operators: a stranger learns nothing from it.
+    #[error("the caller's credential is not accepted")]
+    CredentialsInvalid,
+    /// The caller is known, and may not do this.
+    #[error("this caller may not use this {what}; the gateway's operators say who may")]
+    CallerNotAllowed {
+        /// `rpc` or `model`.
+        what: &'static str,
+    },
+    /// The caller's own quota is used up, or never large enough.
+    #[error("{0}")]
+    CallerQuota(Arc<Quota>),
+    /// The gateway's own budget of tokens is used up; what is cached is still served.
+    #[error("the gateway's {budget} of {limit} tokens is used up; what is cached is still served")]
+    BudgetExhausted {
+        /// The setting: `limits.daily_tokens` or `limits.monthly_tokens`.
+        budget: &'static str,
+        /// Its value.
+        limit: u64,
+        /// When there is room again for as much as was asked for.
+        retry_after: Duration,
+    },
     /// This replica is full.
     #[error("this replica is full ({what}); another may have room")]
     Overloaded {
@@ -80,6 +107,39 @@ pub enum Error {
     /// Voyage's answer, or its absence.
     #[error("{0}")]
     Upstream(Arc<Upstream>),
+}
+
+/// A caller's quota that does not allow a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// Whose it is, by the name the operators know.
+    pub caller: Arc<str>,
+    /// The rule's key: `requests_per_second`, `tokens_per_minute` or `tokens_per_day`.
+    pub rule: &'static str,
+    /// The rule's value.
+    pub limit: u64,
+    /// What the request needs of it.
+    pub need: u64,
+    /// When there is room for it; `None`: never, it needs more than the whole quota.
+    pub retry_after: Option<Duration>,
+}
+
+impl fmt::Display for Quota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { caller, rule, limit, need, retry_after } = self;
+        match retry_after {
+            Some(wait) => write!(
+                f,
+                "the quota {rule} = {limit} of caller {caller} leaves room for this only in {} ms",
+                wait.as_millis()
+            ),
+            None => write!(
+                f,
+                "the quota {rule} = {limit} of caller {caller} can never hold this request, which needs about \
+                 {need}; send less in a call"
+            ),
+        }
+    }
 }
 
 /// What a caller was waiting for when the deadline passed.
@@ -179,9 +239,16 @@ impl Error {
             | Self::RequestTooLarge { .. }
             | Self::ResponseTooLarge { .. }
             | Self::CacheMiss { .. }
+            | Self::CredentialsMissing
+            | Self::CredentialsInvalid
+            | Self::CallerNotAllowed { .. }
+            | Self::CallerQuota(_)
             | Self::DeadlineExceeded { .. } => Blame::Caller,
             Self::QueueTimeout { .. } | Self::CircuitOpen { .. } => Blame::Upstream,
-            Self::Overloaded { .. } | Self::Draining | Self::Internal { .. } => Blame::Gateway,
+            Self::BudgetExhausted { .. }
+            | Self::Overloaded { .. }
+            | Self::Draining
+            | Self::Internal { .. } => Blame::Gateway,
             Self::Upstream(upstream) => upstream.fault.blame(),
         }
     }

@@ -19,11 +19,12 @@ use std::sync::Arc;
 use tonic::{codec::CompressionEncoding, service::Routes};
 use tonic_health::pb::health_server::{Health, HealthServer};
 
+pub use auth::Authenticator;
 pub use convert::MAX_INPUTS;
 pub use deadline::Deadlines;
 pub use edge::Edge;
 
-use crate::{pipeline::Pipeline, telemetry::Metrics};
+use crate::{caller::Rules, pipeline::Pipeline, reload::Live, telemetry::Metrics};
 
 /// Messages, services and clients generated from `proto/`.
 #[allow(
@@ -58,6 +59,10 @@ pub struct Settings {
     pub deadlines: Deadlines,
     /// Whether reflection is served.
     pub reflection: bool,
+    /// Finds out who calls.
+    pub authenticator: Authenticator,
+    /// What each caller may do and spend.
+    pub rules: Arc<Live<Rules>>,
 }
 
 /// Builds everything that answers on the gRPC port.

@@ -7,8 +7,8 @@
 //!   [`pipeline`] walks the request, [`cache`] remembers.
 //! - **The door.** Behind it work is paid for, lands and is cached, whoever left: [`dispatch`] walks a
 //!   batch, [`upstream`] calls Voyage.
-//! - The foundation: [`embedding`], [`model`], [`error`], [`secret`], [`units`], [`check`], [`telemetry`],
-//!   [`tokens`].
+//! - The foundation: [`caller`], [`embedding`], [`model`], [`error`], [`secret`], [`reload`], [`units`], [`check`],
+//!   [`telemetry`], [`tokens`].
 //! - [`simulator`] is a Voyage that runs on loopback and can misbehave.
 //!
 //! `ARCHITECTURE.md` tells the same at more length.
@@ -36,6 +36,7 @@ pub mod check;
 pub mod embedding;
 pub mod error;
 pub mod model;
+pub mod reload;
 pub mod secret;
 pub mod telemetry;
 pub mod tokens;

@@ -60,7 +60,7 @@ impl FairClock {
 
 /// Returns the virtual time that an item of `cost` tokens takes.
 fn length(caller: &Caller, cost: u64) -> u64 {
-    cost.max(1) * SCALE / u64::from(caller.weight.max(1))
+    cost.max(1) * SCALE / u64::from(caller.weight())
 }
 
 /// Where an item stands.

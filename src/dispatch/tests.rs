@@ -22,6 +22,7 @@ use tokio::{task::JoinHandle, time::Instant};
 use super::*;
 use crate::{
     cache::{self, Cache, Keys},
+    caller::Rule,
     embedding::{Dtype, Endpoint, InputType},
     error::{Fault, Phase},
     pipeline::{self, CacheMode, Pipeline, Request, Response},
@@ -186,7 +187,8 @@ fn within<T: AsRef<str>>(texts: &[T], time: Duration) -> Request {
 }
 
 fn named(name: &str, weight: u32) -> Caller {
-    Caller { name: Arc::from(name), weight }
+    let rule = Rule { weight: Some(weight), ..Rule::default() };
+    Caller { name: Arc::from(name), rule: Arc::new(rule) }
 }
 
 fn numbered(name: &str, count: usize) -> Vec<String> {

@@ -1,22 +1,40 @@
-//! Who may call.
+//! Who calls: credentials in, a caller's name out.
 
-use serde::{Deserialize, Serialize};
+mod config;
 
-/// `[auth]`: who may call the gateway.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Config {
-    /// How callers prove who they are; `none`: anyone who reaches `server.listen` may call and spend.
-    /// Unset, the gateway starts on a loopback `server.listen` only: an open one must be asked for.
-    pub mode: Option<AuthMode>,
+use std::sync::Arc;
+
+use http::HeaderMap;
+
+pub use config::{AuthMode, Config};
+
+use crate::{
+    caller::{Caller, PeerIdentity},
+    error::Error,
+};
+
+/// Finds out who calls.
+#[derive(Clone, Debug)]
+pub enum Authenticator {
+    /// Nobody is asked.
+    Nobody(Arc<str>),
 }
 
-/// How callers prove who they are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub enum AuthMode {
-    /// They need not.
-    None,
+impl Authenticator {
+    /// Asks nobody who they are.
+    pub fn none() -> Self {
+        Self::Nobody(Arc::from(Caller::ANONYMOUS))
+    }
+
+    /// Returns the name of the caller whose credential is in `headers`, or was shown in the TLS handshake.
+    #[expect(clippy::unnecessary_wraps, reason = "a mode that asks can refuse")]
+    pub(super) fn identify(
+        &self,
+        _headers: &HeaderMap,
+        _peer: Option<&PeerIdentity>,
+    ) -> Result<Arc<str>, Error> {
+        match self {
+            Self::Nobody(name) => Ok(Arc::clone(name)),
+        }
+    }
 }

@@ -52,6 +52,7 @@ pub(super) fn embed_request(
     request: EmbedRequest,
     default_model: &Arc<str>,
     deadline: Instant,
+    caller: Caller,
 ) -> Result<(Request, ReplyShape), Error> {
     let mut violations = Violations::default();
     let model = model_name(&request.model, default_model, &mut violations);
@@ -87,7 +88,7 @@ pub(super) fn embed_request(
         deadline,
         max_queue_wait,
         priority,
-        caller: Caller::anonymous(),
+        caller,
     };
     Ok((request, shape))
 }

@@ -7,7 +7,11 @@ mod content;
 mod observe;
 mod refusals;
 
-use std::{collections::HashSet, panic::AssertUnwindSafe, sync::LazyLock};
+use std::{
+    collections::HashSet,
+    panic::AssertUnwindSafe,
+    sync::{Arc, LazyLock},
+};
 
 use futures_util::FutureExt as _;
 use http::{Extensions, HeaderValue, Request, Response};
@@ -19,11 +23,14 @@ use tower::ServiceExt as _;
 
 use super::{
     Settings,
+    auth::Authenticator,
     deadline::{self, Deadline, Deadlines},
     request_id, status, v1,
 };
 use crate::{
+    caller::{Caller, PeerIdentity, Rules},
     error::{Blame, Error, Phase},
+    reload::Live,
     telemetry::Metrics,
 };
 use observe::Outcome;
@@ -31,10 +38,15 @@ use observe::Outcome;
 /// Name of every method that is not one of ours, so that callers cannot make series.
 const OTHER_METHOD: &str = "_OTHER";
 
+/// How the names of our own methods begin; others are health's and reflection's.
+const OURS: &str = "voyage.";
+
 /// Everything that answers on the gRPC port; cheap to clone.
 #[derive(Clone)]
 pub struct Edge {
     routes: Routes,
+    authenticator: Authenticator,
+    rules: Arc<Live<Rules>>,
     deadlines: Deadlines,
     max_request_bytes: u64,
     metrics: Metrics,
@@ -46,6 +58,8 @@ pub(super) struct Call {
     pub(super) request_id: HeaderValue,
     pub(super) method: &'static str,
     pub(super) deadline: Deadline,
+    /// Who calls; whoever needs no credential for the method is anonymous.
+    pub(super) caller: Caller,
 }
 
 impl Call {
@@ -101,6 +115,8 @@ impl Edge {
     pub(super) fn new(routes: Routes, settings: &Settings, metrics: Metrics) -> Self {
         Self {
             routes,
+            authenticator: settings.authenticator.clone(),
+            rules: Arc::clone(&settings.rules),
             deadlines: settings.deadlines,
             max_request_bytes: settings.max_request_bytes as u64,
             metrics,
@@ -122,15 +138,28 @@ impl Edge {
             // An unknown method is answered as such, whatever else is wrong with the request.
             Err(error) if method != OTHER_METHOD => refuse(&error, &request_id, method).into_http(),
             Err(_) => self.answer(request).await,
-            Ok(deadline) => {
-                expires = deadline.explicit.then_some(deadline.at);
-                let call = Call { request_id: request_id.clone(), method, deadline };
-                request.extensions_mut().insert(call.clone());
-                self.answer_in_time(request, &call).await
-            }
+            Ok(deadline) => match self.identify(&request, method) {
+                Err(error) => refuse(&error, &request_id, method).into_http(),
+                Ok(caller) => {
+                    expires = deadline.explicit.then_some(deadline.at);
+                    let call = Call { request_id: request_id.clone(), method, deadline, caller };
+                    request.extensions_mut().insert(call.clone());
+                    self.answer_in_time(request, &call).await
+                }
+            },
         };
         response.headers_mut().insert(request_id::HEADER, request_id.clone());
         observe::observed(response, outcome, expires, request_id)
+    }
+
+    /// Finds out who calls. Health and reflection need no credential: probes and tools have none.
+    fn identify(&self, request: &Request<Body>, method: &str) -> Result<Caller, Error> {
+        if !method.starts_with(OURS) {
+            return Ok(Caller::anonymous());
+        }
+        let peer = request.extensions().get::<PeerIdentity>();
+        let name = self.authenticator.identify(request.headers(), peer)?;
+        Ok(self.rules.get().caller(&name))
     }
 
     async fn answer_in_time(&self, request: Request<Body>, call: &Call) -> Response<Body> {

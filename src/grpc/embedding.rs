@@ -31,8 +31,9 @@ impl Service {
         request: EmbedRequest,
         call: &Call,
     ) -> Result<Response<EmbedResponse>, Error> {
+        let (deadline, caller) = (call.deadline.answer_by, call.caller.clone());
         let (request, shape) =
-            convert::embed_request(request, &self.default_model, call.deadline.answer_by)?;
+            convert::embed_request(request, &self.default_model, deadline, caller)?;
         let model = Arc::clone(&request.parameters.model);
         let answers = self.pipeline.run(request).await?;
         let metadata = metadata(&answers, &model);

@@ -73,6 +73,21 @@ pub fn place(error: &Error) -> Place {
         Error::ResponseTooLarge { .. } => never(InvalidArgument, ErrorReason::ResponseTooLarge),
         Error::CacheMiss { .. } => never(NotFound, ErrorReason::CacheMiss),
         Error::DeadlineExceeded { .. } => never(DeadlineExceeded, ErrorReason::DeadlineExceeded),
+        Error::CredentialsMissing => never(Code::Unauthenticated, ErrorReason::CredentialsMissing),
+        Error::CredentialsInvalid => never(Code::Unauthenticated, ErrorReason::CredentialsInvalid),
+        Error::CallerNotAllowed { .. } => {
+            never(Code::PermissionDenied, ErrorReason::CallerNotAllowed)
+        }
+        Error::CallerQuota(quota) => Place {
+            code: ResourceExhausted,
+            reason: ErrorReason::CallerQuotaExceeded,
+            retry: quota.retry_after.map_or(Retry::Never, Retry::After),
+        },
+        Error::BudgetExhausted { retry_after, .. } => Place {
+            code: ResourceExhausted,
+            reason: ErrorReason::BudgetExhausted,
+            retry: Retry::After(*retry_after),
+        },
         Error::Overloaded { .. } => Place {
             code: Unavailable,
             reason: ErrorReason::Overloaded,

@@ -35,6 +35,7 @@ struct Instruments {
     shed: Counter<u64>,
     retries: Counter<u64>,
     rate_limited: Counter<u64>,
+    reloads: Counter<u64>,
 }
 
 /// Why the metrics cannot be set up or read.
@@ -172,6 +173,13 @@ impl Metrics {
     pub fn shed(&self) {
         self.instruments.shed.add(1, &[]);
     }
+
+    /// `voyage_gateway_reloads_total{what, outcome}`: changed files that were taken over (`changed`) or made no sense
+    /// (`refused`; the old content stays in force), by the setting that names them.
+    pub fn reload(&self, what: &'static str, outcome: &'static str) {
+        let labels = [KeyValue::new("what", what), KeyValue::new("outcome", outcome)];
+        self.instruments.reloads.add(1, &labels);
+    }
 }
 
 impl Instruments {
@@ -212,6 +220,10 @@ impl Instruments {
             shed: meter
                 .u64_counter("voyage_gateway.shed")
                 .with_description("Requests refused because this replica was full.")
+                .build(),
+            reloads: meter
+                .u64_counter("voyage_gateway.reloads")
+                .with_description("Changed files, taken over or refused.")
                 .build(),
         }
     }

@@ -19,7 +19,7 @@ fn with_options(options: RequestOptions) -> EmbedRequest {
 }
 
 fn convert(request: EmbedRequest) -> Result<(Request, ReplyShape), Error> {
-    embed_request(request, &Arc::from("voyage-4"), Instant::now())
+    embed_request(request, &Arc::from("voyage-4"), Instant::now(), Caller::anonymous())
 }
 
 fn parameters(request: EmbedRequest) -> Parameters {

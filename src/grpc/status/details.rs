@@ -32,9 +32,30 @@ pub(super) fn of(error: &Error, place: Place, request_id: &str) -> ErrorDetails 
             details.set_bad_request(violations.iter().map(field_violation).collect::<Vec<_>>());
         }
         Error::Upstream(upstream) => add_upstream(&mut details, upstream, error),
+        Error::CallerQuota(quota) => {
+            details.set_quota_failure(vec![QuotaViolation {
+                subject: format!("caller:{}", quota.caller),
+                description: error.to_string(),
+                quota_metric: quota.rule.to_owned(),
+                quota_value: i64::try_from(quota.limit).unwrap_or(i64::MAX),
+                ..QuotaViolation::default()
+            }]);
+        }
+        Error::BudgetExhausted { budget, limit, .. } => {
+            details.set_quota_failure(vec![QuotaViolation {
+                subject: "gateway".to_owned(),
+                description: error.to_string(),
+                quota_metric: (*budget).to_owned(),
+                quota_value: i64::try_from(*limit).unwrap_or(i64::MAX),
+                ..QuotaViolation::default()
+            }]);
+        }
         Error::RequestTooLarge { .. }
         | Error::ResponseTooLarge { .. }
         | Error::CacheMiss { .. }
+        | Error::CredentialsMissing
+        | Error::CredentialsInvalid
+        | Error::CallerNotAllowed { .. }
         | Error::DeadlineExceeded { .. }
         | Error::Overloaded { .. }
         | Error::QueueTimeout { .. }
@@ -118,7 +139,20 @@ fn metadata(error: &Error) -> Metadata {
         }
         Error::CacheMiss { misses } => put("misses", misses.to_string()),
         Error::DeadlineExceeded { phase } => put("phase", phase.as_str().to_owned()),
+        Error::CallerNotAllowed { what } => put("what", (*what).to_owned()),
+        Error::CallerQuota(quota) => {
+            put("caller", quota.caller.to_string());
+            put("quota", quota.rule.to_owned());
+            put("limit", quota.limit.to_string());
+            put("need", quota.need.to_string());
+        }
+        Error::BudgetExhausted { budget, limit, .. } => {
+            put("budget", (*budget).to_owned());
+            put("limit", limit.to_string());
+        }
         Error::InvalidRequest(_)
+        | Error::CredentialsMissing
+        | Error::CredentialsInvalid
         | Error::Overloaded { .. }
         | Error::QueueTimeout { .. }
         | Error::CircuitOpen { .. }

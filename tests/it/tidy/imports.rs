@@ -23,8 +23,18 @@ const ROOMS: &[(&str, &[&str])] = &[
 ];
 
 /// What every room may use. These know each other, and nothing above them.
-const FOUNDATION: &[&str] =
-    &["caller", "check", "embedding", "error", "model", "secret", "telemetry", "tokens", "units"];
+const FOUNDATION: &[&str] = &[
+    "caller",
+    "check",
+    "embedding",
+    "error",
+    "model",
+    "reload",
+    "secret",
+    "telemetry",
+    "tokens",
+    "units",
+];
 
 /// All of the foundation that the simulator knows: a mistake in the gateway's own words must not be its as well.
 const SIMULATOR: &[&str] = &["embedding", "model"];

@@ -9,7 +9,8 @@ fn texts(texts: &[&str]) -> EmbedRequest {
 #[test]
 fn only_inputs_are_needed() {
     let deadline = Instant::now();
-    let (request, shape) = embed_request(hi(), &Arc::from("voyage-4"), deadline).unwrap();
+    let (request, shape) =
+        embed_request(hi(), &Arc::from("voyage-4"), deadline, Caller::anonymous()).unwrap();
     let expected = Parameters {
         endpoint: Endpoint::Embeddings,
         model: "voyage-4".into(),

@@ -40,6 +40,40 @@ fn row(
     Row { error, code, reason, retry, extra, keys }
 }
 
+fn caller_rows() -> Vec<Row> {
+    use Extra::{Nothing, Quota};
+    use Retry::{After, Never};
+    let quota = |retry_after| {
+        let rule = "tokens_per_minute";
+        let quota =
+            crate::error::Quota { caller: "search".into(), rule, limit: 100, need: 9, retry_after };
+        Error::CallerQuota(quota.into())
+    };
+    let quota_keys = &["caller", "quota", "limit", "need"];
+    let exceeded = (Code::ResourceExhausted, "CALLER_QUOTA_EXCEEDED");
+    let wait = Duration::from_secs(3);
+    let used_up =
+        Error::BudgetExhausted { budget: "limits.daily_tokens", limit: 9, retry_after: wait };
+    let denied = |what| Error::CallerNotAllowed { what };
+    let not_allowed = (Code::PermissionDenied, "CALLER_NOT_ALLOWED");
+    let unauthenticated = |reason| (Code::Unauthenticated, reason);
+    vec![
+        row(Error::CredentialsMissing, unauthenticated("CREDENTIALS_MISSING"), Never, Nothing, &[]),
+        row(Error::CredentialsInvalid, unauthenticated("CREDENTIALS_INVALID"), Never, Nothing, &[]),
+        row(denied("rpc"), not_allowed, Never, Nothing, &["what"]),
+        row(denied("model"), not_allowed, Never, Nothing, &["what"]),
+        row(quota(Some(wait)), exceeded, After(wait), Quota, quota_keys),
+        row(quota(None), exceeded, Never, Quota, quota_keys),
+        row(
+            used_up,
+            (Code::ResourceExhausted, "BUDGET_EXHAUSTED"),
+            After(wait),
+            Quota,
+            &["budget", "limit"],
+        ),
+    ]
+}
+
 fn gateway_rows() -> Vec<Row> {
     use Extra::{Fields, Nothing};
     use Retry::{After, Elsewhere, Never};
@@ -283,6 +317,7 @@ fn nonsense_rows() -> Vec<Row> {
 pub(super) fn rows() -> Vec<Row> {
     [
         gateway_rows(),
+        caller_rows(),
         waiting_rows(),
         refusal_rows(),
         set_up_rows(),
@@ -307,6 +342,11 @@ fn number(error: &Error) -> usize {
         Error::Internal { .. } => 7,
         Error::QueueTimeout { .. } => 30,
         Error::CircuitOpen { .. } => 31,
+        Error::CredentialsMissing => 32,
+        Error::CredentialsInvalid => 33,
+        Error::CallerNotAllowed { .. } => 34,
+        Error::CallerQuota(_) => 35,
+        Error::BudgetExhausted { .. } => 36,
         Error::Upstream(upstream) => match upstream.fault {
             Fault::InvalidRequest { .. } => 8,
             Fault::TooManyTokens { .. } => 9,
@@ -335,7 +375,7 @@ fn number(error: &Error) -> usize {
 }
 
 /// How many variants [`number`] knows.
-const VARIANTS: usize = 32;
+const VARIANTS: usize = 37;
 
 fn domain(error: &Error) -> &'static str {
     if matches!(error, Error::Upstream(_)) { "voyageai.com" } else { "voyage-gateway" }

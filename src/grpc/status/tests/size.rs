@@ -1,6 +1,7 @@
 //! Details stay small at the worst: a client's header limit would turn them into another error.
 
 use super::*;
+use crate::caller::Caller;
 use crate::grpc::{
     convert,
     v1::{EmbedRequest, OutputDtype, RequestOptions},
@@ -54,7 +55,9 @@ fn violations() -> Vec<Violation> {
     {
         let request = longest_wrong(model, dimension, dtype);
         let now = tokio::time::Instant::now();
-        let Err(error) = convert::embed_request(request, &"voyage-4".into(), now) else {
+        let Err(error) =
+            convert::embed_request(request, &"voyage-4".into(), now, Caller::anonymous())
+        else {
             panic!("the request was converted");
         };
         assert!(size(&error) < LIMIT, "{model}: {}", size(&error));

@@ -1,0 +1,32 @@
+//! `[reload]`: how soon a changed file is noticed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{check::Checks, units::Span};
+
+/// `[reload]`: how soon changed certificates, keys, credentials and rules are noticed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Config {
+    /// How often the files are looked at: TLS certificates, the API keys, tokens and JWKS of callers, and the
+    /// `[callers]` table of the `--config` file; 100ms to 30s. A changed file that makes no sense changes nothing.
+    pub interval: Span,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { interval: Span::from_secs(10) }
+    }
+}
+
+impl Config {
+    /// Checks the section's values.
+    pub fn validate(&self) -> Checks {
+        Checks::new().within(
+            "interval",
+            self.interval,
+            Span::from_millis(100)..=Span::from_secs(30),
+        )
+    }
+}

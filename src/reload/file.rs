@@ -1,0 +1,32 @@
+//! Reading a small file, and nothing else that a path may lead to.
+
+use std::{
+    fs::{self, File},
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+/// Bytes a file may have: certificates, keys and rules are far smaller, and `/dev/zero` is larger.
+pub const MAX_FILE_BYTES: u64 = 1024 * 1024;
+
+/// Reads a file whole, or says what is wrong with it, beginning with its path.
+pub fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let failed = |problem: &dyn std::fmt::Display| format!("{}: {problem}", path.display());
+    // Opening a pipe waits for its writer, perhaps for ever: look before.
+    if !fs::metadata(path).map_err(|error| failed(&error))?.is_file() {
+        return Err(failed(&"it is not a file"));
+    }
+    let mut content = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content))
+        .map_err(|error| failed(&error))?;
+    if content.len() as u64 > MAX_FILE_BYTES {
+        return Err(failed(&format!("it is larger than {MAX_FILE_BYTES} bytes")));
+    }
+    Ok(content)
+}
+
+/// Reads several files; the first problem is the answer.
+pub(super) fn read_all(paths: &[PathBuf]) -> Result<Vec<Vec<u8>>, String> {
+    paths.iter().map(|path| read(path)).collect()
+}

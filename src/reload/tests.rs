@@ -1,0 +1,121 @@
+//! Changed files are taken over; unusable ones are not, and nothing is lost by them.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::Path,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use super::*;
+
+/// A folder of its own for each test, gone with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("voyage-gateway-reload-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn number(contents: &[Vec<u8>]) -> Result<u64, String> {
+    let text = String::from_utf8_lossy(&contents.concat()).trim().to_owned();
+    text.parse().map_err(|_| "expected a number".to_owned())
+}
+
+fn live(path: &Path) -> Arc<Live<u64>> {
+    Live::load("a.number", vec![path.to_owned()], Metrics::new().unwrap(), number).unwrap()
+}
+
+#[test]
+fn a_changed_file_is_taken_over_and_an_unusable_one_is_not() {
+    let folder = Folder::new();
+    let path = folder.path("number");
+    fs::write(&path, "1\n").unwrap();
+    let live = live(&path);
+    assert_eq!(live.reload(), Look::Unchanged);
+
+    fs::write(&path, "2").unwrap();
+    assert_eq!((live.reload(), *live.get()), (Look::Changed, 2));
+    assert_eq!(live.reload(), Look::Unchanged);
+
+    for bad in ["", "half", "-1"] {
+        fs::write(&path, bad).unwrap();
+        assert_eq!((live.reload(), *live.get()), (Look::Refused, 2), "{bad:?}");
+        assert_eq!(live.reload(), Look::Unchanged, "said once");
+    }
+    fs::remove_file(&path).unwrap();
+    assert_eq!((live.reload(), *live.get()), (Look::Refused, 2));
+    assert_eq!(live.reload(), Look::Unchanged, "said once");
+
+    fs::write(&path, "2").unwrap();
+    assert_eq!((live.reload(), *live.get()), (Look::Changed, 2), "it makes sense again");
+}
+
+#[test]
+fn a_symlink_that_is_swapped_above_the_file_is_noticed() {
+    let folder = Folder::new();
+    for (version, content) in [("v1", "1"), ("v2", "2")] {
+        fs::create_dir(folder.path(version)).unwrap();
+        fs::write(folder.path(version).join("number"), content).unwrap();
+    }
+    symlink("v1", folder.path("data")).unwrap();
+    symlink("data/number", folder.path("number")).unwrap();
+    let live = live(&folder.path("number"));
+
+    // As the kubelet does it: a new link, renamed over the old.
+    symlink("v2", folder.path("data_tmp")).unwrap();
+    fs::rename(folder.path("data_tmp"), folder.path("data")).unwrap();
+    assert_eq!((live.reload(), *live.get()), (Look::Changed, 2));
+}
+
+#[test]
+fn what_is_no_small_file_is_refused_without_being_read() {
+    let folder = Folder::new();
+    let load = |path: &Path| {
+        Live::load("a.number", vec![path.to_owned()], Metrics::new().unwrap(), number)
+            .map(|_| ())
+            .unwrap_err()
+            .to_string()
+    };
+    let large = folder.path("large");
+    fs::write(&large, vec![b'1'; usize::try_from(MAX_FILE_BYTES).unwrap() + 1]).unwrap();
+    assert!(load(&large).ends_with("large: it is larger than 1048576 bytes"), "{}", load(&large));
+    assert_eq!(load(Path::new("/dev/zero")), "a.number: /dev/zero: it is not a file");
+    assert!(load(&folder.0).ends_with("it is not a file"), "{}", load(&folder.0));
+    assert!(load(&folder.path("none")).contains("No such file"));
+    let bad = folder.path("bad");
+    fs::write(&bad, "a secret").unwrap();
+    assert!(load(&bad).ends_with("bad: expected a number"), "{}", load(&bad));
+}
+
+#[tokio::test(start_paused = true)]
+async fn polling_looks_again_and_again() {
+    #[derive(Debug)]
+    struct Counted(AtomicU32);
+    impl Reload for Counted {
+        fn reload(&self) -> Look {
+            assert!(self.0.fetch_add(1, Ordering::Relaxed) != 1, "the second look panics");
+            Look::Unchanged
+        }
+    }
+    let counted = Arc::new(Counted(AtomicU32::new(0)));
+    let polled = poll(vec![Arc::<Counted>::clone(&counted)], Duration::from_secs(10));
+    let _ = tokio::time::timeout(Duration::from_secs(35), polled).await;
+    assert_eq!(counted.0.load(Ordering::Relaxed), 3, "a panic does not end it");
+}
