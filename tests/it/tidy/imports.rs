@@ -55,7 +55,7 @@ fn is_room(name: &str) -> bool {
 /// Paths that only some rooms may name, by how they begin.
 const RESERVED: &[(&str, &[&str])] = &[
     ("tonic", &["grpc", "transport", "app", "cli", "demo"]),
-    ("tonic_health", &["grpc", "app"]),
+    ("tonic_health", &["grpc", "app", "cli"]),
     ("tonic_prost", &["grpc"]),
     ("tonic_reflection", &["grpc", "app"]),
     ("tonic_types", &["grpc"]),
