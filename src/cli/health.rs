@@ -48,7 +48,9 @@ async fn ask(address: &str, service: String) -> anyhow::Result<ServingStatus> {
     let channel = endpoint.connect().await.with_context(nobody)?;
     match HealthClient::new(channel).check(HealthCheckRequest { service }).await {
         Ok(reply) => Ok(reply.into_inner().status()),
-        Err(status) if status.code() == Code::NotFound => bail!("the gateway knows no such service"),
+        Err(status) if status.code() == Code::NotFound => {
+            bail!("the gateway knows no such service")
+        }
         Err(status) => bail!("{:?}: {}", status.code(), status.message()),
     }
 }
