@@ -16,7 +16,7 @@ use tokio::{
 use super::{
     Config, Queued, Shared,
     batch::{self, Batch, Call},
-    command::{Command, Returned, Slot},
+    command::{Command, Finished, Returned, Slot},
     lane::{Caps, Lane},
     limit::{Blocked, Cause, Class, Reservation},
     queue::{FairClock, Position, Queue},
@@ -36,8 +36,9 @@ const COMMANDS_AT_ONCE: usize = 256;
 /// The task's state.
 pub(super) struct Scheduler {
     shared: Arc<Shared>,
-    /// Given to calls, so that they can say that they have ended. Weak: only the dispatch keeps the task alive.
-    commands: mpsc::WeakUnboundedSender<Command>,
+    /// Given to calls, so that they can say that they have ended.
+    finished: mpsc::UnboundedSender<Finished>,
+    ended: mpsc::UnboundedReceiver<Finished>,
     max_inputs: usize,
     max_delay: Duration,
     max_in_flight: usize,
@@ -53,14 +54,12 @@ pub(super) struct Scheduler {
 }
 
 impl Scheduler {
-    pub(super) fn new(
-        config: &Config,
-        shared: Arc<Shared>,
-        commands: mpsc::WeakUnboundedSender<Command>,
-    ) -> Self {
+    pub(super) fn new(config: &Config, shared: Arc<Shared>) -> Self {
+        let (finished, ended) = mpsc::unbounded_channel();
         Self {
             shared,
-            commands,
+            finished,
+            ended,
             max_inputs: config.max_inputs as usize,
             max_delay: config.max_delay.get(),
             max_in_flight: config.max_in_flight as usize,
@@ -74,25 +73,35 @@ impl Scheduler {
         }
     }
 
-    /// Runs until the dispatch is gone and its last call has ended.
+    /// Runs until the dispatch is gone and all that it took over has landed.
     pub(super) async fn run(mut self, mut received: mpsc::UnboundedReceiver<Command>) {
-        let mut commands = Vec::new();
-        loop {
+        let (mut commands, mut finished) = (Vec::new(), Vec::new());
+        let mut is_open = true;
+        while is_open || !self.is_idle() {
             let wake = self.next_wake(Instant::now());
             tokio::select! {
-                count = received.recv_many(&mut commands, COMMANDS_AT_ONCE) => {
-                    if count == 0 {
-                        return;
-                    }
+                _ = self.ended.recv_many(&mut finished, COMMANDS_AT_ONCE) => {}
+                count = received.recv_many(&mut commands, COMMANDS_AT_ONCE), if is_open => {
+                    is_open = count > 0;
                 }
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
             }
             let now = Instant::now();
+            for finished in finished.drain(..) {
+                self.take_back(finished, now);
+            }
             for command in commands.drain(..) {
                 self.obey(command, now);
             }
             self.pump(now);
         }
+    }
+
+    /// Tells whether nothing waits and no call is out.
+    fn is_idle(&self) -> bool {
+        self.in_flight == 0
+            && self.returned.is_empty()
+            && self.lanes.values().all(|lane| lane.queue.len() == 0)
     }
 
     fn obey(&mut self, command: Command, now: Instant) {
@@ -102,7 +111,9 @@ impl Scheduler {
                     .lanes
                     .entry(Arc::clone(&parameters))
                     .or_insert_with(|| Lane::new(parameters));
-                for queued in items {
+                for mut queued in items {
+                    // Whoever joined before the item came here could not lift it.
+                    queued.item.priority = queued.item.priority.min(queued.item.waiter.priority());
                     lane.push(queued, &mut self.clock);
                 }
                 lane.unexcused = true;
@@ -120,22 +131,24 @@ impl Scheduler {
                     self.joined_returned(id, priority, now);
                 }
             }
-            Command::Finished { parameters, returned } => {
-                self.in_flight -= 1;
-                if let Some(lane) = self.lanes.get_mut(&parameters) {
-                    lane.in_flight -= 1;
-                }
-                self.returned.extend(returned);
-                // What the call settled may have freed budget for others, and a 429 closed it.
-                for lane in self.lanes.values_mut() {
-                    lane.blocked_until = None;
-                    lane.no_turn_until = None;
-                    lane.unexcused = true;
-                }
-                for returned in self.returned.iter_mut().filter(|returned| returned.blocked) {
-                    returned.at = now;
-                }
-            }
+        }
+    }
+
+    /// Takes back one of the calls that may be in flight.
+    fn take_back(&mut self, finished: Finished, now: Instant) {
+        self.in_flight -= 1;
+        if let Some(lane) = self.lanes.get_mut(&finished.parameters) {
+            lane.in_flight -= 1;
+        }
+        self.returned.extend(finished.returned);
+        // What the call settled may have freed budget for others, and a 429 closed it.
+        for lane in self.lanes.values_mut() {
+            lane.blocked_until = None;
+            lane.no_turn_until = None;
+            lane.unexcused = true;
+        }
+        for returned in self.returned.iter_mut().filter(|returned| returned.blocked) {
+            returned.at = now;
         }
     }
 
@@ -326,7 +339,7 @@ impl Scheduler {
             .entry(Arc::clone(&parameters))
             .or_insert_with(|| Lane::new(Arc::clone(&parameters)))
             .in_flight += 1;
-        let slot = Slot::new(self.commands.clone(), parameters);
+        let slot = Slot::new(self.finished.clone(), parameters);
         let call = Call { batch, reservation, pass, slot };
         // Detached on purpose: this task is the door.
         tokio::spawn(batch::run(Arc::clone(&self.shared), call));

@@ -5,6 +5,7 @@ mod fairness;
 mod fake;
 mod gathering;
 mod isolation;
+mod landing;
 mod models;
 mod panics;
 mod properties;

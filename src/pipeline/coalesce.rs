@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     cache::Key,
-    caller::Caller,
+    caller::{Caller, Priority},
     dispatch::{Bill, Waiter},
     embedding::Answer,
     error::{Error, Phase},
@@ -64,6 +64,8 @@ pub(super) struct Seat {
     pub(super) landings: mpsc::UnboundedSender<Landed>,
     /// Whether the answer is to be stored.
     pub(super) stores: bool,
+    /// How urgent the request is.
+    pub(super) priority: Priority,
     /// Who pays.
     pub(super) caller: Caller,
     /// When the request must have its answer.
@@ -232,6 +234,14 @@ impl Waiter for Landing {
             close(&mut flights, flight);
         }
         until
+    }
+
+    fn priority(&self) -> Priority {
+        let Some(flight) = &self.flight else { return Priority::Batch };
+        let now = Instant::now();
+        let state = locked(&flight.state);
+        let taken = state.seats.iter().filter(|seat| seat.is_taken(now));
+        taken.map(|seat| seat.priority).min().unwrap_or(Priority::Batch)
     }
 
     fn depart(&self) -> bool {
