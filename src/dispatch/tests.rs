@@ -1,6 +1,7 @@
 //! The dispatch on a paused clock, before an upstream within the test; callers come through the pipeline.
 
 mod breaker;
+mod clock;
 mod fairness;
 mod fake;
 mod gathering;
