@@ -180,6 +180,8 @@ struct Queued {
     measure: Measure,
     /// Tokens to reserve for it.
     tokens: u64,
+    /// Tokens it is thought to have.
+    expected: u64,
     at: Instant,
     /// Its place among what the dispatch holds; given back when the item has landed.
     _place: Place,
@@ -247,7 +249,8 @@ impl Dispatch {
             };
             let measure = self.shared.counter.measure(&parameters.model, item.input.text());
             let tokens = self.shared.tokens_to_reserve(parameters, &measure);
-            accepted.push(Queued { item, measure, tokens, at, _place: place });
+            let expected = self.shared.counter.guess(&parameters.model, &measure);
+            accepted.push(Queued { item, measure, tokens, expected, at, _place: place });
         }
         let parameters = Arc::clone(parameters);
         // Only a panic ends the scheduler before the dispatch; the items are dropped then, and report it.

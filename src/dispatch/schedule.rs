@@ -4,7 +4,9 @@
 //! calls go while there are free ones. A call needs a lane that is ready, a closed circuit, and budget. Interactive
 //! lanes go first; after [`TURN`] of them in a row, a batch lane that has waited too long gets a turn.
 
+mod ahead;
 mod refusals;
+mod reserve;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -18,17 +20,15 @@ use super::{
     batch::{self, Batch, Call},
     command::{Command, Finished, Returned, Slot},
     lane::{Caps, Lane},
-    limit::{Blocked, Cause, Class, Reservation},
+    limit::{Blocked, Cause, Reservation},
     queue::{FairClock, Position, Queue},
     shares::Shares,
 };
 use crate::{caller::Priority, embedding::Parameters, error::Error};
+use reserve::{Present, Terms, reserve};
 
 /// Interactive calls in a row before a batch item that is owed a turn gets one.
 const TURN: u32 = 4;
-
-/// When budget is freed later than this, nothing is gained by waiting for more of it.
-const LULL: Duration = Duration::from_secs(1);
 
 /// Commands taken in before the next look at the lanes: callers that come together leave together.
 const COMMANDS_AT_ONCE: usize = 256;
@@ -85,6 +85,15 @@ impl Scheduler {
                     is_open = count > 0;
                 }
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
+            }
+            // What came at the same time on the other channel is heard before anything is decided.
+            while let Ok(ended) = self.ended.try_recv() {
+                finished.push(ended);
+            }
+            while commands.len() < COMMANDS_AT_ONCE
+                && let Ok(command) = received.try_recv()
+            {
+                commands.push(command);
             }
             let now = Instant::now();
             for finished in finished.drain(..) {
@@ -201,7 +210,10 @@ impl Scheduler {
         let Some(lane) = self.lanes.get_mut(parameters) else { return };
         let caps = caps(&self.shared, &parameters.model, self.max_inputs);
         let shared = &self.shared;
-        let count = |queued: &Queued| shared.tokens_to_reserve(parameters, &queued.measure);
+        let count = |Queued { measure, .. }: &Queued| {
+            let expected = shared.counter.guess(&parameters.model, measure);
+            (shared.tokens_to_reserve(parameters, measure), expected)
+        };
         lane.queue.recount(caps.inputs, count);
         let mut taken = lane.take(from, caps);
         Lane::drop_abandoned(&mut taken);
@@ -255,47 +267,11 @@ impl Scheduler {
         starved: bool,
         now: Instant,
     ) -> Result<(Reservation, Vec<(Position, Queued)>), Blocked> {
-        let interactive =
-            taken.first().is_some_and(|(head, _)| head.priority == Priority::Interactive);
-        let urgent = interactive || starved;
-        let class = if urgent { Class::Interactive } else { Class::Batch };
-        let least = if urgent { 0 } else { caps(&self.shared, model, self.max_inputs).worth };
-        let limiter = &self.shared.limiter;
-        let (fit, tokens) = self.fitting(taken, model, (starved, least), now);
-        let blocked = match limiter.reserve(model, class, tokens, now) {
-            Ok(reservation) => return Ok((reservation, taken.split_off(fit))),
-            Err(blocked) => blocked,
-        };
-        // Nothing is freed soon: what is left of the minute would be lost, so any part is worth a call.
-        if least == 0 || blocked.cause != Cause::Tokens || blocked.until < now + LULL {
-            return Err(blocked);
-        }
-        let (fit, tokens) = self.fitting(taken, model, (starved, 0), now);
-        let reservation = limiter.reserve(model, class, tokens, now).map_err(|_| blocked)?;
+        let items = taken.iter().map(|(position, queued)| (position.priority, queued.tokens));
+        let worth = caps(&self.shared, model, self.max_inputs).worth;
+        let mut budget = Present { limiter: &self.shared.limiter, model };
+        let (reservation, fit) = reserve(&mut budget, items, Terms { starved, worth }, now)?;
         Ok((reservation, taken.split_off(fit)))
-    }
-
-    /// Returns how many of the items have budget, but `least` tokens' worth of them anyway, and their tokens.
-    fn fitting(
-        &self,
-        taken: &[(Position, Queued)],
-        model: &str,
-        (starved, least): (bool, u64),
-        now: Instant,
-    ) -> (usize, u64) {
-        let usage = self.shared.limiter.usage(model, now);
-        let for_batch = self.shared.limiter.max_tokens_per_call(model);
-        let mut tokens = 0;
-        let fit = taken.iter().take_while(|(position, queued)| {
-            // Bulk that shares an urgent call does not use what is kept free for the urgent.
-            let reserved = starved || position.priority == Priority::Interactive;
-            let limit = if reserved { usage.tokens_limit } else { for_batch };
-            let fits =
-                tokens == 0 || tokens < least || usage.tokens + tokens + queued.tokens <= limit;
-            tokens += if fits { queued.tokens } else { 0 };
-            fits
-        });
-        (fit.count(), tokens)
     }
 
     /// Sends a batch again that has been out before.

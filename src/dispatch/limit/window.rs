@@ -24,7 +24,7 @@ const GLANCE: Duration = Duration::from_secs(1);
 const MOST_TOKENS: u64 = 1 << 40;
 
 /// The budget of one model.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Window {
     /// What landed, soonest to be forgotten first.
     log: VecDeque<Entry>,
@@ -38,10 +38,12 @@ pub(super) struct Window {
     /// When the present minute of learning began.
     learning_since: Instant,
     gate: Gate,
+    /// How long calls take, the latest weighing most.
+    latency: Duration,
 }
 
 /// One call that landed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     until: Instant,
     tokens: u64,
@@ -51,6 +53,7 @@ struct Entry {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ticket {
     tokens: u64,
+    at: Instant,
     stamp: Stamp,
 }
 
@@ -64,6 +67,7 @@ impl Window {
             allowance,
             learning_since: now,
             gate: Gate::default(),
+            latency: Duration::ZERO,
         }
     }
 
@@ -109,7 +113,7 @@ impl Window {
         self.in_flight += 1;
         self.estimated += tokens;
         self.note(false, false);
-        Ok(Ticket { tokens, stamp: self.gate.pass() })
+        Ok(Ticket { tokens, at: now, stamp: self.gate.pass() })
     }
 
     /// The call was not sent.
@@ -120,6 +124,8 @@ impl Window {
 
     /// The call was answered; `tokens` is what Voyage counted, if it said so.
     pub(super) fn settle(&mut self, ticket: Ticket, tokens: Option<u64>, now: Instant) {
+        let took = now.saturating_duration_since(ticket.at);
+        self.latency = if self.latency.is_zero() { took } else { (self.latency * 3 + took) / 4 };
         self.hold(ticket, tokens.unwrap_or(ticket.tokens), now);
         self.gate.succeeded(ticket.stamp);
     }
@@ -174,6 +180,22 @@ impl Window {
     pub(super) fn next_change(&self, now: Instant) -> Option<Instant> {
         let oldest = self.log.front().map(|entry| entry.until);
         [oldest, self.gate.closed_until(now)].into_iter().flatten().min()
+    }
+
+    /// Returns a copy to be run ahead of time: all that is out lands now, and the probe succeeds.
+    pub(super) fn ahead(&self, now: Instant) -> Self {
+        let mut ahead = self.clone();
+        let calls = std::mem::take(&mut ahead.in_flight);
+        let mut tokens = std::mem::take(&mut ahead.estimated);
+        for _ in 0..calls {
+            ahead.enter(std::mem::take(&mut tokens), now);
+        }
+        ahead.gate.trust_the_probe();
+        ahead
+    }
+
+    pub(super) fn latency(&self) -> Duration {
+        self.latency
     }
 
     pub(super) fn usage(&self, now: Instant) -> Usage {
@@ -250,6 +272,11 @@ impl Window {
     /// Moves a call from in flight to the log.
     fn hold(&mut self, ticket: Ticket, tokens: u64, now: Instant) {
         self.take_off(ticket);
+        self.enter(tokens, now);
+    }
+
+    /// Enters a call that landed into the log.
+    fn enter(&mut self, tokens: u64, now: Instant) {
         let (tokens, until) = (tokens.min(MOST_TOKENS), now + WINDOW);
         // Tasks read the clock before they take the lock: one may come a moment late.
         let place = self.log.partition_point(|entry| entry.until <= until);

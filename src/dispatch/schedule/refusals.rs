@@ -1,20 +1,28 @@
 //! Who is told that waiting does not help, and what nobody waits for.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Scheduler, caps};
+use super::{
+    Scheduler,
+    ahead::{Ahead, Known},
+};
 use crate::{
     caller::Priority,
-    dispatch::{Bill, command::Returned, limit::Need},
+    dispatch::{
+        Bill, Shared,
+        command::Returned,
+        lane::Lane,
+        limit::{Class, Need},
+    },
     error::Error,
 };
 
-/// Items in a lane that are looked through at once whenever somebody comes.
+/// Items of a model that are looked through at once whenever somebody comes.
 const LONG: usize = 1_000;
 
-/// Time between two looks through a longer lane.
+/// Time between two looks through more of them.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// How often what nobody waits for is given up before its turn.
@@ -39,25 +47,46 @@ impl Scheduler {
         }
     }
 
-    /// Refuses, in lanes without budget, everyone who cannot wait as long as is known.
+    /// Refuses, of models without budget, everyone who cannot wait as long as is known.
     fn excuse(&mut self, now: Instant) {
-        for lane in self.lanes.values_mut().filter(|lane| lane.unexcused) {
-            // A long queue is looked through now and then only: everyone in it waits long anyway.
-            if lane.queue.len() > LONG && now < lane.excused_at + PAUSE {
+        let mut models: HashMap<Arc<str>, Vec<&mut Lane>> = HashMap::new();
+        if self.lanes.values().any(|lane| lane.unexcused) {
+            for lane in self.lanes.values_mut() {
+                if lane.queue.len() > 0 {
+                    models.entry(Arc::clone(&lane.parameters.model)).or_default().push(lane);
+                } else {
+                    lane.unexcused = false;
+                }
+            }
+        }
+        let all_busy = self.in_flight >= self.max_in_flight;
+        for (model, mut lanes) in models {
+            if !is_due(&mut lanes, now) {
                 continue;
             }
-            (lane.unexcused, lane.excused_at) = (false, now);
-            if lane.blocked_until.is_none_or(|until| until <= now) {
+            let is_blocked = is_blocked(&self.shared, &lanes, all_busy, now);
+            for lane in &mut lanes {
+                (lane.unexcused, lane.excused_at) = (false, now);
+            }
+            if !is_blocked {
                 continue;
             }
-            let caps = caps(&self.shared, &lane.parameters.model, self.max_inputs);
-            let model = Arc::clone(&lane.parameters.model);
-            let limiter = &self.shared.limiter;
-            let gone =
-                lane.excuse(now, caps, |class, need| limiter.free_at(&model, class, need, now));
-            for queued in gone {
-                self.clock.refund(&queued);
-                queued.item.waiter.abandon();
+            let known = Known {
+                shared: &self.shared,
+                model: &model,
+                max_inputs: self.max_inputs,
+                sent: self.shares.of(&model),
+                interactive_run: self.interactive_run,
+                now,
+            };
+            let of_model = |returned: &&Returned| returned.batch.parameters.model == model;
+            let returned = self.returned.iter().filter(of_model);
+            let gone = Ahead::new(known, lanes.iter().map(|lane| &**lane), returned).tell();
+            for (lane, gone) in lanes.into_iter().zip(gone) {
+                for queued in gone.into_iter().filter_map(|id| lane.queue.remove(id)) {
+                    self.clock.refund(&queued);
+                    queued.item.waiter.abandon();
+                }
             }
         }
     }
@@ -101,4 +130,37 @@ impl Scheduler {
         let excuses = self.lanes.values().filter(|lane| lane.unexcused);
         excuses.map(|lane| lane.excused_at + PAUSE).chain(sweep).min()
     }
+}
+
+/// Tells whether a model's lanes are to be looked through now; puts it off where they are not.
+fn is_due(lanes: &mut [&mut Lane], now: Instant) -> bool {
+    if !lanes.iter().any(|lane| lane.unexcused) {
+        return false;
+    }
+    let items: usize = lanes.iter().map(|lane| lane.queue.len()).sum();
+    let last = lanes.iter().map(|lane| lane.excused_at).max().unwrap_or(now);
+    // A long queue is looked through now and then only: everyone in it waits long anyway.
+    let is_due = items <= LONG || now >= last + PAUSE;
+    if !is_due {
+        lanes.iter_mut().for_each(|lane| lane.excused_at = last);
+    }
+    is_due
+}
+
+/// Tells whether one of a model's lanes waits for budget.
+fn is_blocked(shared: &Shared, lanes: &[&mut Lane], all_busy: bool, now: Instant) -> bool {
+    let has_no_budget = |lane: &Lane| {
+        let Some((position, queued)) = lane.queue.iter().next() else { return false };
+        let class = match position.priority {
+            Priority::Interactive => Class::Interactive,
+            Priority::Batch => Class::Batch,
+        };
+        let need = Need { requests: 1, tokens: queued.tokens };
+        shared.limiter.free_at(&lane.parameters.model, class, need, now) > now
+    };
+    lanes.iter().any(|lane| {
+        // While no call is free nothing is tried, so nothing is learnt of the budget: it must be asked.
+        lane.blocked_until.is_some_and(|until| until > now)
+            || (all_busy && lane.unexcused && has_no_budget(lane))
+    })
 }

@@ -1,0 +1,64 @@
+//! What is free when, if nothing is sent but what is known of today.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Blocked, Class, Ticket, Usage, Window};
+
+/// A copy of one model's minute that runs ahead of time.
+///
+/// Nothing that is done to it touches the budget. It knows no more than the budget does: what is out counts as landed at
+/// the moment of the copy, further calls take as long as calls took lately, and limits grow as they would without a 429.
+#[derive(Debug)]
+pub(crate) struct Outlook {
+    window: Window,
+    latency: Duration,
+}
+
+/// A call of the outlook, reserved and not yet sent.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Planned {
+    ticket: Ticket,
+    at: Instant,
+}
+
+impl Outlook {
+    pub(super) fn new(window: &Window, now: Instant) -> Self {
+        Self { window: window.ahead(now), latency: window.latency() }
+    }
+
+    /// Reserves as [`super::Limiter::reserve`] would at `at`, which never goes back from call to call.
+    pub(crate) fn reserve(
+        &mut self,
+        class: Class,
+        tokens: u64,
+        at: Instant,
+    ) -> Result<Planned, Blocked> {
+        self.window.advance(at);
+        self.window.reserve(class, tokens, at).map(|ticket| Planned { ticket, at })
+    }
+
+    /// The call goes, and will be settled with `tokens`.
+    pub(crate) fn send(&mut self, planned: Planned, tokens: u64) {
+        self.window.settle(planned.ticket, Some(tokens), planned.at + self.latency);
+    }
+
+    /// The call does not go.
+    pub(crate) fn give_back(&mut self, planned: Planned) {
+        self.window.refund(planned.ticket);
+    }
+
+    /// Returns what is used at the time of the last reservation.
+    pub(crate) fn usage(&mut self, at: Instant) -> Usage {
+        self.window.advance(at);
+        self.window.usage(at)
+    }
+
+    /// Returns the tokens of a minute that batch work may use.
+    pub(crate) fn tokens_for_batch(&self) -> u64 {
+        let (_, tokens) = self.window.limits(Class::Batch);
+        tokens
+    }
+}

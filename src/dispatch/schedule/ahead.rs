@@ -1,0 +1,345 @@
+//! What goes before whom: a model's calls as they would leave from now on, if nobody else came.
+//!
+//! The budget is a model's, so everything that waits for the model is ahead of somebody: other lanes, and batches that
+//! wait to go again. What the scheduler does is done here once more, on an [`Outlook`] instead of the budget and with a
+//! clock that jumps to the next time at which something is free: the same choice among the lanes, the same turns, the same
+//! parts of calls. Each item is told when its call leaves. Whoever cannot wait until then is gone, and those behind
+//! move up.
+//!
+//! Free calls are taken for granted, since nobody knows how long a call takes; so an item may leave later than it is told
+//! here when `batch.max_in_flight` binds, but never earlier. Items are looked at as often as they leave or are
+//! blocked, and the next lane is found on a heap: n items in m lanes take about n·log m steps. Lanes that outdo each other
+//! may take more; beyond [`LOOKS`] those who are left are told the time that was reached.
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{
+    TURN, caps,
+    reserve::{Terms, reserve},
+};
+use crate::{
+    caller::Priority,
+    dispatch::{
+        Queued, Shared,
+        command::Returned,
+        lane::{AGEING, Caps, Lane},
+        limit::Outlook,
+        queue::Position,
+        shares::Sent,
+    },
+    error::Error,
+};
+
+/// Looks at who is next, in vain or not: at most so many, and so many more for each item.
+const LOOKS: usize = 10_000;
+const LOOKS_AN_ITEM: usize = 8;
+
+/// What is known when the view begins.
+pub(super) struct Known<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) model: &'a str,
+    pub(super) max_inputs: usize,
+    /// What was sent to the model lately, by class.
+    pub(super) sent: Sent,
+    /// Interactive calls since the last batch call.
+    pub(super) interactive_run: u32,
+    pub(super) now: Instant,
+}
+
+/// The view of one model.
+pub(super) struct Ahead<'a> {
+    known: Known<'a>,
+    outlook: Outlook,
+    caps: Caps,
+    /// How far the view has come.
+    clock: Instant,
+    lines: Vec<Line<'a>>,
+    returned: Vec<&'a Returned>,
+    /// The lines by the item to be served next, and by the batch item that is owed a turn. An entry whose item is
+    /// not at the head any more, or that must wait, is stale.
+    ready: BinaryHeap<Reverse<(Position, usize)>>,
+    turns: BinaryHeap<Reverse<(Position, usize)>>,
+    /// When lines and returned batches are to be looked at again.
+    later: BinaryHeap<Reverse<(Instant, Who)>>,
+}
+
+/// Returned batches go first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Who {
+    Returned(usize),
+    Line(usize),
+}
+
+/// What stands in a lane.
+struct Line<'a> {
+    urgent: VecDeque<Standing<'a>>,
+    batch: VecDeque<Standing<'a>>,
+    blocked_until: Instant,
+    no_turn_until: Instant,
+    /// Who could not wait.
+    gone: Vec<u64>,
+}
+
+struct Standing<'a> {
+    position: Position,
+    queued: &'a Queued,
+    told: Option<Instant>,
+}
+
+impl<'a> Line<'a> {
+    fn new(lane: &'a Lane, now: Instant) -> Self {
+        let stand =
+            |(position, queued): (Position, &'a Queued)| Standing { position, queued, told: None };
+        let (urgent, batch) = lane
+            .queue
+            .iter()
+            .map(stand)
+            .partition(|standing| standing.position.priority == Priority::Interactive);
+        let (blocked_until, no_turn_until) = (now, now);
+        Self { urgent, batch, blocked_until, no_turn_until, gone: Vec::new() }
+    }
+
+    fn head(&self) -> Option<&Standing<'a>> {
+        self.urgent.front().or_else(|| self.batch.front())
+    }
+
+    /// Returns the classes and tokens of the next call, filled from a class.
+    fn call(&self, from: Priority, caps: Caps) -> impl Iterator<Item = (Priority, u64)> + Clone {
+        let urgent = if from == Priority::Interactive { self.urgent.len() } else { 0 };
+        let mut fits = caps.filter();
+        let items = self.urgent.iter().take(urgent).chain(&self.batch);
+        items
+            .take_while(move |standing| {
+                fits(standing.queued.tokens, standing.queued.item.input.size())
+            })
+            .map(|standing| (standing.position.priority, standing.queued.tokens))
+    }
+
+    /// Takes so many items out that are served next, filled from a class.
+    fn take(&mut self, from: Priority, count: usize) -> Vec<Standing<'a>> {
+        let urgent = if from == Priority::Interactive { self.urgent.len().min(count) } else { 0 };
+        let batch = (count - urgent).min(self.batch.len());
+        self.urgent.drain(..urgent).chain(self.batch.drain(..batch)).collect()
+    }
+
+    fn put_back(&mut self, taken: Vec<Standing<'a>>) {
+        for standing in taken.into_iter().rev() {
+            match standing.position.priority {
+                Priority::Interactive => self.urgent.push_front(standing),
+                Priority::Batch => self.batch.push_front(standing),
+            }
+        }
+    }
+}
+
+impl<'a> Ahead<'a> {
+    pub(super) fn new(
+        known: Known<'a>,
+        lanes: impl Iterator<Item = &'a Lane>,
+        returned: impl Iterator<Item = &'a Returned>,
+    ) -> Self {
+        let mut ahead = Self {
+            outlook: known.shared.limiter.outlook(known.model, known.now),
+            caps: caps(known.shared, known.model, known.max_inputs),
+            clock: known.now,
+            lines: lanes.map(|lane| Line::new(lane, known.now)).collect(),
+            returned: returned.collect(),
+            ready: BinaryHeap::new(),
+            turns: BinaryHeap::new(),
+            later: BinaryHeap::new(),
+            known,
+        };
+        for index in 0..ahead.lines.len() {
+            ahead.line_up(index);
+        }
+        for (index, returned) in ahead.returned.iter().enumerate() {
+            let at = if returned.blocked { ahead.clock } else { returned.at.max(ahead.clock) };
+            ahead.later.push(Reverse((at, Who::Returned(index))));
+        }
+        ahead
+    }
+
+    /// Tells everyone who cannot wait until their call leaves; returns, for each lane in turn, the ids of those for whom
+    /// nobody waits any more.
+    pub(super) fn tell(mut self) -> Vec<Vec<u64>> {
+        let items: usize = self.lines.iter().map(|line| line.urgent.len() + line.batch.len()).sum();
+        for _ in 0..LOOKS + items * LOOKS_AN_ITEM {
+            if let Some(&Reverse((at, who))) = self.later.peek()
+                && at <= self.clock
+            {
+                self.later.pop();
+                match who {
+                    Who::Returned(index) => self.repeat(index),
+                    Who::Line(index) => self.line_up(index),
+                }
+            } else if let Some((index, from)) = self.choose() {
+                self.depart(index, from);
+            } else if let Some(&Reverse((at, _))) = self.later.peek() {
+                self.clock = at;
+            } else {
+                break;
+            }
+        }
+        for index in 0..self.lines.len() {
+            let count = self.lines[index].urgent.len() + self.lines[index].batch.len();
+            let rest = self.lines[index].take(Priority::Interactive, count);
+            self.excuse(index, rest);
+        }
+        self.lines.into_iter().map(|line| line.gone).collect()
+    }
+
+    /// Enters a line's heads where they will be looked for.
+    fn line_up(&mut self, index: usize) {
+        let line = &self.lines[index];
+        if let Some(head) = line.head().filter(|_| line.blocked_until <= self.clock) {
+            self.ready.push(Reverse((head.position, index)));
+            if let Some(batch) = line.batch.front() {
+                let owed_at = line.no_turn_until.max(batch.queued.at + AGEING);
+                if owed_at > self.clock {
+                    self.later.push(Reverse((owed_at, Who::Line(index))));
+                } else {
+                    self.turns.push(Reverse((batch.position, index)));
+                }
+            }
+        }
+    }
+
+    /// As the scheduler chooses: the lane to be served, and the class its call is filled from.
+    fn choose(&mut self) -> Option<(usize, Priority)> {
+        let Self { lines, ready, turns, clock, .. } = self;
+        let best = first(ready, |position, index| {
+            let line = &lines[index];
+            line.blocked_until <= *clock
+                && line.head().is_some_and(|head| head.position == position)
+        });
+        let owed = first(turns, |position, index| {
+            let line = &lines[index];
+            line.blocked_until.max(line.no_turn_until) <= *clock
+                && line.batch.front().is_some_and(|head| head.position == position)
+        });
+        let turn = owed.filter(|_| self.known.interactive_run >= TURN);
+        let (position, index) = turn.or(best)?;
+        Some((index, position.priority))
+    }
+
+    /// As the scheduler lets a lane's next call go, or notes until when it cannot.
+    fn depart(&mut self, index: usize, from: Priority) {
+        let clock = self.clock;
+        let starved = from == Priority::Batch
+            && self.known.interactive_run >= TURN
+            && self.known.sent.is_mostly_interactive(clock);
+        let line = &mut self.lines[index];
+        let terms = Terms { starved, worth: self.caps.worth };
+        match reserve(&mut self.outlook, line.call(from, self.caps), terms, clock) {
+            Ok((planned, count)) => {
+                let taken = line.take(from, count);
+                let taken = self.excuse(index, taken);
+                if taken.len() < count {
+                    // Those who are left make room: the call is put together anew.
+                    self.outlook.give_back(planned);
+                    self.lines[index].put_back(taken);
+                } else {
+                    let reported = taken.iter().map(|standing| standing.queued.expected).sum();
+                    self.outlook.send(planned, reported);
+                    self.note(&taken, from);
+                }
+                self.line_up(index);
+            }
+            Err(blocked) => {
+                // A time that has not moved on would spin.
+                let until = blocked.until.max(clock + Duration::from_millis(1));
+                if from == Priority::Batch && !line.urgent.is_empty() && !starved {
+                    line.no_turn_until = until;
+                } else {
+                    line.blocked_until = until;
+                }
+                self.later.push(Reverse((until, Who::Line(index))));
+            }
+        }
+    }
+
+    /// As the scheduler notes what a call takes of whose share.
+    fn note(&mut self, taken: &[Standing<'_>], from: Priority) {
+        for class in [Priority::Interactive, Priority::Batch] {
+            let of_class = taken.iter().filter(|standing| standing.position.priority == class);
+            let tokens = of_class.map(|standing| standing.queued.tokens).sum();
+            self.known.sent.note(class, tokens, self.clock);
+        }
+        let run = self.known.interactive_run;
+        self.known.interactive_run = if from == Priority::Batch { 0 } else { run + 1 };
+    }
+
+    /// As the scheduler sends a batch again.
+    fn repeat(&mut self, index: usize) {
+        let returned = self.returned[index];
+        let (class, tokens) = (returned.batch.class(), returned.batch.tokens());
+        match self.outlook.reserve(class, tokens, self.clock) {
+            Ok(planned) => {
+                let mut wanted = true;
+                if returned.blocked && self.clock > self.known.now {
+                    let refusal = self.refusal();
+                    let items = &returned.batch.items;
+                    items.iter().for_each(|queued| queued.item.waiter.excuse(self.clock, &refusal));
+                    wanted = items.iter().any(|queued| is_wanted(queued));
+                }
+                if wanted {
+                    let reported = returned.batch.items.iter().map(|queued| queued.expected).sum();
+                    self.outlook.send(planned, reported);
+                } else {
+                    self.outlook.give_back(planned);
+                }
+            }
+            Err(blocked) => {
+                let until = blocked.until.max(self.clock + Duration::from_millis(1));
+                self.later.push(Reverse((until, Who::Returned(index))));
+            }
+        }
+    }
+
+    /// Tells items that they leave now; returns those that somebody goes on waiting for.
+    fn excuse(&mut self, index: usize, mut taken: Vec<Standing<'a>>) -> Vec<Standing<'a>> {
+        if self.clock > self.known.now {
+            let refusal = self.refusal();
+            taken.retain_mut(|standing| {
+                if standing.told.replace(self.clock) == Some(self.clock) {
+                    return true;
+                }
+                standing.queued.item.waiter.excuse(self.clock, &refusal);
+                let stays = is_wanted(standing.queued);
+                if !stays {
+                    self.lines[index].gone.push(standing.queued.id());
+                }
+                stays
+            });
+        }
+        taken
+    }
+
+    fn refusal(&self) -> Error {
+        Error::QueueTimeout { retry_after: self.clock.duration_since(self.known.now) }
+    }
+}
+
+fn is_wanted(queued: &Queued) -> bool {
+    queued.item.waiter.wanted_until().is_some()
+}
+
+/// Returns the first entry that is not stale, and forgets the stale ones before it.
+fn first(
+    heap: &mut BinaryHeap<Reverse<(Position, usize)>>,
+    is_valid: impl Fn(Position, usize) -> bool,
+) -> Option<(Position, usize)> {
+    while let Some(&Reverse((position, index))) = heap.peek() {
+        if is_valid(position, index) {
+            return Some((position, index));
+        }
+        heap.pop();
+    }
+    None
+}
