@@ -78,10 +78,13 @@ pub(super) struct Lane {
     pub(super) unexcused: bool,
     /// When they were last told.
     pub(super) excused_at: Instant,
+    /// When they are told next, if that was put off.
+    pub(super) excuse_at: Instant,
 }
 
 impl Lane {
     pub(super) fn new(parameters: Arc<Parameters>) -> Self {
+        let now = Instant::now();
         Self {
             parameters,
             queue: Queue::default(),
@@ -89,7 +92,8 @@ impl Lane {
             blocked_until: None,
             no_turn_until: None,
             unexcused: false,
-            excused_at: Instant::now(),
+            excused_at: now,
+            excuse_at: now,
         }
     }
 

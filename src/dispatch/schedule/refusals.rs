@@ -22,8 +22,11 @@ use crate::{
 /// Items of a model that are looked through at once whenever somebody comes.
 const LONG: usize = 1_000;
 
-/// Time between two looks through more of them.
-const PAUSE: Duration = Duration::from_millis(20);
+/// Time between two looks through more of them, for each.
+const PAUSE: Duration = Duration::from_micros(20);
+
+/// The longest such time.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// How often what nobody waits for is given up before its turn.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -128,7 +131,7 @@ impl Scheduler {
         let waiting = self.lanes.values().any(|lane| lane.queue.len() > 0);
         let sweep = waiting.then(|| self.swept_at + SWEEP);
         let excuses = self.lanes.values().filter(|lane| lane.unexcused);
-        excuses.map(|lane| lane.excused_at + PAUSE).chain(sweep).min()
+        excuses.map(|lane| lane.excuse_at).chain(sweep).min()
     }
 }
 
@@ -140,9 +143,11 @@ fn is_due(lanes: &mut [&mut Lane], now: Instant) -> bool {
     let items: usize = lanes.iter().map(|lane| lane.queue.len()).sum();
     let last = lanes.iter().map(|lane| lane.excused_at).max().unwrap_or(now);
     // A long queue is looked through now and then only: everyone in it waits long anyway.
-    let is_due = items <= LONG || now >= last + PAUSE;
+    let pause = PAUSE * u32::try_from(items).unwrap_or(u32::MAX);
+    let due = last + pause.min(LONGEST_PAUSE);
+    let is_due = items <= LONG || now >= due;
     if !is_due {
-        lanes.iter_mut().for_each(|lane| lane.excused_at = last);
+        lanes.iter_mut().for_each(|lane| lane.excuse_at = due);
     }
     is_due
 }
