@@ -80,6 +80,9 @@ pub trait Waiter: Send + std::fmt::Debug {
     /// Tells that the item waits again, behind a closed rate limit.
     fn turn_back(&self);
 
+    /// Returns who of those who still want the answer can wait until `until` for the item to be sent.
+    fn patience(&self, until: Instant) -> Patience;
+
     /// Gives `refusal` to everyone who cannot wait until `until`; the others wait on.
     fn excuse(&self, until: Instant, refusal: &Error);
 
@@ -88,6 +91,17 @@ pub trait Waiter: Send + std::fmt::Debug {
 
     /// Hands over what became of the item.
     fn land(self: Box<Self>, result: Result<Answer, Error>, bill: Bill);
+}
+
+/// Who can wait for so long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Everyone who waits.
+    All,
+    /// Some of them.
+    Some,
+    /// None of them, or nobody waits.
+    None,
 }
 
 /// What an item's answer cost.

@@ -174,9 +174,15 @@ impl Queue {
         self.positions.contains_key(&id)
     }
 
-    /// Takes an item out.
-    pub(super) fn remove(&mut self, id: u64) -> Option<Queued> {
-        let queued = self.items.remove(&self.positions.remove(&id)?)?;
+    /// Takes an item out if nobody waits for it.
+    pub(super) fn remove_abandoned(&mut self, id: u64) -> Option<Queued> {
+        let position = self.positions.get(&id)?;
+        let is_wanted = |queued: &Queued| queued.item.waiter.wanted_until().is_some();
+        if self.items.get(position).is_none_or(is_wanted) {
+            return None;
+        }
+        let queued = self.items.remove(position)?;
+        self.positions.remove(&id);
         self.tokens -= queued.tokens;
         Some(queued)
     }

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     cache::Key,
     caller::{Caller, Priority},
-    dispatch::{Bill, Waiter},
+    dispatch::{Bill, Patience, Waiter},
     embedding::Answer,
     error::{Error, Phase},
     telemetry::Metrics,
@@ -85,6 +85,10 @@ pub(super) struct Landed {
 }
 
 impl Seat {
+    fn can_wait(&self, until: Instant) -> bool {
+        until < self.deadline.min(self.patience)
+    }
+
     fn is_taken(&self, now: Instant) -> bool {
         now < self.deadline && !self.landings.is_closed()
     }
@@ -263,10 +267,25 @@ impl Waiter for Landing {
         }
     }
 
+    fn patience(&self, until: Instant) -> Patience {
+        let Some(flight) = &self.flight else { return Patience::None };
+        let now = Instant::now();
+        let state = locked(&flight.state);
+        let mut taken = state.seats.iter().filter(|seat| seat.is_taken(now));
+        let Some(first) = taken.next().map(|seat| seat.can_wait(until)) else {
+            return Patience::None;
+        };
+        match (first, taken.all(|seat| seat.can_wait(until) == first)) {
+            (true, true) => Patience::All,
+            (false, true) => Patience::None,
+            (_, false) => Patience::Some,
+        }
+    }
+
     fn excuse(&self, until: Instant, refusal: &Error) {
         let Some(flight) = &self.flight else { return };
         locked(&flight.state).seats.retain(|seat| {
-            let stays = until < seat.deadline.min(seat.patience);
+            let stays = seat.can_wait(until);
             if !stays {
                 // Whoever has left does not need to be told.
                 let _ = seat.tell(Err(refusal.clone()), None);

@@ -3,8 +3,7 @@
 //! The budget is a model's, so everything that waits for the model is ahead of somebody: other lanes, and batches that
 //! wait to go again. What the scheduler does is done here once more, on an [`Outlook`] instead of the budget and with a
 //! clock that jumps to the next time at which something is free: the same choice among the lanes, the same turns, the same
-//! parts of calls. Each item is told when its call leaves. Whoever cannot wait until then is gone, and those behind
-//! move up.
+//! parts of calls. Whoever cannot wait until their call leaves is taken out, and those behind move up.
 //!
 //! Free calls are taken for granted, since nobody knows how long a call takes; so an item may leave later than it is told
 //! here when `batch.max_in_flight` binds, but never earlier. Items are looked at as often as they leave or are
@@ -13,7 +12,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, VecDeque},
+    collections::{BinaryHeap, HashMap, HashSet, VecDeque},
     time::Duration,
 };
 
@@ -26,7 +25,7 @@ use super::{
 use crate::{
     caller::Priority,
     dispatch::{
-        Queued, Shared,
+        Patience, Queued, Shared,
         command::Returned,
         lane::{AGEING, Caps, Lane},
         limit::Outlook,
@@ -41,6 +40,7 @@ const LOOKS: usize = 10_000;
 const LOOKS_AN_ITEM: usize = 8;
 
 /// What is known when the view begins.
+#[derive(Clone)]
 pub(super) struct Known<'a> {
     pub(super) shared: &'a Shared,
     pub(super) model: &'a str,
@@ -50,23 +50,62 @@ pub(super) struct Known<'a> {
     /// Interactive calls since the last batch call.
     pub(super) interactive_run: u32,
     pub(super) now: Instant,
+    pub(super) lanes: &'a [&'a Lane],
+    pub(super) returned: &'a [&'a Returned],
+}
+
+/// Tells everyone who cannot wait until their call leaves; returns, for each lane in turn, the ids of the items that nobody
+/// waits for any more.
+///
+/// Who is refused does not stand before others, but each is told when they would leave if they stayed, together with all
+/// that they came with. The last to leave is told first: a request fails with the first of its inputs, and could not be
+/// answered before the last.
+pub(super) fn tell(known: &Known<'_>) -> Vec<Vec<u64>> {
+    let Found { late, gone } = Ahead::new(known.clone(), None).look();
+    if late.is_empty() {
+        return gone;
+    }
+    let ids = late.iter().map(|(_, queued)| queued.id()).collect();
+    let staying = Ahead::new(known.clone(), Some(ids)).look().late;
+    let staying: HashMap<u64, Instant> =
+        staying.into_iter().map(|(at, queued)| (queued.id(), at)).collect();
+    let would_leave =
+        |at: Instant, queued: &Queued| staying.get(&queued.id()).copied().unwrap_or(at);
+    let mut late: Vec<_> =
+        late.into_iter().map(|(at, queued)| (would_leave(at, queued), at, queued)).collect();
+    late.sort_by_key(|(would_leave, ..)| Reverse(*would_leave));
+    for (would_leave, at, queued) in late {
+        let retry_after = would_leave.duration_since(known.now);
+        queued.item.waiter.excuse(at, &Error::QueueTimeout { retry_after });
+    }
+    gone
+}
+
+/// What a look brings.
+struct Found<'a> {
+    /// The items that not everyone can wait for, and when they leave.
+    late: Vec<(Instant, &'a Queued)>,
+    /// Of each lane, those that nobody can wait for.
+    gone: Vec<Vec<u64>>,
 }
 
 /// The view of one model.
-pub(super) struct Ahead<'a> {
+struct Ahead<'a> {
     known: Known<'a>,
     outlook: Outlook,
     caps: Caps,
     /// How far the view has come.
     clock: Instant,
     lines: Vec<Line<'a>>,
-    returned: Vec<&'a Returned>,
+    /// Those who stay whether or not they can wait; unless these are known, nobody does.
+    staying: Option<HashSet<u64>>,
     /// The lines by the item to be served next, and by the batch item that is owed a turn. An entry whose item is
     /// not at the head any more, or that must wait, is stale.
     ready: BinaryHeap<Reverse<(Position, usize)>>,
     turns: BinaryHeap<Reverse<(Position, usize)>>,
     /// When lines and returned batches are to be looked at again.
     later: BinaryHeap<Reverse<(Instant, Who)>>,
+    late: Vec<(Instant, &'a Queued)>,
 }
 
 /// Returned batches go first.
@@ -89,13 +128,16 @@ struct Line<'a> {
 struct Standing<'a> {
     position: Position,
     queued: &'a Queued,
-    told: Option<Instant>,
+    looked_at: Option<Instant>,
 }
 
 impl<'a> Line<'a> {
     fn new(lane: &'a Lane, now: Instant) -> Self {
-        let stand =
-            |(position, queued): (Position, &'a Queued)| Standing { position, queued, told: None };
+        let stand = |(position, queued): (Position, &'a Queued)| Standing {
+            position,
+            queued,
+            looked_at: None,
+        };
         let (urgent, batch) = lane
             .queue
             .iter()
@@ -139,35 +181,31 @@ impl<'a> Line<'a> {
 }
 
 impl<'a> Ahead<'a> {
-    pub(super) fn new(
-        known: Known<'a>,
-        lanes: impl Iterator<Item = &'a Lane>,
-        returned: impl Iterator<Item = &'a Returned>,
-    ) -> Self {
+    fn new(known: Known<'a>, staying: Option<HashSet<u64>>) -> Self {
         let mut ahead = Self {
             outlook: known.shared.limiter.outlook(known.model, known.now),
             caps: caps(known.shared, known.model, known.max_inputs),
             clock: known.now,
-            lines: lanes.map(|lane| Line::new(lane, known.now)).collect(),
-            returned: returned.collect(),
+            lines: known.lanes.iter().map(|lane| Line::new(lane, known.now)).collect(),
+            staying,
             ready: BinaryHeap::new(),
             turns: BinaryHeap::new(),
             later: BinaryHeap::new(),
+            late: Vec::new(),
             known,
         };
         for index in 0..ahead.lines.len() {
             ahead.line_up(index);
         }
-        for (index, returned) in ahead.returned.iter().enumerate() {
+        for (index, returned) in ahead.known.returned.iter().enumerate() {
             let at = if returned.blocked { ahead.clock } else { returned.at.max(ahead.clock) };
             ahead.later.push(Reverse((at, Who::Returned(index))));
         }
         ahead
     }
 
-    /// Tells everyone who cannot wait until their call leaves; returns, for each lane in turn, the ids of those for whom
-    /// nobody waits any more.
-    pub(super) fn tell(mut self) -> Vec<Vec<u64>> {
+    /// Lets all calls leave in turn.
+    fn look(mut self) -> Found<'a> {
         let items: usize = self.lines.iter().map(|line| line.urgent.len() + line.batch.len()).sum();
         for _ in 0..LOOKS + items * LOOKS_AN_ITEM {
             if let Some(&Reverse((at, who))) = self.later.peek()
@@ -191,7 +229,8 @@ impl<'a> Ahead<'a> {
             let rest = self.lines[index].take(Priority::Interactive, count);
             self.excuse(index, rest);
         }
-        self.lines.into_iter().map(|line| line.gone).collect()
+        let gone = self.lines.into_iter().map(|line| line.gone).collect();
+        Found { late: self.late, gone }
     }
 
     /// Enters a line's heads where they will be looked for.
@@ -277,20 +316,14 @@ impl<'a> Ahead<'a> {
 
     /// As the scheduler sends a batch again.
     fn repeat(&mut self, index: usize) {
-        let returned = self.returned[index];
+        let returned = self.known.returned[index];
         let (class, tokens) = (returned.batch.class(), returned.batch.tokens());
         match self.outlook.reserve(class, tokens, self.clock) {
             Ok(planned) => {
-                let mut wanted = true;
-                if returned.blocked && self.clock > self.known.now {
-                    let refusal = self.refusal();
-                    let items = &returned.batch.items;
-                    items.iter().for_each(|queued| queued.item.waiter.excuse(self.clock, &refusal));
-                    wanted = items.iter().any(|queued| is_wanted(queued));
-                }
-                if wanted {
-                    let reported = returned.batch.items.iter().map(|queued| queued.expected).sum();
-                    self.outlook.send(planned, reported);
+                let items = &returned.batch.items;
+                let stay = items.iter().filter(|queued| !returned.blocked || self.stays(queued));
+                if stay.count() > 0 {
+                    self.outlook.send(planned, items.iter().map(|queued| queued.expected).sum());
                 } else {
                     self.outlook.give_back(planned);
                 }
@@ -302,32 +335,35 @@ impl<'a> Ahead<'a> {
         }
     }
 
-    /// Tells items that they leave now; returns those that somebody goes on waiting for.
+    /// Notes who cannot wait until now; returns the items that somebody waits for.
     fn excuse(&mut self, index: usize, mut taken: Vec<Standing<'a>>) -> Vec<Standing<'a>> {
-        if self.clock > self.known.now {
-            let refusal = self.refusal();
-            taken.retain_mut(|standing| {
-                if standing.told.replace(self.clock) == Some(self.clock) {
-                    return true;
-                }
-                standing.queued.item.waiter.excuse(self.clock, &refusal);
-                let stays = is_wanted(standing.queued);
-                if !stays {
-                    self.lines[index].gone.push(standing.queued.id());
-                }
-                stays
-            });
-        }
+        taken.retain_mut(|standing| {
+            let is_known = standing.looked_at.replace(self.clock) == Some(self.clock);
+            let stays = is_known || self.stays(standing.queued);
+            if !stays {
+                self.lines[index].gone.push(standing.queued.id());
+            }
+            stays
+        });
         taken
     }
 
-    fn refusal(&self) -> Error {
-        Error::QueueTimeout { retry_after: self.clock.duration_since(self.known.now) }
+    /// Returns whether somebody waits for an item until now, and notes it if not everyone does.
+    fn stays(&mut self, queued: &'a Queued) -> bool {
+        // What leaves at once is no wait.
+        if self.clock <= self.known.now {
+            return true;
+        }
+        let patience = match &self.staying {
+            None => queued.item.waiter.patience(self.clock),
+            Some(staying) if staying.contains(&queued.id()) => Patience::Some,
+            Some(_) => Patience::All,
+        };
+        if patience != Patience::All {
+            self.late.push((self.clock, queued));
+        }
+        patience != Patience::None
     }
-}
-
-fn is_wanted(queued: &Queued) -> bool {
-    queued.item.waiter.wanted_until().is_some()
 }
 
 /// Returns the first entry that is not stale, and forgets the stale ones before it.

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     Scheduler,
-    ahead::{Ahead, Known},
+    ahead::{self, Known},
 };
 use crate::{
     caller::Priority,
@@ -74,19 +74,20 @@ impl Scheduler {
             if !is_blocked {
                 continue;
             }
-            let known = Known {
+            let of_model = |returned: &&Returned| returned.batch.parameters.model == model;
+            let gone = ahead::tell(&Known {
                 shared: &self.shared,
                 model: &model,
                 max_inputs: self.max_inputs,
                 sent: self.shares.of(&model),
                 interactive_run: self.interactive_run,
                 now,
-            };
-            let of_model = |returned: &&Returned| returned.batch.parameters.model == model;
-            let returned = self.returned.iter().filter(of_model);
-            let gone = Ahead::new(known, lanes.iter().map(|lane| &**lane), returned).tell();
+                lanes: &lanes.iter().map(|lane| &**lane).collect::<Vec<_>>(),
+                returned: &self.returned.iter().filter(of_model).collect::<Vec<_>>(),
+            });
             for (lane, gone) in lanes.into_iter().zip(gone) {
-                for queued in gone.into_iter().filter_map(|id| lane.queue.remove(id)) {
+                // Somebody may have joined in the meantime.
+                for queued in gone.into_iter().filter_map(|id| lane.queue.remove_abandoned(id)) {
                     self.clock.refund(&queued);
                     queued.item.waiter.abandon();
                 }

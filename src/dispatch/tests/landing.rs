@@ -28,6 +28,10 @@ impl Waiter for Note {
 
     fn turn_back(&self) {}
 
+    fn patience(&self, _until: Instant) -> Patience {
+        Patience::All
+    }
+
     fn excuse(&self, _until: Instant, _refusal: &Error) {}
 
     fn abandon(self: Box<Self>) {
