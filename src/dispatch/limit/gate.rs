@@ -96,6 +96,10 @@ impl Gate {
         news
     }
 
+    pub(super) fn is_probed(&self) -> bool {
+        self.probe_out
+    }
+
     /// Opens if the probe is out.
     pub(super) fn trust_the_probe(&mut self) {
         if std::mem::take(&mut self.probe_out) {

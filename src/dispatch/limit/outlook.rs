@@ -14,6 +14,7 @@ use super::{Blocked, Class, Ticket, Usage, Window};
 pub(crate) struct Outlook {
     window: Window,
     latency: Duration,
+    trusts_a_probe: bool,
 }
 
 /// A call of the outlook, reserved and not yet sent.
@@ -26,7 +27,11 @@ pub(crate) struct Planned {
 
 impl Outlook {
     pub(super) fn new(window: &Window, now: Instant) -> Self {
-        Self { window: window.ahead(now), latency: window.latency() }
+        Self {
+            window: window.ahead(now),
+            latency: window.latency(),
+            trusts_a_probe: window.is_probed(),
+        }
     }
 
     /// Reserves as [`super::Limiter::reserve`] would at `at`, which never goes back from call to call.
@@ -54,6 +59,16 @@ impl Outlook {
     pub(crate) fn usage(&mut self, at: Instant) -> Usage {
         self.window.advance(at);
         self.window.usage(at)
+    }
+
+    /// Returns how long a call is thought to take.
+    pub(crate) fn latency(&self) -> Duration {
+        self.latency
+    }
+
+    /// Tells whether the first call after a 429 is out, and its success taken for granted.
+    pub(crate) fn trusts_a_probe(&self) -> bool {
+        self.trusts_a_probe
     }
 
     /// Returns the tokens of a minute that batch work may use.

@@ -194,6 +194,11 @@ impl Window {
         ahead
     }
 
+    /// Tells whether the gate's probe is out.
+    pub(super) fn is_probed(&self) -> bool {
+        self.gate.is_probed()
+    }
+
     pub(super) fn latency(&self) -> Duration {
         self.latency
     }

@@ -28,7 +28,7 @@ use crate::{
         Patience, Queued, Shared,
         command::Returned,
         lane::{AGEING, Caps, Lane},
-        limit::Outlook,
+        limit::{Outlook, Planned},
         queue::Position,
         shares::Sent,
     },
@@ -37,7 +37,10 @@ use crate::{
 
 /// Looks at who is next, in vain or not: at most so many, and so many more for each item.
 const LOOKS: usize = 10_000;
-const LOOKS_AN_ITEM: usize = 8;
+const LOOKS_AN_ITEM: usize = 16;
+
+/// Lanes that are all tried again whenever a call has landed; of more, each is when its own time has come.
+const FEW: usize = 64;
 
 /// What is known when the view begins.
 #[derive(Clone)]
@@ -111,6 +114,8 @@ struct Ahead<'a> {
 /// Returned batches go first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Who {
+    /// A call has landed: everyone.
+    All,
     Returned(usize),
     Line(usize),
 }
@@ -132,7 +137,7 @@ struct Standing<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn new(lane: &'a Lane, now: Instant) -> Self {
+    fn new(lane: &'a Lane, is_known: bool, now: Instant) -> Self {
         let stand = |(position, queued): (Position, &'a Queued)| Standing {
             position,
             queued,
@@ -143,7 +148,8 @@ impl<'a> Line<'a> {
             .iter()
             .map(stand)
             .partition(|standing| standing.position.priority == Priority::Interactive);
-        let (blocked_until, no_turn_until) = (now, now);
+        let until = |time: Option<Instant>| time.filter(|_| is_known).unwrap_or(now);
+        let (blocked_until, no_turn_until) = (until(lane.blocked_until), until(lane.no_turn_until));
         Self { urgent, batch, blocked_until, no_turn_until, gone: Vec::new() }
     }
 
@@ -182,11 +188,15 @@ impl<'a> Line<'a> {
 
 impl<'a> Ahead<'a> {
     fn new(known: Known<'a>, staying: Option<HashSet<u64>>) -> Self {
+        let outlook = known.shared.limiter.outlook(known.model, known.now);
+        // Nobody knows until when a probe stands in the way.
+        let is_known = !outlook.trusts_a_probe();
+        let line = |lane: &&'a Lane| Line::new(lane, is_known, known.now);
         let mut ahead = Self {
-            outlook: known.shared.limiter.outlook(known.model, known.now),
+            outlook,
             caps: caps(known.shared, known.model, known.max_inputs),
             clock: known.now,
-            lines: known.lanes.iter().map(|lane| Line::new(lane, known.now)).collect(),
+            lines: known.lanes.iter().map(line).collect(),
             staying,
             ready: BinaryHeap::new(),
             turns: BinaryHeap::new(),
@@ -195,7 +205,8 @@ impl<'a> Ahead<'a> {
             known,
         };
         for index in 0..ahead.lines.len() {
-            ahead.line_up(index);
+            let until = ahead.lines[index].blocked_until;
+            ahead.later.push(Reverse((until.max(ahead.clock), Who::Line(index))));
         }
         for (index, returned) in ahead.known.returned.iter().enumerate() {
             let at = if returned.blocked { ahead.clock } else { returned.at.max(ahead.clock) };
@@ -213,6 +224,7 @@ impl<'a> Ahead<'a> {
             {
                 self.later.pop();
                 match who {
+                    Who::All => self.line_up_all(),
                     Who::Returned(index) => self.repeat(index),
                     Who::Line(index) => self.line_up(index),
                 }
@@ -231,6 +243,23 @@ impl<'a> Ahead<'a> {
         }
         let gone = self.lines.into_iter().map(|line| line.gone).collect();
         Found { late: self.late, gone }
+    }
+
+    /// As the scheduler tries everyone again when a call has ended.
+    fn line_up_all(&mut self) {
+        for index in 0..self.lines.len() {
+            let line = &mut self.lines[index];
+            (line.blocked_until, line.no_turn_until) = (self.clock, self.clock);
+            self.line_up(index);
+        }
+    }
+
+    /// Lets a call go; when it has landed, the others are tried again.
+    fn send(&mut self, planned: Planned, tokens: u64) {
+        self.outlook.send(planned, tokens);
+        if self.lines.len() <= FEW {
+            self.later.push(Reverse((self.clock + self.outlook.latency(), Who::All)));
+        }
     }
 
     /// Enters a line's heads where they will be looked for.
@@ -285,7 +314,7 @@ impl<'a> Ahead<'a> {
                     self.lines[index].put_back(taken);
                 } else {
                     let reported = taken.iter().map(|standing| standing.queued.expected).sum();
-                    self.outlook.send(planned, reported);
+                    self.send(planned, reported);
                     self.note(&taken, from);
                 }
                 self.line_up(index);
@@ -323,7 +352,7 @@ impl<'a> Ahead<'a> {
                 let items = &returned.batch.items;
                 let stay = items.iter().filter(|queued| !returned.blocked || self.stays(queued));
                 if stay.count() > 0 {
-                    self.outlook.send(planned, items.iter().map(|queued| queued.expected).sum());
+                    self.send(planned, items.iter().map(|queued| queued.expected).sum());
                 } else {
                     self.outlook.give_back(planned);
                 }
