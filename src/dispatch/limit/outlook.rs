@@ -17,13 +17,10 @@ pub(crate) struct Outlook {
     trusts_a_probe: bool,
 }
 
-/// A call of the outlook, reserved and not yet sent.
+/// A call of the outlook that has not landed.
 #[derive(Debug)]
 #[must_use]
-pub(crate) struct Planned {
-    ticket: Ticket,
-    at: Instant,
-}
+pub(crate) struct Planned(Ticket);
 
 impl Outlook {
     pub(super) fn new(window: &Window, now: Instant) -> Self {
@@ -42,17 +39,17 @@ impl Outlook {
         at: Instant,
     ) -> Result<Planned, Blocked> {
         self.window.advance(at);
-        self.window.reserve(class, tokens, at).map(|ticket| Planned { ticket, at })
+        self.window.reserve(class, tokens, at).map(Planned)
     }
 
-    /// The call goes, and will be settled with `tokens`.
-    pub(crate) fn send(&mut self, planned: Planned, tokens: u64) {
-        self.window.settle(planned.ticket, Some(tokens), planned.at + self.latency);
+    /// The call has landed, and `tokens` is what it took.
+    pub(crate) fn settle(&mut self, planned: Planned, tokens: u64, at: Instant) {
+        self.window.settle(planned.0, Some(tokens), at);
     }
 
     /// The call does not go.
     pub(crate) fn give_back(&mut self, planned: Planned) {
-        self.window.refund(planned.ticket);
+        self.window.refund(planned.0);
     }
 
     /// Returns what is used at the time of the last reservation.

@@ -108,14 +108,16 @@ struct Ahead<'a> {
     turns: BinaryHeap<Reverse<(Position, usize)>>,
     /// When lines and returned batches are to be looked at again.
     later: BinaryHeap<Reverse<(Instant, Who)>>,
+    /// Calls that are out, and what they will be settled with, in the order in which they land.
+    out: VecDeque<(Planned, u64)>,
     late: Vec<(Instant, &'a Queued)>,
 }
 
 /// Returned batches go first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Who {
-    /// A call has landed: everyone.
-    All,
+    /// The first call that is out, which lands.
+    Call,
     Returned(usize),
     Line(usize),
 }
@@ -201,6 +203,7 @@ impl<'a> Ahead<'a> {
             ready: BinaryHeap::new(),
             turns: BinaryHeap::new(),
             later: BinaryHeap::new(),
+            out: VecDeque::new(),
             late: Vec::new(),
             known,
         };
@@ -224,7 +227,7 @@ impl<'a> Ahead<'a> {
             {
                 self.later.pop();
                 match who {
-                    Who::All => self.line_up_all(),
+                    Who::Call => self.land(),
                     Who::Returned(index) => self.repeat(index),
                     Who::Line(index) => self.line_up(index),
                 }
@@ -245,20 +248,23 @@ impl<'a> Ahead<'a> {
         Found { late: self.late, gone }
     }
 
-    /// As the scheduler tries everyone again when a call has ended.
-    fn line_up_all(&mut self) {
-        for index in 0..self.lines.len() {
-            let line = &mut self.lines[index];
-            (line.blocked_until, line.no_turn_until) = (self.clock, self.clock);
-            self.line_up(index);
-        }
+    /// Lets a call go.
+    fn send(&mut self, planned: Planned, tokens: u64) {
+        self.out.push_back((planned, tokens));
+        self.later.push(Reverse((self.clock + self.outlook.latency(), Who::Call)));
     }
 
-    /// Lets a call go; when it has landed, the others are tried again.
-    fn send(&mut self, planned: Planned, tokens: u64) {
-        self.outlook.send(planned, tokens);
+    /// As the scheduler tries everyone again when a call has ended.
+    fn land(&mut self) {
+        if let Some((planned, tokens)) = self.out.pop_front() {
+            self.outlook.settle(planned, tokens, self.clock);
+        }
         if self.lines.len() <= FEW {
-            self.later.push(Reverse((self.clock + self.outlook.latency(), Who::All)));
+            for index in 0..self.lines.len() {
+                let line = &mut self.lines[index];
+                (line.blocked_until, line.no_turn_until) = (self.clock, self.clock);
+                self.line_up(index);
+            }
         }
     }
 
