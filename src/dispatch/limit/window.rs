@@ -40,6 +40,8 @@ pub(super) struct Window {
     gate: Gate,
     /// How long calls take, the latest weighing most.
     latency: Duration,
+    /// What is reported of a token that was reserved, likewise.
+    reported: f64,
 }
 
 /// One call that landed.
@@ -68,6 +70,7 @@ impl Window {
             learning_since: now,
             gate: Gate::default(),
             latency: Duration::ZERO,
+            reported: 1.0,
         }
     }
 
@@ -126,6 +129,9 @@ impl Window {
     pub(super) fn settle(&mut self, ticket: Ticket, tokens: Option<u64>, now: Instant) {
         let took = now.saturating_duration_since(ticket.at);
         self.latency = if self.latency.is_zero() { took } else { (self.latency * 3 + took) / 4 };
+        if let Some(reported) = tokens.filter(|_| ticket.tokens > 0) {
+            self.reported = (self.reported * 3.0 + share(reported, ticket.tokens)) / 4.0;
+        }
         self.hold(ticket, tokens.unwrap_or(ticket.tokens), now);
         self.gate.succeeded(ticket.stamp);
     }
@@ -186,7 +192,7 @@ impl Window {
     pub(super) fn ahead(&self, now: Instant) -> Self {
         let mut ahead = self.clone();
         let calls = std::mem::take(&mut ahead.in_flight);
-        let mut tokens = std::mem::take(&mut ahead.estimated);
+        let mut tokens = part(std::mem::take(&mut ahead.estimated), self.reported);
         for _ in 0..calls {
             ahead.enter(std::mem::take(&mut tokens), now);
         }
@@ -288,6 +294,23 @@ impl Window {
         self.log.insert(place, Entry { until, tokens });
         self.logged += tokens;
     }
+}
+
+/// Returns how much of what was reserved was reported, at most all.
+#[expect(clippy::cast_precision_loss, reason = "nothing depends on the last digits")]
+fn share(reported: u64, reserved: u64) -> f64 {
+    (reported as f64 / reserved as f64).min(1.0)
+}
+
+/// Returns a share of some tokens.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the share is between 0 and 1, and nothing depends on the last digits"
+)]
+fn part(tokens: u64, share: f64) -> u64 {
+    (tokens as f64 * share) as u64
 }
 
 /// Returns the time so many minutes later; a day is as good as never.
