@@ -18,7 +18,7 @@ pub(crate) struct Outlook {
 }
 
 /// A call of the outlook that has not landed.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 #[must_use]
 pub(crate) struct Planned(Ticket);
 

@@ -64,12 +64,14 @@ pub(super) struct Known<'a> {
 /// that they came with. The last to leave is told first: a request fails with the first of its inputs, and could not be
 /// answered before the last.
 pub(super) fn tell(known: &Known<'_>) -> Vec<Vec<u64>> {
-    let Found { late, gone } = Ahead::new(known.clone(), None).look();
+    let Found { late, gone, left } = Ahead::new(known.clone(), None).look();
     if late.is_empty() {
         return gone;
     }
     let ids = late.iter().map(|(_, queued)| queued.id()).collect();
-    let staying = Ahead::new(known.clone(), Some(ids)).look().late;
+    let mut all = Ahead::new(known.clone(), Some(ids));
+    all.left = left;
+    let staying = all.look().late;
     let staying: HashMap<u64, Instant> =
         staying.into_iter().map(|(at, queued)| (queued.id(), at)).collect();
     let would_leave =
@@ -90,6 +92,7 @@ struct Found<'a> {
     late: Vec<(Instant, &'a Queued)>,
     /// Of each lane, those that nobody can wait for.
     gone: Vec<Vec<u64>>,
+    left: HashSet<u64>,
 }
 
 /// The view of one model.
@@ -108,6 +111,8 @@ struct Ahead<'a> {
     turns: BinaryHeap<Reverse<(Position, usize)>>,
     /// When lines and returned batches are to be looked at again.
     later: BinaryHeap<Reverse<(Instant, Who)>>,
+    /// The items that nobody waits for any more, however soon they leave.
+    left: HashSet<u64>,
     /// Calls that are out, and what they will be settled with, in the order in which they land.
     out: VecDeque<(Planned, u64)>,
     late: Vec<(Instant, &'a Queued)>,
@@ -203,6 +208,7 @@ impl<'a> Ahead<'a> {
             ready: BinaryHeap::new(),
             turns: BinaryHeap::new(),
             later: BinaryHeap::new(),
+            left: HashSet::new(),
             out: VecDeque::new(),
             late: Vec::new(),
             known,
@@ -245,7 +251,7 @@ impl<'a> Ahead<'a> {
             self.excuse(index, rest);
         }
         let gone = self.lines.into_iter().map(|line| line.gone).collect();
-        Found { late: self.late, gone }
+        Found { late: self.late, gone, left: self.left }
     }
 
     /// Lets a call go.
@@ -394,6 +400,12 @@ impl<'a> Ahead<'a> {
             Some(staying) if staying.contains(&queued.id()) => Patience::Some,
             Some(_) => Patience::All,
         };
+        if patience == Patience::None && queued.item.waiter.wanted_until().is_none() {
+            self.left.insert(queued.id());
+        }
+        if self.left.contains(&queued.id()) {
+            return false;
+        }
         if patience != Patience::All {
             self.late.push((self.clock, queued));
         }

@@ -148,7 +148,9 @@ fn is_due(lanes: &mut [&mut Lane], now: Instant) -> bool {
     let due = last + pause.min(LONGEST_PAUSE);
     let is_due = items <= LONG || now >= due;
     if !is_due {
-        lanes.iter_mut().for_each(|lane| lane.excuse_at = due);
+        for lane in lanes {
+            lane.excuse_at = due;
+        }
     }
     is_due
 }

@@ -4,13 +4,16 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::*;
 
+/// A text, and what became of it.
+type Landed = (String, Result<Answer, Error>);
+
 /// Waits for one text without a pipeline.
 #[derive(Debug)]
 struct Note {
     text: String,
     /// Of the most urgent of those whom it stands for.
     priority: Priority,
-    landed: UnboundedSender<(String, Result<Answer, Error>)>,
+    landed: UnboundedSender<Landed>,
 }
 
 impl Waiter for Note {
@@ -45,10 +48,7 @@ impl Waiter for Note {
 
 /// The items of these texts, and where it is heard how they landed. They are all of a batch; those in `lifted` were
 /// joined by somebody in a hurry.
-fn items(
-    texts: &[String],
-    lifted: &[&str],
-) -> (Vec<Item>, UnboundedReceiver<(String, Result<Answer, Error>)>) {
+fn items(texts: &[String], lifted: &[&str]) -> (Vec<Item>, UnboundedReceiver<Landed>) {
     let (sender, landed) = unbounded_channel();
     let items = texts.iter().zip(0..).map(|(text, id)| {
         let is_lifted = lifted.contains(&text.as_str());
