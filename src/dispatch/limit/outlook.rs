@@ -9,7 +9,7 @@ use super::{Blocked, Class, Ticket, Usage, Window};
 /// A copy of one model's minute that runs ahead of time.
 ///
 /// Nothing that is done to it touches the budget. It knows no more than the budget does: what is out counts as landed at
-/// the moment of the copy, further calls take as long as calls took lately, and limits grow as they would without a 429.
+/// the moment of the copy with the part of its tokens that is usually reported, further calls take as long as calls took lately, and limits grow as they would without a 429.
 #[derive(Debug)]
 pub(crate) struct Outlook {
     window: Window,

@@ -5,10 +5,15 @@
 //! clock that jumps to the next time at which something is free: the same choice among the lanes, the same turns, the same
 //! parts of calls. Whoever cannot wait until their call leaves is taken out, and those behind move up.
 //!
-//! Free calls are taken for granted, since nobody knows how long a call takes; so an item may leave later than it is told
-//! here when `batch.max_in_flight` binds, but never earlier. Items are looked at as often as they leave or are
-//! blocked, and the next lane is found on a heap: n items in m lanes take about n·log m steps. Lanes that outdo each other
-//! may take more; beyond [`LOOKS`] those who are left are told the time that was reached.
+//! Free calls are taken for granted: how long a call takes is no known wait, so where `batch.max_in_flight` binds, items
+//! leave later than is said here. That a call lands after as long as calls took lately decides only when its budget is
+//! free again. What is reserved and what is reported are guesses of tokens, too: where a token more or less decides
+//! what still fits into a minute, so it does here.
+//!
+//! The next lane is found on a heap, so n items in m lanes take about n·log m steps. Lanes that outdo each other may take
+//! more; beyond [`LOOKS`] those who are left are told the time that was reached.
+
+mod line;
 
 use std::{
     cmp::Reverse,
@@ -34,6 +39,7 @@ use crate::{
     },
     error::Error,
 };
+use line::{Line, Standing};
 
 /// Looks at who is next, in vain or not: at most so many, and so many more for each item.
 const LOOKS: usize = 10_000;
@@ -125,72 +131,6 @@ enum Who {
     Call,
     Returned(usize),
     Line(usize),
-}
-
-/// What stands in a lane.
-struct Line<'a> {
-    urgent: VecDeque<Standing<'a>>,
-    batch: VecDeque<Standing<'a>>,
-    blocked_until: Instant,
-    no_turn_until: Instant,
-    /// Who could not wait.
-    gone: Vec<u64>,
-}
-
-struct Standing<'a> {
-    position: Position,
-    queued: &'a Queued,
-    looked_at: Option<Instant>,
-}
-
-impl<'a> Line<'a> {
-    fn new(lane: &'a Lane, is_known: bool, now: Instant) -> Self {
-        let stand = |(position, queued): (Position, &'a Queued)| Standing {
-            position,
-            queued,
-            looked_at: None,
-        };
-        let (urgent, batch) = lane
-            .queue
-            .iter()
-            .map(stand)
-            .partition(|standing| standing.position.priority == Priority::Interactive);
-        let until = |time: Option<Instant>| time.filter(|_| is_known).unwrap_or(now);
-        let (blocked_until, no_turn_until) = (until(lane.blocked_until), until(lane.no_turn_until));
-        Self { urgent, batch, blocked_until, no_turn_until, gone: Vec::new() }
-    }
-
-    fn head(&self) -> Option<&Standing<'a>> {
-        self.urgent.front().or_else(|| self.batch.front())
-    }
-
-    /// Returns the classes and tokens of the next call, filled from a class.
-    fn call(&self, from: Priority, caps: Caps) -> impl Iterator<Item = (Priority, u64)> + Clone {
-        let urgent = if from == Priority::Interactive { self.urgent.len() } else { 0 };
-        let mut fits = caps.filter();
-        let items = self.urgent.iter().take(urgent).chain(&self.batch);
-        items
-            .take_while(move |standing| {
-                fits(standing.queued.tokens, standing.queued.item.input.size())
-            })
-            .map(|standing| (standing.position.priority, standing.queued.tokens))
-    }
-
-    /// Takes so many items out that are served next, filled from a class.
-    fn take(&mut self, from: Priority, count: usize) -> Vec<Standing<'a>> {
-        let urgent = if from == Priority::Interactive { self.urgent.len().min(count) } else { 0 };
-        let batch = (count - urgent).min(self.batch.len());
-        self.urgent.drain(..urgent).chain(self.batch.drain(..batch)).collect()
-    }
-
-    fn put_back(&mut self, taken: Vec<Standing<'a>>) {
-        for standing in taken.into_iter().rev() {
-            match standing.position.priority {
-                Priority::Interactive => self.urgent.push_front(standing),
-                Priority::Batch => self.batch.push_front(standing),
-            }
-        }
-    }
 }
 
 impl<'a> Ahead<'a> {
