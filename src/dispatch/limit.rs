@@ -2,12 +2,13 @@
 //!
 //! A call reserves its place and its estimated tokens before it is sent, and settles with what Voyage reports.
 //! [`window`] keeps one model's sliding minute, [`allowance`] what its limits are believed to be, [`gate`]
-//! what follows a 429. Limits that are configured are never exceeded; others start at Voyage's tier 1 and
+//! what follows a 429, [`outlook`] what is free when. Limits that are configured are never exceeded; others start at Voyage's tier 1 and
 //! are learnt. Voyage counts by model and by credential; there is one credential, so models it is.
 
 mod allowance;
 mod config;
 mod gate;
+mod outlook;
 mod reservation;
 mod window;
 
@@ -19,6 +20,7 @@ use std::{
 use tokio::time::Instant;
 
 pub use config::{Config, ModelLimits};
+pub(crate) use outlook::{Outlook, Planned};
 pub(crate) use reservation::Reservation;
 
 use crate::model;
@@ -146,6 +148,11 @@ impl Limiter {
     /// minute from now; more than a minute's budget takes several.
     pub(crate) fn free_at(&self, model: &str, class: Class, need: Need, now: Instant) -> Instant {
         self.within(model, now, |_, window| window.free_at(class, need, now))
+    }
+
+    /// Returns an outlook on a model's budget from `now` on.
+    pub(crate) fn outlook(&self, model: &str, now: Instant) -> Outlook {
+        self.within(model, now, |_, window| Outlook::new(window, now))
     }
 
     /// Returns what is used of a model's budget.

@@ -1,10 +1,12 @@
 //! The dispatch on a paused clock, before an upstream within the test; callers come through the pipeline.
 
 mod breaker;
+mod clock;
 mod fairness;
 mod fake;
 mod gathering;
 mod isolation;
+mod landing;
 mod models;
 mod panics;
 mod properties;

@@ -24,7 +24,7 @@ const GLANCE: Duration = Duration::from_secs(1);
 const MOST_TOKENS: u64 = 1 << 40;
 
 /// The budget of one model.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Window {
     /// What landed, soonest to be forgotten first.
     log: VecDeque<Entry>,
@@ -38,10 +38,14 @@ pub(super) struct Window {
     /// When the present minute of learning began.
     learning_since: Instant,
     gate: Gate,
+    /// How long calls take, the latest weighing most.
+    latency: Duration,
+    /// What is reported of a token that was reserved, likewise.
+    reported: f64,
 }
 
 /// One call that landed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     until: Instant,
     tokens: u64,
@@ -51,6 +55,7 @@ struct Entry {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ticket {
     tokens: u64,
+    at: Instant,
     stamp: Stamp,
 }
 
@@ -64,6 +69,8 @@ impl Window {
             allowance,
             learning_since: now,
             gate: Gate::default(),
+            latency: Duration::ZERO,
+            reported: 1.0,
         }
     }
 
@@ -109,7 +116,7 @@ impl Window {
         self.in_flight += 1;
         self.estimated += tokens;
         self.note(false, false);
-        Ok(Ticket { tokens, stamp: self.gate.pass() })
+        Ok(Ticket { tokens, at: now, stamp: self.gate.pass() })
     }
 
     /// The call was not sent.
@@ -120,6 +127,11 @@ impl Window {
 
     /// The call was answered; `tokens` is what Voyage counted, if it said so.
     pub(super) fn settle(&mut self, ticket: Ticket, tokens: Option<u64>, now: Instant) {
+        let took = now.saturating_duration_since(ticket.at);
+        self.latency = if self.latency.is_zero() { took } else { (self.latency * 3 + took) / 4 };
+        if let Some(reported) = tokens.filter(|_| ticket.tokens > 0) {
+            self.reported = (self.reported * 3.0 + share(reported, ticket.tokens)) / 4.0;
+        }
         self.hold(ticket, tokens.unwrap_or(ticket.tokens), now);
         self.gate.succeeded(ticket.stamp);
     }
@@ -174,6 +186,27 @@ impl Window {
     pub(super) fn next_change(&self, now: Instant) -> Option<Instant> {
         let oldest = self.log.front().map(|entry| entry.until);
         [oldest, self.gate.closed_until(now)].into_iter().flatten().min()
+    }
+
+    /// Returns a copy to be run ahead of time: all that is out lands now, and the probe succeeds.
+    pub(super) fn ahead(&self, now: Instant) -> Self {
+        let mut ahead = self.clone();
+        let calls = std::mem::take(&mut ahead.in_flight);
+        let mut tokens = part(std::mem::take(&mut ahead.estimated), self.reported);
+        for _ in 0..calls {
+            ahead.enter(std::mem::take(&mut tokens), now);
+        }
+        ahead.gate.trust_the_probe();
+        ahead
+    }
+
+    /// Tells whether the gate's probe is out.
+    pub(super) fn is_probed(&self) -> bool {
+        self.gate.is_probed()
+    }
+
+    pub(super) fn latency(&self) -> Duration {
+        self.latency
     }
 
     pub(super) fn usage(&self, now: Instant) -> Usage {
@@ -250,12 +283,34 @@ impl Window {
     /// Moves a call from in flight to the log.
     fn hold(&mut self, ticket: Ticket, tokens: u64, now: Instant) {
         self.take_off(ticket);
+        self.enter(tokens, now);
+    }
+
+    /// Enters a call that landed into the log.
+    fn enter(&mut self, tokens: u64, now: Instant) {
         let (tokens, until) = (tokens.min(MOST_TOKENS), now + WINDOW);
         // Tasks read the clock before they take the lock: one may come a moment late.
         let place = self.log.partition_point(|entry| entry.until <= until);
         self.log.insert(place, Entry { until, tokens });
         self.logged += tokens;
     }
+}
+
+/// Returns how much of what was reserved was reported, at most all.
+#[expect(clippy::cast_precision_loss, reason = "nothing depends on the last digits")]
+fn share(reported: u64, reserved: u64) -> f64 {
+    (reported as f64 / reserved as f64).min(1.0)
+}
+
+/// Returns a share of some tokens.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the share is between 0 and 1, and nothing depends on the last digits"
+)]
+fn part(tokens: u64, share: f64) -> u64 {
+    (tokens as f64 * share) as u64
 }
 
 /// Returns the time so many minutes later; a day is as good as never.

@@ -59,7 +59,7 @@ async fn ask(stage: Stage, load: Load, times: Arc<Mutex<Vec<Duration>>>) {
 }
 
 /// Teaches the estimate: a fresh one reserves twice what such texts have, and is its own tests' matter.
-fn calibrate(stage: &Stage, words: usize) {
+pub(super) fn calibrate(stage: &Stage, words: usize) {
     let counter = &stage.dispatch.shared.counter;
     let text = format!("1 2 3 {}", "word ".repeat(words));
     for _ in 0..20 {
