@@ -28,7 +28,7 @@ use crate::{
         admin::{self, Readiness},
     },
     tokens::{Counter, LoadError},
-    transport::{self, Drain, Protocol},
+    transport::{self, Drain, Port, Protocol, tls::Acceptor},
     upstream::{self, Client, Upstream},
 };
 
@@ -42,6 +42,7 @@ const MIN_KEY_BYTES: usize = 32;
 #[derive(Debug)]
 pub struct Bound {
     grpc: TcpListener,
+    tls: Option<Acceptor>,
     admin: TcpListener,
     edge: Edge,
     cache: Arc<Cache>,
@@ -76,6 +77,9 @@ pub enum BuildError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A file that is read again whenever it changes cannot be used at the start.
+    #[error(transparent)]
+    File(#[from] reload::LoadError),
     /// The upstream client cannot be set up.
     #[error(transparent)]
     Upstream(#[from] upstream::BuildError),
@@ -105,6 +109,7 @@ pub async fn build_with(
     metrics: Metrics,
 ) -> Result<Bound, BuildError> {
     let keys = keys(config)?;
+    let tls = Acceptor::load(&config.tls, &metrics)?;
     let dispatch = Dispatch::start(dispatch::Parts {
         batch: &config.batch,
         limits: &config.limits,
@@ -136,13 +141,14 @@ pub async fn build_with(
     Ok(Bound {
         grpc: listen(config.server.listen, "server.listen").await?,
         admin: listen(config.admin.listen, "admin.listen").await?,
+        files: tls.iter().map(Acceptor::files).collect(),
+        tls,
         edge,
         cache,
         metrics,
         admin_health: health.routes()?,
         health,
         drain: config.drain.clone(),
-        files: Vec::new(),
         reload_interval: config.reload.interval.get(),
     })
 }
@@ -182,6 +188,7 @@ impl Bound {
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) {
         let Self {
             grpc,
+            tls,
             admin,
             edge,
             cache,
@@ -199,7 +206,8 @@ impl Bound {
         let pages = AdminPages { metrics, readiness: readiness.clone(), health: admin_health };
         let admin = tokio::spawn(transport::serve(
             admin,
-            Protocol::Any,
+            // Probes and scrapers come in plaintext, and have no certificate.
+            Port { protocol: Protocol::Any, tls: None },
             move |request| pages.clone().answer(request),
             raised(admin_stopped),
             Duration::ZERO,
@@ -208,7 +216,7 @@ impl Bound {
         let polling = tokio::spawn(reload::poll(files, reload_interval));
         let grpc = tokio::spawn(transport::serve(
             grpc,
-            Protocol::Http2,
+            Port { protocol: Protocol::Http2, tls },
             move |request| edge.clone().serve(request),
             raised(grpc_stopped),
             drain.grace.get(),

@@ -3,7 +3,9 @@
 mod accept;
 mod config;
 mod signals;
+pub mod tls;
 
-pub use accept::{Protocol, serve};
+pub use accept::{Port, Protocol, serve};
 pub use config::{Config, Drain};
 pub use signals::StopSignals;
+pub use tls::Config as TlsConfig;

@@ -31,11 +31,11 @@ async fn serve(config: &Config, key: Secret) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A key file that cannot be used is a wrong setting; what else stops a gateway is the machine's affair.
+/// A file that cannot be used is a wrong setting; what else stops a gateway is the machine's affair.
 impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
         match error {
-            BuildError::CacheKey { .. } | BuildError::Tokenizer(_) => {
+            BuildError::CacheKey { .. } | BuildError::File(_) | BuildError::Tokenizer(_) => {
                 Self::Usage(error.to_string())
             }
             BuildError::Listen { .. }
@@ -50,6 +50,9 @@ impl From<BuildError> for Failure {
 fn warn(config: &Config) {
     if config.auth.mode == Some(AuthMode::None) {
         tracing::warn!(address = %config.server.listen, "auth.mode is none: whoever reaches the port may spend");
+    }
+    if config.shows_credentials() {
+        tracing::warn!(address = %config.server.listen, "callers' credentials cross the network in plaintext: set tls.cert and tls.key, or let a mesh encrypt them");
     }
     if config.upstream.is_plaintext_abroad() {
         tracing::warn!("upstream.base_url is plaintext http: the network can read the API key");

@@ -2,6 +2,8 @@
 //!
 //! Labels come from closed lists only: no name a caller can choose becomes a series of its own.
 
+mod tls;
+
 use std::{sync::Arc, time::Duration};
 
 use http::StatusCode;
@@ -11,6 +13,8 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::{Resource, metrics::SdkMeterProvider};
 use prometheus::{Encoder as _, Registry, TextEncoder};
+
+pub use tls::{Handshake, OpenHandshake};
 
 use crate::{embedding::Parameters, model};
 
@@ -36,6 +40,7 @@ struct Instruments {
     retries: Counter<u64>,
     rate_limited: Counter<u64>,
     reloads: Counter<u64>,
+    tls: tls::Instruments,
 }
 
 /// Why the metrics cannot be set up or read.
@@ -187,6 +192,7 @@ impl Instruments {
         Self {
             registry,
             provider,
+            tls: tls::Instruments::new(meter),
             rpcs: meter
                 .u64_counter("voyage_gateway.rpcs")
                 .with_description("RPCs by method and outcome.")

@@ -3,7 +3,7 @@
 //! tonic's stock server has no bounded drain: one silent peer keeps it from ever ending. Here the drain has an
 //! end, and the guards against resets and floods are on.
 
-use std::{convert::Infallible, future::Future, io, time::Duration};
+use std::{convert::Infallible, future::Future, io, net::SocketAddr, time::Duration};
 
 use http::{Request, Response};
 use hyper::{body::Incoming, service::service_fn};
@@ -15,7 +15,11 @@ use tokio::{
     net::{TcpListener, TcpStream},
     time::{sleep, timeout},
 };
+use tokio_util::either::Either;
 use tonic::body::Body;
+
+use super::tls::{Acceptor, TlsStream};
+use crate::caller::PeerIdentity;
 
 /// Streams one connection may have open; clients queue beyond it.
 const MAX_STREAMS: u32 = 256;
@@ -35,6 +39,9 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time without accepting after a failure such as "too many open files", so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// What may be spoken on a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -44,12 +51,21 @@ pub enum Protocol {
     Any,
 }
 
+/// What holds on a port.
+#[derive(Clone, Debug)]
+pub struct Port {
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// How TLS is spoken below it; `None`: plaintext.
+    pub tls: Option<Acceptor>,
+}
+
 /// Serves connections until `shutdown`, then lets them finish for at most `grace`.
 ///
-/// `answer` is called for each request, concurrently. Returns when the last connection has ended or was cut.
+/// `answer` is called for each request, concurrently; its extensions have the [`PeerIdentity`], if there is one. Returns when the last connection has ended or was cut.
 pub async fn serve<A, F>(
     listener: TcpListener,
-    protocol: Protocol,
+    port: Port,
     answer: A,
     shutdown: impl Future<Output = ()>,
     grace: Duration,
@@ -57,16 +73,16 @@ pub async fn serve<A, F>(
     A: Fn(Request<Body>) -> F + Clone + Send + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    let builder = builder(protocol);
+    let builder = builder(port.protocol);
     let graceful = GracefulShutdown::new();
     let mut connections = tokio::task::JoinSet::new();
     tokio::pin!(shutdown);
     loop {
         // Finished connections are forgotten as new ones come.
         while connections.try_join_next().is_some() {}
-        let stream = tokio::select! {
+        let (stream, address) = tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(error) => {
                     pause_after(&error).await;
                     continue;
@@ -74,16 +90,17 @@ pub async fn serve<A, F>(
             },
             () = &mut shutdown => break,
         };
-        let Ok(io) = prepared(stream) else { continue };
-        let answer = answer.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
-            let answer = answer(request.map(Body::new));
-            async move { Ok::<_, Infallible>(answer.await) }
-        });
-        let connection = builder.serve_connection(io, service).into_owned();
-        let connection = graceful.watch(connection);
+        let (tls, builder, answer) = (port.tls.clone(), builder.clone(), answer.clone());
+        let watcher = graceful.watcher();
+        // A handshake is its own connection's affair: others are accepted meanwhile.
         connections.spawn(async move {
-            if let Err(error) = connection.await {
+            let Ok((stream, peer)) = prepared(stream, address, tls.as_ref()).await else { return };
+            let service = service_fn(move |request: Request<Incoming>| {
+                let answer = answer(identified(request.map(Body::new), peer.as_ref()));
+                async move { Ok::<_, Infallible>(answer.await) }
+            });
+            let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+            if let Err(error) = watcher.watch(connection).await {
                 tracing::debug!(%error, "a connection ended badly");
             }
         });
@@ -97,10 +114,28 @@ pub async fn serve<A, F>(
     connections.shutdown().await;
 }
 
-/// Without `TCP_NODELAY`, small answers wait for the peer's delayed ACK: 40 ms each.
-fn prepared(stream: TcpStream) -> io::Result<TokioIo<TcpStream>> {
+/// Makes of an accepted stream the one that HTTP is spoken over, with the name its peer has proved.
+async fn prepared(
+    stream: TcpStream,
+    address: SocketAddr,
+    tls: Option<&Acceptor>,
+) -> io::Result<(Either<TcpStream, TlsStream<TcpStream>>, Option<PeerIdentity>)> {
+    // Without it, small answers wait for the peer's delayed ACK: 40 ms each.
     stream.set_nodelay(true)?;
-    Ok(TokioIo::new(stream))
+    let Some(tls) = tls else { return Ok((Either::Left(stream), None)) };
+    let shaken = timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await;
+    let shaken = shaken.map_err(io::Error::from).and_then(|shaken| shaken.map_err(io::Error::from));
+    let (stream, peer) = shaken
+        .inspect_err(|error| tracing::debug!(peer = %address, %error, "a TLS handshake failed"))?;
+    Ok((Either::Right(stream), peer))
+}
+
+/// Gives a request the name that its connection's peer has proved.
+fn identified(mut request: Request<Body>, peer: Option<&PeerIdentity>) -> Request<Body> {
+    if let Some(peer) = peer {
+        request.extensions_mut().insert(peer.clone());
+    }
+    request
 }
 
 async fn pause_after(error: &io::Error) {

@@ -66,6 +66,8 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("hyper_util", &["transport", "simulator"]),
     ("reqwest", &["upstream"]),
     ("rustls", &["upstream"]),
+    ("tokio_rustls", &["transport"]),
+    ("x509_parser", &["transport"]),
     ("moka", &["cache"]),
     ("tokenizers", &["tokens"]),
     ("opentelemetry", &["telemetry"]),
