@@ -77,9 +77,9 @@ pub enum BuildError {
         /// What is wrong with it.
         problem: String,
     },
-    /// A file that is read again whenever it changes cannot be used at the start.
+    /// The files of `[tls]` cannot be used.
     #[error(transparent)]
-    File(#[from] reload::LoadError),
+    Tls(reload::LoadError),
     /// The upstream client cannot be set up.
     #[error(transparent)]
     Upstream(#[from] upstream::BuildError),
@@ -109,7 +109,7 @@ pub async fn build_with(
     metrics: Metrics,
 ) -> Result<Bound, BuildError> {
     let keys = keys(config)?;
-    let tls = Acceptor::load(&config.tls, &metrics)?;
+    let tls = Acceptor::load(&config.tls, &metrics).map_err(BuildError::Tls)?;
     let dispatch = Dispatch::start(dispatch::Parts {
         batch: &config.batch,
         limits: &config.limits,

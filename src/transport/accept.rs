@@ -62,7 +62,8 @@ pub struct Port {
 
 /// Serves connections until `shutdown`, then lets them finish for at most `grace`.
 ///
-/// `answer` is called for each request, concurrently; its extensions have the [`PeerIdentity`], if there is one. Returns when the last connection has ended or was cut.
+/// `answer` is called for each request, concurrently; its extensions have the [`PeerIdentity`], if there is one. Returns
+/// when the last connection has ended or was cut.
 pub async fn serve<A, F>(
     listener: TcpListener,
     port: Port,

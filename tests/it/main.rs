@@ -25,3 +25,4 @@ mod partial;
 mod raw;
 mod support;
 mod tidy;
+mod tls;
