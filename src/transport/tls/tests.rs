@@ -11,14 +11,15 @@ mod served;
 
 /// Returns parameters that say nothing about their subject.
 fn nameless() -> CertificateParams {
-    let distinguished_name = DistinguishedName::new();
-    CertificateParams { distinguished_name, ..CertificateParams::default() }
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params
 }
 
 /// Returns an authority of its own.
 fn authority() -> CertifiedIssuer<'static, KeyPair> {
-    let is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let params = CertificateParams { is_ca, ..CertificateParams::default() };
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 

@@ -17,10 +17,8 @@ pub(super) struct Certified {
 
 impl Authority {
     pub(super) fn new() -> Self {
-        let mut params = CertificateParams {
-            is_ca: IsCa::Ca(BasicConstraints::Unconstrained),
-            ..CertificateParams::default()
-        };
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, "an authority of the tests");
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
@@ -49,8 +47,8 @@ impl Authority {
 
     /// Any other certificate; nothing in it says whose it is.
     pub(super) fn signed(&self, adjust: impl FnOnce(&mut CertificateParams)) -> Certified {
-        let distinguished_name = DistinguishedName::new();
-        let mut params = CertificateParams { distinguished_name, ..CertificateParams::default() };
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
         adjust(&mut params);
         let key = KeyPair::generate().unwrap();
         Certified { certificate: params.signed_by(&key, &self.0).unwrap(), key }
