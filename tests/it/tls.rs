@@ -32,7 +32,7 @@ use voyage_gateway::{
     transport::TlsConfig, units::Span,
 };
 
-use crate::support::{Client, Gateway, assert_vectors, eventually, sample, texts};
+use crate::support::{Client, Gateway, PATIENCE, assert_vectors, eventually, sample, texts};
 use authority::{Authority, Certified};
 
 /// The versions that are served.

@@ -8,7 +8,8 @@ use super::*;
 #[tokio::test]
 async fn both_versions_carry_http2() {
     let authority = Authority::new();
-    let gateway = Files::new(&authority.server(2100), None).serve().await;
+    let files = Files::new(&authority.server(2100), None);
+    let gateway = files.serve().await;
     let versions = [ProtocolVersion::TLSv1_3, ProtocolVersion::TLSv1_2];
     for (version, spoken) in VERSIONS.into_iter().zip(versions) {
         let config = Arc::new(client(&authority, None, &[version]));
@@ -26,7 +27,8 @@ async fn both_versions_carry_http2() {
 #[tokio::test]
 async fn a_client_need_not_name_http2_but_must_not_want_another() {
     let authority = Authority::new();
-    let gateway = Files::new(&authority.server(2100), None).serve().await;
+    let files = Files::new(&authority.server(2100), None);
+    let gateway = files.serve().await;
     let mut silent = client(&authority, None, &VERSIONS);
     silent.alpn_protocols.clear();
     embed(gateway.grpc(), &Arc::new(silent)).await.unwrap();
@@ -41,7 +43,8 @@ async fn a_client_need_not_name_http2_but_must_not_want_another() {
 #[tokio::test]
 async fn whoever_speaks_plaintext_is_hung_up_on() {
     let authority = Authority::new();
-    let gateway = Files::new(&authority.server(2100), None).serve().await;
+    let files = Files::new(&authority.server(2100), None);
+    let gateway = files.serve().await;
     let hellos = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), b"GET / HTTP/1.1\r\n\r\n"];
     for hello in hellos {
         let mut stream = TcpStream::connect(gateway.grpc()).await.unwrap();
@@ -58,7 +61,8 @@ async fn whoever_speaks_plaintext_is_hung_up_on() {
 #[tokio::test(start_paused = true)]
 async fn whoever_does_not_finish_the_handshake_is_hung_up_on() {
     let authority = Authority::new();
-    let gateway = Files::new(&authority.server(2100), None).serve().await;
+    let files = Files::new(&authority.server(2100), None);
+    let gateway = files.serve().await;
     // Nothing at all, and the first bytes of a hello.
     for said in [b"".as_slice(), b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"] {
         let mut stream = TcpStream::connect(gateway.grpc()).await.unwrap();
@@ -70,16 +74,24 @@ async fn whoever_does_not_finish_the_handshake_is_hung_up_on() {
     until_handshakes(&gateway, "timeout", 2).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn silence_delays_nobody() {
     let authority = Authority::new();
-    let gateway = Files::new(&authority.server(2100), None).serve().await;
+    let files = Files::new(&authority.server(2100), None);
+    let gateway = files.serve().await;
+    let config = Arc::new(client(&authority, None, &VERSIONS));
     let mut silent = Vec::new();
+    // The clock stands still while a thread is busy: none of them can be given up. The thread's own patience has
+    // an end, so that a gateway that waits for them fails this test instead of holding it up.
+    let (done, is_done) = std::sync::mpsc::channel::<()>();
+    let busy = tokio::task::spawn_blocking(move || is_done.recv_timeout(PATIENCE));
     for _ in 0..20 {
         silent.push(TcpStream::connect(gateway.grpc()).await.unwrap());
     }
-    embed(gateway.grpc(), &Arc::new(client(&authority, None, &VERSIONS))).await.unwrap();
+    embed(gateway.grpc(), &config).await.unwrap();
     assert_eq!(handshakes(&gateway, "timeout").await, 0, "they are still at it");
+    drop(done);
+    let _ = busy.await;
 }
 
 #[tokio::test]
@@ -87,7 +99,8 @@ async fn every_handshake_is_a_whole_one() {
     let authority = Authority::new();
     let caller = authority.client("caller");
     for (client_ca, shown) in [(None, None), (Some(&authority), Some(&caller))] {
-        let gateway = Files::new(&authority.server(2100), client_ca).serve().await;
+        let files = Files::new(&authority.server(2100), client_ca);
+        let gateway = files.serve().await;
         for version in VERSIONS {
             // The client keeps what it could resume between the two.
             let config = Arc::new(client(&authority, shown, &[version]));

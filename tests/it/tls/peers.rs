@@ -17,7 +17,8 @@ use super::*;
 #[tokio::test]
 async fn a_certificate_of_the_authority_is_accepted() {
     let authority = Authority::new();
-    let gateway = Files::new(&authority.server(2100), Some(&authority)).serve().await;
+    let files = Files::new(&authority.server(2100), Some(&authority));
+    let gateway = files.serve().await;
     let caller = authority.client("caller");
     for version in VERSIONS {
         let config = Arc::new(client(&authority, Some(&caller), &[version]));
@@ -29,7 +30,8 @@ async fn a_certificate_of_the_authority_is_accepted() {
 #[tokio::test]
 async fn others_are_turned_away_and_harm_nobody() {
     let (authority, stranger) = (Authority::new(), Authority::new());
-    let gateway = Files::new(&authority.server(2100), Some(&authority)).serve().await;
+    let files = Files::new(&authority.server(2100), Some(&authority));
+    let gateway = files.serve().await;
     let good = Arc::new(client(&authority, Some(&authority.client("caller")), &VERSIONS));
     let mut before = embed(gateway.grpc(), &good).await.unwrap();
 
