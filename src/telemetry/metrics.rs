@@ -2,6 +2,8 @@
 //!
 //! Labels come from closed lists only: no name a caller can choose becomes a series of its own.
 
+mod connections;
+
 use std::{sync::Arc, time::Duration};
 
 use http::StatusCode;
@@ -11,6 +13,8 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::{Resource, metrics::SdkMeterProvider};
 use prometheus::{Encoder as _, Registry, TextEncoder};
+
+pub use connections::{ConnectionFailure, OpenConnection, PortName};
 
 use crate::{embedding::Parameters, model};
 
@@ -35,6 +39,7 @@ struct Instruments {
     shed: Counter<u64>,
     retries: Counter<u64>,
     rate_limited: Counter<u64>,
+    connections: connections::Instruments,
 }
 
 /// Why the metrics cannot be set up or read.
@@ -179,6 +184,7 @@ impl Instruments {
         Self {
             registry,
             provider,
+            connections: connections::Instruments::new(meter),
             rpcs: meter
                 .u64_counter("voyage_gateway.rpcs")
                 .with_description("RPCs by method and outcome.")

@@ -1,0 +1,1 @@
+//! How the end of a gateway's tasks is noticed.
