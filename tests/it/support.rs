@@ -181,15 +181,7 @@ impl Gateway {
 
     /// Asks the admin port over HTTP/1.1; returns status and body.
     pub(crate) async fn page(&self, method: &str, path: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(self.admin).await.expect("the admin port");
-        let request =
-            format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.expect("a request");
-        let mut reply = String::new();
-        stream.read_to_string(&mut reply).await.expect("a reply");
-        let (head, body) = reply.split_once("\r\n\r\n").expect("an HTTP reply");
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-        (status.expect("a status"), body.to_owned())
+        page(self.admin, method, path).await
     }
 
     /// Tells it to stop, as SIGTERM does.
@@ -229,6 +221,19 @@ async fn prepare(adjust: impl FnOnce(&mut Config, &mut Options)) -> (Config, Sim
 pub(crate) async fn connect(address: SocketAddr) -> Channel {
     let endpoint = Channel::from_shared(format!("http://{address}")).expect("an address");
     endpoint.connect().await.expect("a connection")
+}
+
+/// Asks a port over HTTP/1.1; returns status and body.
+pub(crate) async fn page(address: SocketAddr, method: &str, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).await.expect("the admin port");
+    let request =
+        format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("a request");
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).await.expect("a reply");
+    let (head, body) = reply.split_once("\r\n\r\n").expect("an HTTP reply");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    (status.expect("a status"), body.to_owned())
 }
 
 /// Voyage behind a gate: calls reach it at once, its replies wait.

@@ -191,7 +191,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     }
 
     /// Reads on to the end; returns the GOAWAYs that came, as last stream and error code.
-    pub(super) async fn to_end(mut self) -> Vec<(u32, u32)> {
+    pub(super) async fn until_end(mut self) -> Vec<(u32, u32)> {
         let mut goaways = Vec::new();
         while let Some(frame) = self.next().await {
             goaways.extend(frame.goaway());
@@ -208,7 +208,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
             // It is cut off in the middle.
             let _ = writer.write_all(frames).await;
         };
-        let both = async { tokio::join!(reading.to_end(), written).0 };
+        let both = async { tokio::join!(reading.until_end(), written).0 };
         timeout(PATIENCE, both).await.expect("an end")
     }
 }

@@ -54,6 +54,8 @@ const RESERVED: &[(&str, &[&str])] = &[
     // `upstream` asks the cause of a failed request what it was.
     ("hyper", &["transport", "upstream", "simulator"]),
     ("hyper_util", &["transport", "simulator"]),
+    ("h2", &["transport"]),
+    ("rustix", &["transport"]),
     ("reqwest", &["upstream"]),
     ("rustls", &["upstream"]),
     ("moka", &["cache"]),

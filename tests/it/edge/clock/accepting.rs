@@ -74,7 +74,7 @@ async fn a_full_port_stops_when_told() {
     let _waiting = edge.polite().await;
     sleep(Duration::from_secs(1)).await;
     edge.stages.send_replace(Stage::Draining);
-    tokio::join!(peer.to_end(), async { takes(Duration::ZERO, edge.ended).await.unwrap() });
+    tokio::join!(peer.until_end(), async { takes(Duration::ZERO, edge.ended).await.unwrap() });
 }
 
 #[tokio::test(start_paused = true)]
@@ -88,7 +88,7 @@ async fn the_door_is_shut_before_anybody_is_told_to_go() {
         peers.push(tokio::spawn(async move {
             peer.until(|frame| frame.kind == GOAWAY).await;
             assert!(closed.load(Ordering::Relaxed), "it could have come in again");
-            peer.to_end().await
+            peer.until_end().await
         }));
     }
     sleep(Duration::from_secs(1)).await;

@@ -20,7 +20,7 @@ async fn connections_age_each_at_its_own_time() {
             let age = started.elapsed();
             // First that the end is near, so that calls under way still get in; then, after a PING, the end.
             assert_eq!(told.goaway(), Some((ANY_STREAM, NO_ERROR)));
-            assert_eq!(peer.to_end().await, [(0, NO_ERROR)]);
+            assert_eq!(peer.until_end().await, [(0, NO_ERROR)]);
             age
         });
     }
@@ -32,7 +32,7 @@ async fn connections_age_each_at_its_own_time() {
         "{ages:?}"
     );
     let (first, last) = (ages.iter().min().unwrap(), ages.iter().max().unwrap());
-    assert!(*last - *first > AGE.mul_f64(0.1), "{ages:?}");
+    assert!(*last > *first + AGE.mul_f64(0.1), "{ages:?}");
     assert_eq!((edge.open(), edge.all_failures()), (0, 0));
 }
 
@@ -58,7 +58,7 @@ async fn calls_in_flight_finish_at_the_end_of_an_age() {
     let answered = peer.until(|frame| frame.kind == HEADERS).await;
     assert_eq!(answered.stream, 1);
     peer.until(|frame| frame.ends(1)).await;
-    takes(Duration::ZERO, peer.to_end()).await;
+    takes(Duration::ZERO, peer.until_end()).await;
     assert_eq!(edge.until_empty().await, Duration::ZERO);
     assert_eq!(edge.all_failures(), 0);
 }
@@ -69,7 +69,7 @@ async fn a_call_that_does_not_finish_is_cut() {
     let mut peer = edge.polite().await;
     peer.request(1, SLOW, b"").await;
     peer.until(is_goaway).await;
-    takes(AGE_GRACE, peer.to_end()).await;
+    takes(AGE_GRACE, peer.until_end()).await;
     assert_eq!(edge.failures(ConnectionFailure::CutAtAge), 1);
     assert_eq!(edge.until_empty().await, Duration::ZERO);
 }
@@ -83,7 +83,7 @@ async fn a_peer_that_ignores_its_age_is_cut() {
     let mut peer = edge.mute().await;
     peer.until(is_goaway).await;
     peer.until(|frame| frame.kind == PING).await;
-    takes(AGE_GRACE, peer.to_end()).await;
+    takes(AGE_GRACE, peer.until_end()).await;
     assert_eq!(edge.failures(ConnectionFailure::CutAtAge), 1);
 }
 
@@ -97,6 +97,6 @@ async fn a_drain_ends_an_aged_connection_with_the_others() {
     sleep(Duration::from_secs(1)).await;
     assert_eq!(edge.open(), 1);
     edge.stages.send_replace(Stage::Cut);
-    takes(Duration::ZERO, peer.to_end()).await;
+    takes(Duration::ZERO, peer.until_end()).await;
     takes(Duration::ZERO, edge.ended).await.unwrap();
 }

@@ -112,7 +112,7 @@ async fn a_peer_that_does_not_answer_is_asked_and_closed() {
     let mut peer = edge.mute().await;
     let asked = peer.until(|frame| frame.kind == PING);
     takes(Duration::from_secs(30), asked).await;
-    let goaways = takes(Duration::from_secs(10), peer.to_end()).await;
+    let goaways = takes(Duration::from_secs(10), peer.until_end()).await;
     assert_eq!(goaways.iter().map(|(_, code)| *code).collect::<Vec<_>>(), [NO_ERROR]);
     assert_eq!(edge.failures(ConnectionFailure::Unresponsive), 1);
     assert_eq!(edge.all_failures(), 1);
@@ -122,7 +122,7 @@ async fn a_peer_that_does_not_answer_is_asked_and_closed() {
 async fn a_peer_that_answers_stays() {
     let edge = Edge::serve(Protocol::Http2);
     let peer = edge.polite().await;
-    assert!(timeout(AGE / 2, peer.to_end()).await.is_err());
+    assert!(timeout(AGE / 2, peer.until_end()).await.is_err());
     assert_eq!((edge.open(), edge.all_failures()), (1, 0));
 }
 
