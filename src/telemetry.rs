@@ -7,4 +7,6 @@ mod metrics;
 
 pub use config::{AdminConfig, LogFormat, TelemetryConfig};
 pub use logging::{LoggingError, init as init_logging};
-pub use metrics::{Handshake, Metrics, MetricsError, OpenHandshake};
+pub use metrics::{
+    ConnectionFailure, Handshake, Metrics, MetricsError, OpenConnection, OpenHandshake, PortName,
+};

@@ -14,6 +14,7 @@ mod budgets;
 mod cache_modes;
 mod coalesce;
 mod corpus;
+mod edge;
 mod embed;
 mod errors;
 mod lifecycle;

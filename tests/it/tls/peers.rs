@@ -1,15 +1,13 @@
 //! Client certificates: whose are accepted, and what their holders are called.
 
-use std::time::Duration;
-
 use http::{HeaderValue, Request, Response};
 use rcgen::{DnType, ExtendedKeyUsagePurpose, SanType, date_time_ymd};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 use tonic::body::Body;
 use voyage_gateway::{
     caller::PeerIdentity,
-    telemetry::Metrics,
-    transport::{self, Port, Protocol, tls::Acceptor},
+    telemetry::{Metrics, PortName},
+    transport::{self, Port, Protocol, Stage, Timing, tls::Acceptor},
 };
 
 use super::*;
@@ -77,14 +75,20 @@ async fn tell_names(files: &Files) -> SocketAddr {
         }
         response
     };
-    let port = Port { protocol: Protocol::Http2, tls };
-    tokio::spawn(transport::serve(
-        listener,
-        port,
-        answer,
-        std::future::pending(),
-        Duration::from_secs(1),
-    ));
+    let port = Port {
+        name: PortName::Grpc,
+        protocol: Protocol::Http2,
+        tls,
+        max_connections: 100,
+        timing: Timing::with_age(PATIENCE, PATIENCE),
+        metrics,
+    };
+    let stages = watch::Sender::new(Stage::Serving);
+    let serving = transport::serve(listener, port, answer, stages.subscribe());
+    tokio::spawn(async move {
+        serving.await;
+        drop(stages);
+    });
     address
 }
 

@@ -1,0 +1,41 @@
+//! That the end of a task is noticed, and how a server is stopped.
+
+use std::future::pending;
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_ends_or_panics_is_noticed() {
+    let mut returns = Task::start("one that returns", async {});
+    let mut panics = Task::start("one that panics", async { panic!("a canary") });
+    let mut lives = Task::start("one that lives", pending());
+    for _ in 0..2 {
+        assert_eq!(returns.ended().await, "one that returns");
+        assert_eq!(panics.ended().await, "one that panics");
+    }
+    let waited = tokio::time::timeout(Duration::from_hours(1), lives.ended()).await;
+    assert!(waited.is_err());
+}
+
+#[test]
+fn an_end_by_itself_says_whose() {
+    assert_eq!(RunError("admin port").to_string(), "the admin port ended by itself");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_has_as_long_as_is_enough() {
+    for (takes, taken) in [(1, 1), (5, 5), (20, 10)] {
+        let stages = watch::Sender::new(Stage::Serving);
+        let mut told = stages.subscribe();
+        let server = Server::start("server", stages, async move {
+            transport::reached(&mut told, Stage::Draining).await;
+            tokio::select! {
+                () = sleep(Duration::from_secs(takes)) => {}
+                () = transport::reached(&mut told, Stage::Cut) => {}
+            }
+        });
+        let started = tokio::time::Instant::now();
+        server.stop(sleep(Duration::from_secs(10))).await;
+        assert_eq!(started.elapsed().as_secs(), taken);
+    }
+}
