@@ -12,7 +12,7 @@ mod signals;
 mod stage;
 mod stream;
 
-pub use accept::{Listener, serve};
+pub use accept::{Listener, listen, serve};
 pub use config::{Config, Drain};
 pub use connection::{Port, Protocol, Timing};
 pub use signals::StopSignals;

@@ -44,7 +44,7 @@ async fn callers_beyond_the_number_wait_for_their_turn() {
 async fn the_admin_port_has_a_number_of_its_own() {
     let gateway = Gateway::start().await;
     let mut silent = Vec::new();
-    for _ in 0..100 {
+    for _ in 0..200 {
         silent.push(TcpStream::connect(gateway.admin()).await.unwrap());
     }
     // Callers are not probes.
