@@ -24,7 +24,7 @@ use crate::{
     secret::Secret,
     telemetry::{Metrics, PortName},
     tokens::{Counter, LoadError},
-    transport::{Drain, Port, Protocol, Stage, Timing, process, tls::Acceptor},
+    transport::{Drain, Port, Protocol, Stage, Timing, listen, process, tls::Acceptor},
     upstream::{self, Client, Upstream},
 };
 use health::Health;
@@ -156,8 +156,8 @@ pub async fn build_with(
         rules: Live::fixed("callers", Rules::new(&config.callers), metrics.clone()),
     };
     let health = Health::new().await;
-    let grpc = bind(config.server.listen, "server.listen", grpc_port).await?;
-    let admin = bind(config.admin.listen, "admin.listen", admin_port).await?;
+    let grpc = bind(config.server.listen, "server.listen", grpc_port)?;
+    let admin = bind(config.admin.listen, "admin.listen", admin_port)?;
     let grpc_health = health.service(grpc.stages.subscribe());
     Ok(Bound {
         edge: grpc::edge(&settings, Arc::new(pipeline), grpc_health, metrics.clone())?,
@@ -216,12 +216,8 @@ fn keys(config: &Config) -> Result<Keys, BuildError> {
     Ok(Keys::new(&secret))
 }
 
-async fn bind(address: SocketAddr, key: &'static str, port: Port) -> Result<BoundPort, BuildError> {
-    let listener = TcpListener::bind(address).await.map_err(|error| BuildError::Listen {
-        address,
-        key,
-        error,
-    })?;
+fn bind(address: SocketAddr, key: &'static str, port: Port) -> Result<BoundPort, BuildError> {
+    let listener = listen(address).map_err(|error| BuildError::Listen { address, key, error })?;
     Ok(BoundPort { listener, port, stages: watch::Sender::new(Stage::Serving) })
 }
 

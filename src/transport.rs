@@ -13,7 +13,7 @@ mod stage;
 mod stream;
 pub mod tls;
 
-pub use accept::{Listener, serve};
+pub use accept::{Listener, listen, serve};
 pub use config::{Config, Drain};
 pub use connection::{Port, Protocol, Timing};
 pub use signals::StopSignals;

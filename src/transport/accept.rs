@@ -14,7 +14,7 @@ use std::{
 use http::{Request, Response};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::{JoinError, JoinSet},
     time::{Instant, sleep, timeout},
@@ -33,8 +33,25 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Such failures come in thousands: one line in the log for all of this time.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
+/// Connections that may wait to be accepted, while all places are taken or many come at once. The usual 128 is soon
+/// full, and then callers try again after a second. The system may allow fewer (`net.core.somaxconn`).
+const QUEUE: u32 = 4096;
+
 /// How long connections that were cut may take to be gone; it takes one turn of the scheduler.
 const CUT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Binds a port.
+///
+/// # Errors
+///
+/// The address is taken, or may not be had.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restart need not wait until the system has forgotten the last one's connections.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(QUEUE)
+}
 
 /// Where connections come from.
 pub trait Listener: Send + 'static {

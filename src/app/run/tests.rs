@@ -3,6 +3,7 @@
 use std::future::pending;
 
 use super::*;
+use crate::{app, config::Config, secret::Secret};
 
 #[tokio::test(start_paused = true)]
 async fn a_task_that_ends_or_panics_is_noticed() {
@@ -37,5 +38,21 @@ async fn a_server_has_as_long_as_is_enough() {
         let started = tokio::time::Instant::now();
         server.stop(sleep(Duration::from_secs(10))).await;
         assert_eq!(started.elapsed().as_secs(), taken);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_ends_by_itself_ends_the_gateway_with_an_error() {
+    for name in ["gRPC port", "admin port"] {
+        let mut config = Config::default();
+        config.server.listen.set_port(0);
+        config.admin.listen.set_port(0);
+        let bound = app::build(&config, Secret::new("key")).await.unwrap();
+        let port = if name == "gRPC port" { &bound.grpc } else { &bound.admin };
+        // Nobody else tells a port to stop: to the gateway it has ended by itself.
+        port.stages.send_replace(Stage::Draining);
+        let running = bound.run_until(pending(), pending());
+        let ended = tokio::time::timeout(Duration::from_mins(1), running).await.unwrap();
+        assert_eq!(ended.unwrap_err().0, name);
     }
 }

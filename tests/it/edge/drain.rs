@@ -1,7 +1,7 @@
 //! How the gateway stops, whoever is attached to it.
 
 use prost::Message as _;
-use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream, task::JoinSet};
 use tonic::{Code, Streaming};
 use tonic_health::pb::{
     HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus,
@@ -69,6 +69,39 @@ async fn those_who_watch_are_told_first_and_stay_for_the_delay() {
     let labels = [("rpc_method", "grpc.health.v1.Health/Watch")];
     assert_eq!(sample(&gateway.metrics().await, "voyage_gateway_rpcs_total", &labels), 0);
     gateway.hurry();
+    gateway.ended().await;
+}
+
+#[tokio::test]
+async fn no_call_is_taken_and_then_lost() {
+    let mut gateway = Gateway::with(|config, _| config.drain.grace = FOR_EVER).await;
+    let mut callers = JoinSet::new();
+    for caller in 0..8 {
+        let mut client = gateway.client().await;
+        callers.spawn(async move {
+            let mut answered = Vec::new();
+            loop {
+                let text = format!("text {} of caller {caller}", answered.len());
+                match client.embed(texts(&[&text])).await {
+                    Ok(_) => answered.push(text),
+                    Err(status) => return (answered, status),
+                }
+            }
+        });
+    }
+    eventually(async || gateway.simulator().calls().len() > 20).await;
+    gateway.stop();
+    let mut all = Vec::new();
+    while let Some(caller) = callers.join_next().await {
+        let (answered, status) = caller.unwrap();
+        assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+        all.extend(answered);
+    }
+    // What has cost money was answered.
+    let mut sent = gateway.sent().concat();
+    sent.sort_unstable();
+    all.sort_unstable();
+    assert_eq!(sent, all);
     gateway.ended().await;
 }
 
