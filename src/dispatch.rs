@@ -250,6 +250,11 @@ impl Dispatch {
         }
     }
 
+    /// Waits until the scheduler is gone, which only a panic of its own makes it: from then on nothing is sent.
+    pub async fn ended(&self) {
+        self.commands.closed().await;
+    }
+
     /// Counts the items' tokens and gives them to the scheduler.
     fn queue(&self, parameters: &Arc<Parameters>, items: Vec<Item>) {
         let at = Instant::now();

@@ -64,8 +64,12 @@ const RESERVED: &[(&str, &[&str])] = &[
     // `upstream` asks the cause of a failed request what it was.
     ("hyper", &["transport", "upstream", "simulator"]),
     ("hyper_util", &["transport", "simulator"]),
+    ("h2", &["transport"]),
+    ("rustix", &["transport"]),
     ("reqwest", &["upstream"]),
     ("rustls", &["upstream"]),
+    ("tokio_rustls", &["transport"]),
+    ("x509_parser", &["transport"]),
     ("moka", &["cache"]),
     ("tokenizers", &["tokens"]),
     ("opentelemetry", &["telemetry"]),
