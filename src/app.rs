@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     dispatch::{self, Dispatch},
     grpc::{self, Authenticator, Deadlines, Edge},
-    pipeline::Pipeline,
+    pipeline::{self, Pipeline},
     reload::{self, Live, Reload},
     secret::Secret,
     telemetry::{
@@ -90,18 +90,43 @@ pub enum BuildError {
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
-/// Builds a gateway that calls Voyage with `key`, and binds its ports.
+/// Builds a gateway that calls Voyage with `key`, and binds its ports; its callers' rules never change.
 pub async fn build(config: &Config, key: Secret) -> Result<Bound, BuildError> {
     let metrics = Metrics::new()?;
-    let client = Client::new(&config.upstream, key, metrics.clone())?;
-    tracing::info!(base_url = client.base_url(), "calls go upstream");
-    build_with(config, Arc::new(client), metrics).await
+    let rules = fixed_rules(config, &metrics);
+    build_ruled(config, key, rules, metrics).await
 }
 
-/// Builds a gateway around any upstream, and binds its ports.
+/// Builds a gateway that calls Voyage with `key` and follows changing `rules`, and binds its ports.
+pub async fn build_ruled(
+    config: &Config,
+    key: Secret,
+    rules: Arc<Live<Rules>>,
+    metrics: Metrics,
+) -> Result<Bound, BuildError> {
+    let client = Client::new(&config.upstream, key, metrics.clone())?;
+    tracing::info!(base_url = client.base_url(), "calls go upstream");
+    assemble(config, Arc::new(client), rules, metrics).await
+}
+
+/// Builds a gateway around any upstream, and binds its ports; its callers' rules never change.
 pub async fn build_with(
     config: &Config,
     upstream: Arc<dyn Upstream>,
+    metrics: Metrics,
+) -> Result<Bound, BuildError> {
+    let rules = fixed_rules(config, &metrics);
+    assemble(config, upstream, rules, metrics).await
+}
+
+fn fixed_rules(config: &Config, metrics: &Metrics) -> Arc<Live<Rules>> {
+    Live::fixed("callers", Rules::new(&config.callers), metrics.clone())
+}
+
+async fn assemble(
+    config: &Config,
+    upstream: Arc<dyn Upstream>,
+    rules: Arc<Live<Rules>>,
     metrics: Metrics,
 ) -> Result<Bound, BuildError> {
     let keys = keys(config)?;
@@ -117,8 +142,19 @@ pub async fn build_with(
     let cache = Arc::new(Cache::new(&config.cache));
     let watched = Arc::clone(&cache);
     metrics.watch_cache(move || watched.size());
-    let pipeline =
-        Pipeline::new(&config.admission, keys, Arc::clone(&cache), dispatch, metrics.clone());
+    let pipeline = Pipeline::new(pipeline::Parts {
+        admission: &config.admission,
+        budgets: pipeline::Budgets {
+            daily_tokens: config.limits.daily_tokens,
+            monthly_tokens: config.limits.monthly_tokens,
+            replicas: config.limits.replicas,
+        },
+        scope: config.cache.scope,
+        keys,
+        cache: Arc::clone(&cache),
+        dispatch,
+        metrics: metrics.clone(),
+    });
     let settings = grpc::Settings {
         default_model: Arc::from(config.upstream.default_model.as_str()),
         max_request_bytes: usize::try_from(config.server.max_request_bytes.get())
@@ -129,7 +165,7 @@ pub async fn build_with(
         },
         reflection: config.server.reflection,
         authenticator: Authenticator::none(),
-        rules: Live::fixed("callers", Rules::new(&config.callers), metrics.clone()),
+        rules: Arc::clone(&rules),
     };
     let health = Health::new().await;
     let edge = grpc::edge(&settings, Arc::new(pipeline), health.service(), metrics.clone())?;
@@ -142,7 +178,7 @@ pub async fn build_with(
         admin_health: health.routes()?,
         health,
         drain: config.drain.clone(),
-        files: Vec::new(),
+        files: vec![rules],
         reload_interval: config.reload.interval.get(),
     })
 }

@@ -8,7 +8,7 @@ use crate::{
     config::{self, Config, Sources},
     grpc::auth::AuthMode,
     secret::Secret,
-    telemetry,
+    telemetry::{self, Metrics},
     transport::StopSignals,
 };
 
@@ -18,11 +18,13 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
         .map_err(|problem| Failure::Usage(problem.to_string()))?;
     telemetry::init_logging(&config.telemetry).context("logging")?;
     warn(&config);
-    runtime()?.block_on(serve(&config, key))
+    runtime()?.block_on(serve(sources, &config, key))
 }
 
-async fn serve(config: &Config, key: Secret) -> Result<(), Failure> {
-    let bound = app::build(config, key).await?;
+async fn serve(sources: &Sources, config: &Config, key: Secret) -> Result<(), Failure> {
+    let metrics = Metrics::new().map_err(BuildError::from)?;
+    let rules = config::live_rules(sources, config, &metrics);
+    let bound = app::build_ruled(config, key, rules, metrics).await?;
     // Before it says that it is up: whoever hears that may stop it at once.
     let mut stop = StopSignals::catch()?;
     tracing::info!(port = "grpc", address = %bound.grpc_address()?, "listening");
