@@ -19,7 +19,7 @@ use crate::{
     config::Config,
     dispatch::{self, Dispatch},
     grpc::{self, Authenticator, Deadlines, Edge},
-    pipeline::Pipeline,
+    pipeline::{self, Pipeline},
     reload::{self, Live, Reload},
     secret::Secret,
     telemetry::{Metrics, PortName},
@@ -106,23 +106,48 @@ pub enum BuildError {
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
-/// Builds a gateway that calls Voyage with `key`, and binds its ports.
+/// Builds a gateway that calls Voyage with `key`, and binds its ports; its callers' rules never change.
 pub async fn build(config: &Config, key: Secret) -> Result<Bound, BuildError> {
     let metrics = Metrics::new()?;
-    let client = Client::new(&config.upstream, key, metrics.clone())?;
-    tracing::info!(base_url = client.base_url(), "calls go upstream");
-    build_with(config, Arc::new(client), metrics).await
+    let rules = fixed_rules(config, &metrics);
+    build_ruled(config, key, rules, metrics).await
 }
 
-/// Builds a gateway around any upstream, and binds its ports.
+/// Builds a gateway that calls Voyage with `key` and follows changing `rules`, and binds its ports.
+pub async fn build_ruled(
+    config: &Config,
+    key: Secret,
+    rules: Arc<Live<Rules>>,
+    metrics: Metrics,
+) -> Result<Bound, BuildError> {
+    let client = Client::new(&config.upstream, key, metrics.clone())?;
+    tracing::info!(base_url = client.base_url(), "calls go upstream");
+    assemble(config, Arc::new(client), rules, metrics).await
+}
+
+/// Builds a gateway around any upstream, and binds its ports; its callers' rules never change.
 pub async fn build_with(
     config: &Config,
     upstream: Arc<dyn Upstream>,
     metrics: Metrics,
 ) -> Result<Bound, BuildError> {
+    let rules = fixed_rules(config, &metrics);
+    assemble(config, upstream, rules, metrics).await
+}
+
+fn fixed_rules(config: &Config, metrics: &Metrics) -> Arc<Live<Rules>> {
+    Live::fixed("callers", Rules::new(&config.callers), metrics.clone())
+}
+
+async fn assemble(
+    config: &Config,
+    upstream: Arc<dyn Upstream>,
+    rules: Arc<Live<Rules>>,
+    metrics: Metrics,
+) -> Result<Bound, BuildError> {
     let keys = keys(config)?;
     let tls = Acceptor::load(&config.tls, &metrics).map_err(BuildError::Tls)?;
-    let files = tls.iter().map(Acceptor::files).collect();
+    let files = tls.as_ref().map(Acceptor::files);
     let (grpc_port, admin_port) = ports(config, tls, &metrics)?;
     let dispatch = Dispatch::start(dispatch::Parts {
         batch: &config.batch,
@@ -136,25 +161,20 @@ pub async fn build_with(
     let cache = Arc::new(Cache::new(&config.cache));
     let watched = Arc::clone(&cache);
     metrics.watch_cache(move || watched.size());
-    let pipeline = Pipeline::new(
-        &config.admission,
-        keys,
-        Arc::clone(&cache),
-        Arc::clone(&dispatch),
-        metrics.clone(),
-    );
-    let settings = grpc::Settings {
-        default_model: Arc::from(config.upstream.default_model.as_str()),
-        max_request_bytes: usize::try_from(config.server.max_request_bytes.get())
-            .unwrap_or(usize::MAX),
-        deadlines: Deadlines {
-            default: config.server.default_deadline.get(),
-            max: config.server.max_deadline.get(),
+    let pipeline = Pipeline::new(pipeline::Parts {
+        admission: &config.admission,
+        budgets: pipeline::Budgets {
+            daily_tokens: config.limits.daily_tokens,
+            monthly_tokens: config.limits.monthly_tokens,
+            replicas: config.limits.replicas,
         },
-        reflection: config.server.reflection,
-        authenticator: Authenticator::none(),
-        rules: Live::fixed("callers", Rules::new(&config.callers), metrics.clone()),
-    };
+        scope: config.cache.scope,
+        keys,
+        cache: Arc::clone(&cache),
+        dispatch: Arc::clone(&dispatch),
+        metrics: metrics.clone(),
+    });
+    let settings = settings(config, Arc::clone(&rules));
     let health = Health::new().await;
     let grpc = bind(config.server.listen, "server.listen", grpc_port)?;
     let admin = bind(config.admin.listen, "admin.listen", admin_port)?;
@@ -169,9 +189,25 @@ pub async fn build_with(
         metrics,
         health,
         drain: config.drain.clone(),
-        files,
+        files: files.into_iter().chain([rules as Arc<dyn Reload>]).collect(),
         reload_interval: config.reload.interval.get(),
     })
+}
+
+/// Says what the services need to know.
+fn settings(config: &Config, rules: Arc<Live<Rules>>) -> grpc::Settings {
+    let server = &config.server;
+    grpc::Settings {
+        default_model: Arc::from(config.upstream.default_model.as_str()),
+        max_request_bytes: usize::try_from(server.max_request_bytes.get()).unwrap_or(usize::MAX),
+        deadlines: Deadlines {
+            default: server.default_deadline.get(),
+            max: server.max_deadline.get(),
+        },
+        reflection: server.reflection,
+        authenticator: Authenticator::none(),
+        rules,
+    }
 }
 
 /// Says what holds on the ports. The callers' gets what the others leave of the process's files: so probes and

@@ -2,17 +2,21 @@
 
 mod rules;
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
 pub use rules::{Config, Rule, Rules, Scope};
+
+use crate::error::Error;
 
 /// A caller's identity, and what the operators allow it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// The name, as the credential proved it; never a credential.
     pub name: Arc<str>,
+    /// Whether `[callers]` has a table of this name: such callers are few, and known before they call.
+    pub named: bool,
     /// Its rules, those of `[callers.default]` where it has none of its own.
     pub rule: Arc<Rule>,
 }
@@ -23,7 +27,7 @@ impl Caller {
 
     /// A caller that no rule holds back.
     pub fn unruled(name: &str) -> Self {
-        Self { name: Arc::from(name), rule: Arc::default() }
+        Self { name: Arc::from(name), named: false, rule: Arc::default() }
     }
 
     /// The caller of a gateway that asks nobody who they are, and has no rules.
@@ -34,6 +38,49 @@ impl Caller {
     /// Returns its share of a contended upstream relative to other callers; at least 1.
     pub fn weight(&self) -> u32 {
         self.rule.weight.unwrap_or(1).max(1)
+    }
+
+    /// Refuses an RPC, by its short name, that its rules do not allow.
+    pub fn check_rpc(&self, rpc: &str) -> Result<(), Error> {
+        match &self.rule.rpcs {
+            Some(rpcs) if !rpcs.iter().any(|allowed| allowed == rpc) => {
+                Err(Error::CallerNotAllowed { what: "rpc" })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a model that its rules do not allow.
+    pub fn check_model(&self, model: &str) -> Result<(), Error> {
+        match &self.rule.models {
+            Some(models) if !models.iter().any(|pattern| matches(pattern, model)) => {
+                Err(Error::CallerNotAllowed { what: "model" })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the priority its request gets when it asks for `wanted`.
+    #[must_use]
+    pub fn clamp(&self, wanted: Priority) -> Priority {
+        self.rule.max_priority.map_or(wanted, |highest| wanted.max(highest))
+    }
+
+    /// Returns whose cached answers it is given, where `scope` is everybody's rule: "" for those that all share.
+    pub fn namespace(&self, scope: Scope) -> Cow<'static, str> {
+        match self.rule.cache_scope.unwrap_or(scope) {
+            Scope::Shared => Cow::Borrowed(""),
+            // Never empty, and never another caller's.
+            Scope::PerCaller => Cow::Owned(format!("caller {} {}", self.name.len(), self.name)),
+        }
+    }
+}
+
+/// Tells whether a pattern of `models` means a model: `*` at its end stands for any ending.
+fn matches(pattern: &str, model: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(stem) => model.starts_with(stem),
+        None => pattern == model,
     }
 }
 
@@ -51,3 +98,6 @@ pub enum Priority {
     /// Yields to interactive requests, but is never starved by them.
     Batch,
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,6 +51,12 @@ impl Checks {
     }
 }
 
+/// Returns a name as a segment of a dotted key, in quotes that it does not hold itself.
+pub fn quoted(name: &str) -> String {
+    let quote = if name.contains('"') { '\'' } else { '"' };
+    format!("{quote}{name}{quote}")
+}
+
 impl IntoIterator for Checks {
     type Item = Unmet;
     type IntoIter = std::vec::IntoIter<Unmet>;

@@ -10,7 +10,7 @@ mod problem;
 mod read;
 mod tree;
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,12 +19,19 @@ pub use problem::{Origin, Problem, Problems};
 
 use crate::{
     cache, caller,
-    check::{Checks, Unmet},
+    caller::Rules,
+    check::{Checks, Unmet, quoted},
     dispatch,
     grpc::{self, auth::AuthMode},
-    pipeline, reload, telemetry, tokens, transport, upstream,
+    pipeline,
+    reload::{self, Live},
+    telemetry::{self, Metrics},
+    tokens, transport, upstream,
 };
 use tree::Tree;
+
+/// The variable that names the file when `--config` does not.
+const FILE_VARIABLE: &str = "VOYAGE_GATEWAY_CONFIG";
 
 /// Where a configuration comes from.
 #[derive(Clone, Default)]
@@ -36,6 +43,15 @@ pub struct Sources {
     pub environment: Vec<(String, String)>,
     /// The values of `--set`, in order.
     pub set: Vec<String>,
+}
+
+impl Sources {
+    /// Returns the TOML file, if there is one.
+    fn file(&self) -> Option<PathBuf> {
+        let is_it = |(name, value): &&(String, String)| name == FILE_VARIABLE && !value.is_empty();
+        let named = || self.environment.iter().find(is_it).map(|(_, value)| value.into());
+        self.file.clone().or_else(named)
+    }
 }
 
 /// Shows no variables and no settings: the API key and others' secrets are among them.
@@ -56,7 +72,10 @@ pub struct Config {
     pub tls: transport::TlsConfig,
     /// Who may call.
     pub auth: grpc::auth::Config,
-    /// What each caller may do and spend.
+    /// What each caller may do and spend: in `[callers."NAME"]` by the name its credential proves, `anonymous` where
+    /// nobody is asked. `[callers.default]` is for everybody else, and for keys that a caller's own table leaves out;
+    /// what is set in neither is not limited. Several gateways divide the quotas by `limits.replicas`; each counts in
+    /// memory, from its start. This table of the `--config` file is taken over when it changes.
     pub callers: caller::Config,
     /// How much is taken in before further callers are sent to another replica.
     pub admission: pipeline::Config,
@@ -92,6 +111,25 @@ pub fn load(sources: &Sources) -> Result<Config, Problems> {
         tree.judge(section, &unmet);
     }
     tree.finish().map(|()| config)
+}
+
+/// Returns the rules of `config`, which `sources` gave; they follow the file while the gateway runs.
+///
+/// The whole configuration must make sense for its `[callers]` to be taken over; its other sections are not.
+/// What is no ordinary file, such as a pipe, was read once and is not looked at again.
+pub fn live_rules(sources: &Sources, config: &Config, metrics: &Metrics) -> Arc<Live<Rules>> {
+    const WHAT: &str = "callers";
+    let fixed = || Live::fixed(WHAT, Rules::new(&config.callers), metrics.clone());
+    let Some(file) = sources.file() else { return fixed() };
+    let sources = sources.clone();
+    let parse = move |_: &[Vec<u8>]| match load(&sources) {
+        Ok(config) => Ok(Rules::new(&config.callers)),
+        Err(problems) => Err(problems.to_string()),
+    };
+    Live::load(WHAT, vec![file], metrics.clone(), parse).unwrap_or_else(|error| {
+        tracing::warn!(%error, "changed rules of callers will not be noticed");
+        fixed()
+    })
 }
 
 impl Config {
@@ -135,7 +173,7 @@ impl Config {
 
     /// Checks what sections demand of each other.
     fn validate(&self) -> Checks {
-        Checks::new()
+        self.check_rpcs()
             .require_together(
                 &["admission.max_bytes", "server.max_request_bytes"],
                 self.admission.max_bytes >= self.server.max_request_bytes,
@@ -147,6 +185,19 @@ impl Config {
                 "must be set, because server.listen is not a loopback address; \
                  \"none\" lets everyone call who reaches it",
             )
+    }
+
+    /// Checks that callers' rules speak of RPCs that there are.
+    fn check_rpcs(&self) -> Checks {
+        let known = grpc::rpc_names();
+        let demand = format!(
+            "must hold names of RPCs only: {}",
+            known.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+        );
+        self.callers.0.iter().fold(Checks::new(), |checks, (name, rule)| {
+            let all_known = rule.rpcs.iter().flatten().all(|rpc| known.contains(rpc));
+            checks.require(&format!("callers.{}.rpcs", quoted(name)), all_known, &demand)
+        })
     }
 }
 

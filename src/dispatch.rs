@@ -55,6 +55,8 @@ pub struct Item {
     pub id: u64,
     /// What to embed.
     pub input: Input,
+    /// What [`Dispatch::estimate`] found out about it, so that it is not counted twice.
+    pub measure: Option<Measure>,
     /// How urgent it is.
     pub priority: Priority,
     /// Whose share of the upstream it takes.
@@ -229,6 +231,26 @@ impl Dispatch {
         Arc::new(Self { commands, room, shared })
     }
 
+    /// Measures inputs, and returns with each the tokens it may cost, as they are reserved when it is sent.
+    pub async fn estimate(
+        &self,
+        parameters: &Arc<Parameters>,
+        inputs: &[&Input],
+    ) -> Result<Vec<(Measure, u64)>, Error> {
+        if !self.belongs_off_the_workers(parameters, inputs.iter().copied()) {
+            return Ok(inputs
+                .iter()
+                .map(|input| self.shared.estimate(parameters, input))
+                .collect());
+        }
+        let (shared, parameters) = (Arc::clone(&self.shared), Arc::clone(parameters));
+        let inputs: Vec<Input> = inputs.iter().map(|&input| input.clone()).collect();
+        let count =
+            move || inputs.iter().map(|input| shared.estimate(&parameters, input)).collect();
+        let counted = tokio::task::spawn_blocking(count).await;
+        counted.map_err(|_| Error::Internal { cause: "counting tokens panicked" })
+    }
+
     /// Takes items over: from here on they land, whether or not the caller stays.
     ///
     /// Items beyond what may wait are refused with [`Error::Overloaded`], and all of them with
@@ -241,8 +263,8 @@ impl Dispatch {
             }
             return;
         }
-        let bytes: usize = items.iter().map(|item| item.input.size()).sum();
-        if self.shared.counter.is_exact(&parameters.model) && bytes > MAX_BYTES_COUNTED_HERE {
+        let unmeasured = items.iter().filter(|item| item.measure.is_none());
+        if self.belongs_off_the_workers(parameters, unmeasured.map(|item| &item.input)) {
             let (dispatch, parameters) = (Arc::clone(self), Arc::clone(parameters));
             tokio::task::spawn_blocking(move || dispatch.queue(&parameters, items));
         } else {
@@ -253,6 +275,16 @@ impl Dispatch {
     /// Waits until the scheduler is gone, which only a panic of its own makes it: from then on nothing is sent.
     pub async fn ended(&self) {
         self.commands.closed().await;
+    }
+
+    /// Tells whether counting the tokens of these inputs takes too long for a thread that serves calls.
+    fn belongs_off_the_workers<'a>(
+        &self,
+        parameters: &Parameters,
+        inputs: impl Iterator<Item = &'a Input>,
+    ) -> bool {
+        self.shared.counter.is_exact(&parameters.model)
+            && inputs.map(Input::size).sum::<usize>() > MAX_BYTES_COUNTED_HERE
     }
 
     /// Counts the items' tokens and gives them to the scheduler.
@@ -266,8 +298,10 @@ impl Dispatch {
                 item.waiter.land(Err(full), Bill::nothing());
                 continue;
             };
-            let measure = self.shared.counter.measure(&parameters.model, item.input.text());
-            let tokens = self.shared.tokens_to_reserve(parameters, &measure);
+            let (measure, tokens) = match item.measure {
+                Some(measure) => (measure, self.shared.tokens_to_reserve(parameters, &measure)),
+                None => self.shared.estimate(parameters, &item.input),
+            };
             let expected = self.shared.counter.guess(&parameters.model, &measure);
             accepted.push(Queued { item, measure, tokens, expected, at, _place: place });
         }
@@ -287,6 +321,11 @@ impl Dispatch {
 }
 
 impl Shared {
+    fn estimate(&self, parameters: &Parameters, input: &Input) -> (Measure, u64) {
+        let measure = self.counter.measure(&parameters.model, input.text());
+        (measure, self.tokens_to_reserve(parameters, &measure))
+    }
+
     /// Returns the tokens an input may cost; what is over the model's context is cut, unless that was forbidden.
     fn tokens_to_reserve(&self, parameters: &Parameters, measure: &Measure) -> u64 {
         let bound = self.counter.bound(&parameters.model, measure);

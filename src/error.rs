@@ -68,14 +68,16 @@ pub enum Error {
     #[error("{0}")]
     CallerQuota(Arc<Quota>),
     /// The gateway's own budget of tokens is used up; what is cached is still served.
-    #[error("the gateway's {budget} of {limit} tokens is used up; what is cached is still served")]
+    #[error(
+        "the gateway's {budget} of {limit} tokens has no room for this; what is cached is still served"
+    )]
     BudgetExhausted {
         /// The setting: `limits.daily_tokens` or `limits.monthly_tokens`.
         budget: &'static str,
         /// Its value.
         limit: u64,
-        /// When there is room again for as much as was asked for.
-        retry_after: Duration,
+        /// When there is room for as much as was asked for; `None`: never, it is more than the whole budget.
+        retry_after: Option<Duration>,
     },
     /// This replica is full.
     #[error("this replica is full ({what}); another may have room")]

@@ -7,6 +7,7 @@ mod admission;
 mod coalesce;
 mod config;
 mod gather;
+mod quota;
 
 // What callers share takes its locks and atomics from here, and its models in the tests take shuttle's.
 use std::{
@@ -15,22 +16,28 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout_at},
+};
 
 pub use admission::Admission;
 pub use config::Config;
 pub use gather::{Outcome, Response, Source};
+pub use quota::Budgets;
 
 use crate::{
     cache::{Cache, Key, Keys},
-    caller::{Caller, Priority},
+    caller::{Caller, Priority, Scope},
     dispatch::{Dispatch, Item},
     embedding::{Input, Parameters},
-    error::Error,
+    error::{Error, Phase},
     telemetry::Metrics,
+    tokens::Measure,
 };
 use coalesce::{Boarding, Flights, Seat};
 use gather::Gathering;
+use quota::{Charge, Quotas};
 
 /// A valid request for answers to inputs of one kind.
 #[derive(Debug)]
@@ -87,13 +94,31 @@ impl CacheMode {
     }
 }
 
-/// Whose answers may be shared with whom. One for all callers until callers have identities.
-const NAMESPACE: &str = "";
+/// What the caller's half is made of.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    /// `[admission]`.
+    pub admission: &'a Config,
+    /// What all callers together may spend.
+    pub budgets: Budgets,
+    /// Whose answers a caller is given whose rules do not say.
+    pub scope: Scope,
+    /// Derives cache keys.
+    pub keys: Keys,
+    /// Where answers are kept.
+    pub cache: Arc<Cache>,
+    /// The door.
+    pub dispatch: Arc<Dispatch>,
+    /// Where it is counted.
+    pub metrics: Metrics,
+}
 
 /// The rooms of the caller's half.
 #[derive(Debug)]
 pub struct Pipeline {
+    quotas: Quotas,
     admission: Admission,
+    scope: Scope,
     keys: Keys,
     cache: Arc<Cache>,
     flights: Arc<Flights>,
@@ -103,33 +128,32 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// Wires the rooms together.
-    pub fn new(
-        config: &Config,
-        keys: Keys,
-        cache: Arc<Cache>,
-        dispatch: Arc<Dispatch>,
-        metrics: Metrics,
-    ) -> Self {
-        let admission = Admission::new(config, metrics.clone());
+    pub fn new(parts: Parts<'_>) -> Self {
+        let Parts { admission, budgets, scope, keys, cache, dispatch, metrics } = parts;
+        let quotas = Quotas::new(&budgets, metrics.clone());
+        let admission = Admission::new(admission, metrics.clone());
         let flights = Flights::new(Arc::clone(&cache), metrics.clone());
-        Self { admission, keys, cache, flights, dispatch, metrics }
+        Self { quotas, admission, scope, keys, cache, flights, dispatch, metrics }
     }
 
-    /// Walks one request: admit, look up, join or open flights, wait, put together.
+    /// Walks one request: admit, look up, hold tokens, join or open flights, wait, put together.
     ///
     /// Without `allow_partial` the first failure is the answer, naming the caller's own index.
     pub async fn run(&self, mut request: Request) -> Result<Response, Error> {
+        self.quotas.count_request(&request.caller, Instant::now())?;
         let _permit = self.admission.enter(request.size())?;
         let inputs = std::mem::take(&mut request.inputs);
         let Request { cache_mode, allow_partial, deadline, .. } = request;
 
         let mut gathering = Gathering::new(inputs.len(), cache_mode, allow_partial);
-        let misses = self.look_up(&request.parameters, inputs, cache_mode, &mut gathering);
+        let misses = self.look_up(&request, inputs, &mut gathering);
         if cache_mode == CacheMode::OnlyIfCached {
             let refused = gathering.refuse_misses(&misses);
             self.count(&gathering);
             refused?;
         } else {
+            let held = self.hold_tokens(&request, misses, &mut gathering).await;
+            let misses = held.inspect_err(|_| self.count(&gathering))?;
             let (landings, landed) = mpsc::unbounded_channel();
             let items = self.board(misses, &request, &landings, &mut gathering);
             drop(landings);
@@ -152,12 +176,13 @@ impl Pipeline {
     /// Fills in the hits and returns the misses, each distinct input once.
     fn look_up(
         &self,
-        parameters: &Parameters,
+        request: &Request,
         inputs: Vec<Result<Input, Error>>,
-        mode: CacheMode,
         gathering: &mut Gathering,
     ) -> Vec<Miss> {
-        let prefix = self.keys.prefix(NAMESPACE, parameters);
+        let namespace = request.caller.namespace(self.scope);
+        let prefix = self.keys.prefix(&namespace, &request.parameters);
+        let mode = request.cache_mode;
         let now = Instant::now();
         let mut misses: Vec<Miss> = Vec::new();
         let mut seen: HashMap<Key, usize> = HashMap::new();
@@ -178,10 +203,69 @@ impl Pipeline {
                 misses[first].slots.push(slot);
             } else {
                 seen.insert(key, misses.len());
-                misses.push(Miss { key, input, slots: vec![slot] });
+                let (slots, charge) = (vec![slot], Charge::default());
+                misses.push(Miss { key, input, measure: None, slots, charge });
             }
         }
         misses
+    }
+
+    /// Holds the tokens of the misses that no flight carries yet, where anybody counts tokens; returns the misses that
+    /// may board.
+    ///
+    /// Without `allow_partial` all of them must fit; with it, each that does not is refused by itself.
+    async fn hold_tokens(
+        &self,
+        request: &Request,
+        misses: Vec<Miss>,
+        gathering: &mut Gathering,
+    ) -> Result<Vec<Miss>, Error> {
+        let Some(payer) = self.quotas.payer(&request.caller, Instant::now()) else {
+            return Ok(misses);
+        };
+        let joins = |miss: &Miss| self.flights.would_join(&miss.key, request.cache_mode);
+        let (mut boarding, unsent): (Vec<Miss>, Vec<Miss>) = misses.into_iter().partition(joins);
+        for miss in &mut boarding {
+            miss.charge = payer.unreserved();
+        }
+        if unsent.is_empty() {
+            return Ok(boarding);
+        }
+        let inputs: Vec<&Input> = unsent.iter().map(|miss| &miss.input).collect();
+        let counting = self.dispatch.estimate(&request.parameters, &inputs);
+        let Ok(needs) = timeout_at(request.deadline, counting).await else {
+            let late = Error::DeadlineExceeded { phase: Phase::Queue };
+            for miss in &unsent {
+                gathering.deny(miss, &late);
+            }
+            return if request.allow_partial { Ok(boarding) } else { Err(late) };
+        };
+        let needs = needs?;
+        let now = Instant::now();
+        if !request.allow_partial {
+            let total = needs.iter().map(|(_, need)| need).sum();
+            let mut held = match payer.reserve(total, now) {
+                Ok(held) => held,
+                Err(error) => {
+                    for miss in boarding.iter().chain(&unsent) {
+                        gathering.deny(miss, &error);
+                    }
+                    return Err(error);
+                }
+            };
+            boarding.extend(unsent.into_iter().zip(needs).map(|(miss, (measure, need))| {
+                let charge = held.split_off(need);
+                Miss { measure: Some(measure), charge, ..miss }
+            }));
+            return Ok(boarding);
+        }
+        for (miss, (measure, need)) in unsent.into_iter().zip(needs) {
+            match payer.reserve(need, now) {
+                Ok(charge) => boarding.push(Miss { measure: Some(measure), charge, ..miss }),
+                Err(error) => gathering.deny(&miss, &error),
+            }
+        }
+        Ok(boarding)
     }
 
     /// Gives every miss a seat in a flight; returns the items of the flights that were opened for it.
@@ -195,13 +279,15 @@ impl Pipeline {
         let now = Instant::now();
         let patience = request.max_queue_wait.and_then(|wait| now.checked_add(wait));
         let mut items = Vec::new();
-        for (number, Miss { key, input, slots }) in misses.into_iter().enumerate() {
+        for (number, Miss { key, input, measure, slots, charge }) in misses.into_iter().enumerate()
+        {
             let seat = Seat {
                 number,
                 landings: landings.clone(),
                 stores: request.cache_mode.stores(),
                 priority: request.priority,
                 caller: request.caller.clone(),
+                charge,
                 deadline: request.deadline,
                 patience: patience.unwrap_or(request.deadline),
             };
@@ -211,6 +297,7 @@ impl Pipeline {
                 Boarding::Opened(waiter) => items.push(Item {
                     id: flight.id(),
                     input,
+                    measure,
                     priority: request.priority,
                     caller: request.caller.clone(),
                     waiter,
@@ -231,7 +318,11 @@ impl Pipeline {
 struct Miss {
     key: Key,
     input: Input,
+    /// What was found out about it on the way.
+    measure: Option<Measure>,
     slots: Vec<usize>,
+    /// What is held for it.
+    charge: Charge,
 }
 
 #[cfg(test)]

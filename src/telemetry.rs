@@ -1,6 +1,7 @@
 //! Seeing inside: metrics, logs, and the port they are read from.
 
 pub mod admin;
+mod callers;
 mod config;
 mod logging;
 mod metrics;

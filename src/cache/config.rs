@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    caller::Scope,
     check::Checks,
     units::{Size, Span},
 };
@@ -22,6 +23,10 @@ pub struct Config {
     /// forget argues for less.
     pub ttl: Span,
 
+    /// Whose cached embeddings a caller is given: everybody's (`shared`), or its own only (`per-caller`), so that
+    /// nobody learns from the time an answer takes what others ask. `[callers."NAME"]` can say otherwise.
+    pub scope: Scope,
+
     /// A file of at least 32 secret bytes that cache keys are derived from. Unset: random at every start.
     /// Whoever lacks these bytes cannot tell from a cache key which text it stands for.
     pub key_file: Option<PathBuf>,
@@ -32,6 +37,7 @@ impl Default for Config {
         Self {
             max_bytes: Size::from_mib(256),
             ttl: Span::from_secs(30 * 24 * 60 * 60),
+            scope: Scope::Shared,
             key_file: None,
         }
     }

@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{Caller, Priority};
-use crate::check::Checks;
+use crate::check::{Checks, quoted};
 
 /// The entry of `[callers]` for everybody without one of their own.
 const DEFAULT: &str = "default";
@@ -17,18 +17,21 @@ const DEFAULT: &str = "default";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(example = super::tests::example()))]
 pub struct Config(pub BTreeMap<String, Rule>);
 
 /// What one caller may do and spend. A key that is not set is taken from `[callers.default]`; what is not set
-/// there either is not limited.
+/// there either is not limited. Where several gateways share the account, each grants its share of the quotas,
+/// as `limits.replicas` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Rule {
-    /// Calls a second, at least 1; as many may come at once. Cached answers count as well.
+    /// Calls of `Embed` a second, at least 1; as many may come at once. Cached answers count as well.
     pub requests_per_second: Option<u32>,
 
-    /// Tokens a minute, at least 1; as many may be used at once. Cached answers cost none.
+    /// Tokens in any minute, at least 1; as many may be used at once. They are reserved by estimate and settled
+    /// by what Voyage reports; cached answers cost none.
     pub tokens_per_minute: Option<u64>,
 
     /// Tokens in any 24 hours, at least 1.
@@ -75,7 +78,12 @@ impl Config {
     pub fn validate(&self) -> Checks {
         let mut checks = Checks::new();
         for (name, rule) in &self.0 {
-            let key = |key: &str| format!("{name:?}.{key}");
+            let key = |key: &str| format!("{}.{key}", quoted(name));
+            checks = checks.require(
+                &quoted(name),
+                !name.is_empty(),
+                "must not be empty: every caller has a name",
+            );
             let least_one = |value: Option<u64>| value.is_none_or(|value| value >= 1);
             checks = checks
                 .require(
@@ -97,6 +105,11 @@ impl Config {
                     &key("weight"),
                     rule.weight.is_none_or(|weight| (1..=1000).contains(&weight)),
                     "must be 1 to 1000",
+                )
+                .require(
+                    &key("models"),
+                    rule.models.iter().flatten().all(|model| is_pattern(model)),
+                    "must hold names of models, none empty, with \"*\" only at the end of one",
                 );
         }
         checks
@@ -116,9 +129,15 @@ impl Rules {
 
     /// Returns the caller of this name, with its rules.
     pub fn caller(&self, name: &Arc<str>) -> Caller {
-        let rule = self.named.get(name).unwrap_or(&self.default);
-        Caller { name: Arc::clone(name), rule: Arc::clone(rule) }
+        let own = self.named.get(name);
+        let rule = Arc::clone(own.unwrap_or(&self.default));
+        Caller { name: Arc::clone(name), named: own.is_some(), rule }
     }
+}
+
+fn is_pattern(model: &str) -> bool {
+    let stem = model.strip_suffix('*').unwrap_or(model);
+    !model.is_empty() && !stem.contains('*')
 }
 
 impl Rule {

@@ -10,7 +10,7 @@ use crate::{
     config::{self, Config, Sources},
     grpc::auth::AuthMode,
     secret::Secret,
-    telemetry,
+    telemetry::{self, Metrics},
     transport::{StopSignals, process},
 };
 
@@ -30,13 +30,15 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
     warn(&config);
     process::raise_file_limit();
     let runtime = runtime()?;
-    let ended = runtime.block_on(serve(&config, key));
+    let ended = runtime.block_on(serve(sources, &config, key));
     runtime.shutdown_timeout(LAST_WORK);
     ended
 }
 
-async fn serve(config: &Config, key: Secret) -> Result<(), Failure> {
-    let bound = app::build(config, key).await?;
+async fn serve(sources: &Sources, config: &Config, key: Secret) -> Result<(), Failure> {
+    let metrics = Metrics::new().map_err(BuildError::from)?;
+    let rules = config::live_rules(sources, config, &metrics);
+    let bound = app::build_ruled(config, key, rules, metrics).await?;
     // Before it says that it is up: whoever hears that may stop it at once.
     let (stop, hurry) = StopSignals::catch()?.first_and_second();
     tracing::info!(port = "grpc", address = %bound.grpc_address()?, "listening");

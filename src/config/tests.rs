@@ -6,6 +6,7 @@ mod example;
 mod key;
 mod precedence;
 mod problems;
+mod rules;
 
 /// A file that is removed at the end of its test.
 struct File(PathBuf);
@@ -91,6 +92,9 @@ fn the_printed_configuration_reads_back() {
         "limits.tpm=1000000",
         "limits.models.\"voyage-3.5\".rpm=300",
         "tokens.models.\"voyage-3.5\".tokenizer=/etc/voyage/tokenizer.json",
+        "callers.default.rpcs=['Embed']",
+        "callers.\"a search\".weight=3",
+        "callers.\"a search\".max_priority=batch",
     ])
     .unwrap();
     let text = config.to_toml();

@@ -12,9 +12,6 @@ use crate::check::Unmet;
 /// What the names of variables that set a key begin with.
 const VARIABLE_PREFIX: &str = "VOYAGE_GATEWAY__";
 
-/// The variable that names the file when `--config` does not.
-const FILE_VARIABLE: &str = "VOYAGE_GATEWAY_CONFIG";
-
 /// The merged sources.
 #[derive(Default)]
 pub(super) struct Tree {
@@ -43,9 +40,7 @@ impl Tree {
         // An environment has no order; by name, a section's own variable comes before its keys'.
         variables.sort();
 
-        let named =
-            variables.iter().find(|(name, value)| name == FILE_VARIABLE && !value.is_empty());
-        if let Some(file) = sources.file.clone().or_else(|| named.map(|(_, value)| value.into())) {
+        if let Some(file) = sources.file() {
             tree.read_file(file);
         }
         for (name, text) in variables {

@@ -20,27 +20,49 @@ const SCALE: u64 = 1 << 10;
 /// Callers remembered between sweeps of those who have nothing waiting.
 const REMEMBERED: usize = 1024;
 
+/// Callers remembered at most: beyond that, all of them start at the clock again.
+const MOST_REMEMBERED: usize = 64 * REMEMBERED;
+
 /// The virtual clocks, shared by all lanes, so that callers are compared across them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct FairClock {
     now: [u64; 2],
     /// Where each caller's last item ends.
     ends: HashMap<(Priority, Arc<str>), u64>,
+    /// How many callers make the next sweep due: sweeps are paid for by those who came since the last.
+    sweep_at: usize,
+}
+
+impl Default for FairClock {
+    fn default() -> Self {
+        Self { now: [0; 2], ends: HashMap::new(), sweep_at: REMEMBERED }
+    }
 }
 
 impl FairClock {
     /// Gives a caller's next item of `cost` tokens its tag.
     fn tag(&mut self, priority: Priority, caller: &Caller, cost: u64) -> u64 {
         let now = self.now[priority as usize];
-        if self.ends.len() >= REMEMBERED {
-            // Whoever ended in the past starts at the clock again, remembered or not.
-            let clocks = self.now;
-            self.ends.retain(|(priority, _), end| *end > clocks[*priority as usize]);
+        if self.ends.len() >= self.sweep_at {
+            self.sweep();
         }
         let end = self.ends.entry((priority, Arc::clone(&caller.name))).or_insert(now);
         let tag = (*end).max(now);
         *end = tag + length(caller, cost);
         tag
+    }
+
+    /// Forgets callers of whom nothing is lost.
+    ///
+    /// Callers who come once only never move the clock on, so those who were served can be many.
+    fn sweep(&mut self) {
+        let clocks = self.now;
+        // Whoever ended in the past starts at the clock again, remembered or not.
+        self.ends.retain(|(priority, _), end| *end > clocks[*priority as usize]);
+        if self.ends.len() >= MOST_REMEMBERED / 2 {
+            self.ends.clear();
+        }
+        self.sweep_at = (2 * self.ends.len()).max(REMEMBERED);
     }
 
     /// Takes back what an item was charged that is not served.
@@ -229,3 +251,6 @@ impl Queue {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,7 +24,7 @@ use tokio::{task::JoinHandle, time::Instant};
 use super::*;
 use crate::{
     cache::{self, Cache, Keys},
-    caller::Rule,
+    caller::{Rule, Scope},
     embedding::{Dtype, Endpoint, InputType},
     error::{Fault, Phase},
     pipeline::{self, CacheMode, Pipeline, Request, Response},
@@ -96,14 +96,15 @@ impl Stage {
         });
         let admission = pipeline::Config { max_in_flight: u32::MAX, ..pipeline::Config::default() };
         let cache = Arc::new(Cache::new(&cache::Config::default()));
-        let keys = Keys::random();
-        let pipeline = Arc::new(Pipeline::new(
-            &admission,
-            keys,
+        let pipeline = Arc::new(Pipeline::new(pipeline::Parts {
+            admission: &admission,
+            budgets: pipeline::Budgets::default(),
+            scope: Scope::Shared,
+            keys: Keys::random(),
             cache,
-            Arc::clone(&dispatch),
-            metrics.clone(),
-        ));
+            dispatch: Arc::clone(&dispatch),
+            metrics: metrics.clone(),
+        }));
         Self { fake, dispatch, pipeline, metrics }
     }
 
@@ -190,7 +191,7 @@ fn within<T: AsRef<str>>(texts: &[T], time: Duration) -> Request {
 
 fn named(name: &str, weight: u32) -> Caller {
     let rule = Rule { weight: Some(weight), ..Rule::default() };
-    Caller { name: Arc::from(name), rule: Arc::new(rule) }
+    Caller { rule: Arc::new(rule), ..Caller::unruled(name) }
 }
 
 fn numbered(name: &str, count: usize) -> Vec<String> {

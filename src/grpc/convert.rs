@@ -1,7 +1,7 @@
 //! Proto ↔ domain: all validation, and the shape of replies.
 //!
-//! A request is checked whole: every violation is reported at once, other fields before `inputs`. The size of
-//! the reply is predicted here, before any money is spent.
+//! A request is checked whole: every violation is reported at once, other fields before `inputs`. Then its caller
+//! is asked for, and the size of the reply is predicted, before any money is spent.
 
 mod reply;
 mod violations;
@@ -47,6 +47,9 @@ pub(super) struct ReplyShape {
     max_bytes: u64,
 }
 
+/// The RPC whose requests are converted here, as the rules of callers name it.
+const EMBED: &str = "Embed";
+
 /// Turns a request into domain terms, or lists all that is wrong with it.
 pub(super) fn embed_request(
     request: EmbedRequest,
@@ -69,6 +72,8 @@ pub(super) fn embed_request(
     let count = request.inputs.len();
     let inputs = inputs(request.inputs, options.allow_partial, &mut violations);
     violations.into_result()?;
+    caller.check_rpc(EMBED)?;
+    caller.check_model(&model)?;
 
     let parameters = Parameters {
         endpoint: Endpoint::Embeddings,
@@ -87,7 +92,7 @@ pub(super) fn embed_request(
         allow_partial: options.allow_partial,
         deadline,
         max_queue_wait,
-        priority,
+        priority: caller.clamp(priority),
         caller,
     };
     Ok((request, shape))

@@ -8,7 +8,7 @@ mod observe;
 mod refusals;
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeSet, HashSet},
     panic::AssertUnwindSafe,
     sync::{Arc, LazyLock},
 };
@@ -70,6 +70,11 @@ impl Call {
     )]
     pub(super) fn of(extensions: &Extensions) -> Self {
         extensions.get::<Self>().cloned().expect("a request that came through the edge")
+    }
+
+    /// Refuses a caller that may not call this RPC.
+    pub(super) fn check_rpc(&self) -> Result<(), Error> {
+        self.caller.check_rpc(short(self.method))
     }
 
     /// Turns an error into the RPC's status and logs it, once.
@@ -204,6 +209,17 @@ fn method_name(path: &str) -> &'static str {
     path.strip_prefix('/')
         .and_then(|method| METHODS.get(method))
         .map_or(OTHER_METHOD, String::as_str)
+}
+
+/// Returns the short names of the gateway's own RPCs, such as `Embed`: those that a rule can name.
+pub fn rpc_names() -> BTreeSet<String> {
+    let ours = served_methods().into_iter().filter(|method| method.starts_with(OURS));
+    ours.map(|method| short(&method).to_owned()).collect()
+}
+
+/// Returns a method's name without its service.
+fn short(method: &str) -> &str {
+    method.rsplit('/').next().unwrap_or(method)
 }
 
 fn served_methods() -> HashSet<String> {

@@ -41,7 +41,10 @@ impl ModelService for Service {
         request: Request<ListModelsRequest>,
     ) -> Result<Response<ListModelsResponse>, Status> {
         let call = Call::of(request.extensions());
-        let wanted = wanted_kind(request.get_ref().kind).map_err(|error| call.refuse(&error))?;
+        let wanted = wanted_kind(request.get_ref().kind);
+        let wanted = wanted
+            .and_then(|wanted| call.check_rpc().map(|()| wanted))
+            .map_err(|error| call.refuse(&error))?;
         let models = model::CATALOGUE
             .iter()
             .filter(|model| wanted.is_none_or(|kind| model.kind == kind))
@@ -52,8 +55,10 @@ impl ModelService for Service {
 
     async fn get_gateway_info(
         &self,
-        _: Request<GetGatewayInfoRequest>,
+        request: Request<GetGatewayInfoRequest>,
     ) -> Result<Response<GetGatewayInfoResponse>, Status> {
+        let call = Call::of(request.extensions());
+        call.check_rpc().map_err(|error| call.refuse(&error))?;
         Ok(Response::new(GetGatewayInfoResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             revision: crate::REVISION.to_owned(),

@@ -86,7 +86,7 @@ pub fn place(error: &Error) -> Place {
         Error::BudgetExhausted { retry_after, .. } => Place {
             code: ResourceExhausted,
             reason: ErrorReason::BudgetExhausted,
-            retry: Retry::After(*retry_after),
+            retry: retry_after.map_or(Retry::Never, Retry::After),
         },
         Error::Overloaded { .. } => Place {
             code: Unavailable,

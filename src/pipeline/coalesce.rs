@@ -13,6 +13,7 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     Cache, CacheMode,
+    quota::Charge,
     sync::{
         Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
@@ -68,6 +69,8 @@ pub(super) struct Seat {
     pub(super) priority: Priority,
     /// Who pays.
     pub(super) caller: Caller,
+    /// What is held for it; dropped with the seat, it is given back.
+    pub(super) charge: Charge,
     /// When the request must have its answer.
     pub(super) deadline: Instant,
     /// When the request would rather fail than go on waiting to be sent.
@@ -139,6 +142,15 @@ impl Flights {
         Arc::new(Self { shards, cache, opened: AtomicU64::new(1), metrics })
     }
 
+    /// Tells whether a request of this mode would join a flight; by the time it boards, that may have changed.
+    pub(super) fn would_join(&self, key: &Key, mode: CacheMode) -> bool {
+        if mode == CacheMode::Bypass {
+            return false;
+        }
+        let flights = locked(self.shard(key));
+        flights.get(key).is_some_and(|open| mode != CacheMode::Refresh || !open.has_departed())
+    }
+
     /// Takes a seat in the key's flight, or opens one.
     pub(super) fn board(
         self: &Arc<Self>,
@@ -200,20 +212,28 @@ impl Flights {
 
         // Nobody takes a seat any more: the flight is closed.
         let seats = std::mem::take(&mut locked(&flight.state).seats);
+        let cost = bill.tokens;
         // The metric counts what Voyage reported, never a guess.
-        let tokens = if bill.guessed { 0 } else { bill.tokens };
+        let tokens = if bill.guessed { 0 } else { cost };
         let mut bill = Some(bill);
-        let mut payer = None;
+        let (mut payer, mut first_who_left) = (None, None);
         for seat in seats {
             // The first passenger who is still here pays.
             let pays = bill.is_some();
             match seat.tell(result.clone(), bill.take()) {
-                Ok(()) if pays => payer = Some(seat.caller),
+                Ok(()) if pays => payer = Some(seat),
                 Ok(()) => {}
-                Err(landed) => bill = landed.bill,
+                Err(landed) => {
+                    bill = landed.bill;
+                    first_who_left.get_or_insert(seat);
+                }
             }
         }
-        self.metrics.tokens(tokens, payer.as_ref().map(|caller| &*caller.name));
+        self.metrics.tokens(tokens, payer.as_ref().map(|seat| &seat.caller));
+        // Leaving is no way to be served for nothing: somebody's quota pays, even if nobody is left.
+        if let Some(seat) = payer.or(first_who_left) {
+            seat.charge.settle(cost);
+        }
     }
 }
 

@@ -148,6 +148,15 @@ impl Gathering {
         self.outcomes[slot] = Some(Outcome { result: Err(error), source: Source::Refused });
     }
 
+    /// Answers a miss that there are no tokens for.
+    pub(super) fn deny(&mut self, miss: &Miss, error: &Error) {
+        self.note(Source::Miss, miss.slots.len());
+        for &slot in &miss.slots {
+            let result = Err(error.clone());
+            self.outcomes[slot] = Some(Outcome { result, source: Source::Miss });
+        }
+    }
+
     /// Answers the misses of a request that must not fetch.
     pub(super) fn refuse_misses(&mut self, misses: &[Miss]) -> Result<(), Error> {
         let slots = || misses.iter().flat_map(|miss| &miss.slots);

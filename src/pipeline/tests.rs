@@ -7,15 +7,16 @@ mod merge;
 mod models;
 mod modes;
 mod panics;
+mod quotas;
 
 use std::sync::Arc;
 
 use tokio::time::{Duration, Instant};
 
-use super::{CacheMode, Pipeline, Request, Response, Source};
+use super::{Budgets, CacheMode, Parts, Pipeline, Request, Response, Source};
 use crate::{
     cache::{self, Cache, Keys},
-    caller::{Caller, Priority},
+    caller::{Caller, Priority, Scope},
     dispatch::{self, Dispatch},
     embedding::{Answer, Dtype, Endpoint, Input, Parameters},
     error::Error,
@@ -64,18 +65,44 @@ fn pipeline_with(fake: &Arc<Fake>, max_inputs: u32, max_in_flight: u32) -> Arc<P
 
 fn build(fake: &Arc<Fake>, admission: &super::Config, batch: &dispatch::Config) -> Arc<Pipeline> {
     let metrics = Metrics::new().unwrap();
-    let dispatch = Dispatch::start(dispatch::Parts {
+    Arc::new(Pipeline::new(parts(fake, admission, batch, metrics)))
+}
+
+fn parts<'a>(
+    fake: &Arc<Fake>,
+    admission: &'a super::Config,
+    batch: &dispatch::Config,
+    metrics: Metrics,
+) -> Parts<'a> {
+    let counter = Counter::new(&tokens::Config::default()).unwrap();
+    let dispatch = start(fake, batch, counter, metrics.clone());
+    Parts {
+        admission,
+        budgets: Budgets::default(),
+        scope: Scope::Shared,
+        keys: Keys::random(),
+        cache: Arc::new(Cache::new(&cache::Config::default())),
+        dispatch,
+        metrics,
+    }
+}
+
+fn start(
+    fake: &Arc<Fake>,
+    batch: &dispatch::Config,
+    counter: Counter,
+    metrics: Metrics,
+) -> Arc<Dispatch> {
+    Dispatch::start(dispatch::Parts {
         batch,
         limits: &dispatch::LimitsConfig::default(),
         // The fake's failures are the answer: repeats are the dispatch's own tests' matter.
         retry: &dispatch::RetryConfig { max_attempts: 1 },
         breaker: &dispatch::BreakerConfig::default(),
-        counter: Counter::new(&tokens::Config::default()).unwrap(),
+        counter,
         upstream: Arc::clone(fake) as Arc<dyn Upstream>,
-        metrics: metrics.clone(),
-    });
-    let cache = Arc::new(Cache::new(&cache::Config::default()));
-    Arc::new(Pipeline::new(admission, Keys::random(), cache, dispatch, metrics))
+        metrics,
+    })
 }
 
 fn pipeline(fake: &Arc<Fake>) -> Arc<Pipeline> {

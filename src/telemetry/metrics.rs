@@ -1,6 +1,6 @@
 //! Every metric, each recorded by one documented function.
 //!
-//! Labels come from closed lists only: no name a caller can choose becomes a series of its own.
+//! Labels come from closed lists only, or from the bounded one of callers' names: nobody can make series at will.
 
 mod connections;
 mod tls;
@@ -18,7 +18,8 @@ use prometheus::{Encoder as _, Registry, TextEncoder};
 pub use connections::{ConnectionFailure, OpenConnection, PortName};
 pub use tls::{Handshake, OpenHandshake};
 
-use crate::{embedding::Parameters, model};
+use super::callers::CallerNames;
+use crate::{caller::Caller, embedding::Parameters, model};
 
 /// Upper bounds of the upstream duration's buckets, in seconds.
 const SECONDS: [f64; 14] =
@@ -38,6 +39,8 @@ struct Instruments {
     upstream_calls: Counter<u64>,
     upstream_duration: Histogram<f64>,
     tokens: Counter<u64>,
+    caller_names: CallerNames,
+    quota_refusals: Counter<u64>,
     shed: Counter<u64>,
     retries: Counter<u64>,
     rate_limited: Counter<u64>,
@@ -160,11 +163,45 @@ impl Metrics {
         self.instruments.upstream_duration.record(duration.as_secs_f64(), &labels[..2]);
     }
 
-    /// `voyage_gateway_tokens_total{billed_to}`: tokens Voyage reported, billed to a caller by its configured name, or
-    /// `abandoned` when everybody who waited had left.
-    pub fn tokens(&self, tokens: u64, billed_to: Option<&str>) {
-        let billed_to = billed_to.unwrap_or("abandoned").to_owned();
+    /// `voyage_gateway_tokens_total{billed_to}`: tokens Voyage reported, billed to a caller by its name, to `_other` when
+    /// it is one too many, or to `abandoned` when everybody who waited had left.
+    pub fn tokens(&self, tokens: u64, billed_to: Option<&Caller>) {
+        let billed_to = self.instruments.caller_names.label(billed_to);
         self.instruments.tokens.add(tokens, &[KeyValue::new("billed_to", billed_to)]);
+    }
+
+    /// `voyage_gateway_quota_refusals_total{rule}`: what was refused, requests or single inputs, because a caller's quota
+    /// or the gateway's budget had no room.
+    pub fn quota_refusal(&self, rule: &'static str) {
+        self.instruments.quota_refusals.add(1, &[KeyValue::new("rule", rule)]);
+    }
+
+    /// `voyage_gateway_budget_used_tokens{budget}` and `voyage_gateway_budget_limit_tokens{budget}`: the gateway's own
+    /// budgets of tokens that are set, as `budgets` tells them: setting, used, limit.
+    pub fn watch_budgets(
+        &self,
+        budgets: impl Fn() -> Vec<(&'static str, u64, u64)> + Clone + Send + Sync + 'static,
+    ) {
+        let meter = self.instruments.provider.meter("voyage-gateway");
+        let used = budgets.clone();
+        meter
+            .u64_observable_gauge("voyage_gateway.budget.used_tokens")
+            .with_description("Tokens of a budget that are spent or held for calls.")
+            .with_callback(move |gauge| {
+                for (budget, used, _) in used() {
+                    gauge.observe(used, &[KeyValue::new("budget", budget)]);
+                }
+            })
+            .build();
+        meter
+            .u64_observable_gauge("voyage_gateway.budget.limit_tokens")
+            .with_description("Tokens that a budget allows.")
+            .with_callback(move |gauge| {
+                for (budget, _, limit) in budgets() {
+                    gauge.observe(limit, &[KeyValue::new("budget", budget)]);
+                }
+            })
+            .build();
     }
 
     /// `voyage_gateway_retries_total`: upstream calls that were repeated after a failure.
@@ -218,6 +255,11 @@ impl Instruments {
             tokens: meter
                 .u64_counter("voyage_gateway.tokens")
                 .with_description("Tokens reported by Voyage.")
+                .build(),
+            caller_names: CallerNames::default(),
+            quota_refusals: meter
+                .u64_counter("voyage_gateway.quota_refusals")
+                .with_description("Requests or inputs refused for want of quota or budget.")
                 .build(),
             retries: meter
                 .u64_counter("voyage_gateway.retries")

@@ -12,6 +12,7 @@ mod admin;
 mod batching;
 mod budgets;
 mod cache_modes;
+mod callers;
 mod coalesce;
 mod corpus;
 mod edge;

@@ -8,7 +8,7 @@
 //! flight holds Voyage's replies back ([`Gateway::holding`]) and looks at what the simulator and the metrics
 //! show ([`eventually`]) before it goes on.
 
-use std::{future::pending, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::pending, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::{
@@ -22,7 +22,7 @@ use tonic::{Response, Status, transport::Channel};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use voyage_gateway::{
     app::{self, Bound, RunError},
-    config::Config,
+    config::{self, Config, Sources},
     embedding::{Dtype, Input, Parameters},
     error::Error,
     grpc::v1::{
@@ -74,6 +74,26 @@ impl Gateway {
         let (config, simulator) = prepare(adjust).await;
         let bound = app::build(&config, Secret::new(KEY)).await.expect("a gateway");
         Self::run(bound, simulator, watch::channel(true).0)
+    }
+
+    /// Starts one whose configuration is this file, as `serve` does: it notices within a moment that its callers' rules
+    /// have changed.
+    pub(crate) async fn from_file(path: &Path) -> Self {
+        let (_, simulator) = prepare(|_, _| ()).await;
+        let set = [
+            "server.listen=127.0.0.1:0",
+            "admin.listen=127.0.0.1:0",
+            "drain.delay=0s",
+            "reload.interval=100ms",
+            &format!("upstream.base_url={}", simulator.base_url()),
+        ];
+        let set = set.map(str::to_owned).to_vec();
+        let sources = Sources { file: Some(path.to_owned()), set, ..Sources::default() };
+        let config = config::load(&sources).expect("a configuration");
+        let metrics = Metrics::new().expect("metrics");
+        let rules = config::live_rules(&sources, &config, &metrics);
+        let bound = app::build_ruled(&config, Secret::new(KEY), rules, metrics).await;
+        Self::run(bound.expect("a gateway"), simulator, watch::channel(true).0)
     }
 
     /// Starts one that gets every reply of Voyage only after [`Gateway::release`].

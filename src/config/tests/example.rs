@@ -45,15 +45,21 @@ fn comment(schema: &Schema) -> String {
     docs.lines().flat_map(|line| ["# ", line, "\n"]).collect()
 }
 
+/// Returns the definition that a schema refers to.
+fn definition<'a>(schema: &'a Schema, about: &Schema) -> &'a Schema {
+    let path = about["$ref"].as_str().and_then(|path| path.strip_prefix('#')).unwrap();
+    schema.pointer(path).unwrap()
+}
+
 /// Returns what a section of sections with names of their own looks like, by the example in its schema: there
 /// are none by default.
 fn subsection(schema: &Schema, about: &Schema, section: &str) -> String {
-    let definition = about["additionalProperties"]["$ref"].as_str().unwrap().strip_prefix('#');
-    let properties = &schema.pointer(definition.unwrap()).unwrap()["properties"];
+    let properties = &definition(schema, &about["additionalProperties"])["properties"];
     let mut text = String::new();
     for (name, keys) in about["examples"][0].as_object().expect("an example of each section") {
         write!(text, "#\n# [{section}.{name:?}]\n").unwrap();
-        for (key, value) in keys.as_object().unwrap() {
+        for key in self::keys(&format!("{section}.{name:?}")) {
+            let value = keys.get(key).expect("a value of each key");
             write!(text, "#\n{}# {key} = {value}\n", comment(&properties[key])).unwrap();
         }
     }
@@ -66,10 +72,14 @@ fn render() -> String {
     let mut text = HEAD.to_owned();
     for section in keys("") {
         let about = &schema["properties"][section];
-        let definition = about["$ref"].as_str().and_then(|path| path.strip_prefix('#')).unwrap();
         write!(text, "\n{}[{section}]\n", comment(about)).unwrap();
+        let section_schema = definition(&schema, about);
+        if section_schema["additionalProperties"].is_object() {
+            text += &subsection(&schema, section_schema, section);
+            continue;
+        }
         for key in keys(section) {
-            let about = &schema.pointer(definition).unwrap()["properties"][key];
+            let about = &section_schema["properties"][key];
             write!(text, "\n{}", comment(about)).unwrap();
             match defaults[section].get(key) {
                 Some(Value::Table(_)) => {
@@ -117,6 +127,7 @@ fn config_example_shows_sections_that_are_taken() {
         }
     }
     let config = load_file(&lines.join("\n")).unwrap();
+    assert_eq!(config.callers.0["search-frontend"].weight, Some(4));
     assert_eq!(
         config.tokens.models["voyage-4"].tokenizer,
         Path::new("/etc/voyage/voyage-4/tokenizer.json")

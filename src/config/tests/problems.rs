@@ -8,7 +8,7 @@ const SIZE: &str =
     "expected a size with its unit (B, KiB, MiB, GiB, KB, MB, GB) such as \"16KiB\" or \"256MiB\"";
 
 /// Every key, with what is said when it is set to something that is of no use to it.
-const EXPECTATIONS: [(&str, &str); 32] = [
+const EXPECTATIONS: [(&str, &str); 43] = [
     ("server.listen", "expected an IP address and a port such as \"127.0.0.1:50051\""),
     ("server.max_request_bytes", SIZE),
     ("server.default_deadline", SPAN),
@@ -47,6 +47,17 @@ const EXPECTATIONS: [(&str, &str); 32] = [
     ("breaker.window", SPAN),
     ("breaker.open_for", SPAN),
     ("breaker.max_open", SPAN),
+    ("cache.scope", "expected \"shared\" or \"per-caller\""),
+    ("limits.daily_tokens", "expected a whole number, 0 or more"),
+    ("limits.monthly_tokens", "expected a whole number, 0 or more"),
+    ("reload.interval", SPAN),
+    ("callers.search.requests_per_second", "expected a whole number from 0 to 4294967295"),
+    ("callers.search.tokens_per_minute", "expected a whole number, 0 or more"),
+    ("callers.default.tokens_per_day", "expected a whole number, 0 or more"),
+    ("callers.\"a b\".models", "expected a list such as [\"a\", \"b\"]"),
+    ("callers.\"a b\".rpcs", "expected a list such as [\"a\", \"b\"]"),
+    ("callers.search.max_priority", "expected \"interactive\" or \"batch\""),
+    ("callers.search.cache_scope", "expected \"shared\" or \"per-caller\""),
 ];
 
 #[test]
@@ -112,7 +123,7 @@ fn all_problems_are_told_at_once_each_with_its_origin() {
 fn unknown_keys_without_a_likeness_name_the_known_ones() {
     assert_eq!(
         report(load_set(&["cache.colour=1"])),
-        "cache.colour: unknown key; known are max_bytes, ttl, key_file (from --set)"
+        "cache.colour: unknown key; known are max_bytes, ttl, scope, key_file (from --set)"
     );
     assert_eq!(
         report(load_environment(&[("VOYAGE_GATEWAY__X", "1")])),
@@ -251,6 +262,9 @@ fn values_out_of_range_are_told() {
         ("limits.rpm=0", "limits.rpm: must be at least 1"),
         ("limits.tpm=0", "limits.tpm: must be at least 1"),
         ("limits.replicas=0", "limits.replicas: must be at least 1"),
+        ("limits.daily_tokens=0", "limits.daily_tokens: must be at least 1"),
+        ("limits.monthly_tokens=0", "limits.monthly_tokens: must be at least 1"),
+        ("reload.interval=31s", "reload.interval: must be 100ms to 30s"),
         ("limits.models.voyage-4.rpm=0", "limits.models.voyage-4.rpm: must be at least 1"),
         ("limits.models.'my model'.tpm=0", "limits.models.\"my model\".tpm: must be at least 1"),
         ("limits.models.'a\"b'.tpm=0", "limits.models.\"a\\\"b\".tpm: must be at least 1"),
@@ -317,6 +331,14 @@ fn values_at_the_end_of_their_range_are_taken() {
         "limits.rpm=1",
         "limits.tpm=1",
         "limits.replicas=1",
+        "limits.daily_tokens=1",
+        "limits.monthly_tokens=1",
+        "callers.default.requests_per_second=1",
+        "callers.'a \"quoted\" name'.weight=1000",
+        "callers.a.models=['*', 'voyage-*', 'voyage-4']",
+        "callers.a.rpcs=['ListModels', 'Embed', 'GetGatewayInfo']",
+        "callers.b.rpcs=[]",
+        "callers.b.models=[]",
         "limits.models.my-model.rpm=1",
         "breaker.failure_percent=100",
         "breaker.min_calls=1",

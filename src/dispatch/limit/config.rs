@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::allowance::{Allowance, Minute};
-use crate::{check::Checks, model};
+use crate::{
+    check::{Checks, quoted},
+    model,
+};
 
 /// `[limits]`: what Voyage lets this account send in a minute.
 ///
@@ -22,8 +25,16 @@ pub struct Config {
     /// `rpm`.
     pub tpm: Option<u64>,
 
-    /// How many gateways share the account, at least 1: each takes an equal share of the limits.
+    /// How many gateways share the account, at least 1: each takes an equal share of these limits, and of the
+    /// quotas in `[callers]`.
     pub replicas: u32,
+
+    /// The tokens that may be spent in any 24 hours, at least 1. Beyond it, what is not cached is refused with
+    /// `RESOURCE_EXHAUSTED`. Counted in memory: it starts anew with the process. Unset: no such limit.
+    pub daily_tokens: Option<u64>,
+
+    /// The tokens that may be spent in any 30 days, at least 1; as `daily_tokens`.
+    pub monthly_tokens: Option<u64>,
 
     /// Limits of single models, which win over the ones above: `[limits.models."voyage-4"]` with `rpm`, `tpm`
     /// or both. Any model may be named.
@@ -45,7 +56,14 @@ pub struct ModelLimits {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { rpm: None, tpm: None, replicas: 1, models: BTreeMap::new() }
+        Self {
+            rpm: None,
+            tpm: None,
+            replicas: 1,
+            daily_tokens: None,
+            monthly_tokens: None,
+            models: BTreeMap::new(),
+        }
     }
 }
 
@@ -56,10 +74,11 @@ impl Config {
         let checks = Checks::new()
             .require("rpm", self.rpm != Some(0), at_least_one)
             .require("tpm", self.tpm != Some(0), at_least_one)
-            .require("replicas", self.replicas >= 1, at_least_one);
+            .require("replicas", self.replicas >= 1, at_least_one)
+            .require("daily_tokens", self.daily_tokens != Some(0), at_least_one)
+            .require("monthly_tokens", self.monthly_tokens != Some(0), at_least_one);
         self.models.iter().fold(checks, |checks, (model, limits)| {
-            let quote = if model.contains('"') { '\'' } else { '"' };
-            let key = |key| format!("models.{quote}{model}{quote}.{key}");
+            let key = |key| format!("models.{}.{key}", quoted(model));
             checks.require(&key("rpm"), limits.rpm != Some(0), at_least_one).require(
                 &key("tpm"),
                 limits.tpm != Some(0),

@@ -59,6 +59,7 @@ fn items(texts: &[String], lifted: &[&str]) -> (Vec<Item>, UnboundedReceiver<Lan
             input: Input::Text(text.clone()),
             priority: Priority::Batch,
             caller: Caller::anonymous(),
+            measure: None,
             waiter: Box::new(note),
         }
     });

@@ -105,6 +105,7 @@ async fn a_scheduler_that_is_gone_is_noticed() {
         input: Input::Text("unlucky".to_owned()),
         priority: Priority::Interactive,
         caller: Caller::anonymous(),
+        measure: None,
         waiter: Box::new(Defect),
     };
     stage.dispatch.submit(&parameters(), vec![item]);

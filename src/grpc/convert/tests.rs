@@ -2,6 +2,7 @@
 
 mod fields;
 mod reply;
+mod rules;
 mod size;
 
 use prost_types::Duration;

@@ -5,7 +5,10 @@ use tokio::sync::mpsc;
 use super::{fake::vector_of, *};
 use crate::{
     dispatch::{Bill, Waiter},
-    pipeline::coalesce::{Boarding, Flights, Landed, Seat},
+    pipeline::{
+        coalesce::{Boarding, Flights, Landed, Seat},
+        quota::Charge,
+    },
 };
 
 fn flights() -> Arc<Flights> {
@@ -36,6 +39,7 @@ fn board_with(
         stores: mode.stores(),
         priority,
         caller: Caller::anonymous(),
+        charge: Charge::default(),
         deadline,
         patience: deadline,
     };

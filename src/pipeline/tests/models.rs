@@ -11,6 +11,13 @@ mod admission;
 #[expect(clippy::duplicate_mod, reason = "the second time with shuttle's locks and atomics")]
 #[path = "../coalesce.rs"]
 mod coalesce;
+#[expect(
+    clippy::duplicate_mod,
+    dead_code,
+    reason = "the second time with shuttle's locks, and in part"
+)]
+#[path = "../quota/account.rs"]
+mod quota;
 
 use std::{
     collections::HashMap,
@@ -35,12 +42,16 @@ use crate::{
     dispatch::{Bill, Waiter},
     embedding::{Answer, Input},
     error::{Error, Phase},
-    pipeline::{CacheMode, Config},
+    pipeline::{
+        CacheMode, Config,
+        quota::{bucket, sliding},
+    },
     telemetry::Metrics,
     units::Size,
 };
 use admission::Admission;
 use coalesce::{Boarding, Flights, Landed, Seat};
+use quota::{Account, Charge};
 
 /// Schedules tried of each kind.
 const SCHEDULES: usize = 3_000;
@@ -109,6 +120,8 @@ struct World {
     /// The numbers of the flights that landed with an answer.
     landed: Mutex<Vec<u64>>,
     running: Mutex<Vec<thread::JoinHandle<()>>>,
+    /// Pays for every flight.
+    account: Arc<Account>,
     passengers: Mutex<Vec<Passenger>>,
 }
 
@@ -149,6 +162,7 @@ impl World {
             sent: AtomicUsize::new(0),
             landed: Mutex::default(),
             running: Mutex::default(),
+            account: Account::new([MINUTE, 60 * MINUTE], Instant::now()),
             passengers: Mutex::default(),
         })
     }
@@ -163,12 +177,14 @@ impl World {
         let stores = mode.stores();
         let caller = Caller::anonymous();
         let priority = Priority::Interactive;
+        let charge = self.charge(mode);
         let seat = Seat {
             number: boarded,
             landings: sender,
             stores,
             priority,
             caller,
+            charge,
             deadline,
             patience,
         };
@@ -180,6 +196,17 @@ impl World {
             self.running.lock().unwrap().push(call);
         }
         Passenger { habit, mode, boarded, flight, landings }
+    }
+
+    /// Holds what a caller does that finds no flight; by the time it boards, there may be one, or none any more.
+    fn charge(&self, mode: CacheMode) -> Charge {
+        let mut charge = Charge::default();
+        if self.flights.would_join(&self.key, mode) {
+            charge.name(&self.account);
+        } else {
+            charge.reserve(&self.account, [None; 2], 3, Instant::now()).unwrap();
+        }
+        charge
     }
 
     /// What the dispatch does with an item, in any order that it may.
@@ -265,6 +292,9 @@ impl World {
                 _ => assert!(landed.bill.is_none_or(|bill| bill.tokens == 0)),
             }
         }
+        let landed = self.landed.lock().unwrap().len() as u64;
+        let used = self.account.used(Instant::now());
+        assert_eq!(used, [landed; 2], "held for ever, or not paid");
         for flight in self.landed.lock().unwrap().drain(..) {
             let billed = told.remove(&flight).map(|(_, bills)| bills);
             assert!(billed.is_none_or(|bills| bills == 1), "{billed:?} bills for one flight");

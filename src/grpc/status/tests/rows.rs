@@ -52,8 +52,11 @@ fn caller_rows() -> Vec<Row> {
     let quota_keys = &["caller", "quota", "limit", "need"];
     let exceeded = (Code::ResourceExhausted, "CALLER_QUOTA_EXCEEDED");
     let wait = Duration::from_secs(3);
-    let used_up =
-        Error::BudgetExhausted { budget: "limits.daily_tokens", limit: 9, retry_after: wait };
+    let used_up = |retry_after| {
+        let error = Error::BudgetExhausted { budget: "limits.daily_tokens", limit: 9, retry_after };
+        let place = (Code::ResourceExhausted, "BUDGET_EXHAUSTED");
+        row(error, place, retry_after.map_or(Never, After), Quota, &["budget", "limit"])
+    };
     let denied = |what| Error::CallerNotAllowed { what };
     let not_allowed = (Code::PermissionDenied, "CALLER_NOT_ALLOWED");
     let unauthenticated = |reason| (Code::Unauthenticated, reason);
@@ -64,13 +67,8 @@ fn caller_rows() -> Vec<Row> {
         row(denied("model"), not_allowed, Never, Nothing, &["what"]),
         row(quota(Some(wait)), exceeded, After(wait), Quota, quota_keys),
         row(quota(None), exceeded, Never, Quota, quota_keys),
-        row(
-            used_up,
-            (Code::ResourceExhausted, "BUDGET_EXHAUSTED"),
-            After(wait),
-            Quota,
-            &["budget", "limit"],
-        ),
+        used_up(Some(wait)),
+        used_up(None),
     ]
 }
 

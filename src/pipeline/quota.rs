@@ -1,0 +1,170 @@
+//! What callers, and all of them together, may spend.
+//!
+//! [`bucket`] counts requests a second, [`sliding`] tokens of a minute, a day or a month; an [`account`] has both, and
+//! [`accounts`] says whose it is. Tokens are held by estimate before a flight is opened and settled by the bill when it
+//! lands. Callers without rules pass by all of this.
+
+pub(super) mod account;
+mod accounts;
+pub(super) mod bucket;
+pub(super) mod sliding;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::sync;
+use crate::{
+    caller::Caller,
+    error::{Error, Quota},
+    telemetry::Metrics,
+};
+use account::{Account, Exceeded, Limits};
+use accounts::{Accounts, RULES};
+
+pub(super) use account::Charge;
+#[cfg(test)]
+pub(super) use accounts::REMEMBERED;
+
+/// What the gateway as a whole may spend, as `[limits]` says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Budgets {
+    /// Tokens in any 24 hours.
+    pub daily_tokens: Option<u64>,
+    /// Tokens in any 30 days.
+    pub monthly_tokens: Option<u64>,
+    /// Gateways that share these, and the quotas of callers; 0 is as good as 1.
+    pub replicas: u32,
+}
+
+/// The settings of the gateway's budgets, in the order of their windows.
+const BUDGETS: [&str; 2] = ["limits.daily_tokens", "limits.monthly_tokens"];
+
+/// What a day and a month mean: any of this length.
+const WINDOWS: [Duration; 2] = [Duration::from_hours(24), Duration::from_hours(30 * 24)];
+
+/// What everybody has used, against what they may.
+#[derive(Debug)]
+pub(super) struct Quotas {
+    accounts: Accounts,
+    gateway: Arc<Account>,
+    budgets: Limits,
+    replicas: u32,
+    metrics: Metrics,
+}
+
+impl Quotas {
+    pub(super) fn new(budgets: &Budgets, metrics: Metrics) -> Self {
+        let now = Instant::now();
+        let replicas = budgets.replicas;
+        let limits = [budgets.daily_tokens, budgets.monthly_tokens];
+        let limits = limits.map(|limit| limit.map(|limit| share(limit, replicas)));
+        let gateway = Account::new(WINDOWS, now);
+        let watched = Arc::clone(&gateway);
+        metrics.watch_budgets(move || {
+            let used = watched.used(Instant::now()).into_iter().zip(limits).zip(BUDGETS);
+            used.filter_map(|((used, limit), budget)| Some((budget, used, limit?))).collect()
+        });
+        Self { accounts: Accounts::new(now), gateway, budgets: limits, replicas, metrics }
+    }
+
+    /// Counts a request against its caller's requests a second.
+    pub(super) fn count_request(&self, caller: &Caller, now: Instant) -> Result<(), Error> {
+        let Some(rate) = caller.rule.requests_per_second else { return Ok(()) };
+        let limit = share(rate.into(), self.replicas);
+        let rate = u32::try_from(limit).unwrap_or(u32::MAX);
+        let account = self.accounts.of(caller, now);
+        account.take_request(rate, now).map_err(|wait| {
+            let rule = "requests_per_second";
+            let exceeded = Exceeded { window: 0, limit, retry_after: Some(wait) };
+            self.refuse(caller, rule, 1, &exceeded)
+        })
+    }
+
+    /// Returns who pays for a caller's tokens; `None`: nobody counts them.
+    pub(super) fn payer<'a>(&'a self, caller: &'a Caller, now: Instant) -> Option<Payer<'a>> {
+        let limits = [caller.rule.tokens_per_minute, caller.rule.tokens_per_day];
+        let limits = limits.map(|limit| limit.map(|limit| share(limit, self.replicas)));
+        let is_ruled = limits.iter().any(Option::is_some);
+        let own = is_ruled.then(|| (self.accounts.of(caller, now), limits));
+        let is_budgeted = self.budgets.iter().any(Option::is_some);
+        (is_ruled || is_budgeted).then_some(Payer { quotas: self, caller, own, is_budgeted })
+    }
+
+    fn refuse(&self, caller: &Caller, rule: &'static str, need: u64, why: &Exceeded) -> Error {
+        self.metrics.quota_refusal(rule);
+        let &Exceeded { limit, retry_after, .. } = why;
+        let (caller, retry_after) = (Arc::clone(&caller.name), retry_after.map(whole_millis));
+        Error::CallerQuota(Arc::new(Quota { caller, rule, limit, need, retry_after }))
+    }
+
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        self.accounts.len()
+    }
+
+    /// Returns the tokens a caller has used in a minute and a day, and all callers in a day and a month.
+    #[cfg(test)]
+    pub(super) fn used(&self, caller: &Caller) -> ([u64; 2], [u64; 2]) {
+        let now = Instant::now();
+        (self.accounts.of(caller, now).used(now), self.gateway.used(now))
+    }
+}
+
+/// Whoever pays for a request: its caller, the gateway, or both.
+#[derive(Debug)]
+pub(super) struct Payer<'a> {
+    quotas: &'a Quotas,
+    caller: &'a Caller,
+    own: Option<(Arc<Account>, Limits)>,
+    is_budgeted: bool,
+}
+
+impl Payer<'_> {
+    /// Holds tokens in every account that would pay them, or in none.
+    pub(super) fn reserve(&self, tokens: u64, now: Instant) -> Result<Charge, Error> {
+        let mut charge = Charge::default();
+        if let Some((account, limits)) = &self.own {
+            charge.reserve(account, *limits, tokens, now).map_err(|exceeded| {
+                let rule = RULES[exceeded.window];
+                self.quotas.refuse(self.caller, rule, tokens, &exceeded)
+            })?;
+        }
+        if self.is_budgeted {
+            let Quotas { gateway, budgets, metrics, .. } = self.quotas;
+            charge.reserve(gateway, *budgets, tokens, now).map_err(|exceeded| {
+                let budget = BUDGETS[exceeded.window];
+                metrics.quota_refusal(budget);
+                let retry_after = exceeded.retry_after.map(whole_millis);
+                Error::BudgetExhausted { budget, limit: exceeded.limit, retry_after }
+            })?;
+        }
+        Ok(charge)
+    }
+
+    /// Holds nothing: for whoever joins a call that others have reserved for, and may yet have to pay for it.
+    pub(super) fn unreserved(&self) -> Charge {
+        let mut charge = Charge::default();
+        if let Some((account, _)) = &self.own {
+            charge.name(account);
+        }
+        if self.is_budgeted {
+            charge.name(&self.quotas.gateway);
+        }
+        charge
+    }
+}
+
+/// Returns one replica's share of a limit.
+fn share(limit: u64, replicas: u32) -> u64 {
+    (limit / u64::from(replicas.max(1))).max(1)
+}
+
+/// Rounds up, so that whoever waits that many milliseconds has waited long enough.
+fn whole_millis(wait: Duration) -> Duration {
+    let millis = wait.as_nanos().div_ceil(1_000_000);
+    Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests;

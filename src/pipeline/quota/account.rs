@@ -1,0 +1,212 @@
+//! What one caller, or the whole gateway, has used; and the guard that holds a part of it for an input.
+
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{
+    bucket::Bucket,
+    sliding::Sliding,
+    sync::{Mutex, MutexGuard},
+};
+
+/// More tokens than any input can have: sums of nonsense must not overflow.
+const MOST_TOKENS: u64 = 1 << 40;
+
+/// Windows that an account's tokens are counted in.
+const WINDOWS: usize = 2;
+
+/// The limits of an account's windows; `None`: no limit.
+pub(in crate::pipeline) type Limits = [Option<u64>; WINDOWS];
+
+/// What somebody has used. Limits come with every question: they may change, what was used does not.
+#[derive(Debug)]
+pub(in crate::pipeline) struct Account {
+    /// Never held across an await.
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    requests: Bucket,
+    tokens: [Sliding; WINDOWS],
+}
+
+/// Tokens that are held until it is known what they cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Reserved {
+    tokens: u64,
+    at: Instant,
+}
+
+/// Why tokens cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::pipeline) struct Exceeded {
+    /// Which of the account's windows is full the longest.
+    pub(in crate::pipeline) window: usize,
+    /// Its limit.
+    pub(in crate::pipeline) limit: u64,
+    /// When all windows have room; `None`: never.
+    pub(in crate::pipeline) retry_after: Option<Duration>,
+}
+
+impl Account {
+    /// Returns an account of windows of these lengths, of which nothing is used.
+    pub(in crate::pipeline) fn new(windows: [Duration; WINDOWS], now: Instant) -> Arc<Self> {
+        let tokens = windows.map(|window| Sliding::new(window, now));
+        Arc::new(Self { state: Mutex::new(State { requests: Bucket::default(), tokens }) })
+    }
+
+    /// Takes one request of `rate` a second, or says how long until there is one.
+    pub(in crate::pipeline) fn take_request(
+        &self,
+        rate: u32,
+        now: Instant,
+    ) -> Result<(), Duration> {
+        self.lock().requests.take(rate, now)
+    }
+
+    /// Returns the tokens used in each window.
+    pub(in crate::pipeline) fn used(&self, now: Instant) -> [u64; WINDOWS] {
+        let mut state = self.lock();
+        state.advance(now);
+        state.tokens.each_ref().map(Sliding::used)
+    }
+
+    /// Tells whether nothing would be lost by forgetting the account.
+    pub(in crate::pipeline) fn is_idle(&self, now: Instant) -> bool {
+        let mut state = self.lock();
+        state.advance(now);
+        state.requests.is_idle(now) && state.tokens.iter().all(|window| window.used() == 0)
+    }
+
+    /// Holds tokens if they fit into every window.
+    fn reserve(&self, limits: Limits, tokens: u64, now: Instant) -> Result<Reserved, Exceeded> {
+        let tokens = tokens.min(MOST_TOKENS);
+        let mut state = self.lock();
+        state.advance(now);
+        if let Some(exceeded) = state.exceeded(limits, tokens, now) {
+            return Err(exceeded);
+        }
+        state.add(tokens, now);
+        Ok(Reserved { tokens, at: now })
+    }
+
+    /// Puts what something cost into the place of what was held for it. What it cost beyond that counts from now
+    /// on, even if it is more than a window has left.
+    fn settle(&self, reserved: Option<Reserved>, tokens: u64, now: Instant) {
+        let tokens = tokens.min(MOST_TOKENS);
+        let mut state = self.lock();
+        let held = reserved.map_or(0, |reserved| reserved.tokens);
+        if let Some(Reserved { tokens: held, at }) = reserved {
+            state.take_back(held.saturating_sub(tokens), at);
+        }
+        state.add(tokens.saturating_sub(held), now);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn advance(&mut self, now: Instant) {
+        self.tokens.iter_mut().for_each(|window| window.advance(now));
+    }
+
+    fn add(&mut self, tokens: u64, at: Instant) {
+        self.tokens.iter_mut().for_each(|window| window.add(tokens, at));
+    }
+
+    fn take_back(&mut self, tokens: u64, at: Instant) {
+        self.tokens.iter_mut().for_each(|window| window.take_back(tokens, at));
+    }
+
+    /// Says which window has no room for so many tokens the longest, if any has none.
+    fn exceeded(&self, limits: Limits, tokens: u64, now: Instant) -> Option<Exceeded> {
+        let full = limits.into_iter().zip(&self.tokens).enumerate();
+        let full = full.filter_map(|(window, (limit, log))| {
+            let limit = limit?;
+            let free_at = log.free_at(tokens, limit, now);
+            if free_at.is_some_and(|at| at <= now) {
+                return None;
+            }
+            let retry_after = free_at.map(|at| at.duration_since(now));
+            Some(Exceeded { window, limit, retry_after })
+        });
+        full.max_by_key(|exceeded| exceeded.retry_after.unwrap_or(Duration::MAX))
+    }
+}
+
+/// What one input may cost, held in the accounts that would pay for it.
+///
+/// Dropped, it gives everything back: what was refused, lost or paid for by somebody else costs nothing.
+#[derive(Debug, Default)]
+pub(in crate::pipeline) struct Charge {
+    /// None for callers without rules, who cost nothing here either.
+    parts: Vec<Part>,
+}
+
+#[derive(Debug)]
+struct Part {
+    account: Arc<Account>,
+    /// `None` for whoever joined a call that others had reserved for.
+    reserved: Option<Reserved>,
+}
+
+impl Charge {
+    /// Holds tokens in one more account, or says why it cannot.
+    pub(in crate::pipeline) fn reserve(
+        &mut self,
+        account: &Arc<Account>,
+        limits: Limits,
+        tokens: u64,
+        now: Instant,
+    ) -> Result<(), Exceeded> {
+        let reserved = Some(account.reserve(limits, tokens, now)?);
+        self.parts.push(Part { account: Arc::clone(account), reserved });
+        Ok(())
+    }
+
+    /// Names one more account that pays, if it comes to that, without holding anything in it.
+    pub(in crate::pipeline) fn name(&mut self, account: &Arc<Account>) {
+        self.parts.push(Part { account: Arc::clone(account), reserved: None });
+    }
+
+    /// Splits off a charge for `tokens` of those that are held.
+    pub(in crate::pipeline) fn split_off(&mut self, tokens: u64) -> Self {
+        let parts = self.parts.iter_mut().map(|part| {
+            let reserved = part.reserved.as_mut().map(|held| {
+                let tokens = tokens.min(held.tokens);
+                held.tokens -= tokens;
+                Reserved { tokens, at: held.at }
+            });
+            Part { account: Arc::clone(&part.account), reserved }
+        });
+        Self { parts: parts.collect() }
+    }
+
+    /// Pays `tokens`, whatever was held.
+    pub(in crate::pipeline) fn settle(mut self, tokens: u64) {
+        if self.parts.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        for Part { account, reserved } in self.parts.drain(..) {
+            account.settle(reserved, tokens, now);
+        }
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        for Part { account, reserved } in self.parts.drain(..) {
+            if let Some(Reserved { tokens, at }) = reserved {
+                account.lock().take_back(tokens, at);
+            }
+        }
+    }
+}

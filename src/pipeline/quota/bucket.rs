@@ -1,0 +1,47 @@
+//! Requests a second: a bucket that holds a second's worth and fills all the time.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// What one request takes, so that a nanosecond fills in a whole number: a billionth of the rate.
+const REQUEST: u64 = 1_000_000_000;
+
+/// A bucket that holds as many requests as its rate is; nothing that is due is lost to rounding.
+///
+/// It keeps what is taken out, not what is left, so that it stays true when the rate changes.
+#[derive(Debug, Default)]
+pub(in crate::pipeline) struct Bucket {
+    taken: u64,
+    /// When `taken` was right.
+    at: Option<Instant>,
+}
+
+impl Bucket {
+    /// Takes one request out of a bucket of `rate` requests a second, or says how long until there is one.
+    pub(in crate::pipeline) fn take(&mut self, rate: u32, now: Instant) -> Result<(), Duration> {
+        // Less than one a second would never let a request through.
+        let rate = u64::from(rate.max(1));
+        self.fill(rate, now);
+        let over = (self.taken + REQUEST).saturating_sub(rate * REQUEST);
+        if over > 0 {
+            return Err(Duration::from_nanos(over.div_ceil(rate)));
+        }
+        self.taken += REQUEST;
+        Ok(())
+    }
+
+    /// Tells whether the bucket is full again: at any rate, it takes a second at most.
+    pub(in crate::pipeline) fn is_idle(&self, now: Instant) -> bool {
+        self.at.is_none_or(|at| at + Duration::from_secs(1) <= now)
+    }
+
+    fn fill(&mut self, rate: u64, now: Instant) {
+        let since = self.at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        let nanos = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
+        // A lower rate makes a smaller bucket: more than all of it is not taken out.
+        self.taken = self.taken.saturating_sub(nanos.saturating_mul(rate)).min(rate * REQUEST);
+        // Tasks read the clock before they take the lock: one may come a moment late.
+        self.at = Some(self.at.map_or(now, |at| at.max(now)));
+    }
+}

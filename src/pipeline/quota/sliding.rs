@@ -1,0 +1,115 @@
+//! Tokens of the last minute, day or month: a sliding log in a bounded number of slots.
+//!
+//! A bucket that refills would let up to twice its size through in a window of its own length; what is in this log
+//! counts for the whole window and a slot at most. So no window ever holds more than the limit, and somebody who
+//! always asks for as much as there is gets at least 99 % of it.
+
+use std::{collections::VecDeque, time::Duration};
+
+use tokio::time::Instant;
+
+/// Slots of a window: what is remembered of a caller is this many pairs of numbers at most, and one.
+const SLOTS: u32 = 100;
+
+/// Tokens used in a sliding window, by when they were asked for.
+#[derive(Debug)]
+pub(in crate::pipeline) struct Sliding {
+    window: Duration,
+    /// Where the first slot begins.
+    epoch: Instant,
+    /// Oldest first; only slots in which tokens were used.
+    slots: VecDeque<Slot>,
+    used: u64,
+}
+
+#[derive(Debug)]
+struct Slot {
+    number: u64,
+    tokens: u64,
+}
+
+impl Sliding {
+    /// Returns a log of the last `window` in which nothing was used yet.
+    pub(in crate::pipeline) fn new(window: Duration, now: Instant) -> Self {
+        Self { window, epoch: now, slots: VecDeque::new(), used: 0 }
+    }
+
+    /// Forgets what is older than the window.
+    pub(in crate::pipeline) fn advance(&mut self, now: Instant) {
+        while let Some(oldest) = self.slots.front()
+            && self.end(oldest.number) <= now
+        {
+            self.used -= oldest.tokens;
+            self.slots.pop_front();
+        }
+    }
+
+    /// Returns the tokens used in the window.
+    pub(in crate::pipeline) fn used(&self) -> u64 {
+        self.used
+    }
+
+    /// Returns when `need` more tokens fit into `limit`, if nobody else uses any; `None`: never.
+    pub(in crate::pipeline) fn free_at(
+        &self,
+        need: u64,
+        limit: u64,
+        now: Instant,
+    ) -> Option<Instant> {
+        let most = limit.checked_sub(need)?;
+        let mut used = self.used;
+        if used <= most {
+            return Some(now);
+        }
+        self.slots.iter().find_map(|slot| {
+            used -= slot.tokens;
+            (used <= most).then(|| self.end(slot.number))
+        })
+    }
+
+    /// Counts tokens as used at `at`.
+    pub(in crate::pipeline) fn add(&mut self, tokens: u64, at: Instant) {
+        if tokens == 0 {
+            return;
+        }
+        self.used += tokens;
+        let number = self.number(at);
+        // Tasks read the clock before they take the lock: one may come a moment late.
+        match self.slots.binary_search_by_key(&number, |slot| slot.number) {
+            Ok(found) => self.slots[found].tokens += tokens,
+            Err(place) => self.slots.insert(place, Slot { number, tokens }),
+        }
+    }
+
+    /// Takes back tokens that were counted as used at `at`, unless that is forgotten.
+    pub(in crate::pipeline) fn take_back(&mut self, tokens: u64, at: Instant) {
+        let number = self.number(at);
+        if let Ok(found) = self.slots.binary_search_by_key(&number, |slot| slot.number) {
+            let slot = &mut self.slots[found];
+            let tokens = tokens.min(slot.tokens);
+            slot.tokens -= tokens;
+            self.used -= tokens;
+            if slot.tokens == 0 {
+                self.slots.remove(found);
+            }
+        }
+    }
+
+    /// Returns the number of the slot that an instant is in.
+    fn number(&self, at: Instant) -> u64 {
+        let width = self.width().as_nanos();
+        let since = at.saturating_duration_since(self.epoch).as_nanos();
+        u64::try_from(since / width).unwrap_or(u64::MAX)
+    }
+
+    /// Returns when the last moment of a slot is a whole window ago.
+    fn end(&self, number: u64) -> Instant {
+        let nanos = u64::try_from(self.width().as_nanos()).unwrap_or(u64::MAX);
+        let since = Duration::from_nanos(nanos.saturating_mul(number.saturating_add(1)));
+        self.epoch + since + self.window
+    }
+
+    fn width(&self) -> Duration {
+        self.window / SLOTS
+    }
+}

@@ -1,0 +1,30 @@
+//! However many callers there are, series are few.
+
+use super::*;
+
+fn caller(name: &str, named: bool) -> Caller {
+    Caller { named, ..Caller::unruled(name) }
+}
+
+#[test]
+fn strangers_share_a_series_when_there_are_too_many() {
+    let names = CallerNames::default();
+    let labels: HashSet<Arc<str>> = (0..100_000)
+        .map(|number| names.label(Some(&caller(&format!("stranger {number}"), false))))
+        .collect();
+    assert_eq!(labels.len(), MAX_UNNAMED + 1);
+    assert!(labels.contains(OTHER));
+    // Those that came first keep theirs, and the operators' own always have one.
+    assert_eq!(&*names.label(Some(&caller("stranger 7", false))), "stranger 7");
+    assert_eq!(&*names.label(Some(&caller("search", true))), "search");
+    assert_eq!(names.0.lock().unwrap().len(), MAX_UNNAMED);
+}
+
+#[test]
+fn nobody_passes_for_nobody() {
+    let names = CallerNames::default();
+    assert_eq!(&*names.label(None), ABANDONED);
+    for named in [false, true] {
+        assert_eq!(&*names.label(Some(&caller(ABANDONED, named))), OTHER);
+    }
+}
