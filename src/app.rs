@@ -2,6 +2,8 @@
 //!
 //! [`build`] goes bottom-up, so read backwards it is the corridor.
 
+mod identity;
+
 use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use http::{Request, Response};
@@ -19,7 +21,7 @@ use crate::{
     caller::Rules,
     config::Config,
     dispatch::{self, Dispatch},
-    grpc::{self, Authenticator, Deadlines, Edge},
+    grpc::{self, Deadlines, Edge, auth::FetchedKeys},
     pipeline::Pipeline,
     reload::{self, Live, Reload},
     secret::Secret,
@@ -53,6 +55,8 @@ pub struct Bound {
     files: Vec<Arc<dyn Reload>>,
     /// … every so often.
     reload_interval: Duration,
+    /// Keys of callers' tokens that are fetched again.
+    fetched_keys: Option<Arc<FetchedKeys>>,
 }
 
 /// Why a gateway cannot be built.
@@ -76,6 +80,9 @@ pub enum BuildError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A file that says who may call cannot be used.
+    #[error(transparent)]
+    Auth(reload::LoadError),
     /// The upstream client cannot be set up.
     #[error(transparent)]
     Upstream(#[from] upstream::BuildError),
@@ -119,6 +126,9 @@ pub async fn build_with(
     metrics.watch_cache(move || watched.size());
     let pipeline =
         Pipeline::new(&config.admission, keys, Arc::clone(&cache), dispatch, metrics.clone());
+    let (authenticator, files) =
+        identity::build(&config.auth, &metrics).await.map_err(BuildError::Auth)?;
+    let fetched_keys = authenticator.fetched_keys();
     let settings = grpc::Settings {
         default_model: Arc::from(config.upstream.default_model.as_str()),
         max_request_bytes: usize::try_from(config.server.max_request_bytes.get())
@@ -128,7 +138,7 @@ pub async fn build_with(
             max: config.server.max_deadline.get(),
         },
         reflection: config.server.reflection,
-        authenticator: Authenticator::none(),
+        authenticator,
         rules: Live::fixed("callers", Rules::new(&config.callers), metrics.clone()),
     };
     let health = Health::new().await;
@@ -142,8 +152,9 @@ pub async fn build_with(
         admin_health: health.routes()?,
         health,
         drain: config.drain.clone(),
-        files: Vec::new(),
+        files,
         reload_interval: config.reload.interval.get(),
+        fetched_keys,
     })
 }
 
@@ -191,6 +202,7 @@ impl Bound {
             drain,
             files,
             reload_interval,
+            fetched_keys,
         } = self;
         let (stop_grpc, grpc_stopped) = watch::channel(false);
         let (stop_admin, admin_stopped) = watch::channel(false);
@@ -206,6 +218,8 @@ impl Bound {
         ));
         let maintenance = tokio::spawn(maintain(cache));
         let polling = tokio::spawn(reload::poll(files, reload_interval));
+        let fetching =
+            fetched_keys.map(|keys| tokio::spawn(async move { keys.keep_fresh().await }));
         let grpc = tokio::spawn(transport::serve(
             grpc,
             Protocol::Http2,
@@ -225,6 +239,9 @@ impl Bound {
         log_panic(&admin.await);
         maintenance.abort();
         polling.abort();
+        if let Some(fetching) = fetching {
+            fetching.abort();
+        }
         tracing::info!("stopped");
     }
 }

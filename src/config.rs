@@ -20,7 +20,9 @@ pub use problem::{Origin, Problem, Problems};
 use crate::{
     cache, caller,
     check::{Checks, Unmet},
-    dispatch, grpc, pipeline, reload, telemetry, tokens, transport, upstream,
+    dispatch,
+    grpc::{self, auth::AuthMode},
+    pipeline, reload, telemetry, tokens, transport, upstream,
 };
 use tree::Tree;
 
@@ -104,6 +106,7 @@ impl Config {
     fn unmet(&self) -> impl Iterator<Item = (&'static str, Unmet)> {
         [
             ("server", self.server.validate()),
+            ("auth", self.auth.validate()),
             ("callers", self.callers.validate()),
             ("admission", self.admission.validate()),
             ("cache", self.cache.validate()),
@@ -134,6 +137,16 @@ impl Config {
                 self.auth.mode.is_some() || self.server.listen.ip().to_canonical().is_loopback(),
                 "must be set, because server.listen is not a loopback address; \
                  \"none\" lets everyone call who reaches it",
+            )
+            .require_together(
+                &["auth.mode", "tls.client_ca"],
+                self.auth.mode != Some(AuthMode::Mtls),
+                "\"mtls\" needs tls.client_ca, which says whose certificates are believed",
+            )
+            .require(
+                "auth.jwt.jwks_url",
+                self.auth.jwt.jwks_url.as_deref().is_none_or(upstream::may_fetch),
+                "must be an https URL with a host and without user info or fragment; http only on loopback",
             )
     }
 }

@@ -35,7 +35,7 @@ async fn serve(config: &Config, key: Secret) -> Result<(), Failure> {
 impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
         match error {
-            BuildError::CacheKey { .. } | BuildError::Tokenizer(_) => {
+            BuildError::CacheKey { .. } | BuildError::Auth(_) | BuildError::Tokenizer(_) => {
                 Self::Usage(error.to_string())
             }
             BuildError::Listen { .. }
