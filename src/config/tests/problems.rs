@@ -8,13 +8,13 @@ const SIZE: &str =
     "expected a size with its unit (B, KiB, MiB, GiB, KB, MB, GB) such as \"16KiB\" or \"256MiB\"";
 
 /// Every key, with what is said when it is set to something that is of no use to it.
-const EXPECTATIONS: [(&str, &str); 29] = [
+const EXPECTATIONS: [(&str, &str); 30] = [
     ("server.listen", "expected an IP address and a port such as \"127.0.0.1:50051\""),
     ("server.max_request_bytes", SIZE),
     ("server.default_deadline", SPAN),
     ("server.max_deadline", SPAN),
     ("server.reflection", "expected true or false"),
-    ("auth.mode", "expected \"none\""),
+    ("auth.mode", "expected \"none\" or \"tokens\" or \"mtls\" or \"jwt\""),
     ("admission.max_in_flight", "expected a whole number from 0 to 4294967295"),
     ("admission.max_bytes", SIZE),
     ("cache.max_bytes", SIZE),
@@ -44,6 +44,7 @@ const EXPECTATIONS: [(&str, &str); 29] = [
     ("breaker.window", SPAN),
     ("breaker.open_for", SPAN),
     ("breaker.max_open", SPAN),
+    ("auth.jwt.leeway", SPAN),
 ];
 
 #[test]
@@ -113,8 +114,8 @@ fn unknown_keys_without_a_likeness_name_the_known_ones() {
     );
     assert_eq!(
         report(load_environment(&[("VOYAGE_GATEWAY__X", "1")])),
-        "x: unknown key; known are server, auth, admission, cache, batch, limits, retry, breaker, \
-         tokens, upstream, admin, telemetry, drain (from VOYAGE_GATEWAY__X)"
+        "x: unknown key; known are server, auth, callers, admission, cache, batch, limits, retry, \
+         breaker, tokens, upstream, reload, admin, telemetry, drain (from VOYAGE_GATEWAY__X)"
     );
 }
 
@@ -375,7 +376,7 @@ fn keys_that_could_not_be_read_are_not_judged_by_their_defaults() {
     );
     assert_eq!(
         report(load_set(&["server.listen=0.0.0.0:1", "auth.mode=nobody"])),
-        "auth.mode: expected \"none\" (from --set)"
+        "auth.mode: expected \"none\" or \"tokens\" or \"mtls\" or \"jwt\" (from --set)"
     );
     // Neither are keys of a file that could not be read, while others are.
     let file = File::new("[");
