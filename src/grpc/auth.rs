@@ -55,7 +55,11 @@ impl Authenticator {
     }
 
     /// Asks as a configuration says, and reads the files it names; `fetch` gets what is at `auth.jwt.jwks_url`.
-    pub fn new(config: &Config, fetch: Option<Fetch>, metrics: &Metrics) -> Result<Self, LoadError> {
+    pub fn new(
+        config: &Config,
+        fetch: Option<Fetch>,
+        metrics: &Metrics,
+    ) -> Result<Self, LoadError> {
         let credential = match config.mode {
             None | Some(AuthMode::None) => return Ok(Self::none()),
             Some(AuthMode::Mtls) => Credential::Certificate,

@@ -210,7 +210,10 @@ pub(super) enum Body {
 }
 
 /// Reads a body, but not further than `limit`.
-pub(super) async fn read(response: &mut reqwest::Response, limit: usize) -> Result<Body, reqwest::Error> {
+pub(super) async fn read(
+    response: &mut reqwest::Response,
+    limit: usize,
+) -> Result<Body, reqwest::Error> {
     let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
     // What is announced is not yet there: a large body grows as it comes.
     let mut body = Vec::with_capacity(announced.unwrap_or_default().min(limit).min(MAX_CAPACITY));

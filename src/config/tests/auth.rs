@@ -51,14 +51,15 @@ fn a_mode_without_its_keys_is_refused() {
         ),
         (
             &["auth.mode=mtls"],
-            &["auth.mode: \"mtls\" needs tls.client_ca, which says whose certificates are believed (from --set)"],
+            &[
+                "auth.mode: \"mtls\" needs tls.client_ca, which says whose certificates are believed (from --set)",
+            ],
         ),
     ] {
         assert_eq!(told(set), problems, "{set:?}");
     }
     let two = [&JWT[..], &["auth.jwt.jwks_url=https://issuer.example/jwks"]].concat();
-    let exactly =
-        "auth.jwt.jwks_file: exactly one of auth.jwt.jwks_file and auth.jwt.jwks_url must be set (from --set)";
+    let exactly = "auth.jwt.jwks_file: exactly one of auth.jwt.jwks_file and auth.jwt.jwks_url must be set (from --set)";
     assert_eq!(told(&two), [exactly]);
 }
 

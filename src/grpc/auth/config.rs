@@ -110,11 +110,8 @@ impl Config {
 
 impl JwtConfig {
     fn validate(&self, asked: bool, checks: Checks) -> Checks {
-        let mut checks = checks.require(
-            "jwt.leeway",
-            self.leeway <= Span::from_secs(300),
-            "must be at most 5m",
-        );
+        let mut checks =
+            checks.require("jwt.leeway", self.leeway <= Span::from_secs(300), "must be at most 5m");
         for (key, value) in [("jwt.issuer", &self.issuer), ("jwt.audience", &self.audience)] {
             checks = checks
                 .require(key, value.as_deref() != Some(""), "must not be empty")

@@ -60,7 +60,11 @@ impl Tokens {
             }
         }
         // An empty file is more likely half written than meant: nobody could call.
-        if names.is_empty() { Err("there is no entry in it".to_owned()) } else { Ok(Self { names }) }
+        if names.is_empty() {
+            Err("there is no entry in it".to_owned())
+        } else {
+            Ok(Self { names })
+        }
     }
 
     /// Returns whose token this is.
@@ -96,8 +100,7 @@ fn entry_in(line: &[u8]) -> Result<(&str, TokenHash), &'static str> {
 }
 
 /// What a name in the file may be.
-pub(super) const NAME_FORM: &str =
-    "the name must be 1 to 256 visible ASCII characters without #, and not anonymous, default or abandoned";
+pub(super) const NAME_FORM: &str = "the name must be 1 to 256 visible ASCII characters without #, and not anonymous, default or abandoned";
 
 /// Tells whether the file can hold this name.
 fn is_entry_name(name: &str) -> bool {
@@ -111,7 +114,9 @@ pub enum NoEntry {
     #[error("{NAME_FORM}")]
     Name,
     /// No HTTP header can carry it, or the gateway would refuse it unread.
-    #[error("the token must be at most {MAX_TOKEN_BYTES} visible ASCII characters, without white space")]
+    #[error(
+        "the token must be at most {MAX_TOKEN_BYTES} visible ASCII characters, without white space"
+    )]
     Form,
     /// Too short to be beyond guessing.
     #[error("the token is too short: it must have at least {MIN_CHARACTERS} characters")]

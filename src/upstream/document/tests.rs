@@ -101,10 +101,14 @@ async fn a_credential_that_changes_is_taken_over() {
 #[tokio::test]
 async fn what_is_no_document_is_told() {
     let (elsewhere, untouched) = serve(ok(b"{}")).await;
-    let redirect = format!("HTTP/1.1 302 Found\r\nlocation: {elsewhere}\r\ncontent-length: 0\r\n\r\n");
+    let redirect =
+        format!("HTTP/1.1 302 Found\r\nlocation: {elsewhere}\r\ncontent-length: 0\r\n\r\n");
     let large = ok(&vec![b' '; MAX_BYTES + 1]);
     for (reply, told) in [
-        (b"HTTP/1.1 404 Not Found\r\ncontent-length: 6\r\n\r\ncanary".to_vec(), "the server answered 404"),
+        (
+            b"HTTP/1.1 404 Not Found\r\ncontent-length: 6\r\n\r\ncanary".to_vec(),
+            "the server answered 404",
+        ),
         (b"HTTP/1.1 204 No Content\r\n\r\n".to_vec(), "the server answered 204"),
         (redirect.into_bytes(), "the server answered 302"),
         (large, "it is larger than 1048576 bytes"),

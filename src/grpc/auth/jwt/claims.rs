@@ -76,11 +76,7 @@ pub(super) struct Times {
 
 impl Claims {
     /// Returns whom the token names and when it is good, if it is meant for this audience.
-    pub(super) fn judge(
-        self,
-        issuer: &str,
-        audience: &str,
-    ) -> Result<(Arc<str>, Times), Refusal> {
+    pub(super) fn judge(self, issuer: &str, audience: &str) -> Result<(Arc<str>, Times), Refusal> {
         if self.iss.as_deref() != Some(issuer) {
             return Err(Refusal::Issuer);
         }

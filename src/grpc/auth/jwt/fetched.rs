@@ -79,7 +79,12 @@ impl FetchedKeys {
             }
             Err(problem) => {
                 let kept = self.current.load().is_some();
-                tracing::error!(what = WHAT, problem, kept, "the keys of callers' tokens cannot be fetched");
+                tracing::error!(
+                    what = WHAT,
+                    problem,
+                    kept,
+                    "the keys of callers' tokens cannot be fetched"
+                );
                 self.metrics.reload(WHAT, "refused");
                 false
             }

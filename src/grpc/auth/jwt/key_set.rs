@@ -58,7 +58,9 @@ impl KeySet {
         }
         let keys: Vec<Key> = keys.into_iter().filter_map(Key::read).collect();
         if keys.is_empty() {
-            return Err("there is no key in it that signs tokens (RSA, P-256, P-384, Ed25519)".to_owned());
+            return Err(
+                "there is no key in it that signs tokens (RSA, P-256, P-384, Ed25519)".to_owned()
+            );
         }
         Ok(Self { keys, verified: Verified::default() })
     }
@@ -67,11 +69,8 @@ impl KeySet {
     pub(super) fn check(&self, token: &Parts<'_>) -> Signature {
         // A token that names no key may be signed with any.
         let (id, algorithm) = (token.key_id.as_deref(), token.algorithm);
-        let named: Vec<&Key> = self
-            .keys
-            .iter()
-            .filter(|key| id.is_none() || key.id.as_deref() == id)
-            .collect();
+        let named: Vec<&Key> =
+            self.keys.iter().filter(|key| id.is_none() || key.id.as_deref() == id).collect();
         if named.is_empty() {
             return Signature::UnknownKey;
         }
@@ -93,7 +92,8 @@ impl Key {
     fn read(value: Value) -> Option<Self> {
         let jwk: Jwk = serde_json::from_value(value).ok()?;
         let common = &jwk.common;
-        let signs = common.public_key_use.as_ref().is_none_or(|usage| *usage == PublicKeyUse::Signature);
+        let signs =
+            common.public_key_use.as_ref().is_none_or(|usage| *usage == PublicKeyUse::Signature);
         let verifies = common
             .key_operations
             .as_ref()

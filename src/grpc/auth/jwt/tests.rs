@@ -157,7 +157,12 @@ fn each_algorithm_is_verified_and_none_stands_in_for_another() {
             if other.algorithm == signer.algorithm {
                 assert_eq!(named.as_deref(), Ok(NAME), "{:?}", signer.algorithm);
             } else {
-                assert_eq!(named, Err(Refusal::Algorithm), "{:?}", (signer.algorithm, other.algorithm));
+                assert_eq!(
+                    named,
+                    Err(Refusal::Algorithm),
+                    "{:?}",
+                    (signer.algorithm, other.algorithm)
+                );
             }
         }
     }

@@ -10,7 +10,9 @@ fn parse(text: &str) -> Result<KeySet, String> {
 
 #[test]
 fn what_is_no_key_set_is_refused_and_not_quoted() {
-    for text in ["", "canary", "[]", "{}", "{\"keys\": 7}", "{\"keys\": {\"canary\": 1}}", "{\"keys\": ["] {
+    for text in
+        ["", "canary", "[]", "{}", "{\"keys\": 7}", "{\"keys\": {\"canary\": 1}}", "{\"keys\": ["]
+    {
         assert_eq!(parse(text).unwrap_err(), "line 1: expected a JWK set", "{text}");
     }
     let none = "there is no key in it that signs tokens (RSA, P-256, P-384, Ed25519)";
@@ -49,7 +51,8 @@ fn keys_that_sign_no_tokens_are_passed_over() {
     }
     let (jwt, _) = judge(&[&others[..], std::slice::from_ref(&good)].concat());
     assert_eq!(name(&jwt, &signer.sign(&claims())).as_deref(), Ok(NAME));
-    for (key, value) in [("use", json!("sig")), ("key_ops", json!(["verify"])), ("x5t", json!("x"))] {
+    for (key, value) in [("use", json!("sig")), ("key_ops", json!(["verify"])), ("x5t", json!("x"))]
+    {
         let (jwt, _) = judge(&[changed(key, value)]);
         assert_eq!(name(&jwt, &signer.sign(&claims())).as_deref(), Ok(NAME), "{key}");
     }
@@ -86,7 +89,8 @@ fn a_token_without_a_name_for_its_key_costs_few_signatures() {
     let mut keys = vec![rsa.jwk()];
     keys.extend(signers.iter().map(Signer::jwk));
     let (jwt, _) = judge(&keys);
-    let named: Vec<_> = signers.iter().map(|signer| name(&jwt, &signer.sign(&claims())).is_ok()).collect();
+    let named: Vec<_> =
+        signers.iter().map(|signer| name(&jwt, &signer.sign(&claims())).is_ok()).collect();
     assert_eq!(named, [true, true, true, true, false, false]);
 }
 
@@ -94,7 +98,8 @@ fn a_token_without_a_name_for_its_key_costs_few_signatures() {
 fn new_keys_forget_what_the_old_ones_proved() {
     let path = std::env::temp_dir().join(format!("voyage-gateway-{:x}", rand::random::<u128>()));
     let [one, two] = ["one", "two"].map(|id| Signer::new(Algorithm::ES256, Some(id)));
-    let write = |keys: &[Value]| std::fs::write(&path, json!({ "keys": keys }).to_string()).unwrap();
+    let write =
+        |keys: &[Value]| std::fs::write(&path, json!({ "keys": keys }).to_string()).unwrap();
     write(&[one.jwk()]);
     let metrics = Metrics::new().unwrap();
     let (mut jwt, _) = judge(&[one.jwk()]);

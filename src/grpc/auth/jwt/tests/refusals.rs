@@ -49,7 +49,8 @@ fn whoever_signs_otherwise_is_not_believed() {
     // The public key's own bytes as a secret, in each form somebody may take them to have.
     let jwk = signer.jwk();
     let modulus = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(jwk["n"].as_str().unwrap()).unwrap();
-    for secret in [modulus.as_slice(), jwk["n"].as_str().unwrap().as_bytes(), jwk.to_string().as_bytes()]
+    for secret in
+        [modulus.as_slice(), jwk["n"].as_str().unwrap().as_bytes(), jwk.to_string().as_bytes()]
     {
         for algorithm in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
             for id in [Some("one"), None] {

@@ -3,8 +3,7 @@
 use super::*;
 
 /// The claims of RFC 7515's examples: `{"iss":"joe", "exp":1300819380, …}`.
-const JOE: &str =
-    "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
+const JOE: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
 
 fn check(jwk: Value, token: &str) -> Signature {
     key_set(&[jwk]).check(&Parts::of(token).unwrap())
@@ -21,7 +20,10 @@ fn rfc_7515_a2_is_rs256() {
         O--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGl\
         UPQGe77Rw";
     let jwk = json!({ "kty": "RSA", "n": n, "e": "AQAB" });
-    assert_eq!(check(jwk.clone(), &format!("eyJhbGciOiJSUzI1NiJ9.{JOE}.{signature}")), Signature::Good);
+    assert_eq!(
+        check(jwk.clone(), &format!("eyJhbGciOiJSUzI1NiJ9.{JOE}.{signature}")),
+        Signature::Good
+    );
     let altered = JOE.replacen('J', "K", 1);
     let forged = check(jwk, &format!("eyJhbGciOiJSUzI1NiJ9.{altered}.{signature}"));
     assert_eq!(forged, Signature::Forged);
