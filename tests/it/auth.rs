@@ -6,10 +6,7 @@ mod jwt;
 mod rotation;
 mod tokens;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf};
 
 use tonic::{Code, Request, Status, metadata::MetadataValue};
 use voyage_gateway::{config::Config, grpc::v1::EmbedRequest, units::Span};
@@ -74,7 +71,7 @@ async fn assert_refused(gateway: &Gateway, authorizations: &[&str], mode: &str, 
     };
     let before = counted().await;
     let mut client = gateway.client().await;
-    let status = client.embed(call(texts(&["a text"]), authorizations)).await.err().expect(why);
+    let status = client.embed(call(texts(&["a text"]), authorizations)).await.expect_err(why);
     let expected = if why == "missing" { "CREDENTIALS_MISSING" } else { "CREDENTIALS_INVALID" };
     assert_eq!((status.code(), &*reason(&status)), (Code::Unauthenticated, expected), "{why}");
     assert_tells_nothing(&status, authorizations);
@@ -116,8 +113,4 @@ async fn billed(gateway: &Gateway, name: &str) -> u64 {
 async fn reloads(gateway: &Gateway, what: &str, outcome: &str) -> u64 {
     let labels = [("what", what), ("outcome", outcome)];
     sample(&gateway.metrics().await, "voyage_gateway_reloads_total", &labels)
-}
-
-fn path_of(path: &Path) -> Option<PathBuf> {
-    Some(path.to_owned())
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    fmt,
+    fmt::{self, Write as _},
     sync::Arc,
 };
 
@@ -141,8 +141,12 @@ pub fn entry(name: &str, token: &str) -> Result<String, NoEntry> {
     if bits(bytes) < MIN_BITS || is_steady(bytes) || is_repeated(bytes) {
         return Err(NoEntry::Regular);
     }
-    let digits: String = hash(token).iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("{name} {SCHEME}{digits}"))
+    let mut line = format!("{name} {SCHEME}");
+    for byte in hash(token) {
+        // A string takes whatever is written to it.
+        let _ = write!(line, "{byte:02x}");
+    }
+    Ok(line)
 }
 
 /// Returns Shannon's measure of a text's own letters, for the whole text. It knows no words: a sentence passes.

@@ -23,7 +23,7 @@ fn hash_token(arguments: &[&str], input: &[u8]) -> Output {
 
 #[test]
 fn it_prints_the_line_the_file_wants() {
-    // `printf search-token… | sha256sum` says the same.
+    // `printf %s "$TOKEN" | sha256sum` says the same.
     for end in ["", "\n", "\r\n"] {
         let done = hash_token(&["--caller", "search"], format!("{SEARCH}{end}").as_bytes());
         assert!(done.status.success(), "{done:?}");

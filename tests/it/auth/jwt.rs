@@ -22,7 +22,7 @@ fn believe(config: &mut Config, keys: JwtConfig) {
 }
 
 async fn gateway(folder: &Folder, signers: &[&Signer]) -> Gateway {
-    let jwks_file = path_of(&folder.swap("jwks", &key_set(signers)));
+    let jwks_file = Some(folder.swap("jwks", &key_set(signers)));
     Gateway::with(|config, _| believe(config, JwtConfig { jwks_file, ..JwtConfig::default() }))
         .await
 }

@@ -33,7 +33,7 @@ pub(super) async fn gateway(folder: &Folder) -> Gateway {
     Gateway::with(|config, _| {
         look_often(config);
         config.auth.mode = Some(AuthMode::Tokens);
-        config.auth.tokens_file = path_of(&file);
+        config.auth.tokens_file = Some(file);
     })
     .await
 }
@@ -146,7 +146,7 @@ async fn a_file_that_cannot_be_used_stops_the_start() {
     config.server.listen.set_port(0);
     config.admin.listen.set_port(0);
     config.auth.mode = Some(AuthMode::Tokens);
-    config.auth.tokens_file = path_of(&folder.swap("tokens", "# callers\n\ncanary\n"));
+    config.auth.tokens_file = Some(folder.swap("tokens", "# callers\n\ncanary\n"));
     let told = app::build(&config, Secret::new(KEY)).await.err().unwrap().to_string();
     let file = folder.path("tokens");
     let line = format!("auth.tokens_file: {}: line 3: expected NAME sha256:HEX", file.display());

@@ -66,6 +66,8 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("hyper_util", &["transport", "simulator"]),
     ("reqwest", &["upstream"]),
     ("rustls", &["upstream"]),
+    // Who calls is proved by signed tokens; what they say is judged by `grpc/auth` and its own clock.
+    ("jsonwebtoken", &["grpc"]),
     ("moka", &["cache"]),
     ("tokenizers", &["tokens"]),
     ("opentelemetry", &["telemetry"]),
@@ -77,7 +79,8 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("std::env", &["main"]),
     // Time is tokio's, so that a test's clock reaches it.
     ("std::time::Instant", &[]),
-    ("std::time::SystemTime", &[]),
+    // But a token's own times are on the wall's clock: `grpc/auth/clock` reads it.
+    ("std::time::SystemTime", &["grpc"]),
 ];
 
 impl Source {

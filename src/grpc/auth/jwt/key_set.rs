@@ -26,7 +26,7 @@ pub(super) struct KeySet {
 struct Key {
     id: Option<String>,
     algorithms: Vec<Algorithm>,
-    key: DecodingKey,
+    public: DecodingKey,
 }
 
 /// What a key set makes of a signature.
@@ -81,7 +81,7 @@ impl KeySet {
             return Signature::OtherAlgorithm;
         }
         let good = fitting.take(MAX_TRIES).any(|key| {
-            jsonwebtoken::crypto::verify(token.signature, token.message, &key.key, algorithm)
+            jsonwebtoken::crypto::verify(token.signature, token.message, &key.public, algorithm)
                 .unwrap_or(false)
         });
         if good { Signature::Good } else { Signature::Forged }
@@ -108,8 +108,8 @@ impl Key {
         if algorithms.is_empty() {
             return None;
         }
-        let key = DecodingKey::from_jwk(&jwk).ok()?;
-        Some(Self { id: jwk.common.key_id, algorithms, key })
+        let public = DecodingKey::from_jwk(&jwk).ok()?;
+        Some(Self { id: jwk.common.key_id, algorithms, public })
     }
 }
 
