@@ -3,10 +3,12 @@
 //! [`build`] goes bottom-up, so read backwards it is the corridor; `run` is the life of what was built.
 
 mod admin;
+mod follow;
 mod health;
+mod identity;
 mod run;
 
-use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use tokio::{net::TcpListener, sync::watch};
 use tonic::service::Routes;
@@ -27,6 +29,7 @@ use crate::{
     transport::{Drain, Port, Protocol, Stage, Timing, listen, process, tls::Acceptor},
     upstream::{self, Client, Upstream},
 };
+use follow::Followed;
 use health::Health;
 
 /// Connections the admin port may have.
@@ -50,10 +53,7 @@ pub struct Bound {
     health: Health,
     admin_health: Routes,
     drain: Drain,
-    /// Files that are looked at again …
-    files: Vec<Arc<dyn Reload>>,
-    /// … every so often.
-    reload_interval: Duration,
+    followed: Followed,
 }
 
 /// A port that is had and not served yet.
@@ -92,6 +92,9 @@ pub enum BuildError {
     /// The files of `[tls]` cannot be used.
     #[error(transparent)]
     Tls(reload::LoadError),
+    /// A file that says who may call cannot be used.
+    #[error(transparent)]
+    Auth(reload::LoadError),
     /// The upstream client cannot be set up.
     #[error(transparent)]
     Upstream(#[from] upstream::BuildError),
@@ -174,7 +177,13 @@ async fn assemble(
         dispatch: Arc::clone(&dispatch),
         metrics: metrics.clone(),
     });
-    let settings = settings(config, Arc::clone(&rules));
+    let (authenticator, who) =
+        identity::build(&config.auth, &metrics).await.map_err(BuildError::Auth)?;
+    let fetched = authenticator.fetched_keys();
+    let files = who.into_iter().chain(files).chain([Arc::clone(&rules) as Arc<dyn Reload>]);
+    let followed =
+        Followed { files: files.collect(), interval: config.reload.interval.get(), keys: fetched };
+    let settings = settings(config, authenticator, rules);
     let health = Health::new().await;
     let grpc = bind(config.server.listen, "server.listen", grpc_port)?;
     let admin = bind(config.admin.listen, "admin.listen", admin_port)?;
@@ -189,13 +198,16 @@ async fn assemble(
         metrics,
         health,
         drain: config.drain.clone(),
-        files: files.into_iter().chain([rules as Arc<dyn Reload>]).collect(),
-        reload_interval: config.reload.interval.get(),
+        followed,
     })
 }
 
 /// Says what the services need to know.
-fn settings(config: &Config, rules: Arc<Live<Rules>>) -> grpc::Settings {
+fn settings(
+    config: &Config,
+    authenticator: Authenticator,
+    rules: Arc<Live<Rules>>,
+) -> grpc::Settings {
     let server = &config.server;
     grpc::Settings {
         default_model: Arc::from(config.upstream.default_model.as_str()),
@@ -205,7 +217,7 @@ fn settings(config: &Config, rules: Arc<Live<Rules>>) -> grpc::Settings {
             max: server.max_deadline.get(),
         },
         reflection: server.reflection,
-        authenticator: Authenticator::none(),
+        authenticator,
         rules,
     }
 }

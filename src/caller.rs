@@ -25,6 +25,17 @@ impl Caller {
     /// The name of whoever calls a gateway that asks nobody who they are.
     pub const ANONYMOUS: &'static str = "anonymous";
 
+    /// Names that nobody may prove: each stands for something else in rules and metrics.
+    const RESERVED: [&str; 3] = [Self::ANONYMOUS, "default", "abandoned"];
+
+    /// Tells whether a credential may prove this name: 1 to 256 visible ASCII characters, which a log line and a
+    /// metric's label can show, and not a name that stands for something else.
+    pub fn is_name(name: &str) -> bool {
+        (1..=256).contains(&name.len())
+            && name.bytes().all(|byte| byte.is_ascii_graphic())
+            && !Self::RESERVED.contains(&name)
+    }
+
     /// A caller that no rule holds back.
     pub fn unruled(name: &str) -> Self {
         Self { name: Arc::from(name), named: false, rule: Arc::default() }

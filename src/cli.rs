@@ -1,6 +1,7 @@
 //! The command line: what can be run, and what it prints.
 
 mod embed;
+mod hash_token;
 mod health;
 mod serve;
 mod simulate;
@@ -49,10 +50,20 @@ enum Action {
     Embed(embed::EmbedArgs),
     /// Ask a running gateway's admin port whether it serves; exit status 1 when it does not.
     Health(health::HealthArgs),
-    /// Check a configuration and list everything that is wrong with it. Needs no key.
+    /// Check a configuration and list everything that is wrong with it. Needs no key, and reads none of the files
+    /// that the configuration names: `serve` does, and ends with status 2 if one cannot be used.
     CheckConfig(ConfigArgs),
     /// Print the configuration in force as TOML. It holds no secrets.
     PrintConfig(ConfigArgs),
+    /// Read a caller's token from standard input and print its line for `auth.tokens_file`, which holds no secret.
+    ///
+    /// Make a token with `openssl rand -base64 32`, give it to the caller, and add its line to the file:
+    ///
+    ///   voyage-gateway hash-token --caller search < token >> tokens
+    ///
+    /// A token that could be guessed is refused: it needs 32 characters or more, as random as these.
+    #[command(verbatim_doc_comment)]
+    HashToken(hash_token::HashTokenArgs),
 }
 
 /// Where the configuration comes from; the environment stands between the file and --set.
@@ -114,6 +125,7 @@ pub fn run(command: Command, environment: Vec<(String, String)>) -> Result<(), F
             args.load(environment)?;
             Ok(writeln!(io::stdout(), "the configuration is good")?)
         }
+        Action::HashToken(args) => hash_token::run(&args),
         Action::PrintConfig(args) => {
             let config = args.load(environment)?;
             Ok(io::stdout().write_all(config.to_toml().as_bytes())?)

@@ -154,6 +154,7 @@ impl Config {
         [
             ("server", self.server.validate()),
             ("tls", self.tls.validate()),
+            ("auth", self.auth.validate()),
             ("callers", self.callers.validate()),
             ("admission", self.admission.validate()),
             ("cache", self.cache.validate()),
@@ -184,6 +185,16 @@ impl Config {
                 self.auth.mode.is_some() || self.server.listen.ip().to_canonical().is_loopback(),
                 "must be set, because server.listen is not a loopback address; \
                  \"none\" lets everyone call who reaches it",
+            )
+            .require_together(
+                &["auth.mode", "tls.client_ca"],
+                self.auth.mode != Some(AuthMode::Mtls) || self.tls.client_ca.is_some(),
+                "\"mtls\" needs tls.client_ca, which says whose certificates are believed",
+            )
+            .require(
+                "auth.jwt.jwks_url",
+                self.auth.jwt.jwks_url.as_deref().is_none_or(upstream::may_fetch),
+                "must be an https URL with a host and without user info or fragment; http only on loopback",
             )
     }
 

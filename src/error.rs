@@ -51,13 +51,20 @@ pub enum Error {
         phase: Phase,
     },
     /// The caller sent no credential.
-    #[error(
-        "this gateway wants to know who calls: send the metadata \"authorization: Bearer TOKEN\""
-    )]
-    CredentialsMissing,
+    #[error("this gateway wants to know who calls: {wanted}")]
+    CredentialsMissing {
+        /// What to do about it.
+        wanted: &'static str,
+    },
     /// The caller's credential is not accepted. Why is for the operators: a stranger learns nothing from it.
     #[error("the caller's credential is not accepted")]
-    CredentialsInvalid,
+    CredentialsInvalid {
+        /// What is wrong with it, for the log.
+        why: &'static str,
+    },
+    /// The gateway has no keys to check the caller's credential by, which may be a good one.
+    #[error("this replica has no keys yet to check credentials by; another may have them")]
+    CredentialsUnverifiable,
     /// The caller is known, and may not do this.
     #[error("this caller may not use this {what}; the gateway's operators say who may")]
     CallerNotAllowed {
@@ -241,13 +248,14 @@ impl Error {
             | Self::RequestTooLarge { .. }
             | Self::ResponseTooLarge { .. }
             | Self::CacheMiss { .. }
-            | Self::CredentialsMissing
-            | Self::CredentialsInvalid
+            | Self::CredentialsMissing { .. }
+            | Self::CredentialsInvalid { .. }
             | Self::CallerNotAllowed { .. }
             | Self::CallerQuota(_)
             | Self::DeadlineExceeded { .. } => Blame::Caller,
             Self::QueueTimeout { .. } | Self::CircuitOpen { .. } => Blame::Upstream,
             Self::BudgetExhausted { .. }
+            | Self::CredentialsUnverifiable
             | Self::Overloaded { .. }
             | Self::Draining
             | Self::Internal { .. } => Blame::Gateway,

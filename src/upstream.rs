@@ -1,11 +1,12 @@
 //! The provider's side: one call, one batch.
 //!
 //! [`client`] speaks HTTP, [`wire`] is Voyage's JSON exactly, [`classify`] turns its failures into the
-//! gateway's [`Error`]. Only this room knows reqwest.
+//! gateway's [`Error`]. Only this room knows reqwest, so it fetches the [`document`]s of others as well.
 
 mod classify;
 mod client;
 mod config;
+mod document;
 mod wire;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use futures_util::future::BoxFuture;
 
 pub use client::{BuildError, Client};
 pub use config::Config;
+pub use document::{Document, may_fetch};
 
 use crate::{
     embedding::{Answer, Input, Parameters},

@@ -12,7 +12,6 @@ use tokio::{
 use super::{Bound, admin::AdminPages};
 use crate::{
     cache::Cache,
-    reload,
     telemetry::admin::Readiness,
     transport::{self, Stage},
 };
@@ -53,8 +52,7 @@ impl Bound {
             health,
             admin_health,
             drain,
-            files,
-            reload_interval,
+            followed,
         } = self;
         let readiness = Readiness::default();
         let pages = AdminPages { metrics, readiness: readiness.clone(), health: admin_health };
@@ -69,7 +67,7 @@ impl Bound {
             transport::serve(grpc.listener, grpc.port, answer, stages)
         });
         let mut maintenance = Task::start("cache's maintenance", maintain(cache));
-        let mut polling = Task::start("look at files", reload::poll(files, reload_interval));
+        let mut polling = Task::start("look at files", followed.follow());
 
         let lost = tokio::select! {
             biased;

@@ -50,9 +50,10 @@ async fn serve(sources: &Sources, config: &Config, key: Secret) -> Result<(), Fa
 impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
         match error {
-            BuildError::CacheKey { .. } | BuildError::Tls(_) | BuildError::Tokenizer(_) => {
-                Self::Usage(error.to_string())
-            }
+            BuildError::CacheKey { .. }
+            | BuildError::Tls(_)
+            | BuildError::Auth(_)
+            | BuildError::Tokenizer(_) => Self::Usage(error.to_string()),
             BuildError::Listen { .. }
             | BuildError::Files(_)
             | BuildError::Upstream(_)

@@ -2,6 +2,7 @@ use std::{fs, path::Path, time::Duration};
 
 use super::*;
 
+mod auth;
 mod example;
 mod key;
 mod precedence;

@@ -92,6 +92,9 @@ fn refuse(error: &Error, request_id: &HeaderValue, method: &'static str) -> Stat
         (_, Error::Internal { cause }) => {
             tracing::error!(method, request_id, reason, cause, "rpc failed");
         }
+        (_, Error::CredentialsInvalid { why }) => {
+            tracing::debug!(method, request_id, reason, why, "rpc failed");
+        }
         (Blame::Caller, _) => {
             tracing::debug!(method, request_id, reason, blame = blame.as_str(), "rpc failed");
         }

@@ -31,6 +31,9 @@ const FREE_TIER_RETRY: Duration = Duration::from_secs(20);
 /// How long to wait for a full replica; another may have room at once.
 const OVERLOAD_RETRY: Duration = Duration::from_millis(200);
 
+/// How long to wait for the keys that credentials are checked by; another replica may have them.
+const KEYS_RETRY: Duration = Duration::from_secs(1);
+
 /// Longer messages of single items are cut.
 const MAX_ITEM_MESSAGE_BYTES: usize = 256;
 
@@ -73,8 +76,17 @@ pub fn place(error: &Error) -> Place {
         Error::ResponseTooLarge { .. } => never(InvalidArgument, ErrorReason::ResponseTooLarge),
         Error::CacheMiss { .. } => never(NotFound, ErrorReason::CacheMiss),
         Error::DeadlineExceeded { .. } => never(DeadlineExceeded, ErrorReason::DeadlineExceeded),
-        Error::CredentialsMissing => never(Code::Unauthenticated, ErrorReason::CredentialsMissing),
-        Error::CredentialsInvalid => never(Code::Unauthenticated, ErrorReason::CredentialsInvalid),
+        Error::CredentialsMissing { .. } => {
+            never(Code::Unauthenticated, ErrorReason::CredentialsMissing)
+        }
+        Error::CredentialsInvalid { .. } => {
+            never(Code::Unauthenticated, ErrorReason::CredentialsInvalid)
+        }
+        Error::CredentialsUnverifiable => Place {
+            code: Unavailable,
+            reason: ErrorReason::CredentialsUnverifiable,
+            retry: Retry::After(KEYS_RETRY),
+        },
         Error::CallerNotAllowed { .. } => {
             never(Code::PermissionDenied, ErrorReason::CallerNotAllowed)
         }

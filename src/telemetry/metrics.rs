@@ -47,6 +47,7 @@ struct Instruments {
     connections: connections::Instruments,
     reloads: Counter<u64>,
     tls: tls::Instruments,
+    auth_failures: Counter<u64>,
 }
 
 /// Why the metrics cannot be set up or read.
@@ -219,8 +220,16 @@ impl Metrics {
         self.instruments.shed.add(1, &[]);
     }
 
-    /// `voyage_gateway_reloads_total{what, outcome}`: changed files that were taken over (`changed`) or made no sense
-    /// (`refused`; the old content stays in force), by the setting that names them.
+    /// `voyage_gateway_auth_failures_total{mode, why}`: calls refused because nobody knows who calls, by `auth.mode` and
+    /// by what is wrong: `missing`, `malformed`, `unknown_token`, `unknown_key`, `wrong_algorithm`, `forged`, `expired`,
+    /// `not_yet_valid`, `wrong_issuer`, `wrong_audience`, `wrong_name`, or `no_keys` to tell.
+    pub fn auth_failure(&self, mode: &'static str, why: &'static str) {
+        let labels = [KeyValue::new("mode", mode), KeyValue::new("why", why)];
+        self.instruments.auth_failures.add(1, &labels);
+    }
+
+    /// `voyage_gateway_reloads_total{what, outcome}`: changed files, and fetched keys, that were taken over (`changed`)
+    /// or of no use (`refused`; the old content stays in force), by the setting that names them.
     pub fn reload(&self, what: &'static str, outcome: &'static str) {
         let labels = [KeyValue::new("what", what), KeyValue::new("outcome", outcome)];
         self.instruments.reloads.add(1, &labels);
@@ -276,6 +285,10 @@ impl Instruments {
             reloads: meter
                 .u64_counter("voyage_gateway.reloads")
                 .with_description("Changed files, taken over or refused.")
+                .build(),
+            auth_failures: meter
+                .u64_counter("voyage_gateway.auth_failures")
+                .with_description("Calls whose caller is not known, by what is wrong.")
                 .build(),
         }
     }

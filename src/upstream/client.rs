@@ -179,10 +179,14 @@ impl Failure {
 /// Logs why an answer did not come, or not whole: callers learn the kind of failure only, and operators need to know
 /// whether it was a name, a port or a certificate.
 fn log_cause(error: &reqwest::Error) {
+    tracing::warn!(cause = causes(error), "no answer from Voyage");
+}
+
+/// Writes an error with what caused it.
+pub(super) fn causes(error: &reqwest::Error) -> String {
     let first: &dyn StdError = error;
     let causes = std::iter::successors(Some(first), |&cause| cause.source());
-    let cause = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
-    tracing::warn!(cause, "no answer from Voyage");
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// A proxy is for the way out of the cluster, never for this host.
@@ -200,13 +204,16 @@ fn max_reply_bytes(parameters: &Parameters, inputs: usize) -> usize {
     1024 * 1024 + inputs * (dimension * BYTES_A_NUMBER + 256)
 }
 
-enum Body {
+pub(super) enum Body {
     Whole(Vec<u8>),
     Cut(Vec<u8>),
 }
 
 /// Reads a body, but not further than `limit`.
-async fn read(response: &mut reqwest::Response, limit: usize) -> Result<Body, reqwest::Error> {
+pub(super) async fn read(
+    response: &mut reqwest::Response,
+    limit: usize,
+) -> Result<Body, reqwest::Error> {
     let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
     // What is announced is not yet there: a large body grows as it comes.
     let mut body = Vec::with_capacity(announced.unwrap_or_default().min(limit).min(MAX_CAPACITY));

@@ -9,6 +9,7 @@
 )]
 
 mod admin;
+mod auth;
 mod batching;
 mod budgets;
 mod cache_modes;

@@ -70,27 +70,37 @@ fn render() -> String {
     let schema = schema_for!(Config).to_value();
     let defaults = Value::try_from(Config::default()).unwrap();
     let mut text = HEAD.to_owned();
-    for section in keys("") {
-        let about = &schema["properties"][section];
-        write!(text, "\n{}[{section}]\n", comment(about)).unwrap();
-        let section_schema = definition(&schema, about);
-        if section_schema["additionalProperties"].is_object() {
-            text += &subsection(&schema, section_schema, section);
-            continue;
-        }
-        for key in keys(section) {
-            let about = &section_schema["properties"][key];
-            write!(text, "\n{}", comment(about)).unwrap();
-            match defaults[section].get(key) {
-                Some(Value::Table(_)) => {
-                    text += &subsection(&schema, about, &format!("{section}.{key}"));
-                }
-                Some(default) => writeln!(text, "{key} = {default}").unwrap(),
-                None => writeln!(text, "# {key} =").unwrap(),
-            }
-        }
+    for name in keys("") {
+        let about = &schema["properties"][name];
+        text += &section(&schema, about, &defaults[name], name);
     }
     text
+}
+
+/// Returns a section with its keys, and then the sections within it, as TOML wants it.
+fn section(schema: &Schema, about: &Schema, defaults: &Value, name: &str) -> String {
+    let mut text = format!("\n{}[{name}]\n", comment(about));
+    let definition = definition(schema, about);
+    if definition["additionalProperties"].is_object() {
+        return text + &subsection(schema, definition, name);
+    }
+    let mut sections = String::new();
+    for key in keys(name) {
+        let about = &definition["properties"][key];
+        let path = format!("{name}.{key}");
+        match defaults.get(key) {
+            Some(defaults @ Value::Table(_)) if about["$ref"].is_string() => {
+                sections += &section(schema, about, defaults, &path);
+            }
+            Some(Value::Table(_)) => {
+                write!(text, "\n{}", comment(about)).unwrap();
+                text += &subsection(schema, about, &path);
+            }
+            Some(default) => write!(text, "\n{}{key} = {default}\n", comment(about)).unwrap(),
+            None => write!(text, "\n{}# {key} =\n", comment(about)).unwrap(),
+        }
+    }
+    text + &sections
 }
 
 #[test]

@@ -8,7 +8,7 @@ const SIZE: &str =
     "expected a size with its unit (B, KiB, MiB, GiB, KB, MB, GB) such as \"16KiB\" or \"256MiB\"";
 
 /// Every key, with what is said when it is set to something that is of no use to it.
-const EXPECTATIONS: [(&str, &str); 43] = [
+const EXPECTATIONS: [(&str, &str); 44] = [
     ("server.listen", "expected an IP address and a port such as \"127.0.0.1:50051\""),
     ("server.max_request_bytes", SIZE),
     ("server.default_deadline", SPAN),
@@ -17,7 +17,7 @@ const EXPECTATIONS: [(&str, &str); 43] = [
     ("server.connection_age", SPAN),
     ("server.connection_age_grace", SPAN),
     ("server.reflection", "expected true or false"),
-    ("auth.mode", "expected \"none\""),
+    ("auth.mode", "expected \"none\" or \"tokens\" or \"mtls\" or \"jwt\""),
     ("admission.max_in_flight", "expected a whole number from 0 to 4294967295"),
     ("admission.max_bytes", SIZE),
     ("cache.max_bytes", SIZE),
@@ -58,6 +58,7 @@ const EXPECTATIONS: [(&str, &str); 43] = [
     ("callers.\"a b\".rpcs", "expected a list such as [\"a\", \"b\"]"),
     ("callers.search.max_priority", "expected \"interactive\" or \"batch\""),
     ("callers.search.cache_scope", "expected \"shared\" or \"per-caller\""),
+    ("auth.jwt.leeway", SPAN),
 ];
 
 #[test]
@@ -424,7 +425,7 @@ fn keys_that_could_not_be_read_are_not_judged_by_their_defaults() {
     );
     assert_eq!(
         report(load_set(&["server.listen=0.0.0.0:1", "auth.mode=nobody"])),
-        "auth.mode: expected \"none\" (from --set)"
+        "auth.mode: expected \"none\" or \"tokens\" or \"mtls\" or \"jwt\" (from --set)"
     );
     // Neither are keys of a file that could not be read, while others are.
     let file = File::new("[");

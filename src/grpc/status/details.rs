@@ -53,8 +53,9 @@ pub(super) fn of(error: &Error, place: Place, request_id: &str) -> ErrorDetails 
         Error::RequestTooLarge { .. }
         | Error::ResponseTooLarge { .. }
         | Error::CacheMiss { .. }
-        | Error::CredentialsMissing
-        | Error::CredentialsInvalid
+        | Error::CredentialsMissing { .. }
+        | Error::CredentialsInvalid { .. }
+        | Error::CredentialsUnverifiable
         | Error::CallerNotAllowed { .. }
         | Error::DeadlineExceeded { .. }
         | Error::Overloaded { .. }
@@ -151,8 +152,9 @@ fn metadata(error: &Error) -> Metadata {
             put("limit", limit.to_string());
         }
         Error::InvalidRequest(_)
-        | Error::CredentialsMissing
-        | Error::CredentialsInvalid
+        | Error::CredentialsMissing { .. }
+        | Error::CredentialsInvalid { .. }
+        | Error::CredentialsUnverifiable
         | Error::Overloaded { .. }
         | Error::QueueTimeout { .. }
         | Error::CircuitOpen { .. }

@@ -70,6 +70,8 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("rustls", &["upstream"]),
     ("tokio_rustls", &["transport"]),
     ("x509_parser", &["transport"]),
+    // Who calls is proved by signed tokens; what they say is judged by `grpc/auth` and its own clock.
+    ("jsonwebtoken", &["grpc"]),
     ("moka", &["cache"]),
     ("tokenizers", &["tokens"]),
     ("opentelemetry", &["telemetry"]),
@@ -81,7 +83,8 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("std::env", &["main"]),
     // Time is tokio's, so that a test's clock reaches it.
     ("std::time::Instant", &[]),
-    ("std::time::SystemTime", &[]),
+    // But a token's own times are on the wall's clock: `grpc/auth/clock` reads it.
+    ("std::time::SystemTime", &["grpc"]),
 ];
 
 impl Source {

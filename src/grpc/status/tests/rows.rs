@@ -61,8 +61,27 @@ fn caller_rows() -> Vec<Row> {
     let not_allowed = (Code::PermissionDenied, "CALLER_NOT_ALLOWED");
     let unauthenticated = |reason| (Code::Unauthenticated, reason);
     vec![
-        row(Error::CredentialsMissing, unauthenticated("CREDENTIALS_MISSING"), Never, Nothing, &[]),
-        row(Error::CredentialsInvalid, unauthenticated("CREDENTIALS_INVALID"), Never, Nothing, &[]),
+        row(
+            Error::CredentialsMissing { wanted: "say who calls" },
+            unauthenticated("CREDENTIALS_MISSING"),
+            Never,
+            Nothing,
+            &[],
+        ),
+        row(
+            Error::CredentialsInvalid { why: "a canary" },
+            unauthenticated("CREDENTIALS_INVALID"),
+            Never,
+            Nothing,
+            &[],
+        ),
+        row(
+            Error::CredentialsUnverifiable,
+            (Code::Unavailable, "CREDENTIALS_UNVERIFIABLE"),
+            After(Duration::from_secs(1)),
+            Nothing,
+            &[],
+        ),
         row(denied("rpc"), not_allowed, Never, Nothing, &["what"]),
         row(denied("model"), not_allowed, Never, Nothing, &["what"]),
         row(quota(Some(wait)), exceeded, After(wait), Quota, quota_keys),
@@ -340,11 +359,12 @@ fn number(error: &Error) -> usize {
         Error::Internal { .. } => 7,
         Error::QueueTimeout { .. } => 30,
         Error::CircuitOpen { .. } => 31,
-        Error::CredentialsMissing => 32,
-        Error::CredentialsInvalid => 33,
+        Error::CredentialsMissing { .. } => 32,
+        Error::CredentialsInvalid { .. } => 33,
         Error::CallerNotAllowed { .. } => 34,
         Error::CallerQuota(_) => 35,
         Error::BudgetExhausted { .. } => 36,
+        Error::CredentialsUnverifiable => 37,
         Error::Upstream(upstream) => match upstream.fault {
             Fault::InvalidRequest { .. } => 8,
             Fault::TooManyTokens { .. } => 9,
@@ -373,7 +393,7 @@ fn number(error: &Error) -> usize {
 }
 
 /// How many variants [`number`] knows.
-const VARIANTS: usize = 37;
+const VARIANTS: usize = 38;
 
 fn domain(error: &Error) -> &'static str {
     if matches!(error, Error::Upstream(_)) { "voyageai.com" } else { "voyage-gateway" }

@@ -1,0 +1,34 @@
+//! The bearer token in a call's metadata.
+
+use http::{HeaderMap, header::AUTHORIZATION};
+
+use super::Refusal;
+
+/// Bytes a token may have: those of Kubernetes have about one thousand. Longer ones are not looked at.
+pub(super) const MAX_TOKEN_BYTES: usize = 8 * 1024;
+
+/// What the only `authorization` begins with, in any case.
+const SCHEME: &str = "bearer";
+
+/// Returns the token of `authorization: Bearer TOKEN`.
+///
+/// Two of that header would let two readers disagree on who calls: it is refused, as are other schemes.
+pub(super) fn token(headers: &HeaderMap) -> Result<&str, Refusal> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().ok_or(Refusal::Missing)?;
+    if values.next().is_some() {
+        return Err(Refusal::Malformed);
+    }
+    let (scheme, token) =
+        value.to_str().ok().and_then(|value| value.split_once(' ')).ok_or(Refusal::Malformed)?;
+    let token = token.trim_matches(' ');
+    let fits = (1..=MAX_TOKEN_BYTES).contains(&token.len());
+    if scheme.eq_ignore_ascii_case(SCHEME) && fits && token.bytes().all(|b| b.is_ascii_graphic()) {
+        Ok(token)
+    } else {
+        Err(Refusal::Malformed)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,184 @@
+//! Bearer tokens by their hashes: the file of `auth.tokens_file`, and the entries `hash-token` makes for it.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    fmt::{self, Write as _},
+    sync::Arc,
+};
+
+use sha2::{Digest as _, Sha256};
+
+use super::bearer::MAX_TOKEN_BYTES;
+use crate::caller::Caller;
+
+/// Characters a token must have.
+const MIN_CHARACTERS: usize = 32;
+
+/// Bits a token must hold by its own letters' frequencies: 32 random hexadecimal digits have about 117.
+const MIN_BITS: f64 = 96.0;
+
+/// What the hash of an entry begins with; another kind of hash would have another name.
+const SCHEME: &str = "sha256:";
+
+/// SHA-256 of a token.
+///
+/// No slow password hash: those make guessing dear where a secret can be guessed. A token that `hash-token` accepts
+/// cannot be, whatever the hash costs, and every call would pay for it.
+pub(super) type TokenHash = [u8; 32];
+
+/// The callers of a tokens file.
+#[derive(Default)]
+pub(super) struct Tokens {
+    /// Comparing in constant time would protect nothing: what is compared are hashes, and whoever learns a stored
+    /// hash byte by byte still lacks the token, which a hash does not give away.
+    names: HashMap<TokenHash, Arc<str>>,
+}
+
+impl Tokens {
+    /// Reads a file's content; says which line is wrong and never what stands there.
+    pub(super) fn parse(content: &[u8]) -> Result<Self, String> {
+        let mut names = HashMap::new();
+        let mut lines = HashMap::new();
+        for (number, line) in (1..).zip(content.split(|byte| *byte == b'\n')) {
+            let line = line.split(|byte| *byte == b'#').next().unwrap_or_default().trim_ascii();
+            if line.is_empty() {
+                continue;
+            }
+            let (name, hash) = entry_in(line).map_err(|what| format!("line {number}: {what}"))?;
+            match names.entry(hash) {
+                Entry::Vacant(free) => {
+                    free.insert(Arc::<str>::from(name));
+                    lines.insert(hash, number);
+                }
+                Entry::Occupied(other) if **other.get() == *name => {}
+                Entry::Occupied(_) => {
+                    let first: u32 = lines.get(&hash).copied().unwrap_or_default();
+                    return Err(format!(
+                        "line {number}: the token of line {first} belongs to another name"
+                    ));
+                }
+            }
+        }
+        // An empty file is more likely half written than meant: nobody could call.
+        if names.is_empty() {
+            Err("there is no entry in it".to_owned())
+        } else {
+            Ok(Self { names })
+        }
+    }
+
+    /// Returns whose token this is.
+    pub(super) fn name_of(&self, token: &str) -> Option<&Arc<str>> {
+        self.names.get(&hash(token))
+    }
+}
+
+/// Hashes a token as the file has it.
+pub(super) fn hash(token: &str) -> TokenHash {
+    Sha256::digest(token).into()
+}
+
+/// Reads `NAME sha256:HEX`, with the comment behind and the white space around already gone.
+fn entry_in(line: &[u8]) -> Result<(&str, TokenHash), &'static str> {
+    const FORM: &str = "expected NAME sha256:HEX, with 64 hexadecimal digits";
+    let line = str::from_utf8(line).map_err(|_| FORM)?;
+    let (name, hash) = line.split_once([' ', '\t']).ok_or(FORM)?;
+    let digits = hash.trim_ascii_start().strip_prefix(SCHEME).ok_or(FORM)?;
+    if !is_entry_name(name) {
+        return Err(NAME_FORM);
+    }
+    let mut hash = TokenHash::default();
+    if digits.len() != 2 * hash.len() {
+        return Err(FORM);
+    }
+    for (byte, pair) in hash.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
+        let digit = |at: usize| char::from(pair[at]).to_digit(16);
+        let (Some(high), Some(low)) = (digit(0), digit(1)) else { return Err(FORM) };
+        *byte = u8::try_from(high * 16 + low).map_err(|_| FORM)?;
+    }
+    Ok((name, hash))
+}
+
+/// What a name in the file may be.
+pub(super) const NAME_FORM: &str = "the name must be 1 to 256 visible ASCII characters without #, and not anonymous, default or abandoned";
+
+/// Tells whether the file can hold this name.
+fn is_entry_name(name: &str) -> bool {
+    Caller::is_name(name) && !name.contains('#')
+}
+
+/// Why there is no entry for a token. Never holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoEntry {
+    /// The name cannot stand in the file.
+    #[error("{NAME_FORM}")]
+    Name,
+    /// No HTTP header can carry it, or the gateway would refuse it unread.
+    #[error(
+        "the token must be at most {MAX_TOKEN_BYTES} visible ASCII characters, without white space"
+    )]
+    Form,
+    /// Too short to be beyond guessing.
+    #[error("the token is too short: it must have at least {MIN_CHARACTERS} characters")]
+    Short,
+    /// Long enough, but made of too little.
+    #[error("the token is too regular to be beyond guessing")]
+    Regular,
+}
+
+/// Returns a line for `auth.tokens_file`: this token proves this name.
+pub fn entry(name: &str, token: &str) -> Result<String, NoEntry> {
+    if !is_entry_name(name) {
+        return Err(NoEntry::Name);
+    }
+    let bytes = token.as_bytes();
+    if bytes.len() > MAX_TOKEN_BYTES || !bytes.iter().all(u8::is_ascii_graphic) {
+        return Err(NoEntry::Form);
+    }
+    if bytes.len() < MIN_CHARACTERS {
+        return Err(NoEntry::Short);
+    }
+    if bits(bytes) < MIN_BITS || is_steady(bytes) || is_repeated(bytes) {
+        return Err(NoEntry::Regular);
+    }
+    let mut line = format!("{name} {SCHEME}");
+    for byte in hash(token) {
+        // A string takes whatever is written to it.
+        let _ = write!(line, "{byte:02x}");
+    }
+    Ok(line)
+}
+
+/// Returns Shannon's measure of a text's own letters, for the whole text. It knows no words: a sentence passes.
+#[expect(clippy::cast_precision_loss, reason = "a token has at most thousands of letters")]
+fn bits(text: &[u8]) -> f64 {
+    let mut counts = [0_usize; 256];
+    for byte in text {
+        counts[usize::from(*byte)] += 1;
+    }
+    let length = text.len() as f64;
+    let counts = counts.iter().filter(|count| **count > 0).map(|count| *count as f64);
+    counts.map(|count| count * (length / count).log2()).sum()
+}
+
+/// Tells whether most letters follow from the two before them, as in `abcdefgh`.
+fn is_steady(text: &[u8]) -> bool {
+    let step = |from: u8, to: u8| i16::from(to) - i16::from(from);
+    let steady = text.windows(3).filter(|next| step(next[0], next[1]) == step(next[1], next[2]));
+    steady.count() * 2 > text.len()
+}
+
+/// Tells whether a text is a shorter one again and again.
+fn is_repeated(text: &[u8]) -> bool {
+    (1..=text.len() / 2).any(|period| text[period..] == text[..text.len() - period])
+}
+
+/// Says how many there are, never which.
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokens").field("entries", &self.names.len()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+//! Who may call: each mode with real clients, what the refused are told, and that they cost nothing.
+
+mod command;
+mod issuer;
+mod jwt;
+mod rotation;
+mod tokens;
+
+use std::{fs, path::PathBuf};
+
+use tonic::{Code, Request, Status, metadata::MetadataValue};
+use voyage_gateway::{config::Config, grpc::v1::EmbedRequest, units::Span};
+
+use crate::support::{Answer, Client, Gateway, details, reason, sample, texts};
+
+/// A folder of a test's own, gone with it.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        let name = format!("voyage-gateway-auth-{:x}", rand::random::<u128>());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).expect("a folder");
+        Self(path)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Puts a whole file in the place of another, as a rename does.
+    pub(crate) fn swap(&self, name: &str, content: &str) -> PathBuf {
+        let (path, next) = (self.path(name), self.path("next"));
+        fs::write(&next, content).expect("a file");
+        fs::rename(&next, &path).expect("its place");
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Looks at changed files as often as can be.
+fn look_often(config: &mut Config) {
+    config.reload.interval = Span::from_millis(100);
+}
+
+/// A call with these `authorization` headers.
+fn call(request: EmbedRequest, authorizations: &[&str]) -> Request<EmbedRequest> {
+    let mut request = Request::new(request);
+    for value in authorizations {
+        let value: MetadataValue<_> = value.parse().expect("a header");
+        request.metadata_mut().append("authorization", value);
+    }
+    request
+}
+
+/// Embeds a text with a token.
+async fn embed_as(client: &mut Client, token: &str, text: &str) -> Answer {
+    client.embed(call(texts(&[text]), &[&format!("Bearer {token}")])).await
+}
+
+/// Checks that a call is refused, in the words that every refused one hears, and that the metric says why.
+async fn assert_refused(gateway: &Gateway, authorizations: &[&str], mode: &str, why: &str) {
+    let counted = async || {
+        let labels = [("mode", mode), ("why", why)];
+        sample(&gateway.metrics().await, "voyage_gateway_auth_failures_total", &labels)
+    };
+    let before = counted().await;
+    let mut client = gateway.client().await;
+    let status = client.embed(call(texts(&["a text"]), authorizations)).await.expect_err(why);
+    let expected = if why == "missing" { "CREDENTIALS_MISSING" } else { "CREDENTIALS_INVALID" };
+    assert_eq!((status.code(), &*reason(&status)), (Code::Unauthenticated, expected), "{why}");
+    assert_tells_nothing(&status, authorizations);
+    assert_eq!(counted().await, before + 1, "{why}");
+}
+
+/// Checks that a status quotes no credential and gives no reason beyond its own.
+fn assert_tells_nothing(status: &Status, authorizations: &[&str]) {
+    let shown = format!("{status:?}");
+    for value in authorizations {
+        let token = value.rsplit(' ').next().unwrap_or_default();
+        assert!(token.len() < 8 || !shown.contains(token), "{shown}");
+    }
+    let details = details(status);
+    let info = details.error_info().expect("a reason");
+    assert_eq!(info.domain, "voyage-gateway");
+    assert!(info.metadata.is_empty(), "{:?}", info.metadata);
+    assert!(!status.metadata().contains_key("grpc-retry-pushback-ms"));
+    if info.reason == "CREDENTIALS_INVALID" {
+        assert_eq!(status.message(), "the caller's credential is not accepted");
+    }
+}
+
+/// Checks that nothing was spent.
+async fn assert_costs_nothing(gateway: &Gateway) {
+    assert_eq!(gateway.simulator().calls().len(), 0);
+    let page = gateway.metrics().await;
+    assert_eq!(sample(&page, "voyage_gateway_tokens_total", &[]), 0);
+    assert_eq!(sample(&page, "voyage_gateway_cache_lookups_total", &[]), 0);
+    assert_eq!(sample(&page, "voyage_gateway_shed_total", &[]), 0);
+}
+
+/// Tells how many tokens a caller was billed.
+async fn billed(gateway: &Gateway, name: &str) -> u64 {
+    sample(&gateway.metrics().await, "voyage_gateway_tokens_total", &[("billed_to", name)])
+}
+
+/// Tells how often a changed file was taken over or refused.
+async fn reloads(gateway: &Gateway, what: &str, outcome: &str) -> u64 {
+    let labels = [("what", what), ("outcome", outcome)];
+    sample(&gateway.metrics().await, "voyage_gateway_reloads_total", &labels)
+}
