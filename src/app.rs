@@ -22,14 +22,13 @@ use crate::{
     grpc::{self, Authenticator, Deadlines, Edge},
     pipeline::Pipeline,
     reload::{self, Live, Reload},
-    secret::Secret,
     telemetry::{
         Metrics,
         admin::{self, Readiness},
     },
     tokens::{Counter, LoadError},
     transport::{self, Drain, Protocol},
-    upstream::{self, Client, Upstream},
+    upstream::{self, Client, KeyError, KeySources, Keys as ApiKeys, Upstream},
 };
 
 /// How often the cache does its housekeeping, so that gauges are honest.
@@ -76,6 +75,9 @@ pub enum BuildError {
         /// What is wrong with it.
         problem: String,
     },
+    /// An API key cannot be used.
+    #[error(transparent)]
+    ApiKey(#[from] KeyError),
     /// The upstream client cannot be set up.
     #[error(transparent)]
     Upstream(#[from] upstream::BuildError),
@@ -90,17 +92,22 @@ pub enum BuildError {
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
-/// Builds a gateway that calls Voyage with `key`, and binds its ports.
-pub async fn build(config: &Config, key: Secret) -> Result<Bound, BuildError> {
+/// Builds a gateway that calls Voyage with `keys`, and binds its ports.
+pub async fn build(config: &Config, keys: impl Into<KeySources>) -> Result<Bound, BuildError> {
     let metrics = Metrics::new()?;
-    let client = Client::new(&config.upstream, key, metrics.clone())?;
-    tracing::info!(base_url = client.base_url(), "calls go upstream");
-    build_with(config, Arc::new(client), metrics).await
+    let keys = keys.into().load(&metrics)?;
+    let client = Client::new(&config.upstream, keys.clone(), metrics.clone())?;
+    for member in &keys {
+        let base_url = client.base_url(&member.key()).to_owned();
+        tracing::info!(key = %member.alias(), base_url, "calls go upstream");
+    }
+    build_with(config, keys, Arc::new(client), metrics).await
 }
 
 /// Builds a gateway around any upstream, and binds its ports.
 pub async fn build_with(
     config: &Config,
+    api_keys: ApiKeys,
     upstream: Arc<dyn Upstream>,
     metrics: Metrics,
 ) -> Result<Bound, BuildError> {
@@ -111,6 +118,7 @@ pub async fn build_with(
         retry: &config.retry,
         breaker: &config.breaker,
         counter: Counter::new(&config.tokens)?,
+        keys: &api_keys,
         upstream,
         metrics: metrics.clone(),
     });
@@ -142,7 +150,7 @@ pub async fn build_with(
         admin_health: health.routes()?,
         health,
         drain: config.drain.clone(),
-        files: Vec::new(),
+        files: api_keys.files().collect(),
         reload_interval: config.reload.interval.get(),
     })
 }

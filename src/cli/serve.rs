@@ -4,25 +4,23 @@ use anyhow::Context as _;
 
 use super::{Failure, runtime};
 use crate::{
-    app::{self, BuildError},
+    app::{self, Bound, BuildError},
     config::{self, Config, Sources},
     grpc::auth::AuthMode,
-    secret::Secret,
     telemetry,
     transport::StopSignals,
 };
 
 pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
     let config = config::load(sources)?;
-    let key = config::api_key(&sources.environment)
+    let keys = config::api_keys(&config, &sources.environment)
         .map_err(|problem| Failure::Usage(problem.to_string()))?;
     telemetry::init_logging(&config.telemetry).context("logging")?;
     warn(&config);
-    runtime()?.block_on(serve(&config, key))
+    runtime()?.block_on(async { serve(app::build(&config, keys).await?).await })
 }
 
-async fn serve(config: &Config, key: Secret) -> Result<(), Failure> {
-    let bound = app::build(config, key).await?;
+async fn serve(bound: Bound) -> Result<(), Failure> {
     // Before it says that it is up: whoever hears that may stop it at once.
     let mut stop = StopSignals::catch()?;
     tracing::info!(port = "grpc", address = %bound.grpc_address()?, "listening");
@@ -35,7 +33,7 @@ async fn serve(config: &Config, key: Secret) -> Result<(), Failure> {
 impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
         match error {
-            BuildError::CacheKey { .. } | BuildError::Tokenizer(_) => {
+            BuildError::CacheKey { .. } | BuildError::Tokenizer(_) | BuildError::ApiKey(_) => {
                 Self::Usage(error.to_string())
             }
             BuildError::Listen { .. }

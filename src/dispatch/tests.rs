@@ -5,6 +5,7 @@ mod fairness;
 mod fake;
 mod gathering;
 mod isolation;
+mod keys;
 mod models;
 mod panics;
 mod properties;
@@ -26,8 +27,10 @@ use crate::{
     embedding::{Dtype, Endpoint, InputType},
     error::{Fault, Phase},
     pipeline::{self, CacheMode, Pipeline, Request, Response},
+    secret::Secret,
     tokens,
     units::Span,
+    upstream::KeySources,
 };
 use fake::{Fake, vector_of};
 
@@ -49,6 +52,7 @@ struct Settings {
     limits: LimitsConfig,
     retry: RetryConfig,
     breaker: BreakerConfig,
+    keys: KeySources,
 }
 
 impl Default for Settings {
@@ -59,6 +63,7 @@ impl Default for Settings {
             retry: RetryConfig::default(),
             // Failures are the retries' tests' matter; the breaker has its own.
             breaker: BreakerConfig { min_calls: u32::MAX, ..BreakerConfig::default() },
+            keys: KeySources::from(Secret::new("pa-key")),
         }
     }
 }
@@ -89,6 +94,7 @@ impl Stage {
             retry: &settings.retry,
             breaker: &settings.breaker,
             counter: Counter::new(&tokens::Config::default()).unwrap(),
+            keys: &settings.keys.load(&metrics).unwrap(),
             upstream: Arc::clone(&fake) as Arc<dyn Upstream>,
             metrics: metrics.clone(),
         });

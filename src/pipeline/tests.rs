@@ -19,9 +19,10 @@ use crate::{
     dispatch::{self, Dispatch},
     embedding::{Answer, Dtype, Endpoint, Input, Parameters},
     error::Error,
+    secret::Secret,
     telemetry::Metrics,
     tokens::{self, Counter},
-    upstream::Upstream,
+    upstream::{KeySources, Upstream},
 };
 use fake::Fake;
 
@@ -71,6 +72,7 @@ fn build(fake: &Arc<Fake>, admission: &super::Config, batch: &dispatch::Config) 
         retry: &dispatch::RetryConfig { max_attempts: 1 },
         breaker: &dispatch::BreakerConfig::default(),
         counter: Counter::new(&tokens::Config::default()).unwrap(),
+        keys: &KeySources::from(Secret::new("pa-key")).load(&metrics).unwrap(),
         upstream: Arc::clone(fake) as Arc<dyn Upstream>,
         metrics: metrics.clone(),
     });

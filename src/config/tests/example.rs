@@ -15,8 +15,8 @@ const HEAD: &str = "\
 # The configuration of voyage-gateway: every key with its default. Keys without one are commented out.
 #
 # Each key can also be set in the environment (VOYAGE_GATEWAY__CACHE__TTL=12h) and on the command line
-# (--set cache.ttl=12h), which wins over both. The API key is not among them: it comes from VOYAGE_API_KEY or
-# from the file that VOYAGE_API_KEY_FILE names.
+# (--set cache.ttl=12h), which wins over both. A list is set as a whole. No API key is among them: it comes from
+# VOYAGE_API_KEY, from the file that VOYAGE_API_KEY_FILE names, or from the files of [[upstream.keys]].
 #
 # Generated from the documentation in the code by `cargo test config_example_is_up_to_date`.
 ";
@@ -33,6 +33,8 @@ fn keys(section: &str) -> &'static [&'static str] {
         .into_inner()
     {
         Refusal::UnknownKey { known, .. } => known,
+        // It holds sections of names, and no keys.
+        Refusal::Other(what) if what == "expected a section of keys" => &[],
         refusal @ Refusal::Other(_) => panic!("{section}: {refusal}"),
     }
 }
@@ -43,17 +45,27 @@ fn comment(schema: &Schema) -> String {
     docs.lines().flat_map(|line| ["# ", line, "\n"]).collect()
 }
 
-/// Returns what a section of sections with names of their own looks like, by the example in its schema: there
-/// are none by default.
+/// Returns what a section of sections with names of their own looks like, or a list of sections, by the example in its
+/// schema: there are none by default.
 fn subsection(schema: &Schema, about: &Schema, section: &str) -> String {
-    let definition = about["additionalProperties"]["$ref"].as_str().unwrap().strip_prefix('#');
+    let inner = about.get("additionalProperties").unwrap_or(&about["items"]);
+    let definition = inner["$ref"].as_str().unwrap().strip_prefix('#');
     let properties = &schema.pointer(definition.unwrap()).unwrap()["properties"];
     let mut text = String::new();
-    for (name, keys) in about["examples"][0].as_object().expect("an example of each section") {
-        write!(text, "#\n# [{section}.{name:?}]\n").unwrap();
+    let mut add = |head: String, keys: &Schema| {
+        write!(text, "#\n# {head}\n").unwrap();
         for (key, value) in keys.as_object().unwrap() {
             write!(text, "#\n{}# {key} = {value}\n", comment(&properties[key])).unwrap();
         }
+    };
+    match &about["examples"][0] {
+        Schema::Array(items) => {
+            items.iter().for_each(|keys| add(format!("[[{section}]]"), keys));
+        }
+        Schema::Object(sections) => {
+            sections.iter().for_each(|(name, keys)| add(format!("[{section}.{name:?}]"), keys));
+        }
+        _ => panic!("{section}: an example of each section"),
     }
     text
 }
@@ -74,6 +86,9 @@ fn render() -> String {
                     text += &subsection(&schema, about, &format!("{section}.{key}"));
                 }
                 Some(default) => writeln!(text, "{key} = {default}").unwrap(),
+                None if about["examples"][0].is_array() => {
+                    text += &subsection(&schema, about, &format!("{section}.{key}"));
+                }
                 None => writeln!(text, "# {key} =").unwrap(),
             }
         }
@@ -115,6 +130,8 @@ fn config_example_shows_sections_that_are_taken() {
         }
     }
     let config = load_file(&lines.join("\n")).unwrap();
+    let [key] = &config.upstream.keys[..] else { panic!("one key of a pool") };
+    assert_eq!((key.alias.as_str(), key.tpm), ("team-search", Some(8_000_000)));
     assert_eq!(
         config.tokens.models["voyage-4"].tokenizer,
         Path::new("/etc/voyage/voyage-4/tokenizer.json")

@@ -113,8 +113,8 @@ fn unknown_keys_without_a_likeness_name_the_known_ones() {
     );
     assert_eq!(
         report(load_environment(&[("VOYAGE_GATEWAY__X", "1")])),
-        "x: unknown key; known are server, auth, admission, cache, batch, limits, retry, breaker, \
-         tokens, upstream, admin, telemetry, drain (from VOYAGE_GATEWAY__X)"
+        "x: unknown key; known are server, auth, callers, admission, cache, batch, limits, retry, \
+         breaker, tokens, upstream, reload, admin, telemetry, drain (from VOYAGE_GATEWAY__X)"
     );
 }
 

@@ -1,4 +1,4 @@
-//! One model's sliding minute: what is in flight, and a log of what landed less than a minute ago.
+//! One sliding minute, of one key and model: what is in flight, and a log of what landed less than a minute ago.
 //!
 //! Voyage counts a call at some moment between its sending and its reply. An entry that is held from before the
 //! one until a minute after the other is therefore in the log whenever Voyage may still count it; a bucket
@@ -18,12 +18,12 @@ use super::{
 pub(super) const WINDOW: Duration = Duration::from_mins(1);
 
 /// When to look again for the end of a call of which only that is known: that it has not landed.
-const GLANCE: Duration = Duration::from_secs(1);
+pub(super) const GLANCE: Duration = Duration::from_secs(1);
 
 /// More tokens than any call can have: sums of nonsense must not overflow.
 const MOST_TOKENS: u64 = 1 << 40;
 
-/// The budget of one model.
+/// The budget of one key and model.
 #[derive(Debug)]
 pub(super) struct Window {
     /// What landed, soonest to be forgotten first.
@@ -38,6 +38,13 @@ pub(super) struct Window {
     /// When the present minute of learning began.
     learning_since: Instant,
     gate: Gate,
+}
+
+/// One of the limits of a minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Limit {
+    Requests,
+    Tokens,
 }
 
 /// One call that landed.
@@ -130,22 +137,26 @@ impl Window {
         self.gate.returned(ticket.stamp);
     }
 
-    /// The call met a 429: it may count as a request, but its texts were not read. Returns when it can be made
-    /// again at the earliest: the gate opens by then, and what the 429 taught leaves room.
+    /// The key was rejected: the texts were not read.
+    pub(super) fn rejected(&mut self, ticket: Ticket, now: Instant) {
+        self.hold(ticket, 0, now);
+        self.gate.returned(ticket.stamp);
+    }
+
+    /// The call met a 429: it may count as a request, but its texts were not read. Returns its estimated tokens.
     pub(super) fn rate_limited(
         &mut self,
         ticket: Ticket,
         retry_after: Option<Duration>,
         now: Instant,
-    ) -> Instant {
+    ) -> u64 {
         self.hold(ticket, 0, now);
         // Calls that were in flight together meet their 429s together: that is one lesson, not many.
         if self.gate.refused(ticket.stamp, retry_after, now) {
             self.allowance.shrink();
         }
         self.learning_since = now;
-        let again = Need { requests: 1, tokens: ticket.tokens };
-        self.free_at(Class::Interactive, again, now)
+        ticket.tokens
     }
 
     pub(super) fn fall_to_free_tier(&mut self) {
@@ -167,6 +178,53 @@ impl Window {
         let tokens_at = self.tokens_at(class, tokens - for_tokens * tokens_limit, now);
         let room_at = later(requests_at, for_requests).max(later(tokens_at, for_tokens));
         self.gate.closed_until(now).map_or(room_at, |until| until.max(room_at))
+    }
+
+    /// Returns how good a choice it is for such a call: whether it needs no probe first, and how many such calls
+    /// there is room for.
+    pub(super) fn appeal(&self, class: Class, tokens: u64, now: Instant) -> (bool, u64) {
+        let (requests_limit, tokens_limit) = self.limits(class);
+        let requests = requests_limit.saturating_sub(self.requests());
+        let of_tokens = tokens_limit.saturating_sub(self.tokens()) / tokens.max(1);
+        (self.gate.passage(now) == Passage::Open, requests.min(of_tokens))
+    }
+
+    /// Returns how good a choice it is for any call: whether there can be one at all, and the tokens it may have.
+    pub(super) fn room(&self, now: Instant) -> (bool, u64) {
+        let (requests_limit, tokens_limit) = self.limits(Class::Interactive);
+        let passes = matches!(self.gate.passage(now), Passage::Open | Passage::Probe);
+        (passes && self.requests() < requests_limit, tokens_limit.saturating_sub(self.tokens()))
+    }
+
+    /// Returns what becomes free of one of the limits, and when; as much as is free already comes first.
+    pub(super) fn releases(
+        &self,
+        class: Class,
+        of: Limit,
+        now: Instant,
+    ) -> impl Iterator<Item = (Instant, u64)> {
+        let (requests_limit, tokens_limit) = self.limits(class);
+        let (limit, in_flight, logged) = match of {
+            Limit::Requests => (requests_limit, self.in_flight, self.log.len() as u64),
+            Limit::Tokens => (tokens_limit, self.estimated, self.logged),
+        };
+        let opens_at = self.gate.closed_until(now).unwrap_or(now);
+        let of_log = self.log.iter().map(move |entry| {
+            let size = match of {
+                Limit::Requests => 1,
+                Limit::Tokens => entry.tokens,
+            };
+            (entry.until.max(opens_at), size)
+        });
+        // What is used beyond the limit is not free when it is released.
+        let mut excess = (in_flight + logged).saturating_sub(limit);
+        let at_first = (opens_at, limit.saturating_sub(in_flight + logged));
+        let landing = (opens_at.max(now + WINDOW), in_flight);
+        std::iter::once(at_first).chain(of_log.chain([landing]).map(move |(at, size)| {
+            let kept = excess.min(size);
+            excess -= kept;
+            (at, size - kept)
+        }))
     }
 
     /// Returns when the next entry is forgotten or the gate reopens, whichever is first.
@@ -259,6 +317,6 @@ impl Window {
 }
 
 /// Returns the time so many minutes later; a day is as good as never.
-fn later(at: Instant, minutes: u64) -> Instant {
+pub(super) fn later(at: Instant, minutes: u64) -> Instant {
     at + WINDOW * u32::try_from(minutes).unwrap_or(u32::MAX).min(24 * 60)
 }

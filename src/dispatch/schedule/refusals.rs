@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{Scheduler, caps};
 use crate::{
     caller::Priority,
-    dispatch::{Bill, command::Returned, limit::Need},
+    dispatch::{Bill, command::Returned},
     error::Error,
 };
 
@@ -27,11 +27,10 @@ impl Scheduler {
         self.excuse(now);
     }
 
-    /// Refuses what waits for budget or company while Voyage is given a rest.
-    pub(super) fn refuse_if_open(&mut self, now: Instant) {
-        let Err(open) = self.shared.breaker.check(now) else { return };
-        let refusal = Error::CircuitOpen { retry_after: open.retry_after };
+    /// Refuses what waits for budget or company while nothing is sent: Voyage is given a rest, or rejects every key.
+    pub(super) fn refuse_if_closed(&mut self, now: Instant) {
         for lane in self.lanes.values_mut() {
+            let Some(refusal) = self.shared.refusal(&lane.parameters, now) else { return };
             for queued in lane.queue.retain(|_| false) {
                 self.clock.refund(&queued);
                 queued.item.waiter.land(Err(refusal.clone()), Bill::nothing());
@@ -47,14 +46,16 @@ impl Scheduler {
                 continue;
             }
             (lane.unexcused, lane.excused_at) = (false, now);
-            if lane.blocked_until.is_none_or(|until| until <= now) {
+            let Some(blocked_until) = lane.blocked_until.filter(|until| *until > now) else {
                 continue;
-            }
+            };
             let caps = caps(&self.shared, &lane.parameters.model, self.max_inputs);
             let model = Arc::clone(&lane.parameters.model);
             let limiter = &self.shared.limiter;
-            let gone =
-                lane.excuse(now, caps, |class, need| limiter.free_at(&model, class, need, now));
+            // Together the keys may have room that no single call can use yet.
+            let gone = lane.excuse(now, caps, |class, need| {
+                limiter.free_at(&model, class, need, now).max(blocked_until)
+            });
             for queued in gone {
                 self.clock.refund(&queued);
                 queued.item.waiter.abandon();
@@ -69,9 +70,8 @@ impl Scheduler {
                 continue;
             };
             joined.item.priority = joined.item.priority.min(priority);
-            let need = Need { requests: 1, tokens: batch.tokens() };
-            let model = &batch.parameters.model;
-            let until = self.shared.limiter.free_at(model, batch.class(), need, now);
+            let (model, tokens) = (&batch.parameters.model, batch.tokens());
+            let until = self.shared.limiter.free_for_call(model, batch.class(), tokens, now);
             if until > now {
                 let retry_after = until.duration_since(now);
                 batch.excuse(until, &Error::QueueTimeout { retry_after });

@@ -133,7 +133,7 @@ async fn models_of_other_kinds_are_as_unknown_as_no_models() {
 #[tokio::test]
 async fn the_body_is_checked_before_the_credential() {
     let simulator =
-        Simulator::start(Options { api_key: Some("pa-key".into()), ..Options::default() })
+        Simulator::start(Options { keys: super::super::Keys::only(["pa-key"]), ..Options::default() })
             .await
             .unwrap();
     let good = texts(&["a"]).to_string();
