@@ -30,7 +30,7 @@ use crate::{
     secret::Secret,
     tokens,
     units::Span,
-    upstream::KeySources,
+    upstream::{KeyLimits, KeySources},
 };
 use fake::{Fake, vector_of};
 

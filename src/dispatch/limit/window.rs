@@ -180,13 +180,13 @@ impl Window {
         self.gate.closed_until(now).map_or(room_at, |until| until.max(room_at))
     }
 
-    /// Returns how good a choice it is for such a call: whether it needs no probe first, and how many such calls
-    /// there is room for.
-    pub(super) fn appeal(&self, class: Class, tokens: u64, now: Instant) -> (bool, u64) {
+    /// Returns how good a choice it is for such a call: whether it needs no probe first, how many such calls there is
+    /// room for, and how many tokens.
+    pub(super) fn appeal(&self, class: Class, tokens: u64, now: Instant) -> (bool, u64, u64) {
         let (requests_limit, tokens_limit) = self.limits(class);
         let requests = requests_limit.saturating_sub(self.requests());
-        let of_tokens = tokens_limit.saturating_sub(self.tokens()) / tokens.max(1);
-        (self.gate.passage(now) == Passage::Open, requests.min(of_tokens))
+        let left = tokens_limit.saturating_sub(self.tokens());
+        (self.gate.passage(now) == Passage::Open, requests.min(left / tokens.max(1)), left)
     }
 
     /// Returns how good a choice it is for any call: whether there can be one at all, and the tokens it may have.
