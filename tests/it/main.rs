@@ -16,6 +16,7 @@ mod coalesce;
 mod corpus;
 mod embed;
 mod errors;
+mod keys;
 mod lifecycle;
 mod limits;
 mod metadata;

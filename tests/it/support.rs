@@ -70,8 +70,16 @@ impl Gateway {
 
     /// Starts one with changes to its configuration and to the simulator.
     pub(crate) async fn with(adjust: impl FnOnce(&mut Config, &mut Options)) -> Self {
+        Self::with_keys(KeySources::from(Secret::new(KEY)), adjust).await
+    }
+
+    /// Starts one with other keys for Voyage.
+    pub(crate) async fn with_keys(
+        keys: KeySources,
+        adjust: impl FnOnce(&mut Config, &mut Options),
+    ) -> Self {
         let (config, simulator) = prepare(adjust).await;
-        let bound = app::build(&config, Secret::new(KEY)).await.expect("a gateway");
+        let bound = app::build(&config, keys).await.expect("a gateway");
         Self::run(bound, simulator, watch::channel(true).0)
     }
 

@@ -38,6 +38,11 @@ fn all_at(
     (limit, need): (Limit, u64),
     now: Instant,
 ) -> Instant {
+    let free_now = windows.iter().filter_map(|window| window.releases(class, limit, now).next());
+    let free_now = free_now.filter(|(at, _)| *at <= now).map(|(_, size)| size);
+    if free_now.fold(0, u64::saturating_add) >= need {
+        return now;
+    }
     let limits = windows.iter().map(|window| match limit {
         Limit::Requests => window.limits(class).0,
         Limit::Tokens => window.limits(class).1,

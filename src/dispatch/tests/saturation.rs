@@ -172,7 +172,7 @@ fn two_keys() -> KeySources {
 #[tokio::test(start_paused = true)]
 async fn two_keys_are_used_to_the_full() {
     let load = Load { keys: two_keys(), latency: millis(200), ..tier_1() };
-    let loaded = three_minutes(&load, 12).await;
+    let loaded = three_minutes(&load, 8).await;
     assert!(loaded.tokens >= 95.0, "{} % of the tokens", loaded.tokens);
 
     let load = Load { batch: batches(1, 16), latency: millis(100), document: 20, ..load };
