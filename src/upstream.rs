@@ -15,7 +15,9 @@ use futures_util::future::BoxFuture;
 
 pub use client::{BuildError, Client};
 pub use config::Config;
-pub use key::{IS_NO_PATH, Key, KeyConfig, KeyError, KeyLimits, KeySources, Keys, Member, looks_like_a_key};
+pub use key::{
+    IS_NO_PATH, Key, KeyConfig, KeyError, KeyLimits, KeySources, Keys, Member, looks_like_a_key,
+};
 
 use crate::{
     embedding::{Answer, Input, Parameters},

@@ -34,10 +34,7 @@ pub enum KeyError {
 
 /// Returns where the API keys come from: `upstream.keys`, or else what `VOYAGE_API_KEY` holds or the file that
 /// `VOYAGE_API_KEY_FILE` names. Exactly one of the three must be there. No file is read yet.
-pub fn api_keys(
-    config: &Config,
-    environment: &[(String, String)],
-) -> Result<KeySources, KeyError> {
+pub fn api_keys(config: &Config, environment: &[(String, String)]) -> Result<KeySources, KeyError> {
     let value =
         |name| environment.iter().find(|(variable, _)| variable == name).map(|(_, value)| value);
     let configured = !config.upstream.keys.is_empty();

@@ -159,7 +159,7 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call) {
                 pass.succeeded(now);
             }
             let another_key = failure.fault == Fault::Unauthenticated
-                && shared.pool.rejected(seat, &key).await
+                && shared.pool.rejected(seat, &key, sent_at).await
                 // Each is set aside, so there are no more; but files may change as fast as they are read.
                 && batch.rejections < shared.pool.most_rejections();
             slot.returned = if another_key {

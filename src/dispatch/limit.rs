@@ -155,15 +155,12 @@ impl Limiter {
         let now = Instant::now();
         let usable = self.pool.usable(now);
         let state = self.lock();
-        match state.windows.get(model) {
-            Some(windows) => roomiest(windows, usable, now).limits(Class::Batch),
-            None => {
-                let limits = |seat| self.allowance(model, seat, &state).limits(Class::Batch);
-                let seats = (0..self.pool.len()).filter(|seat| usable.has(*seat));
-                let best = seats.map(limits).max_by_key(|(_, tokens)| *tokens);
-                best.unwrap_or_else(|| limits(0))
-            }
+        if let Some(windows) = state.windows.get(model) {
+            return roomiest(windows, usable, now).limits(Class::Batch);
         }
+        let limits = |seat| self.allowance(model, seat, &state).limits(Class::Batch);
+        let seats = (0..self.pool.len()).filter(|seat| usable.has(*seat));
+        seats.map(limits).max_by_key(|(_, tokens)| *tokens).unwrap_or_else(|| limits(0))
     }
 
     /// Returns the earliest known time at which so much is free, if nobody else takes it; now, if it is.
@@ -305,8 +302,7 @@ fn reserve_best(
         // The last of equals is the one that `max_by_key` finds; the first should be.
         let best = usable.rev().max_by_key(|(_, window)| window.appeal(class, tokens, now));
         let Some((seat, _)) = best else {
-            return Err(blocked
-                .unwrap_or(Blocked { until: now + GLANCE, cause: Cause::InFlight }));
+            return Err(blocked.unwrap_or(Blocked { until: now + GLANCE, cause: Cause::InFlight }));
         };
         match windows[seat].reserve(class, tokens, now) {
             Ok(ticket) => return Ok((seat, ticket)),

@@ -24,7 +24,8 @@ use crate::{
 /// How long a key that is set aside is left alone while others serve.
 const PAUSE: Duration = Duration::from_mins(1);
 
-/// The same while there is no other: what Voyage takes back is noticed soon, and Voyage is not asked by every caller.
+/// The same while there is no other, after the next call has tried it: what Voyage takes back is noticed soon, and
+/// Voyage is not asked by every caller.
 const PAUSE_WITHOUT_OTHERS: Duration = Duration::from_secs(5);
 
 /// How long a call that was refused waits for the key's file: a file system may hang.
@@ -54,6 +55,8 @@ struct SetAside {
     key: Arc<Key>,
     /// When it was rejected, or tried again.
     tried_at: Instant,
+    /// How often it was tried again.
+    tries: u32,
 }
 
 /// Which keys calls may be made with: a bit for each, as a pool has 64 at most.
@@ -104,12 +107,17 @@ impl Pool {
 
     /// Returns the keys a call may be made with now.
     pub(super) fn usable(&self, now: Instant) -> Usable {
-        let good = self.which(|seat| seat.good_key().is_some());
+        let good = self.good();
         if good == self.which(|_| true) {
             return good;
         }
-        let pause = pause(good);
-        Usable(good.0 | self.which(|seat| seat.is_due(now, pause)).0)
+        let others = good != Usable::NONE;
+        Usable(good.0 | self.which(|seat| seat.is_due(now, others)).0)
+    }
+
+    /// Returns the keys that are not set aside.
+    fn good(&self) -> Usable {
+        self.which(|seat| seat.good_key().is_some())
     }
 
     fn which(&self, is: impl Fn(&Seat) -> bool) -> Usable {
@@ -119,9 +127,9 @@ impl Pool {
 
     /// Returns what a call is made with; `None`: the key has been set aside meanwhile. Whoever takes a key must send it.
     pub(super) fn take(&self, seat: usize, now: Instant) -> Option<Arc<Key>> {
-        let pause = pause(self.which(|seat| seat.good_key().is_some()));
+        let others = self.good() != Usable::NONE;
         let seat = self.seats.get(seat)?;
-        seat.try_again(now, pause).or_else(|| seat.good_key())
+        seat.try_again(now, others).or_else(|| seat.good_key())
     }
 
     /// Voyage took the key of a call that was sent at `sent_at`.
@@ -142,16 +150,16 @@ impl Pool {
         }
     }
 
-    /// Voyage answered 401: looks at the key's file at once, and sets aside what was rejected. Returns whether there
-    /// is a key to try instead.
-    pub(super) async fn rejected(&self, seat: usize, key: &Arc<Key>) -> bool {
+    /// Voyage answered 401 to a call that was sent at `sent_at`: looks at the key's file at once, and sets aside what
+    /// was rejected. Returns whether there is a key to use instead.
+    pub(super) async fn rejected(&self, seat: usize, key: &Arc<Key>, sent_at: Instant) -> bool {
         if let Some(seat) = self.seats.get(seat) {
             let member = seat.member.clone();
             // The poll looks at it as well; what this one is too slow for, that one finds.
             let _ = timeout(READING, spawn_blocking(move || member.reload())).await;
-            seat.set_aside(key, Instant::now());
+            seat.set_aside(key, sent_at);
         }
-        self.usable(Instant::now()) != Usable::NONE
+        self.good() != Usable::NONE
     }
 
     /// Returns what whoever needs Voyage is told while every key is set aside.
@@ -177,10 +185,6 @@ impl Pool {
     }
 }
 
-fn pause(good: Usable) -> Duration {
-    if good == Usable::NONE { PAUSE_WITHOUT_OTHERS } else { PAUSE }
-}
-
 impl Seat {
     fn standing(&self) -> MutexGuard<'_, Standing> {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
@@ -199,21 +203,22 @@ impl Seat {
     }
 
     /// Tells whether the key is set aside and due to be tried again.
-    fn is_due(&self, now: Instant, pause: Duration) -> bool {
+    fn is_due(&self, now: Instant, others: bool) -> bool {
         let in_force = self.member.key();
-        self.standing().due(&in_force, now, pause).is_some()
+        self.standing().due(&in_force, now, others).is_some()
     }
 
     /// Returns the key that is set aside if it is due to be tried again: for one call.
-    fn try_again(&self, now: Instant, pause: Duration) -> Option<Arc<Key>> {
+    fn try_again(&self, now: Instant, others: bool) -> Option<Arc<Key>> {
         let in_force = self.member.key();
         let mut standing = self.standing();
-        let due = standing.due(&in_force, now, pause)?;
+        let due = standing.due(&in_force, now, others)?;
         due.tried_at = now;
+        due.tries = due.tries.saturating_add(1);
         Some(in_force)
     }
 
-    fn set_aside(&self, key: &Arc<Key>, now: Instant) {
+    fn set_aside(&self, key: &Arc<Key>, sent_at: Instant) {
         let in_force = self.member.key();
         let mut standing = self.standing();
         standing.accepted.take_if(|accepted| key.is(accepted));
@@ -221,17 +226,22 @@ impl Seat {
             // The file has moved on: that the old key is not taken any more is as it should be.
             return;
         }
-        let is_known = standing.rejects(key);
-        standing.set_aside = Some(SetAside { key: Arc::clone(key), tried_at: now });
+        let now = Instant::now();
+        if let Some(aside) = standing.set_aside.as_mut().filter(|aside| aside.key.is(key)) {
+            // Calls that were in flight together are rejected together: that is known.
+            if sent_at >= aside.tried_at {
+                aside.tried_at = now;
+            }
+            return;
+        }
+        standing.set_aside = Some(SetAside { key: Arc::clone(key), tried_at: now, tries: 0 });
         let falls_back = standing.accepted.is_some();
         drop(standing);
-        if !is_known {
-            tracing::error!(
-                key = %key.alias(),
-                falls_back,
-                "Voyage rejects the API key; it is set aside until it changes, and tried again now and then"
-            );
-        }
+        tracing::error!(
+            key = %key.alias(),
+            falls_back,
+            "Voyage rejects the API key; it is set aside until it changes, and tried again now and then"
+        );
     }
 }
 
@@ -240,11 +250,16 @@ impl Standing {
         self.set_aside.as_ref().is_some_and(|aside| aside.key.is(key))
     }
 
-    fn due(&mut self, in_force: &Key, now: Instant, pause: Duration) -> Option<&mut SetAside> {
-        let is_due = |aside: &&mut SetAside| {
-            aside.key.is(in_force) && now >= aside.tried_at + pause
+    /// Returns the key in force if it is set aside and due to be tried again; `others`: whether there are others.
+    fn due(&mut self, in_force: &Key, now: Instant, others: bool) -> Option<&mut SetAside> {
+        let aside = self.set_aside.as_mut().filter(|aside| aside.key.is(in_force))?;
+        let pause = match (others, aside.tries) {
+            (true, _) => PAUSE,
+            // One 401 may have been a slip of Voyage's: without this it would cost every caller some seconds.
+            (false, 0) => Duration::ZERO,
+            (false, _) => PAUSE_WITHOUT_OTHERS,
         };
-        self.set_aside.as_mut().filter(is_due)
+        (now >= aside.tried_at + pause).then_some(aside)
     }
 }
 

@@ -14,11 +14,14 @@ const WINDOW: Duration = Duration::from_mins(1);
 /// What the free tier allows until a payment method is added.
 const FREE_TIER: Limits = (Some(3), Some(10_000));
 
+/// The calls of the last minute and their tokens.
+type Log = VecDeque<(Instant, u64)>;
+
 /// Limits and what has been taken from them. Refused requests take nothing.
 pub(super) struct Windows {
     /// Of every key that has none of its own.
     limits: Limits,
-    taken: Mutex<HashMap<(String, &'static str), VecDeque<(Instant, u64)>>>,
+    taken: Mutex<HashMap<(String, &'static str), Log>>,
 }
 
 impl Windows {

@@ -130,7 +130,11 @@ async fn until_used(gateway: &Gateway, tasks: &mut tokio::task::JoinSet<()>, key
 
 fn answered(gateway: &Gateway, key: &str) -> usize {
     let calls = gateway.simulator().calls();
-    calls.iter().filter(|call| call.api_key.as_deref() == Some(key)).filter(|call| call.status == Some(200)).count()
+    calls
+        .iter()
+        .filter(|call| call.api_key.as_deref() == Some(key))
+        .filter(|call| call.status == Some(200))
+        .count()
 }
 
 #[tokio::test]
@@ -176,8 +180,8 @@ async fn an_unusable_file_keeps_the_old_key() {
     let mount = Mount::new(OLD);
     let gateway = Gateway::with_keys(mount.sources(), often).await;
     let what = [("what", "VOYAGE_API_KEY_FILE"), ("outcome", "refused")];
-    for (count, bad) in [&b""[..], b"two words", b"\xff\xfe", &[b'k'; 2_000_000]].iter().enumerate()
-    {
+    let huge = vec![b'k'; 2_000_000];
+    for (count, bad) in [&b""[..], b"two words", b"\xff\xfe", &huge].into_iter().enumerate() {
         mount.swap(bad);
         until_metric(&gateway, RELOADS, &what, count as u64 + 1).await;
         embed(&gateway, &format!("text {count}")).await;
@@ -224,12 +228,15 @@ async fn when_every_key_is_rejected_hits_are_served_and_others_are_told_at_once(
         assert_eq!(metadata(status, "credential").as_deref(), Some("gateway"));
         assert!(details(status).retry_info().is_none());
     }
-    // The first met the 401; the others were told what it had found.
-    assert_eq!(metadata(&told[0], "httpStatus").as_deref(), Some("401"));
-    assert_eq!(metadata(&told[1], "httpStatus"), None);
+    // The first met the 401 of both, the next two of one each: it may have been a slip. Then they were told.
+    let status = |told: &tonic::Status| metadata(told, "httpStatus");
+    for met in &told[..3] {
+        assert_eq!(status(met).as_deref(), Some("401"));
+    }
+    assert_eq!(status(&told[3]), None);
     let rejected = seen(&gateway).iter().filter(|(_, status)| *status == 401).count();
-    // Each key once, and more only if this took longer than the pause before a key is tried again.
-    assert!((2..10).contains(&rejected), "{rejected} calls with bad keys");
+    // More only if this took longer than the pause before a key is tried again.
+    assert!((4..10).contains(&rejected), "{rejected} calls with bad keys");
     let metrics = gateway.metrics().await;
     for alias in ["team-a", "team-b"] {
         assert_eq!(sample(&metrics, REJECTED, &[("key", alias)]), 1);

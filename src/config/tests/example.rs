@@ -60,10 +60,14 @@ fn subsection(schema: &Schema, about: &Schema, section: &str) -> String {
     };
     match &about["examples"][0] {
         Schema::Array(items) => {
-            items.iter().for_each(|keys| add(format!("[[{section}]]"), keys));
+            for keys in items {
+                add(format!("[[{section}]]"), keys);
+            }
         }
         Schema::Object(sections) => {
-            sections.iter().for_each(|(name, keys)| add(format!("[{section}.{name:?}]"), keys));
+            for (name, keys) in sections {
+                add(format!("[{section}.{name:?}]"), keys);
+            }
         }
         _ => panic!("{section}: an example of each section"),
     }

@@ -115,7 +115,10 @@ fn the_printed_pool_reads_back_and_holds_no_key() {
     let second = "[[upstream.keys]]\nalias = 'b'\nfile = '/keys/b'\ntpm = 5\n";
     let config = load_file(&format!("{POOL}rpm = 100\n\n{second}")).unwrap();
     let text = config.to_toml();
-    assert!(text.contains("[[upstream.keys]]\nalias = \"a\"\nfile = \"/keys/a\"\nrpm = 100\n"), "{text}");
+    assert!(
+        text.contains("[[upstream.keys]]\nalias = \"a\"\nfile = \"/keys/a\"\nrpm = 100\n"),
+        "{text}"
+    );
     assert_eq!(load_file(&text), Ok(config));
     assert!(!Config::default().to_toml().contains("keys"));
 }

@@ -32,12 +32,7 @@ pub(super) fn free_for_call(
 }
 
 /// Returns when so much of one limit is free over all windows.
-fn all_at(
-    windows: &[&Window],
-    class: Class,
-    (limit, need): (Limit, u64),
-    now: Instant,
-) -> Instant {
+fn all_at(windows: &[&Window], class: Class, (limit, need): (Limit, u64), now: Instant) -> Instant {
     let free_now = windows.iter().filter_map(|window| window.releases(class, limit, now).next());
     let free_now = free_now.filter(|(at, _)| *at <= now).map(|(_, size)| size);
     if free_now.fold(0, u64::saturating_add) >= need {

@@ -23,6 +23,9 @@ use crate::{
 /// The calls that were counted, and their tokens.
 type Counted = Vec<(Instant, u64)>;
 
+/// Whose calls they are: an alias and a model.
+type KeyAndModel = (Arc<str>, Arc<str>);
+
 /// Where a call panics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Panic {
@@ -65,7 +68,7 @@ pub(super) struct Fake {
     /// Where the next calls panic.
     pub(super) panics: Mutex<VecDeque<Panic>>,
     pub(super) calls: Mutex<Vec<Call>>,
-    pub(super) windows: Mutex<HashMap<(Arc<str>, Arc<str>), Counted>>,
+    pub(super) windows: Mutex<HashMap<KeyAndModel, Counted>>,
     pub(super) refused: AtomicU64,
     pub(super) in_flight: Mutex<HashSet<(Parameters, String)>>,
     pub(super) twice: Mutex<HashSet<String>>,

@@ -58,8 +58,8 @@ impl Drop for File {
 }
 
 fn failure(result: Result<Response, Error>) -> Arc<crate::error::Upstream> {
-    match result.err().expect("a failure") {
-        Error::Upstream(failure) => failure,
+    match result {
+        Err(Error::Upstream(failure)) => failure,
         other => panic!("{other:?}"),
     }
 }
@@ -116,8 +116,14 @@ async fn while_every_key_is_rejected_nothing_is_sent_and_hits_are_served() {
     stage.fake.accept_only([]);
     let told = failure(stage.run(request(&["a miss"])).await);
     assert_eq!(told.fault, Fault::Unauthenticated);
+    assert_eq!(stage.fake.calls().len(), 3, "each key is tried once");
+    // One 401 may be a slip: the next two calls try each again.
+    for text in ["a try", "another try"] {
+        let told = failure(stage.run(request(&[text])).await);
+        assert_eq!(told.fault, Fault::Unauthenticated);
+    }
     let sent = stage.fake.calls().len();
-    assert_eq!(sent, 3, "each key is tried once");
+    assert_eq!(sent, 5);
     for number in 0..50 {
         let started = Instant::now();
         let told = failure(stage.run(request(&[format!("miss {number}")])).await);
@@ -130,7 +136,7 @@ async fn while_every_key_is_rejected_nothing_is_sent_and_hits_are_served() {
     // Voyage takes them back: a few seconds later a call finds out, and all others follow.
     *stage.fake.accepts.lock().unwrap() = None;
     tokio::time::sleep(secs(5)).await;
-    stage.run(request(&["a try"])).await.unwrap();
+    stage.run(request(&["a good try"])).await.unwrap();
     stage.run(request(&["another"])).await.unwrap();
     assert_eq!(stage.fake.calls().len(), sent + 2);
 }
@@ -145,7 +151,7 @@ async fn what_waits_in_a_lane_is_told_when_the_last_key_is_rejected() {
     for call in calls {
         assert_eq!(failure(call.await.unwrap()).fault, Fault::Unauthenticated);
     }
-    assert_eq!((stage.fake.calls().len(), started.elapsed()), (1, millis(50)));
+    assert_eq!((stage.fake.calls().len(), started.elapsed()), (2, millis(100)));
     stage.assert_idle(&parameters()).await;
 }
 
@@ -221,7 +227,7 @@ async fn what_no_key_has_room_for_is_told_when_the_first_has() {
     let told = stage.run(within(&["three"], secs(20))).await;
     let Err(Error::QueueTimeout { retry_after }) = told else { panic!("{told:?}") };
     // A minute after the first reply; the second came ten seconds later.
-    assert_eq!(retry_after, MINUTE - secs(10) - millis(100));
+    assert_eq!(retry_after + secs(10) + millis(100), MINUTE);
     tokio::time::sleep(retry_after).await;
     stage.run(within(&["three"], secs(20))).await.unwrap();
     assert_eq!(aliases(&stage), ["a", "b", "a"]);

@@ -132,10 +132,12 @@ async fn models_of_other_kinds_are_as_unknown_as_no_models() {
 
 #[tokio::test]
 async fn the_body_is_checked_before_the_credential() {
-    let simulator =
-        Simulator::start(Options { keys: super::super::Keys::only(["pa-key"]), ..Options::default() })
-            .await
-            .unwrap();
+    let simulator = Simulator::start(Options {
+        keys: super::super::Keys::only(["pa-key"]),
+        ..Options::default()
+    })
+    .await
+    .unwrap();
     let good = texts(&["a"]).to_string();
     let cases = [
         ("{}", vec![], 400, None),

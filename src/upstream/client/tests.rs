@@ -12,8 +12,8 @@ use super::*;
 use crate::{
     embedding::{Answer, Dtype, Endpoint},
     secret::Secret,
-    upstream::KeySources,
     units::Span,
+    upstream::KeySources,
 };
 use server::{End, Server};
 

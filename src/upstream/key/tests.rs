@@ -105,10 +105,7 @@ fn a_key_is_visible_ascii_and_not_long() {
     assert_eq!(given(&longest), Ok(longest.clone()));
     let long = "the API key is longer than 512 bytes";
     assert_eq!(given(&format!("{longest}k")), Err(format!("VOYAGE_API_KEY: {long}")));
-    assert_eq!(
-        in_file(format!("{longest}k")),
-        Err(format!("VOYAGE_API_KEY_FILE: FILE: {long}"))
-    );
+    assert_eq!(in_file(format!("{longest}k")), Err(format!("VOYAGE_API_KEY_FILE: FILE: {long}")));
 }
 
 #[test]
