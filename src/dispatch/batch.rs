@@ -32,7 +32,7 @@ pub(super) struct Batch {
     /// Whether the one free resend over a fresh connection was used.
     resent: bool,
     /// Keys that were rejected so far.
-    rejections: usize,
+    rejections: u32,
 }
 
 /// A batch on its way, with all it needs.
@@ -112,8 +112,8 @@ impl Batch {
     }
 
     pub(super) fn fail(self, error: &Error) {
-        let Self { items, trip, attempts, .. } = self;
-        let error = error.with_attempts(attempts.max(1));
+        let Self { items, trip, attempts, rejections, .. } = self;
+        let error = error.with_attempts((attempts + rejections).max(1));
         for queued in items {
             let bill = Bill { tokens: 0, guessed: false, trip: Arc::clone(&trip) };
             queued.item.waiter.land(Err(error.clone()), bill);

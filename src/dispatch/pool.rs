@@ -91,8 +91,8 @@ impl Pool {
     }
 
     /// Returns how many different keys may be rejected before a batch is: what every file says, and said before.
-    pub(super) fn most_rejections(&self) -> usize {
-        self.len() * 2
+    pub(super) fn most_rejections(&self) -> u32 {
+        u32::try_from(self.len() * 2).unwrap_or(u32::MAX)
     }
 
     /// Returns the alias of a key.

@@ -229,6 +229,7 @@ async fn when_every_key_is_rejected_hits_are_served_and_others_are_told_at_once(
         assert!(details(status).retry_info().is_none());
     }
     // The first met the 401 of both, the next two of one each: it may have been a slip. Then they were told.
+    assert_eq!(metadata(&told[0], "attempts").as_deref(), Some("2"));
     let status = |told: &tonic::Status| metadata(told, "httpStatus");
     for met in &told[..3] {
         assert_eq!(status(met).as_deref(), Some("401"));
