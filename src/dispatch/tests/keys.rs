@@ -233,6 +233,25 @@ async fn what_no_key_has_room_for_is_told_when_the_first_has() {
     assert_eq!(aliases(&stage), ["a", "b", "a"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_fits_both_keys_together_and_neither_alone_is_told_so() {
+    let two = settings(several(&["a", "b"]));
+    let limits = Settings { limits: limits(1_000, 1_000), batch: batches(1, 8), ..two };
+    let stage = Stage::new(fake(), &limits);
+    saturation::calibrate(&stage, 400);
+    let words = |count: usize| "word ".repeat(count);
+    for text in [words(700), words(701)] {
+        stage.run(request(&[text])).await.unwrap();
+        tokio::time::sleep(secs(10)).await;
+    }
+    assert_eq!(aliases(&stage), ["a", "b"]);
+    // 300 tokens are left of each.
+    let told = stage.run(within(&[words(450)], secs(20))).await;
+    let Err(Error::QueueTimeout { retry_after }) = told else { panic!("{told:?}") };
+    assert_eq!(retry_after + secs(20) + millis(100), MINUTE);
+    stage.run(within(&[words(250)], secs(20))).await.unwrap();
+}
+
 /// Waits for several calls are told as they come true, over both keys.
 #[tokio::test(start_paused = true)]
 async fn what_waits_behind_others_is_told_the_truth() {

@@ -61,7 +61,7 @@ async fn ask(stage: Stage, load: Load, times: Arc<Mutex<Vec<Duration>>>) {
 }
 
 /// Teaches the estimate: a fresh one reserves twice what such texts have, and is its own tests' matter.
-fn calibrate(stage: &Stage, words: usize) {
+pub(super) fn calibrate(stage: &Stage, words: usize) {
     let counter = &stage.dispatch.shared.counter;
     let text = format!("1 2 3 {}", "word ".repeat(words));
     for _ in 0..20 {
@@ -171,7 +171,7 @@ fn two_keys() -> KeySources {
 
 #[tokio::test(start_paused = true)]
 async fn two_keys_are_used_to_the_full() {
-    let load = Load { keys: two_keys(), latency: millis(200), ..tier_1() };
+    let load = Load { keys: two_keys(), tpm: 1_000_000, latency: millis(200), ..tier_1() };
     let loaded = three_minutes(&load, 8).await;
     assert!(loaded.tokens >= 95.0, "{} % of the tokens", loaded.tokens);
 
