@@ -6,13 +6,14 @@
 TOOLS := target/tools
 PYTHON := $(TOOLS)/python.stamp
 BUF := $(TOOLS)/buf.stamp
+CLIENTS := $(TOOLS)/clients.stamp
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' Makefile
 
 test: tools fmt lint docs deny buf unit interop ## Check everything; gets the tools it needs by itself
 
-tools: $(PYTHON) $(BUF) ## Get the tools the checks need, under target/tools
+tools: $(PYTHON) $(BUF) $(CLIENTS) ## Get the tools the checks need, under target/tools
 
 fmt: ## Is the code formatted?
 	cargo fmt --check
@@ -34,7 +35,7 @@ buf: $(BUF) ## Is the proto in style, and unbroken since the last tag?
 unit: ## Run the tests that need only Rust
 	cargo test --locked
 
-interop: $(PYTHON) $(BUF) ## Run the tests with real clients: grpcurl, Python, buf
+interop: $(PYTHON) $(BUF) $(CLIENTS) ## Run the tests with real clients: grpcurl, Python, Go, Node, buf
 	cargo build --locked
 	$(TOOLS)/venv/bin/pytest -q -p no:cacheprovider tests/interop
 
@@ -43,3 +44,6 @@ $(PYTHON): tests/interop/setup.sh tests/interop/requirements.txt
 
 $(BUF): tests/interop/setup.sh
 	tests/interop/setup.sh buf
+
+$(CLIENTS): tests/interop/setup.sh $(BUF) $(wildcard proto/voyage/gateway/v1/*.proto examples/go/* examples/node/package.json)
+	tests/interop/setup.sh clients

@@ -1,18 +1,17 @@
 //! The only place that wires: config in, running gateway out.
 //!
-//! [`build`] goes bottom-up, so read backwards it is the corridor.
+//! [`build`] goes bottom-up, so read backwards it is the corridor; `run` is the life of what was built.
+
+mod admin;
+mod health;
+mod run;
 
 use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use http::{Request, Response};
-use tokio::{net::TcpListener, sync::watch, time::interval};
-use tonic::{body::Body, service::Routes};
-use tonic_health::{
-    ServingStatus,
-    pb::health_server::HealthServer,
-    server::{HealthReporter, HealthService},
-};
-use tower::ServiceExt as _;
+use tokio::{net::TcpListener, sync::watch};
+use tonic::service::Routes;
+
+pub use run::RunError;
 
 use crate::{
     cache::{Cache, Keys},
@@ -22,17 +21,18 @@ use crate::{
     grpc::{self, Authenticator, Deadlines, Edge},
     pipeline::Pipeline,
     reload::{self, Live, Reload},
-    telemetry::{
-        Metrics,
-        admin::{self, Readiness},
-    },
+    telemetry::{Metrics, PortName},
     tokens::{Counter, LoadError},
-    transport::{self, Drain, Protocol},
+    transport::{Drain, Port, Protocol, Stage, Timing, listen, process, tls::Acceptor},
     upstream::{self, Client, KeyError, KeySources, Keys as ApiKeys, Upstream},
 };
+use health::Health;
 
-/// How often the cache does its housekeeping, so that gauges are honest.
-const MAINTENANCE: Duration = Duration::from_secs(1);
+/// Connections the admin port may have.
+const ADMIN_CONNECTIONS: u32 = 64;
+
+/// Files that are for neither port: listeners, standard output, the runtime's own, files that are read, name look-ups.
+const OTHER_FILES: u32 = 64;
 
 /// Bytes a cache key's secret must have.
 const MIN_KEY_BYTES: usize = 32;
@@ -40,10 +40,11 @@ const MIN_KEY_BYTES: usize = 32;
 /// A gateway that has its ports and serves nothing yet.
 #[derive(Debug)]
 pub struct Bound {
-    grpc: TcpListener,
-    admin: TcpListener,
+    grpc: BoundPort,
+    admin: BoundPort,
     edge: Edge,
     cache: Arc<Cache>,
+    dispatch: Arc<Dispatch>,
     metrics: Metrics,
     health: Health,
     admin_health: Routes,
@@ -52,6 +53,15 @@ pub struct Bound {
     files: Vec<Arc<dyn Reload>>,
     /// … every so often.
     reload_interval: Duration,
+}
+
+/// A port that is had and not served yet.
+#[derive(Debug)]
+struct BoundPort {
+    listener: TcpListener,
+    port: Port,
+    /// Says how far the port is on its way out.
+    stages: watch::Sender<Stage>,
 }
 
 /// Why a gateway cannot be built.
@@ -67,6 +77,9 @@ pub enum BuildError {
         /// What the system said.
         error: io::Error,
     },
+    /// The limit of open files leaves nothing for callers.
+    #[error("server.max_connections: {0}")]
+    Files(#[from] process::TooFewFiles),
     /// `cache.key_file` cannot be used.
     #[error("cache.key_file {path}: {problem}", path = path.display())]
     CacheKey {
@@ -78,6 +91,9 @@ pub enum BuildError {
     /// An API key cannot be used.
     #[error(transparent)]
     ApiKey(#[from] KeyError),
+    /// The files of `[tls]` cannot be used.
+    #[error(transparent)]
+    Tls(reload::LoadError),
     /// The upstream client cannot be set up.
     #[error(transparent)]
     Upstream(#[from] upstream::BuildError),
@@ -112,6 +128,9 @@ pub async fn build_with(
     metrics: Metrics,
 ) -> Result<Bound, BuildError> {
     let keys = keys(config)?;
+    let tls = Acceptor::load(&config.tls, &metrics).map_err(BuildError::Tls)?;
+    let files = tls.iter().map(Acceptor::files).chain(api_keys.files()).collect();
+    let (grpc_port, admin_port) = ports(config, tls, &metrics)?;
     let dispatch = Dispatch::start(dispatch::Parts {
         batch: &config.batch,
         limits: &config.limits,
@@ -125,8 +144,13 @@ pub async fn build_with(
     let cache = Arc::new(Cache::new(&config.cache));
     let watched = Arc::clone(&cache);
     metrics.watch_cache(move || watched.size());
-    let pipeline =
-        Pipeline::new(&config.admission, keys, Arc::clone(&cache), dispatch, metrics.clone());
+    let pipeline = Pipeline::new(
+        &config.admission,
+        keys,
+        Arc::clone(&cache),
+        Arc::clone(&dispatch),
+        metrics.clone(),
+    );
     let settings = grpc::Settings {
         default_model: Arc::from(config.upstream.default_model.as_str()),
         max_request_bytes: usize::try_from(config.server.max_request_bytes.get())
@@ -140,19 +164,54 @@ pub async fn build_with(
         rules: Live::fixed("callers", Rules::new(&config.callers), metrics.clone()),
     };
     let health = Health::new().await;
-    let edge = grpc::edge(&settings, Arc::new(pipeline), health.service(), metrics.clone())?;
+    let grpc = bind(config.server.listen, "server.listen", grpc_port)?;
+    let admin = bind(config.admin.listen, "admin.listen", admin_port)?;
+    let grpc_health = health.service(grpc.stages.subscribe());
     Ok(Bound {
-        grpc: listen(config.server.listen, "server.listen").await?,
-        admin: listen(config.admin.listen, "admin.listen").await?,
-        edge,
+        edge: grpc::edge(&settings, Arc::new(pipeline), grpc_health, metrics.clone())?,
+        admin_health: health.routes(admin.stages.subscribe())?,
+        grpc,
+        admin,
         cache,
+        dispatch,
         metrics,
-        admin_health: health.routes()?,
         health,
         drain: config.drain.clone(),
-        files: api_keys.files().collect(),
+        files,
         reload_interval: config.reload.interval.get(),
     })
+}
+
+/// Says what holds on the ports. The callers' gets what the others leave of the process's files: so probes and
+/// upstream calls go on while it is full. The other speaks plaintext: probes and scrapers have no certificate.
+fn ports(
+    config: &Config,
+    tls: Option<Acceptor>,
+    metrics: &Metrics,
+) -> Result<(Port, Port), process::TooFewFiles> {
+    let server = &config.server;
+    // A call's connection may be on its way out while the next one's is there.
+    let upstream = 2 * config.batch.max_in_flight;
+    let reserved = ADMIN_CONNECTIONS + upstream + OTHER_FILES;
+    let max_connections = process::affordable_connections(server.max_connections, reserved)?;
+    if max_connections < server.max_connections {
+        tracing::warn!(
+            max_connections,
+            reserved,
+            "server.max_connections is cut to what the limit of open files leaves"
+        );
+    }
+    let timing = Timing::with_age(server.connection_age.get(), server.connection_age_grace.get());
+    let port = |name, protocol, max_connections| Port {
+        name,
+        protocol,
+        tls: None,
+        max_connections,
+        timing: timing.clone(),
+        metrics: metrics.clone(),
+    };
+    let grpc = Port { tls, ..port(PortName::Grpc, Protocol::Http2, max_connections) };
+    Ok((grpc, port(PortName::Admin, Protocol::Any, ADMIN_CONNECTIONS)))
 }
 
 fn keys(config: &Config) -> Result<Keys, BuildError> {
@@ -165,164 +224,24 @@ fn keys(config: &Config) -> Result<Keys, BuildError> {
     Ok(Keys::new(&secret))
 }
 
-async fn listen(address: SocketAddr, key: &'static str) -> Result<TcpListener, BuildError> {
-    TcpListener::bind(address).await.map_err(|error| BuildError::Listen { address, key, error })
+fn bind(address: SocketAddr, key: &'static str, port: Port) -> Result<BoundPort, BuildError> {
+    let listener = listen(address).map_err(|error| BuildError::Listen { address, key, error })?;
+    Ok(BoundPort { listener, port, stages: watch::Sender::new(Stage::Serving) })
 }
 
 impl Bound {
     /// Returns the address the gRPC port really has.
     pub fn grpc_address(&self) -> io::Result<SocketAddr> {
-        self.grpc.local_addr()
+        self.grpc.listener.local_addr()
     }
 
     /// Returns the address the admin port really has.
     pub fn admin_address(&self) -> io::Result<SocketAddr> {
-        self.admin.local_addr()
+        self.admin.listener.local_addr()
     }
 
     /// Returns the gateway's metrics.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
-    }
-
-    /// Serves until `shutdown`, then drains: not ready, still serving for `drain.delay`, then what is in flight
-    /// gets `drain.grace`. The admin port answers to the end.
-    pub async fn run_until(self, shutdown: impl Future<Output = ()>) {
-        let Self {
-            grpc,
-            admin,
-            edge,
-            cache,
-            metrics,
-            health,
-            admin_health,
-            drain,
-            files,
-            reload_interval,
-        } = self;
-        let (stop_grpc, grpc_stopped) = watch::channel(false);
-        let (stop_admin, admin_stopped) = watch::channel(false);
-        let readiness = Readiness::default();
-
-        let pages = AdminPages { metrics, readiness: readiness.clone(), health: admin_health };
-        let admin = tokio::spawn(transport::serve(
-            admin,
-            Protocol::Any,
-            move |request| pages.clone().answer(request),
-            raised(admin_stopped),
-            Duration::ZERO,
-        ));
-        let maintenance = tokio::spawn(maintain(cache));
-        let polling = tokio::spawn(reload::poll(files, reload_interval));
-        let grpc = tokio::spawn(transport::serve(
-            grpc,
-            Protocol::Http2,
-            move |request| edge.clone().serve(request),
-            raised(grpc_stopped),
-            drain.grace.get(),
-        ));
-
-        shutdown.await;
-        tracing::info!("draining");
-        readiness.drain();
-        health.drain().await;
-        tokio::time::sleep(drain.delay.get()).await;
-        stop_grpc.send_replace(true);
-        log_panic(&grpc.await);
-        stop_admin.send_replace(true);
-        log_panic(&admin.await);
-        maintenance.abort();
-        polling.abort();
-        tracing::info!("stopped");
-    }
-}
-
-async fn raised(mut flag: watch::Receiver<bool>) {
-    // A sender that is gone means that the gateway itself is: stop as well.
-    let _ = flag.wait_for(|raised| *raised).await;
-}
-
-fn log_panic(ended: &Result<(), tokio::task::JoinError>) {
-    if ended.is_err() {
-        tracing::error!("a server task panicked");
-    }
-}
-
-async fn maintain(cache: Arc<Cache>) {
-    let mut ticks = interval(MAINTENANCE);
-    loop {
-        ticks.tick().await;
-        cache.maintain();
-    }
-}
-
-/// gRPC health, on both ports.
-#[derive(Clone, Debug)]
-struct Health {
-    reporter: HealthReporter,
-}
-
-impl Health {
-    async fn new() -> Self {
-        let health = Self { reporter: HealthReporter::new() };
-        health.set_all(ServingStatus::Serving).await;
-        health.reporter.set_service_status("liveness", ServingStatus::Serving).await;
-        health
-    }
-
-    /// Everything but liveness: a draining process is alive.
-    async fn set_all(&self, status: ServingStatus) {
-        for service in ["", "readiness"].into_iter().chain(grpc::SERVICES) {
-            self.reporter.set_service_status(service, status).await;
-        }
-    }
-
-    async fn drain(&self) {
-        self.set_all(ServingStatus::NotServing).await;
-    }
-
-    fn service(&self) -> HealthServer<HealthService> {
-        let service = HealthService::from_health_reporter(self.reporter.clone());
-        HealthServer::new(service)
-    }
-
-    /// Health for the admin port, with its own reflection so that grpcurl needs no proto file there either.
-    fn routes(&self) -> Result<Routes, tonic_reflection::server::Error> {
-        let reflection = || {
-            tonic_reflection::server::Builder::configure()
-                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        };
-        let mut routes = Routes::builder();
-        routes
-            .add_service(self.service())
-            .add_service(reflection().build_v1()?)
-            .add_service(reflection().build_v1alpha()?);
-        Ok(routes.routes().prepare())
-    }
-}
-
-/// The admin port: pages over HTTP, health over gRPC.
-#[derive(Clone)]
-struct AdminPages {
-    metrics: Metrics,
-    readiness: Readiness,
-    health: Routes,
-}
-
-impl AdminPages {
-    async fn answer(self, request: Request<Body>) -> Response<Body> {
-        let grpc = request
-            .headers()
-            .get(http::header::CONTENT_TYPE)
-            .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
-        if !grpc {
-            let path = request.uri().path();
-            return admin::page(request.method(), path, &self.metrics, &self.readiness)
-                .map(Body::new);
-        }
-        match self.health.oneshot(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
-        }
     }
 }

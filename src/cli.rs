@@ -1,6 +1,7 @@
 //! The command line: what can be run, and what it prints.
 
 mod embed;
+mod health;
 mod serve;
 mod simulate;
 
@@ -46,6 +47,8 @@ enum Action {
     Simulate(simulate::SimulateArgs),
     /// Embed texts through a running gateway and print one line of numbers a text.
     Embed(embed::EmbedArgs),
+    /// Ask a running gateway's admin port whether it serves; exit status 1 when it does not.
+    Health(health::HealthArgs),
     /// Check a configuration and list everything that is wrong with it. Needs no key.
     CheckConfig(ConfigArgs),
     /// Print the configuration in force as TOML. It holds no secrets.
@@ -106,6 +109,7 @@ pub fn run(command: Command, environment: Vec<(String, String)>) -> Result<(), F
         Action::Demo(args) => Ok(runtime()?.block_on(demo::run(args.once))?),
         Action::Simulate(args) => simulate::run(args),
         Action::Embed(args) => Ok(runtime()?.block_on(embed::run(args))?),
+        Action::Health(args) => Ok(runtime()?.block_on(health::run(args))?),
         Action::CheckConfig(args) => {
             args.load(environment)?;
             Ok(writeln!(io::stdout(), "the configuration is good")?)

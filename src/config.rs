@@ -20,7 +20,9 @@ pub use problem::{Origin, Problem, Problems};
 use crate::{
     cache, caller,
     check::{Checks, Unmet},
-    dispatch, grpc, pipeline, reload, telemetry, tokens, transport, upstream,
+    dispatch,
+    grpc::{self, auth::AuthMode},
+    pipeline, reload, telemetry, tokens, transport, upstream,
 };
 use tree::Tree;
 
@@ -50,6 +52,8 @@ impl fmt::Debug for Sources {
 pub struct Config {
     /// The port callers use and what one request may ask for.
     pub server: transport::Config,
+    /// TLS on that port.
+    pub tls: transport::TlsConfig,
     /// Who may call.
     pub auth: grpc::auth::Config,
     /// What each caller may do and spend.
@@ -100,10 +104,18 @@ impl Config {
         toml::to_string(self).expect("a configuration is TOML")
     }
 
+    /// Tells whether callers' credentials would cross a network unprotected.
+    pub fn shows_credentials(&self) -> bool {
+        self.auth.mode.is_some_and(|mode| mode != AuthMode::None)
+            && !self.tls.is_on()
+            && !self.server.listen.ip().to_canonical().is_loopback()
+    }
+
     /// Returns every demand that is not met, with the section it belongs to; "" for those between sections.
     fn unmet(&self) -> impl Iterator<Item = (&'static str, Unmet)> {
         [
             ("server", self.server.validate()),
+            ("tls", self.tls.validate()),
             ("callers", self.callers.validate()),
             ("admission", self.admission.validate()),
             ("cache", self.cache.validate()),

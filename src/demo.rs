@@ -4,14 +4,18 @@
 
 mod texts;
 
-use std::io::{self, Write};
+use std::{
+    future,
+    io::{self, Write},
+};
 
 use anyhow::Context as _;
+use futures_util::FutureExt as _;
 use tokio::{sync::oneshot, time::Instant};
 use tonic::transport::Channel;
 
 use crate::{
-    app::{self, Bound},
+    app::{self, Bound, RunError},
     config::Config,
     grpc::v1::{
         EmbedRequest, EmbedResponse, InputType, embedding_service_client::EmbeddingServiceClient,
@@ -42,7 +46,7 @@ pub async fn run(once: bool) -> anyhow::Result<()> {
     let mut stop_signals = StopSignals::catch()?;
     let (address, admin) = (bound.grpc_address()?, bound.admin_address()?);
     let (stop, stopped) = oneshot::channel::<()>();
-    let gateway = tokio::spawn(serve(bound, stopped));
+    let mut gateway = tokio::spawn(serve(bound, stopped));
 
     let mut client = EmbeddingServiceClient::connect(format!("http://{address}")).await?;
     let mut out = io::stdout();
@@ -60,17 +64,18 @@ pub async fn run(once: bool) -> anyhow::Result<()> {
     }
     drop(client);
     drop(stop);
-    gateway.await?;
+    tokio::select! {
+        ended = &mut gateway => ended??,
+        // A second one ends it at once.
+        () = stop_signals.wait() => {}
+    }
     Ok(())
 }
 
-async fn serve(bound: Bound, stopped: oneshot::Receiver<()>) {
-    bound
-        .run_until(async {
-            // The sender is dropped when the show is over.
-            let _ = stopped.await;
-        })
-        .await;
+async fn serve(bound: Bound, stopped: oneshot::Receiver<()>) -> Result<(), RunError> {
+    // The sender is dropped when the show is over.
+    let over = stopped.map(|_| ());
+    bound.run_until(over, future::pending()).await
 }
 
 fn config(simulator: &Simulator, once: bool) -> Config {

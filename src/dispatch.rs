@@ -72,11 +72,17 @@ pub trait Waiter: Send + std::fmt::Debug {
     /// Returns until when somebody still wants the answer; `None`: nobody does, and nobody will any more.
     fn wanted_until(&self) -> Option<Instant>;
 
+    /// Returns the priority of the most urgent of those who still want the answer.
+    fn priority(&self) -> Priority;
+
     /// Tells that the item is about to be sent. False: nobody waits any more, and it should not be.
     fn depart(&self) -> bool;
 
     /// Tells that the item waits again, behind a closed rate limit.
     fn turn_back(&self);
+
+    /// Returns who of those who still want the answer can wait until `until` for the item to be sent.
+    fn patience(&self, until: Instant) -> Patience;
 
     /// Gives `refusal` to everyone who cannot wait until `until`; the others wait on.
     fn excuse(&self, until: Instant, refusal: &Error);
@@ -86,6 +92,17 @@ pub trait Waiter: Send + std::fmt::Debug {
 
     /// Hands over what became of the item.
     fn land(self: Box<Self>, result: Result<Answer, Error>, bill: Bill);
+}
+
+/// Who can wait for so long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Everyone who waits.
+    All,
+    /// Some of them.
+    Some,
+    /// None of them, or nobody waits.
+    None,
 }
 
 /// What an item's answer cost.
@@ -181,6 +198,8 @@ struct Queued {
     measure: Measure,
     /// Tokens to reserve for it.
     tokens: u64,
+    /// Tokens it is thought to have.
+    expected: u64,
     at: Instant,
     /// Its place among what the dispatch holds; given back when the item has landed.
     _place: Place,
@@ -193,7 +212,8 @@ impl Queued {
 }
 
 impl Dispatch {
-    /// Starts the scheduler on the current runtime; it ends when the dispatch is dropped.
+    /// Starts the scheduler on the current runtime; it ends when the dispatch has been dropped and all that it took
+    /// over has landed.
     pub fn start(parts: Parts<'_>) -> Arc<Self> {
         let pool = pool::Pool::new(parts.keys);
         let shared = Arc::new(Shared {
@@ -210,7 +230,7 @@ impl Dispatch {
         shared.metrics.watch_free_tier(move || limiter.is_free_tier());
         shared.metrics.watch_rejected_keys(move || pool.set_aside());
         let (commands, received) = mpsc::unbounded_channel();
-        let scheduler = Scheduler::new(parts.batch, Arc::clone(&shared), commands.downgrade());
+        let scheduler = Scheduler::new(parts.batch, Arc::clone(&shared));
         tokio::spawn(scheduler.run(received));
         let room = Arc::new(Room::new(parts.batch));
         Arc::new(Self { commands, room, shared })
@@ -237,6 +257,11 @@ impl Dispatch {
         }
     }
 
+    /// Waits until the scheduler is gone, which only a panic of its own makes it: from then on nothing is sent.
+    pub async fn ended(&self) {
+        self.commands.closed().await;
+    }
+
     /// Counts the items' tokens and gives them to the scheduler.
     fn queue(&self, parameters: &Arc<Parameters>, items: Vec<Item>) {
         let at = Instant::now();
@@ -250,16 +275,18 @@ impl Dispatch {
             };
             let measure = self.shared.counter.measure(&parameters.model, item.input.text());
             let tokens = self.shared.tokens_to_reserve(parameters, &measure);
-            accepted.push(Queued { item, measure, tokens, at, _place: place });
+            let expected = self.shared.counter.guess(&parameters.model, &measure);
+            accepted.push(Queued { item, measure, tokens, expected, at, _place: place });
         }
         let parameters = Arc::clone(parameters);
-        // A scheduler that is gone drops the items, and they report it.
+        // Only a panic ends the scheduler before the dispatch; the items are dropped then, and report it.
         let _ = self.commands.send(Command::Submit { parameters, items: accepted });
     }
 
     /// Tells that one more waits for an item that may not have been sent yet.
     ///
-    /// An interactive one lifts it; and whoever cannot wait as long as is known is refused now.
+    /// An interactive one lifts it; and whoever cannot wait as long as is known is refused now. This may be told
+    /// before the item has come: whoever joined it by then is seen when it does.
     pub fn joined(&self, parameters: &Arc<Parameters>, id: u64, priority: Priority) {
         let parameters = Arc::clone(parameters);
         let _ = self.commands.send(Command::Joined { parameters, id, priority });

@@ -200,6 +200,7 @@ impl Pipeline {
                 number,
                 landings: landings.clone(),
                 stores: request.cache_mode.stores(),
+                priority: request.priority,
                 caller: request.caller.clone(),
                 deadline: request.deadline,
                 patience: patience.unwrap_or(request.deadline),

@@ -7,4 +7,6 @@ mod metrics;
 
 pub use config::{AdminConfig, LogFormat, TelemetryConfig};
 pub use logging::{LoggingError, init as init_logging};
-pub use metrics::{Metrics, MetricsError};
+pub use metrics::{
+    ConnectionFailure, Handshake, Metrics, MetricsError, OpenConnection, OpenHandshake, PortName,
+};

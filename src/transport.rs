@@ -1,9 +1,24 @@
-//! Sockets: who gets in, and how the last one gets out.
+//! Sockets: who gets in, for how long, and how the last one gets out.
+//!
+//! [`serve`] is the loop that accepts; `connection` is one connection's life, from its first bytes (`greeting`) to its
+//! end; [`process`] is what the process asks of the system beforehand.
 
 mod accept;
 mod config;
+mod connection;
+mod greeting;
+pub mod process;
 mod signals;
+mod stage;
+mod stream;
+pub mod tls;
 
-pub use accept::{Protocol, serve};
+pub use accept::{Listener, listen, serve};
 pub use config::{Config, Drain};
+pub use connection::{Port, Protocol, Timing};
 pub use signals::StopSignals;
+pub use stage::{Stage, reached};
+pub use tls::Config as TlsConfig;
+
+#[cfg(test)]
+mod tests;

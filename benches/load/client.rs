@@ -52,15 +52,23 @@ impl Reply {
 }
 
 impl Client {
+    /// Connects to call `Embed`.
     pub(super) async fn connect(address: SocketAddr, connections: usize) -> anyhow::Result<Self> {
+        Self::connect_to(address, connections, "voyage.gateway.v1.EmbeddingService/Embed").await
+    }
+
+    /// Connects to call any method.
+    pub(super) async fn connect_to(
+        address: SocketAddr,
+        connections: usize,
+        method: &str,
+    ) -> anyhow::Result<Self> {
         let mut client = Self {
             connections: Vec::new(),
-            template: Request::post(format!(
-                "http://{address}/voyage.gateway.v1.EmbeddingService/Embed"
-            ))
-            .header("content-type", "application/grpc")
-            .header("te", "trailers")
-            .body(())?,
+            template: Request::post(format!("http://{address}/{method}"))
+                .header("content-type", "application/grpc")
+                .header("te", "trailers")
+                .body(())?,
             next: Arc::default(),
         };
         for _ in 0..connections {

@@ -5,11 +5,8 @@ use std::{convert::Infallible, sync::Arc, task};
 
 use futures_util::future::BoxFuture;
 use http::Request;
-use hyper::{body::Incoming, service::service_fn};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    server::conn::auto,
-};
+use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
 use tonic::{
     body::Body,
@@ -95,7 +92,7 @@ pub(super) async fn run() -> anyhow::Result<()> {
             routes.clone().oneshot(request.map(Body::new))
         });
         tokio::spawn(async move {
-            let builder = auto::Builder::new(TokioExecutor::new()).http2_only();
+            let builder = http2::Builder::new(TokioExecutor::new());
             // A client that leaves is the usual end.
             let _ = builder.serve_connection(TokioIo::new(stream), service).await;
         });

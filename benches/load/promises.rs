@@ -4,10 +4,12 @@
 mod budget;
 #[path = "promises/failing.rs"]
 mod failing;
+#[path = "promises/overload.rs"]
+mod overload;
 #[path = "promises/sharing.rs"]
 mod sharing;
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use clap::Args;
 use voyage_gateway::{
@@ -73,6 +75,9 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
     if wanted("interactive beside bulk") {
         say("interactive beside bulk", sharing::beside_bulk(options.quick).await?);
     }
+    if wanted("overload") {
+        say("overload", overload::run(options.quick).await?);
+    }
     if wanted("failing upstream") {
         for (name, verdict) in failing::run(options.minute()).await? {
             say(&format!("failing upstream, {name}"), verdict);
@@ -94,7 +99,7 @@ const UPSTREAM: Duration = Duration::from_millis(100);
 struct Scene {
     simulator: Simulator,
     client: Client,
-    _server: Server,
+    server: Server,
 }
 
 impl Scene {
@@ -107,7 +112,11 @@ impl Scene {
         let simulator = Simulator::start(options).await?;
         let server = Server::free_gateway(&simulator.base_url(), settings)?;
         let client = Client::connect(server.address, 8).await?;
-        Ok(Self { simulator, client, _server: server })
+        Ok(Self { simulator, client, server })
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.server.address
     }
 
     /// Returns how many upstream calls there were, and how many texts they had.

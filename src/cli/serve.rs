@@ -1,5 +1,7 @@
 //! `serve`: the gateway, until it is told to stop.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 
 use super::{Failure, runtime};
@@ -8,35 +10,48 @@ use crate::{
     config::{self, Config, Sources},
     grpc::auth::AuthMode,
     telemetry,
-    transport::StopSignals,
+    transport::{StopSignals, process},
 };
 
+/// How long work that cannot be stopped, such as a name look-up, may delay the process's end.
+const LAST_WORK: Duration = Duration::from_secs(1);
+
 pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
+    // Before there is a key to keep.
+    let undumpable = process::forbid_dumps();
     let config = config::load(sources)?;
     let keys = config::api_keys(&config, &sources.environment)
         .map_err(|problem| Failure::Usage(problem.to_string()))?;
     telemetry::init_logging(&config.telemetry).context("logging")?;
+    if let Err(error) = undumpable {
+        tracing::warn!(%error, "core dumps cannot be forbidden: they would hold the API key");
+    }
     warn(&config);
-    runtime()?.block_on(async { serve(app::build(&config, keys).await?).await })
+    process::raise_file_limit();
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async { serve(app::build(&config, keys).await?).await });
+    runtime.shutdown_timeout(LAST_WORK);
+    ended
 }
 
 async fn serve(bound: Bound) -> Result<(), Failure> {
     // Before it says that it is up: whoever hears that may stop it at once.
-    let mut stop = StopSignals::catch()?;
+    let (stop, hurry) = StopSignals::catch()?.first_and_second();
     tracing::info!(port = "grpc", address = %bound.grpc_address()?, "listening");
     tracing::info!(port = "admin", address = %bound.admin_address()?, "listening");
-    bound.run_until(stop.wait()).await;
-    Ok(())
+    Ok(bound.run_until(stop, hurry).await.map_err(anyhow::Error::from)?)
 }
 
-/// A key file that cannot be used is a wrong setting; what else stops a gateway is the machine's affair.
+/// A file that cannot be used is a wrong setting; what else stops a gateway is the machine's affair.
 impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
         match error {
-            BuildError::CacheKey { .. } | BuildError::Tokenizer(_) | BuildError::ApiKey(_) => {
-                Self::Usage(error.to_string())
-            }
+            BuildError::CacheKey { .. }
+            | BuildError::Tls(_)
+            | BuildError::Tokenizer(_)
+            | BuildError::ApiKey(_) => Self::Usage(error.to_string()),
             BuildError::Listen { .. }
+            | BuildError::Files(_)
             | BuildError::Upstream(_)
             | BuildError::Metrics(_)
             | BuildError::Reflection(_) => Self::Runtime(error.into()),
@@ -48,6 +63,9 @@ impl From<BuildError> for Failure {
 fn warn(config: &Config) {
     if config.auth.mode == Some(AuthMode::None) {
         tracing::warn!(address = %config.server.listen, "auth.mode is none: whoever reaches the port may spend");
+    }
+    if config.shows_credentials() {
+        tracing::warn!(address = %config.server.listen, "callers' credentials cross the network in plaintext: set tls.cert and tls.key, or let a mesh encrypt them");
     }
     if config.upstream.is_plaintext_abroad() {
         tracing::warn!("upstream.base_url is plaintext http: the network can read the API key");

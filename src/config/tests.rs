@@ -82,6 +82,9 @@ fn the_printed_configuration_reads_back() {
     let config = load_set(&[
         "server.listen=[::1]:7000",
         "auth.mode=none",
+        "tls.cert=/run/tls/tls.crt",
+        "tls.key=/run/tls/tls.key",
+        "tls.client_ca=/run/tls/ca.crt",
         "cache.key_file=/run/secrets/cache",
         "telemetry.log_format=json",
         "upstream.base_url=http://127.0.0.1:8080/v1",

@@ -1,4 +1,4 @@
-//! What the scheduler is told, by callers and by calls that have ended.
+//! What the scheduler is told: by callers, and by calls that have ended.
 
 use std::sync::Arc;
 
@@ -7,15 +7,23 @@ use tokio::{sync::mpsc, time::Instant};
 use super::{Queued, batch::Batch};
 use crate::{caller::Priority, embedding::Parameters};
 
-/// What the scheduler is told.
+/// What callers tell the scheduler.
 #[derive(Debug)]
 pub(super) enum Command {
     /// New items of one lane.
     Submit { parameters: Arc<Parameters>, items: Vec<Queued> },
     /// One more waits for an item.
     Joined { parameters: Arc<Parameters>, id: u64, priority: Priority },
-    /// A call has ended; what comes back goes again.
-    Finished { parameters: Arc<Parameters>, returned: Vec<Returned> },
+}
+
+/// A call has ended; what comes back goes again.
+///
+/// Calls tell it on a channel of their own: the callers' one closes with the dispatch, and what was taken over by then
+/// still lands.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub(super) parameters: Arc<Parameters>,
+    pub(super) returned: Vec<Returned>,
 }
 
 /// A batch that goes again, as it is.
@@ -41,7 +49,7 @@ impl Returned {
 /// One of the calls that may be in flight; given back when it is dropped, also by a panic.
 #[derive(Debug)]
 pub(super) struct Slot {
-    commands: mpsc::WeakUnboundedSender<Command>,
+    finished: mpsc::UnboundedSender<Finished>,
     parameters: Arc<Parameters>,
     /// What goes again.
     pub(super) returned: Vec<Returned>,
@@ -49,10 +57,10 @@ pub(super) struct Slot {
 
 impl Slot {
     pub(super) fn new(
-        commands: mpsc::WeakUnboundedSender<Command>,
+        finished: mpsc::UnboundedSender<Finished>,
         parameters: Arc<Parameters>,
     ) -> Self {
-        Self { commands, parameters, returned: Vec::new() }
+        Self { finished, parameters, returned: Vec::new() }
     }
 }
 
@@ -61,8 +69,6 @@ impl Drop for Slot {
         let returned = std::mem::take(&mut self.returned);
         let parameters = Arc::clone(&self.parameters);
         // Without a scheduler there is nothing to give the call back to, and dropped items report it.
-        if let Some(commands) = self.commands.upgrade() {
-            let _ = commands.send(Command::Finished { parameters, returned });
-        }
+        let _ = self.finished.send(Finished { parameters, returned });
     }
 }

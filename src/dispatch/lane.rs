@@ -6,13 +6,11 @@ use tokio::time::Instant;
 
 use super::{
     Queued,
-    limit::{Class, Need},
     queue::{FairClock, Position, Queue},
 };
 use crate::{
     caller::Priority,
     embedding::Parameters,
-    error::Error,
     model::{self, MAX_UPSTREAM_INPUTS},
 };
 
@@ -48,17 +46,17 @@ impl Caps {
         Self { inputs: inputs.min(max_inputs), tokens, bytes: MAX_BODY_BYTES, worth }
     }
 
-    /// Returns a filter that lets items through until the call is full; the first always passes.
-    pub(super) fn filter(self) -> impl FnMut(&Queued) -> bool {
+    /// Returns a filter that lets items through, by their tokens and bytes, until the call is full; the first always
+    /// passes.
+    pub(super) fn filter(self) -> impl FnMut(u64, usize) -> bool + Clone {
         let (mut inputs, mut tokens, mut bytes) = (0, 0, 0);
-        move |queued: &Queued| {
-            let size = queued.item.input.size();
+        move |more_tokens, size| {
             let fits = inputs == 0
                 || (inputs < self.inputs
-                    && tokens + queued.tokens <= self.tokens
+                    && tokens + more_tokens <= self.tokens
                     && bytes + size <= self.bytes);
             inputs += 1;
-            tokens += queued.tokens;
+            tokens += more_tokens;
             bytes += size;
             fits
         }
@@ -80,10 +78,13 @@ pub(super) struct Lane {
     pub(super) unexcused: bool,
     /// When they were last told.
     pub(super) excused_at: Instant,
+    /// When they are told next, if that was put off.
+    pub(super) excuse_at: Instant,
 }
 
 impl Lane {
     pub(super) fn new(parameters: Arc<Parameters>) -> Self {
+        let now = Instant::now();
         Self {
             parameters,
             queue: Queue::default(),
@@ -91,7 +92,8 @@ impl Lane {
             blocked_until: None,
             no_turn_until: None,
             unexcused: false,
-            excused_at: Instant::now(),
+            excused_at: now,
+            excuse_at: now,
         }
     }
 
@@ -117,7 +119,8 @@ impl Lane {
 
     /// Takes a call's items out of the queue, in the order of service.
     pub(super) fn take(&mut self, from: Priority, caps: Caps) -> Vec<(Position, Queued)> {
-        self.queue.take_while(from, caps.filter())
+        let mut fits = caps.filter();
+        self.queue.take_while(from, |queued| fits(queued.tokens, queued.item.input.size()))
     }
 
     /// Drops the items nobody waits for any more.
@@ -132,70 +135,11 @@ impl Lane {
         }
     }
 
-    /// Tells everyone who cannot wait as long as is known, and returns the items that nobody waits for any more;
-    /// `free_at` says when there will be budget.
-    pub(super) fn excuse(
-        &mut self,
-        now: Instant,
-        caps: Caps,
-        free_at: impl Fn(Class, Need) -> Instant,
-    ) -> Vec<Queued> {
-        let mut needs = self.needs(caps).into_iter();
-        let mut last = None;
-        self.queue.retain(|queued| {
-            let Some(need) = needs.next() else { return true };
-            // Items that leave together have one need: one look at the budget is enough.
-            let until = match last {
-                Some((looked_at, until)) if looked_at == need => until,
-                _ => free_at(need.0, need.1),
-            };
-            last = Some((need, until));
-            let refusal = Error::QueueTimeout { retry_after: until.duration_since(now) };
-            queued.item.waiter.excuse(until, &refusal);
-            queued.item.waiter.wanted_until().is_some()
-        })
-    }
-
-    /// Returns what each item waits for: what goes before it and, for a batch item, the part of the call that is
-    /// worth sending.
-    fn needs(&self, caps: Caps) -> Vec<(Class, Need)> {
-        let mut needs: Vec<(Class, Need)> = Vec::with_capacity(self.queue.len());
-        let (mut requests, mut tokens, mut fits) = (1, 0, caps.filter());
-        let (mut part, mut part_began_at) = (0, 0);
-        for queued in self.queue.iter() {
-            let call_is_full = !fits(queued);
-            if call_is_full {
-                requests += 1;
-                fits = caps.filter();
-                fits(queued);
-            }
-            if call_is_full || tokens - part_began_at >= caps.worth {
-                raise(&mut needs[part..], tokens);
-                (part, part_began_at) = (needs.len(), tokens);
-            }
-            tokens += queued.tokens;
-            let class = match queued.item.priority {
-                Priority::Interactive => Class::Interactive,
-                Priority::Batch => Class::Batch,
-            };
-            needs.push((class, Need { requests, tokens }));
-        }
-        raise(&mut needs[part..], tokens);
-        needs
-    }
-
     /// Adds an item; an interactive one may fit where the lane's next batch does not.
     pub(super) fn push(&mut self, queued: Queued, clock: &mut FairClock) {
         if queued.item.priority == Priority::Interactive {
             self.blocked_until = None;
         }
         self.queue.push(queued, clock);
-    }
-}
-
-/// Lets the batch items of a part need all of it.
-fn raise(part: &mut [(Class, Need)], tokens: u64) {
-    for (_, need) in part.iter_mut().filter(|(class, _)| *class == Class::Batch) {
-        need.tokens = tokens;
     }
 }

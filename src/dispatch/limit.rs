@@ -2,17 +2,17 @@
 //!
 //! A call reserves its place and its estimated tokens before it is sent, and settles with what Voyage reports.
 //! [`window`] keeps one sliding minute, [`allowance`] what its limits are believed to be, [`gate`] what follows
-//! a 429. Limits that are configured are never exceeded; others start at Voyage's tier 1 and are learnt.
+//! a 429, [`outlook`] what is free when. Limits that are configured are never exceeded; others start at Voyage's
+//! tier 1 and are learnt.
 //!
 //! Voyage counts by model and by credential, and so does this: every key of the [`Pool`] has a window a model. A call
-//! takes the key that has the most room for it and is held back only when no key has any; what waits is told when the
-//! keys [`together`] will have room.
+//! takes the key that has the most room for it and is held back only when no key has any.
 
 mod allowance;
 mod config;
 mod gate;
+mod outlook;
 mod reservation;
-mod together;
 mod window;
 
 use std::{
@@ -23,6 +23,7 @@ use std::{
 use tokio::time::Instant;
 
 pub use config::{Config, ModelLimits};
+pub(crate) use outlook::{Outlook, Planned};
 pub(crate) use reservation::Reservation;
 
 use super::pool::{Pool, Usable};
@@ -163,29 +164,25 @@ impl Limiter {
         seats.map(limits).max_by_key(|(_, tokens)| *tokens).unwrap_or_else(|| limits(0))
     }
 
-    /// Returns the earliest known time at which so much is free, if nobody else takes it; now, if it is.
+    /// Returns the earliest known time at which so much is free of one key's minute, if nobody else takes it; now, if it
+    /// is.
     ///
-    /// It may be several calls, with several keys. Calls in flight count as freed a minute from now; more than a
-    /// minute's budget takes several.
+    /// For one request it is the time at which [`Self::reserve`] succeeds. Calls in flight count as freed a
+    /// minute from now; more than a minute's budget takes several.
     pub(crate) fn free_at(&self, model: &str, class: Class, need: Need, now: Instant) -> Instant {
         let usable = self.pool.usable(now);
         self.within(model, now, |_, windows| {
-            together::free_at(&all_of(windows, usable), class, need, now)
+            let free_at = |window: &Window| window.free_at(class, need, now);
+            let of_usable = windows.iter().enumerate().filter(|(seat, _)| usable.has(*seat));
+            let soonest = of_usable.map(|(_, window)| free_at(window)).min();
+            soonest.or_else(|| windows.iter().map(free_at).min()).unwrap_or(now)
         })
     }
 
-    /// Returns the earliest known time at which [`Self::reserve`] succeeds for one call that cannot be made smaller.
-    pub(crate) fn free_for_call(
-        &self,
-        model: &str,
-        class: Class,
-        tokens: u64,
-        now: Instant,
-    ) -> Instant {
+    /// Returns an outlook on a model's budget from `now` on.
+    pub(crate) fn outlook(&self, model: &str, now: Instant) -> Outlook {
         let usable = self.pool.usable(now);
-        self.within(model, now, |_, windows| {
-            together::free_for_call(&all_of(windows, usable), class, tokens, now)
-        })
+        self.within(model, now, |_, windows| Outlook::new(windows, usable, now))
     }
 
     /// Returns what is used of a model's budget, of the key that has the most room.
@@ -313,13 +310,6 @@ fn reserve_best(
             }
         }
     }
-}
-
-/// Returns the windows of the keys that may be used; all of them while none may.
-fn all_of(windows: &[Window], usable: Usable) -> Vec<&Window> {
-    let of_usable = windows.iter().enumerate().filter(|(seat, _)| usable.has(*seat));
-    let of_usable: Vec<&Window> = of_usable.map(|(_, window)| window).collect();
-    if of_usable.is_empty() { windows.iter().collect() } else { of_usable }
 }
 
 /// Returns the window of the key that a call finds the most room with.

@@ -137,12 +137,12 @@ impl Queue {
         taken
     }
 
-    /// Counts anew the items that are served next: the estimate may have learnt since they came.
-    pub(super) fn recount(&mut self, items: usize, count: impl Fn(&Queued) -> u64) {
+    /// Counts anew, to reserve and as expected, the items that are served next: the estimate may have learnt since they came.
+    pub(super) fn recount(&mut self, items: usize, count: impl Fn(&Queued) -> (u64, u64)) {
         for queued in self.items.values_mut().take(items) {
-            let tokens = count(queued);
+            let (tokens, expected) = count(queued);
             self.tokens = self.tokens - queued.tokens + tokens;
-            queued.tokens = tokens;
+            (queued.tokens, queued.expected) = (tokens, expected);
         }
     }
 
@@ -174,9 +174,22 @@ impl Queue {
         self.positions.contains_key(&id)
     }
 
-    /// Returns the items in the order of service.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Queued> {
-        self.items.values()
+    /// Takes an item out if nobody waits for it.
+    pub(super) fn remove_abandoned(&mut self, id: u64) -> Option<Queued> {
+        let position = self.positions.get(&id)?;
+        let is_wanted = |queued: &Queued| queued.item.waiter.wanted_until().is_some();
+        if self.items.get(position).is_none_or(is_wanted) {
+            return None;
+        }
+        let queued = self.items.remove(position)?;
+        self.positions.remove(&id);
+        self.tokens -= queued.tokens;
+        Some(queued)
+    }
+
+    /// Returns the items and where they stand, in the order of service.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Position, &Queued)> {
+        self.items.iter().map(|(position, queued)| (*position, queued))
     }
 
     pub(super) fn len(&self) -> usize {

@@ -4,7 +4,9 @@
 //! calls go while there are free ones. A call needs a lane that is ready, a closed circuit, and budget. Interactive
 //! lanes go first; after [`TURN`] of them in a row, a batch lane that has waited too long gets a turn.
 
+mod ahead;
 mod refusals;
+mod reserve;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -16,19 +18,17 @@ use tokio::{
 use super::{
     Config, Queued, Shared,
     batch::{self, Batch, Call},
-    command::{Command, Returned, Slot},
+    command::{Command, Finished, Returned, Slot},
     lane::{Caps, Lane},
-    limit::{Blocked, Cause, Class, Reservation},
+    limit::{Blocked, Cause, Reservation},
     queue::{FairClock, Position, Queue},
     shares::Shares,
 };
 use crate::{caller::Priority, embedding::Parameters, error::Error};
+use reserve::{Present, Terms, reserve};
 
 /// Interactive calls in a row before a batch item that is owed a turn gets one.
 const TURN: u32 = 4;
-
-/// When budget is freed later than this, nothing is gained by waiting for more of it.
-const LULL: Duration = Duration::from_secs(1);
 
 /// Commands taken in before the next look at the lanes: callers that come together leave together.
 const COMMANDS_AT_ONCE: usize = 256;
@@ -36,8 +36,9 @@ const COMMANDS_AT_ONCE: usize = 256;
 /// The task's state.
 pub(super) struct Scheduler {
     shared: Arc<Shared>,
-    /// Given to calls, so that they can say that they have ended. Weak: only the dispatch keeps the task alive.
-    commands: mpsc::WeakUnboundedSender<Command>,
+    /// Given to calls, so that they can say that they have ended.
+    finished: mpsc::UnboundedSender<Finished>,
+    ended: mpsc::UnboundedReceiver<Finished>,
     max_inputs: usize,
     max_delay: Duration,
     max_in_flight: usize,
@@ -53,14 +54,12 @@ pub(super) struct Scheduler {
 }
 
 impl Scheduler {
-    pub(super) fn new(
-        config: &Config,
-        shared: Arc<Shared>,
-        commands: mpsc::WeakUnboundedSender<Command>,
-    ) -> Self {
+    pub(super) fn new(config: &Config, shared: Arc<Shared>) -> Self {
+        let (finished, ended) = mpsc::unbounded_channel();
         Self {
             shared,
-            commands,
+            finished,
+            ended,
             max_inputs: config.max_inputs as usize,
             max_delay: config.max_delay.get(),
             max_in_flight: config.max_in_flight as usize,
@@ -74,25 +73,44 @@ impl Scheduler {
         }
     }
 
-    /// Runs until the dispatch is gone and its last call has ended.
+    /// Runs until the dispatch is gone and all that it took over has landed.
     pub(super) async fn run(mut self, mut received: mpsc::UnboundedReceiver<Command>) {
-        let mut commands = Vec::new();
-        loop {
+        let (mut commands, mut finished) = (Vec::new(), Vec::new());
+        let mut is_open = true;
+        while is_open || !self.is_idle() {
             let wake = self.next_wake(Instant::now());
             tokio::select! {
-                count = received.recv_many(&mut commands, COMMANDS_AT_ONCE) => {
-                    if count == 0 {
-                        return;
-                    }
+                _ = self.ended.recv_many(&mut finished, COMMANDS_AT_ONCE) => {}
+                count = received.recv_many(&mut commands, COMMANDS_AT_ONCE), if is_open => {
+                    is_open = count > 0;
                 }
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
             }
+            // What came at the same time on the other channel is heard before anything is decided.
+            while let Ok(ended) = self.ended.try_recv() {
+                finished.push(ended);
+            }
+            while commands.len() < COMMANDS_AT_ONCE
+                && let Ok(command) = received.try_recv()
+            {
+                commands.push(command);
+            }
             let now = Instant::now();
+            for finished in finished.drain(..) {
+                self.take_back(finished, now);
+            }
             for command in commands.drain(..) {
                 self.obey(command, now);
             }
             self.pump(now);
         }
+    }
+
+    /// Tells whether nothing waits and no call is out.
+    fn is_idle(&self) -> bool {
+        self.in_flight == 0
+            && self.returned.is_empty()
+            && self.lanes.values().all(|lane| lane.queue.len() == 0)
     }
 
     fn obey(&mut self, command: Command, now: Instant) {
@@ -102,7 +120,9 @@ impl Scheduler {
                     .lanes
                     .entry(Arc::clone(&parameters))
                     .or_insert_with(|| Lane::new(parameters));
-                for queued in items {
+                for mut queued in items {
+                    // Whoever joined before the item came here could not lift it.
+                    queued.item.priority = queued.item.priority.min(queued.item.waiter.priority());
                     lane.push(queued, &mut self.clock);
                 }
                 lane.unexcused = true;
@@ -120,22 +140,24 @@ impl Scheduler {
                     self.joined_returned(id, priority, now);
                 }
             }
-            Command::Finished { parameters, returned } => {
-                self.in_flight -= 1;
-                if let Some(lane) = self.lanes.get_mut(&parameters) {
-                    lane.in_flight -= 1;
-                }
-                self.returned.extend(returned);
-                // What the call settled may have freed budget for others, and a 429 closed it.
-                for lane in self.lanes.values_mut() {
-                    lane.blocked_until = None;
-                    lane.no_turn_until = None;
-                    lane.unexcused = true;
-                }
-                for returned in self.returned.iter_mut().filter(|returned| returned.blocked) {
-                    returned.at = now;
-                }
-            }
+        }
+    }
+
+    /// Takes back one of the calls that may be in flight.
+    fn take_back(&mut self, finished: Finished, now: Instant) {
+        self.in_flight -= 1;
+        if let Some(lane) = self.lanes.get_mut(&finished.parameters) {
+            lane.in_flight -= 1;
+        }
+        self.returned.extend(finished.returned);
+        // What the call settled may have freed budget for others, and a 429 closed it.
+        for lane in self.lanes.values_mut() {
+            lane.blocked_until = None;
+            lane.no_turn_until = None;
+            lane.unexcused = true;
+        }
+        for returned in self.returned.iter_mut().filter(|returned| returned.blocked) {
+            returned.at = now;
         }
     }
 
@@ -188,7 +210,10 @@ impl Scheduler {
         let Some(lane) = self.lanes.get_mut(parameters) else { return };
         let caps = caps(&self.shared, &parameters.model, self.max_inputs);
         let shared = &self.shared;
-        let count = |queued: &Queued| shared.tokens_to_reserve(parameters, &queued.measure);
+        let count = |Queued { measure, .. }: &Queued| {
+            let expected = shared.counter.guess(&parameters.model, measure);
+            (shared.tokens_to_reserve(parameters, measure), expected)
+        };
         lane.queue.recount(caps.inputs, count);
         let mut taken = lane.take(from, caps);
         Lane::drop_abandoned(&mut taken);
@@ -242,47 +267,11 @@ impl Scheduler {
         starved: bool,
         now: Instant,
     ) -> Result<(Reservation, Vec<(Position, Queued)>), Blocked> {
-        let interactive =
-            taken.first().is_some_and(|(head, _)| head.priority == Priority::Interactive);
-        let urgent = interactive || starved;
-        let class = if urgent { Class::Interactive } else { Class::Batch };
-        let least = if urgent { 0 } else { caps(&self.shared, model, self.max_inputs).worth };
-        let limiter = &self.shared.limiter;
-        let (fit, tokens) = self.fitting(taken, model, (starved, least), now);
-        let blocked = match limiter.reserve(model, class, tokens, now) {
-            Ok(reservation) => return Ok((reservation, taken.split_off(fit))),
-            Err(blocked) => blocked,
-        };
-        // Nothing is freed soon: what is left of the minute would be lost, so any part is worth a call.
-        if least == 0 || blocked.cause != Cause::Tokens || blocked.until < now + LULL {
-            return Err(blocked);
-        }
-        let (fit, tokens) = self.fitting(taken, model, (starved, 0), now);
-        let reservation = limiter.reserve(model, class, tokens, now).map_err(|_| blocked)?;
+        let items = taken.iter().map(|(position, queued)| (position.priority, queued.tokens));
+        let worth = caps(&self.shared, model, self.max_inputs).worth;
+        let mut budget = Present { limiter: &self.shared.limiter, model };
+        let (reservation, fit) = reserve(&mut budget, items, Terms { starved, worth }, now)?;
         Ok((reservation, taken.split_off(fit)))
-    }
-
-    /// Returns how many of the items have budget, but `least` tokens' worth of them anyway, and their tokens.
-    fn fitting(
-        &self,
-        taken: &[(Position, Queued)],
-        model: &str,
-        (starved, least): (bool, u64),
-        now: Instant,
-    ) -> (usize, u64) {
-        let usage = self.shared.limiter.usage(model, now);
-        let for_batch = self.shared.limiter.max_tokens_per_call(model);
-        let mut tokens = 0;
-        let fit = taken.iter().take_while(|(position, queued)| {
-            // Bulk that shares an urgent call does not use what is kept free for the urgent.
-            let reserved = starved || position.priority == Priority::Interactive;
-            let limit = if reserved { usage.tokens_limit } else { for_batch };
-            let fits =
-                tokens == 0 || tokens < least || usage.tokens + tokens + queued.tokens <= limit;
-            tokens += if fits { queued.tokens } else { 0 };
-            fits
-        });
-        (fit.count(), tokens)
     }
 
     /// Sends a batch again that has been out before.
@@ -330,7 +319,7 @@ impl Scheduler {
             .entry(Arc::clone(&parameters))
             .or_insert_with(|| Lane::new(Arc::clone(&parameters)))
             .in_flight += 1;
-        let slot = Slot::new(self.commands.clone(), parameters);
+        let slot = Slot::new(self.finished.clone(), parameters);
         let call = Call { batch, reservation, pass, slot };
         // Detached on purpose: this task is the door.
         tokio::spawn(batch::run(Arc::clone(&self.shared), call));

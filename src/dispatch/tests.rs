@@ -1,11 +1,13 @@
 //! The dispatch on a paused clock, before an upstream within the test; callers come through the pipeline.
 
 mod breaker;
+mod clock;
 mod fairness;
 mod fake;
 mod gathering;
 mod isolation;
 mod keys;
+mod landing;
 mod models;
 mod panics;
 mod properties;

@@ -16,7 +16,8 @@ pub struct Upstream {
     pub model: Arc<str>,
     /// The HTTP status, when there was one.
     pub status: Option<u16>,
-    /// HTTP requests made for this answer.
+    /// Attempts made for this answer: HTTP requests, but for those that are none of their own. These are the one free
+    /// resend after a stale connection of the pool, and the resends of a batch that was taken apart.
     pub attempts: u32,
     /// Voyage's `x-request-id`.
     pub request_id: Option<Arc<str>>,

@@ -20,8 +20,8 @@ use super::{
 };
 use crate::{
     cache::Key,
-    caller::Caller,
-    dispatch::{Bill, Waiter},
+    caller::{Caller, Priority},
+    dispatch::{Bill, Patience, Waiter},
     embedding::Answer,
     error::{Error, Phase},
     telemetry::Metrics,
@@ -64,6 +64,8 @@ pub(super) struct Seat {
     pub(super) landings: mpsc::UnboundedSender<Landed>,
     /// Whether the answer is to be stored.
     pub(super) stores: bool,
+    /// How urgent the request is.
+    pub(super) priority: Priority,
     /// Who pays.
     pub(super) caller: Caller,
     /// When the request must have its answer.
@@ -83,6 +85,10 @@ pub(super) struct Landed {
 }
 
 impl Seat {
+    fn can_wait(&self, until: Instant) -> bool {
+        until < self.deadline.min(self.patience)
+    }
+
     fn is_taken(&self, now: Instant) -> bool {
         now < self.deadline && !self.landings.is_closed()
     }
@@ -234,6 +240,14 @@ impl Waiter for Landing {
         until
     }
 
+    fn priority(&self) -> Priority {
+        let Some(flight) = &self.flight else { return Priority::Batch };
+        let now = Instant::now();
+        let state = locked(&flight.state);
+        let taken = state.seats.iter().filter(|seat| seat.is_taken(now));
+        taken.map(|seat| seat.priority).min().unwrap_or(Priority::Batch)
+    }
+
     fn depart(&self) -> bool {
         let Some(flight) = &self.flight else { return false };
         let now = Instant::now();
@@ -253,10 +267,25 @@ impl Waiter for Landing {
         }
     }
 
+    fn patience(&self, until: Instant) -> Patience {
+        let Some(flight) = &self.flight else { return Patience::None };
+        let now = Instant::now();
+        let state = locked(&flight.state);
+        let mut taken = state.seats.iter().filter(|seat| seat.is_taken(now));
+        let Some(first) = taken.next().map(|seat| seat.can_wait(until)) else {
+            return Patience::None;
+        };
+        match (first, taken.all(|seat| seat.can_wait(until) == first)) {
+            (true, true) => Patience::All,
+            (false, true) => Patience::None,
+            (_, false) => Patience::Some,
+        }
+    }
+
     fn excuse(&self, until: Instant, refusal: &Error) {
         let Some(flight) = &self.flight else { return };
         locked(&flight.state).seats.retain(|seat| {
-            let stays = until < seat.deadline.min(seat.patience);
+            let stays = seat.can_wait(until);
             if !stays {
                 // Whoever has left does not need to be told.
                 let _ = seat.tell(Err(refusal.clone()), None);

@@ -2,6 +2,9 @@
 //!
 //! Labels come from closed lists only: no name a caller can choose becomes a series of its own.
 
+mod connections;
+mod tls;
+
 use std::{sync::Arc, time::Duration};
 
 use http::StatusCode;
@@ -11,6 +14,9 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::{Resource, metrics::SdkMeterProvider};
 use prometheus::{Encoder as _, Registry, TextEncoder};
+
+pub use connections::{ConnectionFailure, OpenConnection, PortName};
+pub use tls::{Handshake, OpenHandshake};
 
 use crate::{embedding::Parameters, model};
 
@@ -35,7 +41,9 @@ struct Instruments {
     shed: Counter<u64>,
     retries: Counter<u64>,
     rate_limited: Counter<u64>,
+    connections: connections::Instruments,
     reloads: Counter<u64>,
+    tls: tls::Instruments,
 }
 
 /// Why the metrics cannot be set up or read.
@@ -205,6 +213,8 @@ impl Instruments {
         Self {
             registry,
             provider,
+            connections: connections::Instruments::new(meter),
+            tls: tls::Instruments::new(meter),
             rpcs: meter
                 .u64_counter("voyage_gateway.rpcs")
                 .with_description("RPCs by method and outcome.")

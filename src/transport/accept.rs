@@ -1,130 +1,214 @@
 //! The accept loop, for the gRPC port and the admin port alike.
 //!
-//! tonic's stock server has no bounded drain: one silent peer keeps it from ever ending. Here the drain has an
-//! end, and the guards against resets and floods are on.
+//! tonic's stock server has no bounded drain: one silent peer keeps it from ever ending. It also spins when the
+//! system is out of files, accepts without bound, and leaves the guards against resets and floods off.
 
-use std::{convert::Infallible, future::Future, io, time::Duration};
+use std::{
+    future::{Future, pending},
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use http::{Request, Response};
-use hyper::{body::Incoming, service::service_fn};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
-};
 use tokio::{
-    net::{TcpListener, TcpStream},
-    time::{sleep, timeout},
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpSocket, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    task::{JoinError, JoinSet},
+    time::{Instant, sleep, timeout},
 };
 use tonic::body::Body;
 
-/// Streams one connection may have open; clients queue beyond it.
-const MAX_STREAMS: u32 = 256;
-
-/// Malformed streams a connection may provoke before it is closed.
-const MAX_LOCAL_RESETS: usize = 1024;
-
-/// Bytes of headers one request may have.
-const MAX_HEADER_BYTES: u32 = 16 * 1024;
-
-/// A connection that is silent for this long is asked whether it is alive …
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-
-/// … and closed when it does not answer within this.
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+use super::{
+    connection::{self, Port, Terms},
+    stage::{Stage, reached},
+};
+use crate::telemetry::ConnectionFailure;
 
 /// Time without accepting after a failure such as "too many open files", so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// What may be spoken on a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// HTTP/2 with prior knowledge: gRPC.
-    Http2,
-    /// HTTP/1.1 or HTTP/2, told apart by the first bytes: probes, scrapers and gRPC health on one port.
-    Any,
+/// Such failures come in thousands: one line in the log for all of this time.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// Connections that may wait to be accepted, while all places are taken or many come at once. The usual 128 is soon
+/// full, and then callers try again after a second. The system may allow fewer (`net.core.somaxconn`).
+const QUEUE: u32 = 4096;
+
+/// How long connections that were cut may take to be gone; it takes one turn of the scheduler.
+const CUT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Binds a port.
+///
+/// # Errors
+///
+/// The address is taken, or may not be had.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restart need not wait until the system has forgotten the last one's connections.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(QUEUE)
 }
 
-/// Serves connections until `shutdown`, then lets them finish for at most `grace`.
+/// Where connections come from.
+pub trait Listener: Send + 'static {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// Waits for the next connection; returns it and whose it is. Dropping it loses none.
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, address) = Self::accept(self).await?;
+        // Without it, small answers wait for the peer's delayed ACK: 40 ms each. It fails when the peer is gone,
+        // and then there will be no answers.
+        let _ = stream.set_nodelay(true);
+        Ok((stream, address))
+    }
+}
+
+/// Serves connections until the port is [`Stage::Draining`], then lets them finish until it is [`Stage::Cut`].
 ///
-/// `answer` is called for each request, concurrently. Returns when the last connection has ended or was cut.
+/// `answer` is called for each request, concurrently; its extensions have the peer's identity, if it has one. Connections beyond the port's number wait in the system's
+/// queue. When the drain begins, new connections are refused before the first peer is told to go away. Returns
+/// when the last connection has ended or was cut.
 pub async fn serve<A, F>(
-    listener: TcpListener,
-    protocol: Protocol,
+    listener: impl Listener,
+    port: Port,
     answer: A,
-    shutdown: impl Future<Output = ()>,
-    grace: Duration,
+    mut stages: watch::Receiver<Stage>,
 ) where
     A: Fn(Request<Body>) -> F + Clone + Send + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    let builder = builder(protocol);
-    let graceful = GracefulShutdown::new();
-    let mut connections = tokio::task::JoinSet::new();
-    tokio::pin!(shutdown);
+    port.metrics.max_connections(port.name, port.max_connections);
+    let places = Arc::new(Semaphore::new(port.max_connections as usize));
+    let mut connections = Connections::new(port);
+    let mut complaint = Complaint::default();
     loop {
-        // Finished connections are forgotten as new ones come.
-        while connections.try_join_next().is_some() {}
-        let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    pause_after(&error).await;
-                    continue;
-                }
-            },
-            () = &mut shutdown => break,
+        let accepted = tokio::select! {
+            biased;
+            () = reached(&mut stages, Stage::Draining) => break,
+            () = connections.one_ended() => continue,
+            accepted = admit(&listener, &places) => accepted,
         };
-        let Ok(io) = prepared(stream) else { continue };
-        let answer = answer.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
-            let answer = answer(request.map(Body::new));
-            async move { Ok::<_, Infallible>(answer.await) }
-        });
-        let connection = builder.serve_connection(io, service).into_owned();
-        let connection = graceful.watch(connection);
-        connections.spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended badly");
+        match accepted {
+            Ok((accepted, place)) => connections.begin(accepted, place, answer.clone()),
+            // A peer that left before it was accepted is its own affair.
+            Err(error) if is_peers(&error) => {}
+            Err(error) => {
+                complaint.make(&connections.terms.port, &error);
+                tokio::select! {
+                    () = reached(&mut stages, Stage::Draining) => break,
+                    () = sleep(ACCEPT_PAUSE) => {}
+                }
             }
+        }
+    }
+    drop(listener);
+    connections.finish(&mut stages).await;
+}
+
+/// The connections of a port, each with a task of its own.
+struct Connections {
+    terms: Arc<Terms>,
+    tasks: JoinSet<()>,
+    /// Connections hear of a stage from here, when the loop has done its part.
+    stages: watch::Sender<Stage>,
+}
+
+impl Connections {
+    fn new(port: Port) -> Self {
+        let stages = watch::Sender::new(Stage::Serving);
+        Self { terms: Terms::new(port), tasks: JoinSet::new(), stages }
+    }
+
+    fn begin<S, A, F>(
+        &mut self,
+        (stream, address): (S, SocketAddr),
+        place: OwnedSemaphorePermit,
+        answer: A,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        A: Fn(Request<Body>) -> F + Send + 'static,
+        F: Future<Output = Response<Body>> + Send + 'static,
+    {
+        let (terms, stages) = (Arc::clone(&self.terms), self.stages.subscribe());
+        let open = terms.port.metrics.connection(terms.port.name);
+        self.tasks.spawn(async move {
+            connection::serve(stream, address, terms, answer, stages).await;
+            drop((open, place));
         });
     }
 
-    // New connections are refused from here on, rather than accepted and left alone.
-    drop(listener);
-    if timeout(grace, graceful.shutdown()).await.is_err() {
-        tracing::warn!(left = connections.len(), "cut the connections that did not finish in time");
+    /// Waits for the end of a connection; for ever when there is none.
+    async fn one_ended(&mut self) {
+        let Some(ended) = self.tasks.join_next().await else { return pending().await };
+        if ended.as_ref().is_err_and(JoinError::is_panic) {
+            let port = &self.terms.port;
+            port.failed(ConnectionFailure::Panic);
+            tracing::error!(port = port.name.as_str(), "a connection's task panicked");
+        }
     }
-    connections.shutdown().await;
-}
 
-/// Without `TCP_NODELAY`, small answers wait for the peer's delayed ACK: 40 ms each.
-fn prepared(stream: TcpStream) -> io::Result<TokioIo<TcpStream>> {
-    stream.set_nodelay(true)?;
-    Ok(TokioIo::new(stream))
-}
-
-async fn pause_after(error: &io::Error) {
-    // A peer that left before it was accepted is its own affair.
-    if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
-        return;
+    async fn all_ended(&mut self) {
+        while !self.tasks.is_empty() {
+            self.one_ended().await;
+        }
     }
-    tracing::error!(%error, "cannot accept connections");
-    sleep(ACCEPT_PAUSE).await;
+
+    /// Tells all peers to go away, and cuts those that have not when the port is to be cut.
+    async fn finish(mut self, stages: &mut watch::Receiver<Stage>) {
+        self.stages.send_replace(Stage::Draining);
+        tokio::select! {
+            biased;
+            () = self.all_ended() => return,
+            () = reached(stages, Stage::Cut) => {}
+        }
+        let (port, connections) = (self.terms.port.name.as_str(), self.tasks.len());
+        tracing::warn!(port, connections, "cut the connections that did not finish in time");
+        self.stages.send_replace(Stage::Cut);
+        // Whatever is left after this is aborted with the set.
+        let _ = timeout(CUT_PATIENCE, self.all_ended()).await;
+    }
 }
 
-fn builder(protocol: Protocol) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS)
-        .max_local_error_reset_streams(MAX_LOCAL_RESETS)
-        .max_header_list_size(MAX_HEADER_BYTES)
-        .keep_alive_interval(KEEPALIVE_INTERVAL)
-        .keep_alive_timeout(KEEPALIVE_TIMEOUT);
-    builder.http1().timer(TokioTimer::new());
-    match protocol {
-        Protocol::Http2 => builder.http2_only(),
-        Protocol::Any => builder,
+/// Takes a place, and only then a connection.
+async fn admit<L: Listener>(
+    listener: &L,
+    places: &Arc<Semaphore>,
+) -> io::Result<((L::Stream, SocketAddr), OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
+    Ok((listener.accept().await?, place))
+}
+
+fn is_peers(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
+}
+
+/// Counts every time that connections cannot be accepted, and says it now and then.
+#[derive(Debug, Default)]
+struct Complaint {
+    made: Option<Instant>,
+    kept_back: u64,
+}
+
+impl Complaint {
+    fn make(&mut self, port: &Port, error: &io::Error) {
+        port.failed(ConnectionFailure::Accept);
+        if self.made.is_some_and(|at| at.elapsed() < COMPLAIN_EVERY) {
+            self.kept_back += 1;
+            return;
+        }
+        let (port, unsaid) = (port.name.as_str(), self.kept_back);
+        tracing::error!(port, %error, unsaid, "cannot accept connections");
+        *self = Self { made: Some(Instant::now()), kept_back: 0 };
     }
 }

@@ -28,6 +28,17 @@ pub struct Config {
     /// The longest a call may take: a later deadline is cut to this.
     pub max_deadline: Span,
 
+    /// The most connections at the same time, 1 to 1000000; further ones wait to be accepted. At start it is cut,
+    /// with a warning, to what the limit of open files leaves for it (`ulimit -n`, raised to its hard limit).
+    pub max_connections: u32,
+
+    /// How long a connection lasts, give or take a tenth, before its client is told to open another, which
+    /// spreads clients over new replicas. `36500d` is for ever.
+    pub connection_age: Span,
+
+    /// How long calls in flight may go on after that before the connection is cut.
+    pub connection_age_grace: Span,
+
     /// Whether gRPC reflection is served, which lets grpcurl work without the proto files.
     pub reflection: bool,
 }
@@ -39,6 +50,9 @@ impl Default for Config {
             max_request_bytes: Size::from_mib(32),
             default_deadline: Span::from_secs(60),
             max_deadline: Span::from_secs(5 * 60),
+            max_connections: 10_000,
+            connection_age: Span::from_secs(10 * 60),
+            connection_age_grace: Span::from_secs(30),
             reflection: true,
         }
     }
@@ -60,6 +74,8 @@ impl Config {
                 self.default_deadline <= self.max_deadline,
                 "must not be longer than server.max_deadline",
             )
+            .within("max_connections", self.max_connections, 1..=1_000_000)
+            .require("connection_age", !self.connection_age.is_zero(), "must be longer than 0s")
     }
 }
 
@@ -73,7 +89,7 @@ pub struct Drain {
     pub delay: Span,
 
     /// How long calls in flight may go on after that before they are cut off. Together with `delay` it must
-    /// stay below the pod's `terminationGracePeriodSeconds`.
+    /// stay 5s below the pod's `terminationGracePeriodSeconds`. A second SIGTERM ends both at once.
     pub grace: Span,
 }
 

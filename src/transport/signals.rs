@@ -1,8 +1,11 @@
 //! The signals that tell a process to stop.
 
-use std::io;
+use std::{future::pending, io};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::oneshot,
+};
 
 /// SIGTERM and SIGINT, caught from the moment this exists.
 #[derive(Debug)]
@@ -26,5 +29,22 @@ impl StopSignals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+
+    /// Splits them into the first of either, and the one after that.
+    pub fn first_and_second(mut self) -> (impl Future<Output = ()>, impl Future<Output = ()>) {
+        let (hand_on, handed_on) = oneshot::channel();
+        let first = async move {
+            self.wait().await;
+            // Nobody who waits for a second one is nobody to tell.
+            let _ = hand_on.send(self);
+        };
+        let second = async move {
+            match handed_on.await {
+                Ok(mut signals) => signals.wait().await,
+                Err(_) => pending().await,
+            }
+        };
+        (first, second)
     }
 }

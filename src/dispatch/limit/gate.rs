@@ -14,7 +14,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 const JITTER: f64 = 0.2;
 
 /// The gate of one model.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Gate {
     /// Set by a 429 and cleared by the probe's success; between its passing and that, one probe at a time is
     /// let through.
@@ -94,6 +94,17 @@ impl Gate {
         }
         self.strikes += u32::from(news);
         news
+    }
+
+    pub(super) fn is_probed(&self) -> bool {
+        self.probe_out
+    }
+
+    /// Opens if the probe is out.
+    pub(super) fn trust_the_probe(&mut self) {
+        if std::mem::take(&mut self.probe_out) {
+            self.closed_until = None;
+        }
     }
 
     /// Returns until when the gate is closed, if it is.

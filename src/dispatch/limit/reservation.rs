@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Class, Limiter, Ticket, Window};
+use super::{Class, Limiter, Need, Ticket, Window};
 use crate::upstream::Key;
 
 /// A call's place in the budget of a key and a model, and the key.
@@ -78,7 +78,8 @@ impl Reservation {
         let Some(tokens) = self.land(|window| window.rate_limited(ticket, retry_after, now)) else {
             return now;
         };
-        self.limiter.free_for_call(&self.windows, Class::Interactive, tokens, now)
+        let again = Need { requests: 1, tokens };
+        self.limiter.free_at(&self.windows, Class::Interactive, again, now)
     }
 
     fn land<R>(&self, work: impl FnOnce(&mut Window) -> R) -> Option<R> {

@@ -24,7 +24,7 @@ pub(super) const GLANCE: Duration = Duration::from_secs(1);
 const MOST_TOKENS: u64 = 1 << 40;
 
 /// The budget of one key and model.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Window {
     /// What landed, soonest to be forgotten first.
     log: VecDeque<Entry>,
@@ -38,17 +38,14 @@ pub(super) struct Window {
     /// When the present minute of learning began.
     learning_since: Instant,
     gate: Gate,
-}
-
-/// One of the limits of a minute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Limit {
-    Requests,
-    Tokens,
+    /// How long calls take, the latest weighing most.
+    latency: Duration,
+    /// What is reported of a token that was reserved, likewise.
+    reported: f64,
 }
 
 /// One call that landed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     until: Instant,
     tokens: u64,
@@ -58,6 +55,7 @@ struct Entry {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ticket {
     tokens: u64,
+    at: Instant,
     stamp: Stamp,
 }
 
@@ -71,6 +69,8 @@ impl Window {
             allowance,
             learning_since: now,
             gate: Gate::default(),
+            latency: Duration::ZERO,
+            reported: 1.0,
         }
     }
 
@@ -116,7 +116,7 @@ impl Window {
         self.in_flight += 1;
         self.estimated += tokens;
         self.note(false, false);
-        Ok(Ticket { tokens, stamp: self.gate.pass() })
+        Ok(Ticket { tokens, at: now, stamp: self.gate.pass() })
     }
 
     /// The call was not sent.
@@ -127,6 +127,11 @@ impl Window {
 
     /// The call was answered; `tokens` is what Voyage counted, if it said so.
     pub(super) fn settle(&mut self, ticket: Ticket, tokens: Option<u64>, now: Instant) {
+        let took = now.saturating_duration_since(ticket.at);
+        self.latency = if self.latency.is_zero() { took } else { (self.latency * 3 + took) / 4 };
+        if let Some(reported) = tokens.filter(|_| ticket.tokens > 0) {
+            self.reported = (self.reported * 3.0 + share(reported, ticket.tokens)) / 4.0;
+        }
         self.hold(ticket, tokens.unwrap_or(ticket.tokens), now);
         self.gate.succeeded(ticket.stamp);
     }
@@ -196,42 +201,32 @@ impl Window {
         (passes && self.requests() < requests_limit, tokens_limit.saturating_sub(self.tokens()))
     }
 
-    /// Returns what becomes free of one of the limits, and when; as much as is free already comes first.
-    pub(super) fn releases(
-        &self,
-        class: Class,
-        of: Limit,
-        now: Instant,
-    ) -> impl Iterator<Item = (Instant, u64)> {
-        let (requests_limit, tokens_limit) = self.limits(class);
-        let (limit, in_flight, logged) = match of {
-            Limit::Requests => (requests_limit, self.in_flight, self.log.len() as u64),
-            Limit::Tokens => (tokens_limit, self.estimated, self.logged),
-        };
-        let opens_at = self.gate.closed_until(now).unwrap_or(now);
-        let of_log = self.log.iter().map(move |entry| {
-            let size = match of {
-                Limit::Requests => 1,
-                Limit::Tokens => entry.tokens,
-            };
-            (entry.until.max(opens_at), size)
-        });
-        // What is used beyond the limit is not free when it is released.
-        let mut excess = (in_flight + logged).saturating_sub(limit);
-        let at_first = (opens_at, limit.saturating_sub(in_flight + logged));
-        let landing = (opens_at.max(now + WINDOW), in_flight);
-        std::iter::once(at_first).chain(of_log.chain([landing]).map(move |(at, size)| {
-            let kept = excess.min(size);
-            excess -= kept;
-            (at, size - kept)
-        }))
-    }
-
     /// Returns when the next entry is forgotten or the gate reopens, whichever is first.
     #[cfg(test)]
     pub(super) fn next_change(&self, now: Instant) -> Option<Instant> {
         let oldest = self.log.front().map(|entry| entry.until);
         [oldest, self.gate.closed_until(now)].into_iter().flatten().min()
+    }
+
+    /// Returns a copy to be run ahead of time: all that is out lands now, and the probe succeeds.
+    pub(super) fn ahead(&self, now: Instant) -> Self {
+        let mut ahead = self.clone();
+        let calls = std::mem::take(&mut ahead.in_flight);
+        let mut tokens = part(std::mem::take(&mut ahead.estimated), self.reported);
+        for _ in 0..calls {
+            ahead.enter(std::mem::take(&mut tokens), now);
+        }
+        ahead.gate.trust_the_probe();
+        ahead
+    }
+
+    /// Tells whether the gate's probe is out.
+    pub(super) fn is_probed(&self) -> bool {
+        self.gate.is_probed()
+    }
+
+    pub(super) fn latency(&self) -> Duration {
+        self.latency
     }
 
     pub(super) fn usage(&self, now: Instant) -> Usage {
@@ -308,6 +303,11 @@ impl Window {
     /// Moves a call from in flight to the log.
     fn hold(&mut self, ticket: Ticket, tokens: u64, now: Instant) {
         self.take_off(ticket);
+        self.enter(tokens, now);
+    }
+
+    /// Enters a call that landed into the log.
+    fn enter(&mut self, tokens: u64, now: Instant) {
         let (tokens, until) = (tokens.min(MOST_TOKENS), now + WINDOW);
         // Tasks read the clock before they take the lock: one may come a moment late.
         let place = self.log.partition_point(|entry| entry.until <= until);
@@ -316,7 +316,24 @@ impl Window {
     }
 }
 
+/// Returns how much of what was reserved was reported, at most all.
+#[expect(clippy::cast_precision_loss, reason = "nothing depends on the last digits")]
+fn share(reported: u64, reserved: u64) -> f64 {
+    (reported as f64 / reserved as f64).min(1.0)
+}
+
+/// Returns a share of some tokens.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the share is between 0 and 1, and nothing depends on the last digits"
+)]
+fn part(tokens: u64, share: f64) -> u64 {
+    (tokens as f64 * share) as u64
+}
+
 /// Returns the time so many minutes later; a day is as good as never.
-pub(super) fn later(at: Instant, minutes: u64) -> Instant {
+fn later(at: Instant, minutes: u64) -> Instant {
     at + WINDOW * u32::try_from(minutes).unwrap_or(u32::MAX).min(24 * 60)
 }

@@ -63,3 +63,52 @@ async fn a_panicking_probe_keeps_neither_gate_nor_circuit_shut() {
     stage.run(request(&["the circuit's probe"])).await.unwrap_err();
     assert_sound(&stage, &parameters()).await;
 }
+
+/// A defect in the scheduler itself, as far as a test can make one.
+#[derive(Debug)]
+struct Defect;
+
+impl Waiter for Defect {
+    fn wanted_until(&self) -> Option<Instant> {
+        panic!("a canary")
+    }
+
+    fn priority(&self) -> Priority {
+        panic!("a canary")
+    }
+
+    fn depart(&self) -> bool {
+        panic!("a canary")
+    }
+
+    fn patience(&self, _until: Instant) -> Patience {
+        panic!("a canary")
+    }
+
+    fn turn_back(&self) {}
+
+    fn excuse(&self, _until: Instant, _refusal: &Error) {}
+
+    fn abandon(self: Box<Self>) {}
+
+    fn land(self: Box<Self>, _result: Result<Answer, Error>, _bill: Bill) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scheduler_that_is_gone_is_noticed() {
+    let stage = Stage::new(Fake::after(millis(100)), &Settings::default());
+    stage.run(request(&["before"])).await.unwrap();
+    let ended = tokio::time::timeout(HOUR, stage.dispatch.ended()).await;
+    assert!(ended.is_err(), "it is there");
+    let item = Item {
+        id: u64::MAX,
+        input: Input::Text("unlucky".to_owned()),
+        priority: Priority::Interactive,
+        caller: Caller::anonymous(),
+        waiter: Box::new(Defect),
+    };
+    stage.dispatch.submit(&parameters(), vec![item]);
+    tokio::time::timeout(HOUR, stage.dispatch.ended()).await.unwrap();
+    let refused = stage.run(request(&["afterwards"])).await;
+    assert!(matches!(refused, Err(Error::Internal { .. })), "{refused:?}");
+}

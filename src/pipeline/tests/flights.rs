@@ -19,6 +19,14 @@ fn board(
     flights: &Arc<Flights>,
     mode: CacheMode,
 ) -> (mpsc::UnboundedReceiver<Landed>, Option<Box<dyn Waiter>>) {
+    board_with(flights, mode, Priority::Interactive)
+}
+
+fn board_with(
+    flights: &Arc<Flights>,
+    mode: CacheMode,
+    priority: Priority,
+) -> (mpsc::UnboundedReceiver<Landed>, Option<Box<dyn Waiter>>) {
     let key = Keys::new(&[7; 32]).prefix("", &parameters()).key(&Input::Text("a".to_owned()));
     let (landings, landed) = mpsc::unbounded_channel();
     let deadline = Instant::now() + MINUTE;
@@ -26,6 +34,7 @@ fn board(
         number: 0,
         landings,
         stores: mode.stores(),
+        priority,
         caller: Caller::anonymous(),
         deadline,
         patience: deadline,
@@ -65,4 +74,16 @@ async fn who_looked_before_a_landing_and_boards_after_it_has_the_answer() {
     assert!(landed.bill.is_none());
     // A refresh wants a newer one.
     assert!(board(&flights, CacheMode::Refresh).1.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flight_is_as_urgent_as_its_most_urgent_passenger_who_is_still_there() {
+    let flights = flights();
+    let (_patient, opened) = board_with(&flights, CacheMode::ReadWrite, Priority::Batch);
+    let waiter = opened.unwrap();
+    assert_eq!(waiter.priority(), Priority::Batch);
+    let (urgent, _) = board_with(&flights, CacheMode::ReadWrite, Priority::Interactive);
+    assert_eq!(waiter.priority(), Priority::Interactive);
+    drop(urgent);
+    assert_eq!(waiter.priority(), Priority::Batch);
 }

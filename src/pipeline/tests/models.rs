@@ -31,7 +31,7 @@ use tokio::{sync::mpsc, time::Instant};
 use super::{MINUTE, fake::vector_of, parameters};
 use crate::{
     cache::{self, Key, Keys},
-    caller::Caller,
+    caller::{Caller, Priority},
     dispatch::{Bill, Waiter},
     embedding::{Answer, Input},
     error::{Error, Phase},
@@ -162,7 +162,16 @@ impl World {
         let patience = if habit == IsImpatient { now } else { deadline };
         let stores = mode.stores();
         let caller = Caller::anonymous();
-        let seat = Seat { number: boarded, landings: sender, stores, caller, deadline, patience };
+        let priority = Priority::Interactive;
+        let seat = Seat {
+            number: boarded,
+            landings: sender,
+            stores,
+            priority,
+            caller,
+            deadline,
+            patience,
+        };
         let (flight, boarding) = self.flights.board(self.key, mode, seat);
         let flight = (!matches!(boarding, Boarding::Landed)).then(|| flight.id());
         if let (Boarding::Opened(waiter), Some(id)) = (boarding, flight) {

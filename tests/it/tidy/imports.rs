@@ -55,7 +55,7 @@ fn is_room(name: &str) -> bool {
 /// Paths that only some rooms may name, by how they begin.
 const RESERVED: &[(&str, &[&str])] = &[
     ("tonic", &["grpc", "transport", "app", "cli", "demo"]),
-    ("tonic_health", &["grpc", "app"]),
+    ("tonic_health", &["grpc", "app", "cli"]),
     ("tonic_prost", &["grpc"]),
     ("tonic_reflection", &["grpc", "app"]),
     ("tonic_types", &["grpc"]),
@@ -64,8 +64,12 @@ const RESERVED: &[(&str, &[&str])] = &[
     // `upstream` asks the cause of a failed request what it was.
     ("hyper", &["transport", "upstream", "simulator"]),
     ("hyper_util", &["transport", "simulator"]),
+    ("h2", &["transport"]),
+    ("rustix", &["transport"]),
     ("reqwest", &["upstream"]),
     ("rustls", &["upstream"]),
+    ("tokio_rustls", &["transport"]),
+    ("x509_parser", &["transport"]),
     ("moka", &["cache"]),
     ("tokenizers", &["tokens"]),
     ("opentelemetry", &["telemetry"]),

@@ -133,42 +133,6 @@ fn batch_calls_are_cut_to_one_keys_minute() {
     assert_eq!(limiter.usage(MODEL, now).tokens_limit, 1_000);
 }
 
-#[test]
-fn together_the_keys_are_free_sooner_than_each_alone() {
-    let (limiter, start) = (two(10, 1_000), Instant::now());
-    for (at, tokens) in [(0, 600), (0, 600), (10, 400), (20, 400)] {
-        seat_of_call(&limiter, tokens, start + secs(at));
-    }
-    let now = start + secs(30);
-    let after = |requests, tokens| {
-        let need = Need { requests, tokens };
-        limiter.free_at(MODEL, Class::Interactive, need, now).duration_since(start)
-    };
-    let one_call = |tokens| {
-        limiter.free_for_call(MODEL, Class::Interactive, tokens, now).duration_since(start)
-    };
-    assert_eq!(one_call(600), secs(60));
-    assert_eq!(one_call(700), secs(70));
-    assert_eq!(after(2, 1_200), secs(60), "600 with each");
-    assert_eq!(after(2, 1_300), secs(70));
-    assert_eq!(after(3, 2_000), secs(80));
-    // Both minutes, and what is left after them.
-    assert_eq!(after(4, 2_001), secs(60) + MINUTE);
-    assert_eq!(after(16, 0), secs(30), "two of ten requests are used, of both");
-    assert_eq!(after(18, 0), secs(60));
-}
-
-#[test]
-fn a_closed_gate_has_no_room_until_it_opens() {
-    let (limiter, now) = (two(10, 1_000), Instant::now());
-    let _ = send(&limiter, 100, now).unwrap().rate_limited(Some(secs(30)), false, now);
-    let need = |tokens| Need { requests: 2, tokens };
-    let free_at = |tokens| limiter.free_at(MODEL, Class::Interactive, need(tokens), now);
-    assert_eq!(free_at(1_000), now);
-    // The 429 was a lesson: 800 are left of the 1,000.
-    assert_eq!(free_at(1_800), now + secs(30));
-}
-
 /// What the provider of a random load counts, a window for each of three keys.
 fn providers(limits: &[(u32, u64); 3]) -> Vec<Provider> {
     limits.iter().map(|&(rpm, tpm)| Provider::new(rpm as usize, tpm)).collect()
@@ -201,10 +165,9 @@ proptest! {
                 }
                 Err(blocked) => {
                     prop_assert!(blocked.until > now);
-                    let free_at = limiter.free_for_call(MODEL, Class::Interactive, tokens, now);
-                    prop_assert_eq!(free_at, blocked.until);
                     let need = Need { requests: 1, tokens };
-                    prop_assert!(limiter.free_at(MODEL, Class::Interactive, need, now) <= free_at);
+                    let free_at = limiter.free_at(MODEL, Class::Interactive, need, now);
+                    prop_assert_eq!(free_at, blocked.until);
                     now = blocked.until;
                     let call = send(&limiter, tokens, now);
                     prop_assert!(call.is_ok());
@@ -217,40 +180,31 @@ proptest! {
         }
     }
 
-    /// What many calls are told is when the last of them leaves, if nobody else comes: each is cut to the room
-    /// of its key.
+    /// The outlook sends with the same keys at the same times as the budget does later.
     #[test]
-    fn what_many_calls_are_told_is_the_truth(
-        used in proptest::collection::vec((0..60_000_u64, 1..400_u64), 0..30),
-        wanted in 1..3_000_u64,
+    fn what_is_foreseen_comes_true(
+        calls in proptest::collection::vec(1..900_u64, 1..60),
     ) {
-        let limiter = of(&config(1_000, 1_000), &[("a", "pa-a", NONE), ("b", "pa-b", NONE)]);
-        let start = Instant::now();
-        let mut used = used;
-        used.sort_unstable();
-        for (at, tokens) in used {
-            let at = start + millis(at);
-            if let Ok(call) = send(&limiter, tokens, at) {
-                call.settle(None, at);
-            }
+        let limiter = of(&config(5, 1_000), &[("a", "pa-a", NONE), ("b", "pa-b", NONE)]);
+        let mut now = Instant::now();
+        let mut outlook = limiter.outlook(MODEL, now);
+        let mut foreseen = Vec::new();
+        let mut at = now;
+        for tokens in &calls {
+            let planned = loop {
+                match outlook.reserve(Class::Interactive, *tokens, at) {
+                    Ok(planned) => break planned,
+                    Err(blocked) => at = blocked.until,
+                }
+            };
+            outlook.settle(planned, *tokens, at);
+            foreseen.push(at);
         }
-        let mut now = start + MINUTE;
-        let need = Need { requests: 2, tokens: wanted };
-        let told = limiter.free_at(MODEL, Class::Interactive, need, now);
-        let mut left = wanted;
-        loop {
-            let usage = limiter.usage(MODEL, now);
-            let room = usage.tokens_limit.saturating_sub(usage.tokens).min(left);
-            if room > 0 {
-                send(&limiter, room, now).unwrap().settle(None, now);
-                left -= room;
-            } else {
-                now = limiter.free_for_call(MODEL, Class::Interactive, 1, now);
+        for (tokens, at) in calls.iter().zip(foreseen) {
+            while let Err(blocked) = send(&limiter, *tokens, now).map(|call| call.settle(None, now)) {
+                now = blocked.until;
             }
-            if left == 0 {
-                break;
-            }
+            prop_assert_eq!(now, at);
         }
-        prop_assert_eq!(told, now);
     }
 }

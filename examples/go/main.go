@@ -1,0 +1,125 @@
+// Embeds texts through voyage-gateway, as a Go service does it: several addresses, deadlines, retries, and errors that
+// say who has to act.
+//
+//	buf generate ../../proto && go run . -gateway localhost:50051 "a text" "another"
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	// Asks each replica whether it serves, as the service configuration says.
+	_ "google.golang.org/grpc/health"
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/resolver/manual"
+	"google.golang.org/grpc/status"
+
+	gatewayv1 "example.internal/voyage-gateway/examples/go/gen/voyage/gateway/v1"
+)
+
+func main() {
+	gateway := flag.String("gateway", "localhost:50051", "host and port; several with commas between them")
+	config := flag.String("service-config", "../../deploy/client/service_config.json", "how to balance and retry")
+	workers := flag.Int("until-eof", 0, "keep so many calls going until standard input ends, and count them")
+	flag.Parse()
+
+	connection, err := connect(strings.Split(*gateway, ","), *config)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	defer connection.Close()
+	client := gatewayv1.NewEmbeddingServiceClient(connection)
+	if *workers > 0 {
+		untilEOF(client, *workers)
+		return
+	}
+	if err := embed(client, flag.Args()); err != nil {
+		fmt.Fprintln(os.Stderr, explain(err))
+		os.Exit(1)
+	}
+}
+
+// connect balances over all addresses. In Kubernetes, "dns:///NAME:50051" of a headless service lists them.
+func connect(addresses []string, config string) (*grpc.ClientConn, error) {
+	serviceConfig, err := os.ReadFile(config)
+	if err != nil {
+		return nil, err
+	}
+	replicas := manual.NewBuilderWithScheme("replicas")
+	var state resolver.State
+	for _, address := range addresses {
+		state.Addresses = append(state.Addresses, resolver.Address{Addr: address})
+	}
+	replicas.InitialState(state)
+	return grpc.NewClient("replicas:///voyage-gateway",
+		grpc.WithResolvers(replicas),
+		grpc.WithDefaultServiceConfig(string(serviceConfig)),
+		grpc.WithTransportCredentials(insecure.NewCredentials()))
+}
+
+func embed(client gatewayv1.EmbeddingServiceClient, texts []string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	reply, err := client.Embed(ctx, &gatewayv1.EmbedRequest{Inputs: texts})
+	if err != nil {
+		return err
+	}
+	for i, embedding := range reply.Embeddings {
+		fmt.Printf("%s\t%d numbers\t%s\n", texts[i], len(embedding.Values), embedding.CacheStatus)
+	}
+	return nil
+}
+
+// explain says who has to act: the reason and its domain, never the message, is what programs decide on.
+func explain(err error) string {
+	for _, detail := range status.Convert(err).Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok {
+			return fmt.Sprintf("%s of %s: %v", info.Reason, info.Domain, err)
+		}
+	}
+	return err.Error()
+}
+
+// untilEOF keeps calls going and counts their ends.
+func untilEOF(client gatewayv1.EmbeddingServiceClient, workers int) {
+	ended, end := context.WithCancel(context.Background())
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		end()
+	}()
+	var lock sync.Mutex
+	answered, failed := 0, map[string]int{}
+	var group sync.WaitGroup
+	for worker := range workers {
+		group.Go(func() {
+			for call := 0; ended.Err() == nil; call++ {
+				text := fmt.Sprintf("go %d %d", worker, call)
+				ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+				reply, err := client.Embed(ctx, &gatewayv1.EmbedRequest{Inputs: []string{text}})
+				cancel()
+				lock.Lock()
+				if err != nil {
+					failed[explain(err)]++
+				} else if len(reply.Embeddings) == 1 {
+					if answered++; answered == 1 {
+						fmt.Println("answered")
+					}
+				}
+				lock.Unlock()
+			}
+		})
+	}
+	group.Wait()
+	_ = json.NewEncoder(os.Stdout).Encode(map[string]any{"answered": answered, "failed": failed})
+}

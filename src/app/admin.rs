@@ -1,0 +1,36 @@
+//! What the admin port answers: pages over HTTP, health over gRPC.
+
+use http::{Request, Response};
+use tonic::{body::Body, service::Routes};
+use tower::ServiceExt as _;
+
+use crate::telemetry::{
+    Metrics,
+    admin::{self, Readiness},
+};
+
+/// The admin port: pages over HTTP, health over gRPC.
+#[derive(Clone)]
+pub(super) struct AdminPages {
+    pub(super) metrics: Metrics,
+    pub(super) readiness: Readiness,
+    pub(super) health: Routes,
+}
+
+impl AdminPages {
+    pub(super) async fn answer(self, request: Request<Body>) -> Response<Body> {
+        let grpc = request
+            .headers()
+            .get(http::header::CONTENT_TYPE)
+            .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+        if !grpc {
+            let path = request.uri().path();
+            return admin::page(request.method(), path, &self.metrics, &self.readiness)
+                .map(Body::new);
+        }
+        match self.health.oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+}

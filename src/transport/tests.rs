@@ -1,0 +1,51 @@
+//! What the process asks of the system, and who has which age.
+
+use std::time::Duration;
+
+use super::{
+    Timing,
+    process::{TooFewFiles, afford, affordable_connections, forbid_dumps},
+};
+
+#[test]
+fn connections_get_what_the_others_leave_of_the_files() {
+    for (wanted, reserved, limit, afforded) in [
+        (10_000, 144, None, Ok(10_000)),
+        (10_000, 144, Some(1_048_576), Ok(10_000)),
+        (10_000, 144, Some(10_144), Ok(10_000)),
+        (10_000, 144, Some(10_143), Ok(9_999)),
+        (10_000, 144, Some(1024), Ok(880)),
+        (10_000, 144, Some(145), Ok(1)),
+        (1, 144, Some(1024), Ok(1)),
+        (10_000, 144, Some(144), Err(TooFewFiles { limit: 144, reserved: 144 })),
+        (10_000, 144, Some(0), Err(TooFewFiles { limit: 0, reserved: 144 })),
+        (u32::MAX, 0, Some(u64::MAX), Ok(u32::MAX)),
+    ] {
+        assert_eq!(afford(wanted, reserved, limit), afforded, "{wanted} {reserved} {limit:?}");
+    }
+    assert_eq!(affordable_connections(1, 0), Ok(1));
+}
+
+#[test]
+fn too_few_files_are_told_with_what_to_do() {
+    let told = TooFewFiles { limit: 100, reserved: 144 }.to_string();
+    assert!(["100", "144", "ulimit -n"].iter().all(|word| told.contains(word)), "{told}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_is_not_dumped() {
+    use rustix::process::{DumpableBehavior, dumpable_behavior};
+    forbid_dumps().unwrap();
+    assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
+}
+
+#[test]
+fn ages_differ_by_a_tenth_either_way() {
+    let age = Duration::from_secs(1_000);
+    let timing = Timing::with_age(age, Duration::ZERO);
+    let ages: Vec<_> = (0..1_000).map(|_| timing.jittered_age()).collect();
+    assert!(ages.iter().all(|one| one.abs_diff(age) <= age / 10));
+    assert!(ages.iter().any(|one| *one < age * 19 / 20));
+    assert!(ages.iter().any(|one| *one > age * 21 / 20));
+}

@@ -1,0 +1,8 @@
+//! The edge of the network: peers that are slow, silent, hostile or too many, and how the gateway lets them go.
+
+mod clock;
+mod drain;
+mod floods;
+mod frames;
+mod ports;
+mod process;

@@ -1,0 +1,99 @@
+//! The gateway's own ports under the settings that bound connections.
+
+use prost::Message as _;
+use tokio::net::TcpStream;
+use voyage_gateway::units::Span;
+
+use super::frames::{ANY_STREAM, DATA, END_STREAM, GOAWAY, NO_ERROR, Peer, SETTINGS};
+use crate::{
+    raw::{Connection, EMBED, framed},
+    support::{Gateway, assert_vectors, eventually, sample, texts},
+};
+
+async fn open(gateway: &Gateway, port: &str) -> u64 {
+    sample(&gateway.metrics().await, "voyage_gateway_connections", &[("port", port)])
+}
+
+#[tokio::test]
+async fn callers_beyond_the_number_wait_for_their_turn() {
+    let gateway = Gateway::with(|config, _| config.server.max_connections = 2).await;
+    let first = Connection::open(gateway.grpc()).await;
+    first.clone().embed(&[], &texts(&["first"])).await.unwrap();
+    let silent = TcpStream::connect(gateway.grpc()).await.unwrap();
+    eventually(async || open(&gateway, "grpc").await == 2).await;
+
+    // The system takes its connection and its bytes; the gateway does not.
+    let mut third = Peer::polite(TcpStream::connect(gateway.grpc()).await.unwrap()).await;
+    third.request(1, EMBED, &framed(&texts(&["third"]).encode_to_vec())).await;
+    first.clone().embed(&[], &texts(&["second"])).await.unwrap();
+    assert_eq!(open(&gateway, "grpc").await, 2);
+    assert_eq!(gateway.sent(), [["first"], ["second"]]);
+    // Probes are not callers.
+    assert_eq!(gateway.page("GET", "/livez").await.0, 200);
+    assert_eq!(gateway.page("GET", "/readyz").await.0, 200);
+
+    drop(silent);
+    third.until(|frame| frame.kind == SETTINGS).await;
+    third.until(|frame| frame.ends(1)).await;
+    assert_eq!(open(&gateway, "grpc").await, 2);
+    let limit = [("port", "grpc")];
+    assert_eq!(sample(&gateway.metrics().await, "voyage_gateway_max_connections", &limit), 2);
+}
+
+#[tokio::test]
+async fn the_admin_port_has_a_number_of_its_own() {
+    let gateway = Gateway::start().await;
+    let mut silent = Vec::new();
+    for _ in 0..200 {
+        silent.push(TcpStream::connect(gateway.admin()).await.unwrap());
+    }
+    // Callers are not probes.
+    let reply = gateway.embed(texts(&["a text"])).await.unwrap();
+    assert_vectors(reply.get_ref(), &["a text"]);
+    drop(silent);
+    let metrics = gateway.metrics().await;
+    let limit = sample(&metrics, "voyage_gateway_max_connections", &[("port", "admin")]);
+    assert_eq!(limit, 64);
+    eventually(async || open(&gateway, "admin").await == 1).await;
+}
+
+#[tokio::test]
+async fn a_connection_of_age_is_told_and_its_call_finishes() {
+    let gateway = Gateway::holding(|config, _| {
+        config.server.connection_age = Span::from_millis(50);
+        config.server.connection_age_grace = Span::from_secs(600);
+    })
+    .await;
+    let mut peer = Peer::polite(TcpStream::connect(gateway.grpc()).await.unwrap()).await;
+    peer.request(1, EMBED, &framed(&texts(&["in flight"]).encode_to_vec())).await;
+    gateway.until_calls(1).await;
+    let told = peer.until(|frame| frame.kind == GOAWAY).await;
+    assert_eq!(told.goaway(), Some((ANY_STREAM, NO_ERROR)));
+    let told = peer.until(|frame| frame.kind == GOAWAY).await;
+    assert_eq!(told.goaway(), Some((1, NO_ERROR)));
+
+    gateway.release();
+    let data = peer.until(|frame| frame.kind == DATA).await;
+    assert_eq!((data.stream, data.flags & END_STREAM), (1, 0));
+    peer.until(|frame| frame.ends(1)).await;
+    assert_eq!(peer.until_end().await, []);
+    // Others come anew.
+    gateway.embed(texts(&["in flight"])).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_of_age_is_cut_after_its_grace() {
+    let gateway = Gateway::holding(|config, _| {
+        config.server.connection_age = Span::from_millis(50);
+        config.server.connection_age_grace = Span::from_millis(50);
+    })
+    .await;
+    let mut peer = Peer::polite(TcpStream::connect(gateway.grpc()).await.unwrap()).await;
+    peer.request(1, EMBED, &framed(&texts(&["for ever"]).encode_to_vec())).await;
+    assert_eq!(peer.until_end().await, [(ANY_STREAM, NO_ERROR), (1, NO_ERROR)]);
+    let metrics = gateway.metrics().await;
+    let labels = [("port", "grpc"), ("reason", "cut_at_age")];
+    assert_eq!(sample(&metrics, "voyage_gateway_connection_failures_total", &labels), 1);
+    // Its call ends with it.
+    gateway.until_in_flight(0).await;
+}

@@ -1,0 +1,188 @@
+//! The process itself: its files, its memory and its signals.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Lines},
+    net::SocketAddr,
+    os::unix::{fs::MetadataExt as _, process::CommandExt as _},
+    path::PathBuf,
+    process::{Child, ChildStderr, Command, ExitStatus, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+use voyage_gateway::simulator::{Options, Simulator};
+
+use super::frames::{PREFACE, Peer, SETTINGS};
+use crate::{
+    raw::Connection,
+    support::{KEY, assert_vectors, eventually, page, sample, texts},
+};
+
+/// `serve`, killed at the end.
+struct Process {
+    child: Child,
+    log: Lines<BufReader<ChildStderr>>,
+    grpc: SocketAddr,
+    admin: SocketAddr,
+    /// What it logged before it listened.
+    events: Vec<Value>,
+}
+
+impl Process {
+    /// Starts `command`, which ends in the binary, to serve with these settings.
+    fn serve(mut command: Command, settings: &[&str]) -> Self {
+        let usual = ["server.listen=127.0.0.1:0", "admin.listen=127.0.0.1:0"];
+        command.arg("serve");
+        for setting in usual.iter().chain(settings).chain(&["telemetry.log_format=json"]) {
+            command.args(["--set", setting]);
+        }
+        command.env_clear().env("VOYAGE_API_KEY", KEY).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("a process");
+        let mut log = BufReader::new(child.stderr.take().expect("a log")).lines();
+        let (mut events, mut listening) = (Vec::new(), Vec::new());
+        while listening.len() < 2 {
+            let line = log.next().expect("a line for each port").expect("a line");
+            let event: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
+            if event["message"] == "listening" {
+                listening.push(event["address"].as_str().unwrap().parse().unwrap());
+            }
+            events.push(event);
+        }
+        Self { child, log, grpc: listening[0], admin: listening[1], events }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for a line of the log.
+    fn until_logged(&mut self, message: &str) {
+        for line in self.log.by_ref() {
+            let event: Value = serde_json::from_str(&line.unwrap()).unwrap_or_default();
+            if event["message"] == message {
+                return;
+            }
+        }
+        panic!("it never said {message}");
+    }
+
+    fn ended(mut self) -> ExitStatus {
+        // It may still have something to say.
+        for _ in self.log.by_ref() {}
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const BINARY: &str = env!("CARGO_BIN_EXE_voyage-gateway");
+
+/// Files are kept for 64 connections of the admin port, twice 8 upstream calls and 64 other uses.
+const RESERVED: usize = 64 + 2 * 8 + 64;
+
+/// The binary, in a shell that lets it have only so many files.
+fn with_files(soft: usize, hard: usize) -> Command {
+    let mut command = Command::new("sh");
+    let limits = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\"");
+    command.args(["-c", &limits, BINARY]);
+    command
+}
+
+#[tokio::test]
+async fn probes_and_upstream_calls_go_on_when_files_run_short() {
+    const ROOM: usize = 50;
+    let simulator = Simulator::start(Options::default()).await.unwrap();
+    let base_url = format!("upstream.base_url={}", simulator.base_url());
+    // The soft limit alone would leave no room at all.
+    let command = with_files(RESERVED - 10, RESERVED + ROOM);
+    let process = Process::serve(command, &[&base_url]);
+    let warning = process.events.iter().find(|event| event["level"] == "WARN").unwrap();
+    assert_eq!(warning["max_connections"], ROOM, "{warning}");
+    assert_eq!(warning["reserved"], RESERVED, "{warning}");
+
+    let caller = Connection::open(process.grpc).await;
+    let mut peers = Vec::new();
+    for _ in 0..2 * ROOM {
+        let mut peer = TcpStream::connect(process.grpc).await.unwrap();
+        peer.write_all(PREFACE).await.unwrap();
+        peers.push(peer);
+    }
+    eventually(async || {
+        let (_, metrics) = page(process.admin, "GET", "/metrics").await;
+        sample(&metrics, "voyage_gateway_connections", &[("port", "grpc")]) == 50
+    })
+    .await;
+    for number in 0..100 {
+        assert_eq!(page(process.admin, "GET", "/livez").await.0, 200);
+        let text = format!("text {number}");
+        let reply = caller.clone().embed(&[], &texts(&[&text])).await.unwrap();
+        assert_vectors(&reply, &[&text]);
+    }
+    let (_, metrics) = page(process.admin, "GET", "/metrics").await;
+    let labels = [("reason", "accept_error")];
+    assert_eq!(sample(&metrics, "voyage_gateway_connection_failures_total", &labels), 0);
+
+    drop(peers);
+    let mut late = Peer::polite(TcpStream::connect(process.grpc).await.unwrap()).await;
+    late.until(|frame| frame.kind == SETTINGS).await;
+}
+
+#[test]
+fn too_few_files_for_anybody_are_an_error() {
+    let mut command = with_files(RESERVED, RESERVED);
+    command.args(["serve", "--set", "server.listen=127.0.0.1:0"]);
+    let done = command.env_clear().env("VOYAGE_API_KEY", KEY).output().unwrap();
+    assert_eq!(done.status.code(), Some(1));
+    let log = String::from_utf8(done.stderr).unwrap();
+    let last = log.lines().last().unwrap();
+    assert!(last.contains("server.max_connections") && last.contains("ulimit -n"), "{last}");
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once_and_well() {
+    for (first, second) in [(Signal::TERM, Signal::TERM), (Signal::INT, Signal::TERM)] {
+        let command = Command::new(BINARY);
+        let mut process = Process::serve(command, &["drain.delay=1h", "drain.grace=1h"]);
+        process.signal(first);
+        process.until_logged("draining");
+        process.signal(second);
+        process.until_logged("stopped");
+        assert_eq!(process.ended().code(), Some(0));
+    }
+}
+
+/// Returns the binary for a user who is not root, and what to remove afterwards.
+fn for_nobody() -> (Command, Option<PathBuf>) {
+    const NOBODY: u32 = 65_534;
+    if !rustix::process::getuid().is_root() {
+        return (Command::new(BINARY), None);
+    }
+    // The project may lie where only root can look.
+    let copy = std::env::temp_dir().join(format!("voyage-gateway-{}-copy", std::process::id()));
+    fs::copy(BINARY, &copy).unwrap();
+    let mut command = Command::new(&copy);
+    command.uid(NOBODY).gid(NOBODY).current_dir("/");
+    (command, Some(copy))
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn its_memory_is_closed_to_others() {
+    let (command, copy) = for_nobody();
+    let process = Process::serve(command, &[]);
+    // What the kernel says of a process of the user's own belongs to root when it may not be dumped.
+    let folder = format!("/proc/{}", process.child.id());
+    let owner = fs::metadata(format!("{folder}/environ")).unwrap().uid();
+    assert_eq!(owner, 0);
+    if let Some(copy) = copy {
+        fs::remove_file(copy).unwrap();
+    }
+}

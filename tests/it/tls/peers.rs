@@ -1,0 +1,147 @@
+//! Client certificates: whose are accepted, and what their holders are called.
+
+use http::{HeaderValue, Request, Response};
+use rcgen::{DnType, ExtendedKeyUsagePurpose, SanType, date_time_ymd};
+use tokio::{net::TcpListener, sync::watch};
+use tonic::body::Body;
+use voyage_gateway::{
+    caller::PeerIdentity,
+    telemetry::{Metrics, PortName},
+    transport::{self, Port, Protocol, Stage, Timing, tls::Acceptor},
+};
+
+use super::*;
+
+#[tokio::test]
+async fn a_certificate_of_the_authority_is_accepted() {
+    let authority = Authority::new();
+    let files = Files::new(&authority.server(2100), Some(&authority));
+    let gateway = files.serve().await;
+    let caller = authority.client("caller");
+    for version in VERSIONS {
+        let config = Arc::new(client(&authority, Some(&caller), &[version]));
+        embed(gateway.grpc(), &config).await.unwrap();
+    }
+    assert_eq!((handshakes(&gateway, "ok").await, handshakes(&gateway, "failed").await), (2, 0));
+}
+
+#[tokio::test]
+async fn others_are_turned_away_and_harm_nobody() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let files = Files::new(&authority.server(2100), Some(&authority));
+    let gateway = files.serve().await;
+    let good = Arc::new(client(&authority, Some(&authority.client("caller")), &VERSIONS));
+    let mut before = embed(gateway.grpc(), &good).await.unwrap();
+
+    let expired = authority.signed(|params| params.not_after = date_time_ymd(2020, 1, 1));
+    let early = authority.signed(|params| params.not_before = date_time_ymd(4000, 1, 1));
+    let server_only = authority.signed(|params| {
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    });
+    let strange = stranger.client("caller");
+    let mut failed = 0;
+    for (about, shown) in [
+        ("none", None),
+        ("another authority's", Some(&strange)),
+        ("expired", Some(&expired)),
+        ("not yet valid", Some(&early)),
+        ("not for clients", Some(&server_only)),
+    ] {
+        for version in VERSIONS {
+            let config = Arc::new(client(&authority, shown, &[version]));
+            let refused = embed(gateway.grpc(), &config).await;
+            assert!(refused.is_err(), "{about}, {version:?}");
+            failed += 1;
+        }
+    }
+    until_handshakes(&gateway, "failed", failed).await;
+    assert_eq!(handshakes(&gateway, "ok").await, 1);
+    assert_eq!(gateway.simulator().calls().len(), 1, "none of them was heard");
+    ask(&mut before).await.unwrap();
+    embed(gateway.grpc(), &good).await.unwrap();
+}
+
+/// Serves whoever is let in by these files, and tells them their names.
+async fn tell_names(files: &Files) -> SocketAddr {
+    let metrics = Metrics::new().unwrap();
+    let tls = Acceptor::load(&files.section(""), &metrics).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let answer = |request: Request<Body>| async move {
+        let mut response = Response::new(Body::empty());
+        if let Some(peer) = request.extensions().get::<PeerIdentity>() {
+            let name = HeaderValue::from_bytes(peer.0.as_bytes()).unwrap();
+            response.headers_mut().insert("x-name", name);
+        }
+        response
+    };
+    let port = Port {
+        name: PortName::Grpc,
+        protocol: Protocol::Http2,
+        tls,
+        max_connections: 100,
+        timing: Timing::with_age(PATIENCE, PATIENCE),
+        metrics,
+    };
+    let stages = watch::Sender::new(Stage::Serving);
+    let serving = transport::serve(listener, port, answer, stages.subscribe());
+    tokio::spawn(async move {
+        serving.await;
+        drop(stages);
+    });
+    address
+}
+
+/// Asks twice over one connection what its peer is called.
+async fn name_of(address: SocketAddr, config: &Arc<ClientConfig>) -> Option<String> {
+    let stream = connect(address, config).await.unwrap();
+    let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    let mut names = Vec::new();
+    for _ in 0..2 {
+        let request = Request::get("https://localhost/").body(()).unwrap();
+        let mut sender = sender.clone().ready().await.unwrap();
+        let (reply, _) = sender.send_request(request, true).unwrap();
+        let reply = reply.await.unwrap();
+        let name = reply.headers().get("x-name");
+        names.push(name.map(|name| String::from_utf8(name.as_bytes().to_vec()).unwrap()));
+    }
+    assert_eq!(names[0], names[1], "every request of a connection has its name");
+    names.pop().unwrap()
+}
+
+#[tokio::test]
+async fn every_request_has_the_name_of_its_connection() {
+    let authority = Authority::new();
+    let address = tell_names(&Files::new(&authority.server(2100), Some(&authority))).await;
+    let uri = |text: &str| SanType::URI(text.try_into().unwrap());
+    let dns = |text: &str| SanType::DnsName(text.try_into().unwrap());
+    let spiffe = "spiffe://tests.example/a";
+    for (alternatives, common_name, expected) in [
+        (vec![dns("a.example"), uri(spiffe)], Some("cn"), Some(spiffe)),
+        (vec![dns("a.example")], Some("cn"), Some("a.example")),
+        (vec![], Some("cn"), Some("cn")),
+        // Let in, and nobody: whether that is enough is for the authenticator to say.
+        (vec![], None, None),
+        (vec![uri(spiffe), uri("spiffe://tests.example/b")], Some("cn"), None),
+    ] {
+        let shown = authority.signed(|params| {
+            params.subject_alt_names = alternatives;
+            if let Some(name) = common_name {
+                params.distinguished_name.push(DnType::CommonName, name);
+            }
+        });
+        for version in VERSIONS {
+            let config = Arc::new(client(&authority, Some(&shown), &[version]));
+            assert_eq!(name_of(address, &config).await.as_deref(), expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_nobody_asked_for_is_no_name() {
+    let authority = Authority::new();
+    let address = tell_names(&Files::new(&authority.server(2100), None)).await;
+    let config = Arc::new(client(&authority, Some(&authority.client("caller")), &VERSIONS));
+    assert_eq!(name_of(address, &config).await, None);
+}
