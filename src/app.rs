@@ -23,11 +23,10 @@ use crate::{
     grpc::{self, Authenticator, Deadlines, Edge},
     pipeline::{self, Pipeline},
     reload::{self, Live, Reload},
-    secret::Secret,
     telemetry::{Metrics, PortName},
     tokens::{Counter, LoadError},
     transport::{Drain, Port, Protocol, Stage, Timing, listen, process, tls::Acceptor},
-    upstream::{self, Client, Upstream},
+    upstream::{self, Client, KeyError, KeySources, Keys as ApiKeys, Upstream},
 };
 use follow::Followed;
 use health::Health;
@@ -89,6 +88,9 @@ pub enum BuildError {
         /// What is wrong with it.
         problem: String,
     },
+    /// An API key cannot be used.
+    #[error(transparent)]
+    ApiKey(#[from] KeyError),
     /// The files of `[tls]` cannot be used.
     #[error(transparent)]
     Tls(reload::LoadError),
@@ -109,33 +111,38 @@ pub enum BuildError {
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
-/// Builds a gateway that calls Voyage with `key`, and binds its ports; its callers' rules never change.
-pub async fn build(config: &Config, key: Secret) -> Result<Bound, BuildError> {
+/// Builds a gateway that calls Voyage with `keys`, and binds its ports; its callers' rules never change.
+pub async fn build(config: &Config, keys: impl Into<KeySources>) -> Result<Bound, BuildError> {
     let metrics = Metrics::new()?;
     let rules = fixed_rules(config, &metrics);
-    build_ruled(config, key, rules, metrics).await
+    build_ruled(config, keys, rules, metrics).await
 }
 
-/// Builds a gateway that calls Voyage with `key` and follows changing `rules`, and binds its ports.
+/// Builds a gateway that calls Voyage with `keys` and follows changing `rules`, and binds its ports.
 pub async fn build_ruled(
     config: &Config,
-    key: Secret,
+    keys: impl Into<KeySources>,
     rules: Arc<Live<Rules>>,
     metrics: Metrics,
 ) -> Result<Bound, BuildError> {
-    let client = Client::new(&config.upstream, key, metrics.clone())?;
-    tracing::info!(base_url = client.base_url(), "calls go upstream");
-    assemble(config, Arc::new(client), rules, metrics).await
+    let keys = keys.into().load(&metrics)?;
+    let client = Client::new(&config.upstream, keys.clone(), metrics.clone())?;
+    for member in &keys {
+        let base_url = client.base_url(&member.key()).to_owned();
+        tracing::info!(key = %member.alias(), base_url, "calls go upstream");
+    }
+    assemble(config, keys, Arc::new(client), rules, metrics).await
 }
 
 /// Builds a gateway around any upstream, and binds its ports; its callers' rules never change.
 pub async fn build_with(
     config: &Config,
+    api_keys: ApiKeys,
     upstream: Arc<dyn Upstream>,
     metrics: Metrics,
 ) -> Result<Bound, BuildError> {
     let rules = fixed_rules(config, &metrics);
-    assemble(config, upstream, rules, metrics).await
+    assemble(config, api_keys, upstream, rules, metrics).await
 }
 
 fn fixed_rules(config: &Config, metrics: &Metrics) -> Arc<Live<Rules>> {
@@ -144,13 +151,14 @@ fn fixed_rules(config: &Config, metrics: &Metrics) -> Arc<Live<Rules>> {
 
 async fn assemble(
     config: &Config,
+    api_keys: ApiKeys,
     upstream: Arc<dyn Upstream>,
     rules: Arc<Live<Rules>>,
     metrics: Metrics,
 ) -> Result<Bound, BuildError> {
     let keys = keys(config)?;
     let tls = Acceptor::load(&config.tls, &metrics).map_err(BuildError::Tls)?;
-    let files = tls.as_ref().map(Acceptor::files);
+    let files = tls.iter().map(Acceptor::files).chain(api_keys.files()).collect::<Vec<_>>();
     let (grpc_port, admin_port) = ports(config, tls, &metrics)?;
     let dispatch = Dispatch::start(dispatch::Parts {
         batch: &config.batch,
@@ -158,6 +166,7 @@ async fn assemble(
         retry: &config.retry,
         breaker: &config.breaker,
         counter: Counter::new(&config.tokens)?,
+        keys: &api_keys,
         upstream,
         metrics: metrics.clone(),
     });

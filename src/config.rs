@@ -2,7 +2,7 @@
 //!
 //! Later sources win: defaults, the TOML file, the environment (`VOYAGE_GATEWAY__SECTION__KEY`), `--set
 //! section.key=value`. Every problem is reported at once, by key and origin and never with a value: it may be
-//! a secret. The API key is not in the tree ([`api_key`]).
+//! a secret. No API key is in the tree, only the paths of files ([`api_keys`]).
 
 mod key;
 mod path;
@@ -14,7 +14,7 @@ use std::{fmt, path::PathBuf, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-pub use key::{KeyError, api_key};
+pub use key::{KeyError, api_keys};
 pub use problem::{Origin, Problem, Problems};
 
 use crate::{

@@ -2,7 +2,7 @@
 //!
 //! Items come in through [`Dispatch::submit`] and leave through the [`Waiter`] each of them carries. Between the
 //! two, [`schedule`] decides what leaves when: items gather in lanes ([`lane`]), in a fair order ([`queue`]),
-//! until the upstream ([`breaker`]), its budget ([`limit`]) and a free call let them go. [`batch`] is one call's
+//! until the upstream ([`breaker`]), the budget ([`limit`]) of one of the keys ([`pool`]) and a free call let them go. [`batch`] is one call's
 //! walk; what becomes of a refused batch is decided in [`isolate`], of a failed one in [`retry`], and what its
 //! tokens cost each item in [`apportion`].
 
@@ -14,6 +14,7 @@ mod config;
 mod isolate;
 mod lane;
 mod limit;
+mod pool;
 mod queue;
 mod retry;
 mod room;
@@ -39,7 +40,7 @@ use crate::{
     model,
     telemetry::Metrics,
     tokens::{Counter, Measure},
-    upstream::Upstream,
+    upstream::{Keys, Upstream},
 };
 use command::Command;
 use room::{Place, Room};
@@ -164,6 +165,8 @@ pub struct Parts<'a> {
     pub breaker: &'a BreakerConfig,
     /// Counts and estimates tokens.
     pub counter: Counter,
+    /// What calls are made with.
+    pub keys: &'a Keys,
     /// Where batches go.
     pub upstream: Arc<dyn Upstream>,
     /// Where it is counted.
@@ -182,6 +185,7 @@ pub struct Dispatch {
 struct Shared {
     upstream: Arc<dyn Upstream>,
     counter: Counter,
+    pool: Arc<pool::Pool>,
     limiter: Arc<limit::Limiter>,
     breaker: Arc<breaker::Breaker>,
     retries: retry::Budget,
@@ -213,17 +217,20 @@ impl Dispatch {
     /// Starts the scheduler on the current runtime; it ends when the dispatch has been dropped and all that it took
     /// over has landed.
     pub fn start(parts: Parts<'_>) -> Arc<Self> {
+        let pool = pool::Pool::new(parts.keys);
         let shared = Arc::new(Shared {
             upstream: parts.upstream,
             counter: parts.counter,
-            limiter: limit::Limiter::new(parts.limits),
+            limiter: limit::Limiter::new(parts.limits, Arc::clone(&pool)),
             breaker: breaker::Breaker::new(parts.breaker),
             retries: retry::Budget::new(Instant::now()),
             max_attempts: parts.retry.max_attempts,
             metrics: parts.metrics,
+            pool: Arc::clone(&pool),
         });
         let limiter = Arc::clone(&shared.limiter);
         shared.metrics.watch_free_tier(move || limiter.is_free_tier());
+        shared.metrics.watch_rejected_keys(move || pool.set_aside());
         let (commands, received) = mpsc::unbounded_channel();
         let scheduler = Scheduler::new(parts.batch, Arc::clone(&shared));
         tokio::spawn(scheduler.run(received));
@@ -254,10 +261,10 @@ impl Dispatch {
     /// Takes items over: from here on they land, whether or not the caller stays.
     ///
     /// Items beyond what may wait are refused with [`Error::Overloaded`], and all of them with
-    /// [`Error::CircuitOpen`] while Voyage is given a rest; at once in both cases.
+    /// [`Error::CircuitOpen`] while Voyage is given a rest, or [`Error::Upstream`] while it rejects every key; at once in
+    /// all cases.
     pub fn submit(self: &Arc<Self>, parameters: &Arc<Parameters>, items: Vec<Item>) {
-        if let Err(open) = self.shared.breaker.check(Instant::now()) {
-            let refusal = Error::CircuitOpen { retry_after: open.retry_after };
+        if let Some(refusal) = self.shared.refusal(parameters, Instant::now()) {
             for item in items {
                 item.waiter.land(Err(refusal.clone()), Bill::nothing());
             }
@@ -324,6 +331,14 @@ impl Shared {
     fn estimate(&self, parameters: &Parameters, input: &Input) -> (Measure, u64) {
         let measure = self.counter.measure(&parameters.model, input.text());
         (measure, self.tokens_to_reserve(parameters, &measure))
+    }
+
+    /// Returns what everybody who needs Voyage is told, if nothing is sent at the moment.
+    fn refusal(&self, parameters: &Parameters, now: Instant) -> Option<Error> {
+        match self.breaker.check(now) {
+            Err(open) => Some(Error::CircuitOpen { retry_after: open.retry_after }),
+            Ok(()) => self.pool.refusal(parameters, now),
+        }
     }
 
     /// Returns the tokens an input may cost; what is over the model's context is cut, unless that was forbidden.

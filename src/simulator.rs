@@ -9,6 +9,7 @@
 
 mod body;
 mod fault;
+mod keys;
 mod provider;
 mod random;
 mod record;
@@ -36,6 +37,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 pub use fault::Fault;
+pub use keys::Keys;
 pub use record::Call;
 pub use rule::FaultRuleError;
 pub use script::{FaultRule, Script};
@@ -46,14 +48,14 @@ pub use vectors::{Shape, vector};
 pub struct Options {
     /// Where it listens; port 0 picks a free one.
     pub listen: SocketAddr,
-    /// Requests a minute and model; `None`: no limit. Together with `tpm` 10,000, 3 is the free tier.
+    /// Requests a minute, key and model; `None`: no limit. Together with `tpm` 10,000, 3 is the free tier.
     pub rpm: Option<u32>,
-    /// Tokens a minute and model; `None`: no limit.
+    /// Tokens a minute, key and model; `None`: no limit.
     pub tpm: Option<u64>,
     /// How long successful replies take.
     pub latency: Latency,
-    /// The one key that is accepted; `None`: every key.
-    pub api_key: Option<String>,
+    /// The keys that are accepted, and limits of their own that they may have.
+    pub keys: Keys,
     /// Whether each call is logged, by numbers only.
     pub log_requests: bool,
     /// How many of the newest calls [`Simulator::calls`] keeps, texts and all; a long run wants few.
@@ -70,7 +72,7 @@ impl Default for Options {
             rpm: None,
             tpm: None,
             latency: Latency::default(),
-            api_key: None,
+            keys: Keys::any(),
             log_requests: false,
             remember: usize::MAX,
             script: Script::new(),
@@ -78,7 +80,6 @@ impl Default for Options {
     }
 }
 
-/// Leaves out the key.
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
@@ -86,6 +87,7 @@ impl fmt::Debug for Options {
             .field("rpm", &self.rpm)
             .field("tpm", &self.tpm)
             .field("latency", &self.latency)
+            .field("keys", &self.keys)
             .field("script", &self.script)
             .finish_non_exhaustive()
     }
@@ -159,6 +161,11 @@ impl Simulator {
     /// Returns the script, which may be changed at any time.
     pub fn script(&self) -> &Script {
         &self.0.shared.script
+    }
+
+    /// Returns the keys it accepts, which may be changed at any time.
+    pub fn keys(&self) -> &Keys {
+        self.0.shared.provider.keys()
     }
 
     /// Waits until the server has ended, which it does with its runtime only.

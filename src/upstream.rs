@@ -1,12 +1,14 @@
 //! The provider's side: one call, one batch.
 //!
-//! [`client`] speaks HTTP, [`wire`] is Voyage's JSON exactly, [`classify`] turns its failures into the
-//! gateway's [`Error`]. Only this room knows reqwest, so it fetches the [`document`]s of others as well.
+//! [`client`] speaks HTTP with the [`key`] it is given, [`wire`] is Voyage's JSON exactly, [`classify`] turns its
+//! failures into the gateway's [`Error`]. Only this room knows reqwest, so it fetches the [`document`]s of others as
+//! well.
 
 mod classify;
 mod client;
 mod config;
 mod document;
+mod key;
 mod wire;
 
 use std::sync::Arc;
@@ -16,6 +18,9 @@ use futures_util::future::BoxFuture;
 pub use client::{BuildError, Client};
 pub use config::Config;
 pub use document::{Document, may_fetch};
+pub use key::{
+    IS_NO_PATH, Key, KeyConfig, KeyError, KeyLimits, KeySources, Keys, Member, looks_like_a_key,
+};
 
 use crate::{
     embedding::{Answer, Input, Parameters},
@@ -24,11 +29,12 @@ use crate::{
 
 /// Something that answers batches: Voyage over HTTP, or a stand-in within a test's own clock.
 pub trait Upstream: Send + Sync + 'static {
-    /// Sends one request with all of `inputs`, in this order, and returns one answer for each.
+    /// Sends one request with `key` and all of `inputs`, in this order, and returns one answer for each.
     ///
     /// Makes exactly one attempt; the error's `index`, where it has one, is a position in `inputs`.
     fn call<'a>(
         &'a self,
+        key: &'a Key,
         parameters: &'a Parameters,
         inputs: &'a [&'a Input],
     ) -> BoxFuture<'a, Result<Reply, Error>>;

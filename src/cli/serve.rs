@@ -6,10 +6,9 @@ use anyhow::Context as _;
 
 use super::{Failure, runtime};
 use crate::{
-    app::{self, BuildError},
+    app::{self, Bound, BuildError},
     config::{self, Config, Sources},
     grpc::auth::AuthMode,
-    secret::Secret,
     telemetry::{self, Metrics},
     transport::{StopSignals, process},
 };
@@ -21,7 +20,7 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
     // Before there is a key to keep.
     let undumpable = process::forbid_dumps();
     let config = config::load(sources)?;
-    let key = config::api_key(&sources.environment)
+    let keys = config::api_keys(&config, &sources.environment)
         .map_err(|problem| Failure::Usage(problem.to_string()))?;
     telemetry::init_logging(&config.telemetry).context("logging")?;
     if let Err(error) = undumpable {
@@ -30,15 +29,16 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
     warn(&config);
     process::raise_file_limit();
     let runtime = runtime()?;
-    let ended = runtime.block_on(serve(sources, &config, key));
+    let ended = runtime.block_on(async {
+        let metrics = Metrics::new().map_err(BuildError::from)?;
+        let rules = config::live_rules(sources, &config, &metrics);
+        serve(app::build_ruled(&config, keys, rules, metrics).await?).await
+    });
     runtime.shutdown_timeout(LAST_WORK);
     ended
 }
 
-async fn serve(sources: &Sources, config: &Config, key: Secret) -> Result<(), Failure> {
-    let metrics = Metrics::new().map_err(BuildError::from)?;
-    let rules = config::live_rules(sources, config, &metrics);
-    let bound = app::build_ruled(config, key, rules, metrics).await?;
+async fn serve(bound: Bound) -> Result<(), Failure> {
     // Before it says that it is up: whoever hears that may stop it at once.
     let (stop, hurry) = StopSignals::catch()?.first_and_second();
     tracing::info!(port = "grpc", address = %bound.grpc_address()?, "listening");
@@ -53,7 +53,8 @@ impl From<BuildError> for Failure {
             BuildError::CacheKey { .. }
             | BuildError::Tls(_)
             | BuildError::Auth(_)
-            | BuildError::Tokenizer(_) => Self::Usage(error.to_string()),
+            | BuildError::Tokenizer(_)
+            | BuildError::ApiKey(_) => Self::Usage(error.to_string()),
             BuildError::Listen { .. }
             | BuildError::Files(_)
             | BuildError::Upstream(_)

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{Failure, runtime};
 use crate::{
-    simulator::{FaultRule, Latency, Options, Simulator},
+    simulator::{FaultRule, Keys, Latency, Options, Simulator},
     telemetry::{self, TelemetryConfig},
     transport::StopSignals,
     units::Span,
@@ -19,13 +19,13 @@ pub(super) struct SimulateArgs {
     /// Where it listens; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// The only key it accepts; any, when not given.
+    /// A key it accepts; any, when none is given. May be repeated.
     #[arg(long, value_name = "KEY")]
-    api_key: Option<String>,
-    /// Requests a minute and model; unlimited when not given.
+    api_key: Vec<String>,
+    /// Requests a minute, key and model; unlimited when not given.
     #[arg(long, value_name = "N")]
     rpm: Option<u32>,
-    /// Tokens a minute and model; unlimited when not given.
+    /// Tokens a minute, key and model; unlimited when not given.
     #[arg(long, value_name = "N")]
     tpm: Option<u64>,
     /// What every good reply takes, such as 100ms.
@@ -64,7 +64,7 @@ async fn simulate(args: SimulateArgs) -> anyhow::Result<()> {
             per_1k_tokens: args.latency_per_1k_tokens.get(),
             jitter: args.jitter.get(),
         },
-        api_key: args.api_key,
+        keys: if args.api_key.is_empty() { Keys::any() } else { Keys::only(args.api_key) },
         log_requests: args.log_requests,
         // Nobody asks a stand-alone simulator what it saw.
         remember: 0,

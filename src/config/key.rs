@@ -1,67 +1,51 @@
-//! The API key: from the environment or a file it names, and from nowhere else.
+//! Where the API key comes from: the environment, or a file that the environment or the configuration names.
 
-use std::{fs, io};
+use super::Config;
+use crate::{
+    secret::Secret,
+    upstream::{IS_NO_PATH, KeySources, looks_like_a_key},
+};
 
-use crate::secret::Secret;
+const KEY: &str = "VOYAGE_API_KEY";
+const KEY_FILE: &str = "VOYAGE_API_KEY_FILE";
 
-/// Why there is no API key. Names the variable or the file, never the key.
-#[derive(Debug, thiserror::Error)]
+/// Why it is not known which API key to use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// Two keys, and no way to tell which is meant.
-    #[error("VOYAGE_API_KEY and VOYAGE_API_KEY_FILE are both set; unset one of them")]
+    #[error("{KEY} and {KEY_FILE} are both set; unset one of them")]
     Both,
+    /// One key from the environment, and others from the configuration.
+    #[error(
+        "{0} is set and so are upstream.keys, which would leave it unused: unset {0}, or put its key into a file of \
+         [[upstream.keys]]"
+    )]
+    BesideConfigured(&'static str),
     /// No key.
     #[error(
-        "there is no API key: set VOYAGE_API_KEY, or VOYAGE_API_KEY_FILE to the path of a file that holds it"
+        "there is no API key: set {KEY}, or {KEY_FILE} to the path of a file that holds it, or name files in \
+         [[upstream.keys]]"
     )]
     Missing,
-    /// Nothing but white space.
-    #[error("the API key in {0} is empty")]
-    Empty(String),
-    /// Something that is no key.
-    #[error("the API key in {0} holds characters other than visible ASCII ones")]
-    Malformed(String),
-    /// The file is not there, or not for us.
-    #[error("{0} cannot be read: {1}")]
-    Unreadable(String, io::Error),
+    /// A key where its path belongs.
+    #[error("{KEY_FILE} {IS_NO_PATH}")]
+    NoPath,
 }
 
-/// Returns the API key that `VOYAGE_API_KEY` holds or `VOYAGE_API_KEY_FILE` points to, without the white
-/// space around it: files and mounted secrets end in a newline.
-pub fn api_key(environment: &[(String, String)]) -> Result<Secret, KeyError> {
+/// Returns where the API keys come from: `upstream.keys`, or else what `VOYAGE_API_KEY` holds or the file that
+/// `VOYAGE_API_KEY_FILE` names. Exactly one of the three must be there. No file is read yet.
+pub fn api_keys(config: &Config, environment: &[(String, String)]) -> Result<KeySources, KeyError> {
     let value =
         |name| environment.iter().find(|(variable, _)| variable == name).map(|(_, value)| value);
-    match (value("VOYAGE_API_KEY"), value("VOYAGE_API_KEY_FILE")) {
+    let configured = !config.upstream.keys.is_empty();
+    match (value(KEY), value(KEY_FILE)) {
+        (Some(_), _) if configured => Err(KeyError::BesideConfigured(KEY)),
+        (None, Some(_)) if configured => Err(KeyError::BesideConfigured(KEY_FILE)),
+        (None, None) if configured => Ok(KeySources::configured(&config.upstream.keys)),
         (Some(_), Some(_)) => Err(KeyError::Both),
         (None, None) => Err(KeyError::Missing),
-        (Some(key), None) => check(key.as_bytes(), "VOYAGE_API_KEY".to_owned()),
-        (None, Some(path)) => {
-            let source = named(path);
-            match fs::read(path) {
-                Ok(content) => check(&content, source),
-                Err(error) => Err(KeyError::Unreadable(source, error)),
-            }
-        }
-    }
-}
-
-/// Names the file, unless somebody put the key itself where its path belongs.
-fn named(path: &str) -> String {
-    if path.starts_with("pa-") || path.starts_with("al-") {
-        "the file that VOYAGE_API_KEY_FILE names".to_owned()
-    } else {
-        format!("{path} (VOYAGE_API_KEY_FILE)")
-    }
-}
-
-/// Returns the key in `bytes`, which `source` gave.
-fn check(bytes: &[u8], source: String) -> Result<Secret, KeyError> {
-    let key = bytes.trim_ascii();
-    if key.is_empty() {
-        return Err(KeyError::Empty(source));
-    }
-    match str::from_utf8(key) {
-        Ok(text) if key.iter().all(u8::is_ascii_graphic) => Ok(Secret::new(text)),
-        _ => Err(KeyError::Malformed(source)),
+        (Some(key), None) => Ok(KeySources::given(KEY, Secret::new(key))),
+        (None, Some(path)) if looks_like_a_key(path) => Err(KeyError::NoPath),
+        (None, Some(path)) => Ok(KeySources::file(KEY_FILE, path)),
     }
 }

@@ -33,6 +33,11 @@ impl KeyPath {
         (!segments.iter().any(String::is_empty)).then_some(Self(segments))
     }
 
+    /// Tells whether this leads to `other`, which is deeper.
+    pub(super) fn is_above(&self, other: &Self) -> bool {
+        self != other && self.leads_to(other)
+    }
+
     /// Tells whether this is `other` or leads to it.
     pub(super) fn leads_to(&self, other: &Self) -> bool {
         other.0.starts_with(&self.0)

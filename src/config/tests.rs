@@ -102,13 +102,3 @@ fn the_printed_configuration_reads_back() {
     assert!(text.contains("[server]\nlisten = \"[::1]:7000\"\n"), "{text}");
     assert_eq!(load_file(&text), Ok(config));
 }
-
-#[test]
-fn an_atlas_key_selects_the_atlas_host_unless_a_host_is_given() {
-    let mut upstream = Config::default().upstream;
-    let (voyage, atlas) = (crate::secret::Secret::new("pa-1"), crate::secret::Secret::new("al-1"));
-    assert_eq!(upstream.base_url_for(&voyage), "https://api.voyageai.com/v1");
-    assert_eq!(upstream.base_url_for(&atlas), "https://ai.mongodb.com/v1");
-    upstream.base_url = Some("http://localhost:1/v1".to_owned());
-    assert_eq!(upstream.base_url_for(&atlas), "http://localhost:1/v1");
-}

@@ -75,7 +75,12 @@ impl Tree {
             if inside.is_empty() && self.take_as_text(&path) {
                 continue;
             }
-            self.problem(Some(&path), self.origin(&path), &format!("{inside}{}", error.inner()));
+            let mut what = format!("{inside}{}", error.inner());
+            // Only the file can say an item's place.
+            if what == "expected a list" && self.overrides.keys().any(|key| path.is_above(key)) {
+                what += ", which is set as a whole: no item of it can be set alone";
+            }
+            self.problem(Some(&path), self.origin(&path), &what);
             let removed = self.remove(&path);
             self.faulty.push(path);
             if removed.is_none() {

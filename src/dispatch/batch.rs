@@ -31,6 +31,8 @@ pub(super) struct Batch {
     attempts: u32,
     /// Whether the one free resend over a fresh connection was used.
     resent: bool,
+    /// Keys that were rejected so far.
+    rejections: u32,
 }
 
 /// A batch on its way, with all it needs.
@@ -45,7 +47,7 @@ impl Batch {
     pub(super) fn new(parameters: Arc<Parameters>, items: Vec<Queued>) -> Self {
         let trip = Arc::new(Trip::default());
         trip.items.store(count(&items), Ordering::Relaxed);
-        Self { parameters, items, trip, attempts: 0, resent: false }
+        Self { parameters, items, trip, attempts: 0, resent: false, rejections: 0 }
     }
 
     /// The same trip with other items.
@@ -56,6 +58,7 @@ impl Batch {
             trip: Arc::clone(&self.trip),
             attempts: self.attempts,
             resent: self.resent,
+            rejections: self.rejections,
         }
     }
 
@@ -101,9 +104,16 @@ impl Batch {
         self.drop_abandoned();
     }
 
+    /// Goes again at once, with a key that was not rejected: no attempt, and no retry.
+    fn with_another_key(mut self, now: Instant) -> Returned {
+        self.attempts -= 1;
+        self.rejections += 1;
+        Returned::new(self, now)
+    }
+
     pub(super) fn fail(self, error: &Error) {
-        let Self { items, trip, attempts, .. } = self;
-        let error = error.with_attempts(attempts.max(1));
+        let Self { items, trip, attempts, rejections, .. } = self;
+        let error = error.with_attempts((attempts + rejections).max(1));
         for queued in items {
             let bill = Bill { tokens: 0, guessed: false, trip: Arc::clone(&trip) };
             queued.item.waiter.land(Err(error.clone()), bill);
@@ -128,7 +138,8 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call) {
     if batch.attempts == 0 {
         shared.retries.earn(Instant::now());
     }
-    let result = shared.upstream.call(&batch.parameters, &inputs).await;
+    let ((seat, key), sent_at) = (reservation.key(), Instant::now());
+    let result = shared.upstream.call(&key, &batch.parameters, &inputs).await;
     drop(inputs);
 
     let now = Instant::now();
@@ -136,6 +147,7 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call) {
         Ok(reply) => {
             pass.succeeded(now);
             reservation.settle(reply.total_tokens, now);
+            shared.pool.accepted(seat, &key, sent_at);
             hand_out(&shared, batch, reply);
         }
         Err(Error::Upstream(failure)) => {
@@ -146,7 +158,15 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call) {
             } else {
                 pass.succeeded(now);
             }
-            slot.returned = after(&shared, batch, &failure, gate, now);
+            let another_key = failure.fault == Fault::Unauthenticated
+                && shared.pool.rejected(seat, &key, sent_at).await
+                // Each is set aside, so there are no more; but files may change as fast as they are read.
+                && batch.rejections < shared.pool.most_rejections();
+            slot.returned = if another_key {
+                vec![batch.with_another_key(now)]
+            } else {
+                after(&shared, batch, &failure, gate, now)
+            };
         }
         Err(other) => {
             reservation.failed(now);
@@ -159,6 +179,10 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call) {
 fn settle_failure(failure: &Upstream, reservation: Reservation, now: Instant) -> Option<Instant> {
     if let Fault::RateLimited { retry_after, free_tier } = failure.fault {
         return Some(reservation.rate_limited(retry_after, free_tier, now));
+    }
+    if failure.fault == Fault::Unauthenticated {
+        reservation.rejected(now);
+        return None;
     }
     reservation.failed(now);
     None

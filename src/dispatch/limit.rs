@@ -1,9 +1,12 @@
-//! What Voyage lets this account send: requests and tokens in any minute, for each model.
+//! What Voyage lets these keys send: requests and tokens in any minute, for each key and model.
 //!
 //! A call reserves its place and its estimated tokens before it is sent, and settles with what Voyage reports.
-//! [`window`] keeps one model's sliding minute, [`allowance`] what its limits are believed to be, [`gate`]
-//! what follows a 429, [`outlook`] what is free when. Limits that are configured are never exceeded; others start at Voyage's tier 1 and
-//! are learnt. Voyage counts by model and by credential; there is one credential, so models it is.
+//! [`window`] keeps one sliding minute, [`allowance`] what its limits are believed to be, [`gate`] what follows
+//! a 429, [`outlook`] what is free when. Limits that are configured are never exceeded; others start at Voyage's
+//! tier 1 and are learnt.
+//!
+//! Voyage counts by model and by credential, and so does this: every key of the [`Pool`] has a window a model. A call
+//! takes the key that has the most room for it and is held back only when no key has any.
 
 mod allowance;
 mod config;
@@ -23,9 +26,10 @@ pub use config::{Config, ModelLimits};
 pub(crate) use outlook::{Outlook, Planned};
 pub(crate) use reservation::Reservation;
 
+use super::pool::{Pool, Usable};
 use crate::model;
 use allowance::Allowance;
-use window::{Ticket, Window};
+use window::{GLANCE, Ticket, Window};
 
 /// Models with a window of their own, beside those that are configured or in the catalogue. Callers may name
 /// any model: further ones share one window.
@@ -34,19 +38,21 @@ const MAX_UNLISTED: usize = 256;
 /// The name of the shared window; no model has it.
 const OTHERS: &str = "";
 
-/// The budgets of all models.
+/// The budgets of all keys and models.
 #[derive(Debug)]
 pub(crate) struct Limiter {
     config: Config,
+    pool: Arc<Pool>,
     /// Never held across an await.
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    windows: HashMap<Arc<str>, Window>,
-    /// Whether Voyage spoke of the free tier and nothing has proved more since.
-    free_tier: bool,
+    /// Of each model, one for every key.
+    windows: HashMap<Arc<str>, Vec<Window>>,
+    /// Of each key, whether Voyage spoke of the free tier and nothing has proved more since.
+    free_tier: Vec<bool>,
 }
 
 /// Whose work a call is.
@@ -90,7 +96,7 @@ pub(crate) struct Need {
     pub(crate) tokens: u64,
 }
 
-/// What is used of a model's minute.
+/// What is used of a model's minute, of the key that has the most room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Usage {
     /// Requests in flight or landed less than a minute ago.
@@ -107,13 +113,15 @@ pub(crate) struct Usage {
 
 impl Limiter {
     /// Returns a limiter under which nothing has been sent yet.
-    pub(crate) fn new(config: &Config) -> Arc<Self> {
-        Arc::new(Self { config: config.clone(), state: Mutex::default() })
+    pub(crate) fn new(config: &Config, pool: Arc<Pool>) -> Arc<Self> {
+        let state = State { windows: HashMap::new(), free_tier: vec![false; pool.len()] };
+        Arc::new(Self { config: config.clone(), pool, state: Mutex::new(state) })
     }
 
     /// Reserves one request of `tokens` estimated tokens, or says when to try again.
     ///
-    /// A call that is larger than the whole budget is let through when nothing else is in the minute.
+    /// Of the keys that have room it takes the one with the most. A call that is larger than the whole budget is let
+    /// through when nothing else is in a key's minute.
     pub(crate) fn reserve(
         self: &Arc<Self>,
         model: &str,
@@ -121,10 +129,19 @@ impl Limiter {
         tokens: u64,
         now: Instant,
     ) -> Result<Reservation, Blocked> {
-        let (name, ticket) = self.within(model, now, |name, window| {
-            window.reserve(class, tokens, now).map(|ticket| (Arc::clone(name), ticket))
-        })?;
-        Ok(Reservation::new(Arc::clone(self), name, ticket))
+        let mut usable = self.pool.usable(now);
+        loop {
+            let (name, seat, ticket) = self.within(model, now, |name, windows| {
+                reserve_best(windows, usable, class, (tokens, now))
+                    .map(|(seat, ticket)| (Arc::clone(name), seat, ticket))
+            })?;
+            if let Some(key) = self.pool.take(seat, now) {
+                return Ok(Reservation::new(Arc::clone(self), (name, seat), key, ticket));
+            }
+            // It has been set aside between the two looks.
+            self.land(&name, seat, |window| window.refund(ticket));
+            usable = usable.without(seat);
+        }
     }
 
     /// Returns the most tokens that one call may ask for without waiting for an empty minute.
@@ -133,62 +150,79 @@ impl Limiter {
         tokens
     }
 
-    /// Returns the requests and the tokens of a minute that batch work may use.
+    /// Returns the requests and the tokens of a minute that batch work may use of the key that has the most room: a call
+    /// must fit into one key's minute.
     pub(crate) fn for_batch(&self, model: &str) -> (u64, u64) {
+        let now = Instant::now();
+        let usable = self.pool.usable(now);
         let state = self.lock();
-        match state.windows.get(model) {
-            Some(window) => window.limits(Class::Batch),
-            None => self.allowance(model, state.free_tier).limits(Class::Batch),
+        if let Some(windows) = state.windows.get(model) {
+            return roomiest(windows, usable, now).limits(Class::Batch);
         }
+        let limits = |seat| self.allowance(model, seat, &state).limits(Class::Batch);
+        let seats = (0..self.pool.len()).filter(|seat| usable.has(*seat));
+        seats.map(limits).max_by_key(|(_, tokens)| *tokens).unwrap_or_else(|| limits(0))
     }
 
-    /// Returns the earliest known time at which so much is free, if nobody else takes it; now, if it is.
+    /// Returns the earliest known time at which so much is free of one key's minute, if nobody else takes it; now, if it
+    /// is.
     ///
     /// For one request it is the time at which [`Self::reserve`] succeeds. Calls in flight count as freed a
     /// minute from now; more than a minute's budget takes several.
     pub(crate) fn free_at(&self, model: &str, class: Class, need: Need, now: Instant) -> Instant {
-        self.within(model, now, |_, window| window.free_at(class, need, now))
+        let usable = self.pool.usable(now);
+        self.within(model, now, |_, windows| {
+            let free_at = |window: &Window| window.free_at(class, need, now);
+            let of_usable = windows.iter().enumerate().filter(|(seat, _)| usable.has(*seat));
+            let soonest = of_usable.map(|(_, window)| free_at(window)).min();
+            soonest.or_else(|| windows.iter().map(free_at).min()).unwrap_or(now)
+        })
     }
 
     /// Returns an outlook on a model's budget from `now` on.
     pub(crate) fn outlook(&self, model: &str, now: Instant) -> Outlook {
-        self.within(model, now, |_, window| Outlook::new(window, now))
+        let usable = self.pool.usable(now);
+        self.within(model, now, |_, windows| Outlook::new(windows, usable, now))
     }
 
-    /// Returns what is used of a model's budget.
+    /// Returns what is used of a model's budget, of the key that has the most room.
     pub(crate) fn usage(&self, model: &str, now: Instant) -> Usage {
-        self.within(model, now, |_, window| window.usage(now))
+        let usable = self.pool.usable(now);
+        self.within(model, now, |_, windows| roomiest(windows, usable, now).usage(now))
     }
 
-    /// Tells whether Voyage treats the account as one without a payment method.
+    /// Tells whether Voyage treats a key's account as one without a payment method.
     pub(crate) fn is_free_tier(&self) -> bool {
-        self.lock().free_tier
+        self.lock().free_tier.contains(&true)
     }
 
-    /// Works on the window that `model` counts in, which is made where there is none.
+    /// Works on the windows that `model` counts in, one for each key; they are made where there are none.
     fn within<R>(
         &self,
         model: &str,
         now: Instant,
-        work: impl FnOnce(&Arc<str>, &mut Window) -> R,
+        work: impl FnOnce(&Arc<str>, &mut [Window]) -> R,
     ) -> R {
         let mut state = self.lock();
         let name = self.window_of(&mut state, model, now);
-        let free_tier = state.free_tier;
-        let window = state
-            .windows
-            .entry(Arc::clone(&name))
-            .or_insert_with(|| Window::new(self.allowance(&name, free_tier), now));
-        let proves_more = window.advance(now);
-        let result = work(&name, window);
-        state.free_tier &= !proves_more;
-        result
+        if !state.windows.contains_key(&name) {
+            let seats = 0..self.pool.len();
+            let windows =
+                seats.map(|seat| Window::new(self.allowance(&name, seat, &state), now)).collect();
+            state.windows.insert(Arc::clone(&name), windows);
+        }
+        let State { windows, free_tier } = &mut *state;
+        let windows = windows.get_mut(&name).map(Vec::as_mut_slice).unwrap_or_default();
+        for (window, free_tier) in windows.iter_mut().zip(free_tier) {
+            *free_tier &= !window.advance(now);
+        }
+        work(&name, windows)
     }
 
-    /// Returns the allowance of a model of which nothing is learnt yet.
-    fn allowance(&self, model: &str, free_tier: bool) -> Allowance {
-        let mut allowance = self.config.allowance(model);
-        if free_tier {
+    /// Returns what a key may send to a model of which nothing is learnt yet.
+    fn allowance(&self, model: &str, seat: usize, state: &State) -> Allowance {
+        let mut allowance = self.config.allowance(model, self.pool.limits(seat));
+        if state.free_tier.get(seat) == Some(&true) {
             allowance.fall_to_free_tier();
         }
         allowance
@@ -208,9 +242,11 @@ impl Limiter {
             own >= MAX_UNLISTED || state.windows.contains_key(OTHERS)
         };
         if is_full(state) {
-            state.windows.retain(|name, window| {
-                window.advance(now);
-                self.is_listed(name) || !window.is_idle(now)
+            state.windows.retain(|name, windows| {
+                for window in windows.iter_mut() {
+                    window.advance(now);
+                }
+                self.is_listed(name) || !windows.iter().all(|window| window.is_idle(now))
             });
         }
         Arc::from(if is_full(state) { OTHERS } else { model })
@@ -221,20 +257,22 @@ impl Limiter {
     }
 
     /// Ends a reservation.
-    fn land<R>(&self, name: &str, work: impl FnOnce(&mut Window) -> R) -> Option<R> {
+    fn land<R>(&self, name: &str, seat: usize, work: impl FnOnce(&mut Window) -> R) -> Option<R> {
         // A window with a call in flight is never forgotten.
-        self.lock().windows.get_mut(name).map(work)
+        self.lock().windows.get_mut(name)?.get_mut(seat).map(work)
     }
 
-    /// Believes Voyage that the account is in the free tier, for every model.
-    fn fall_to_free_tier(&self) {
+    /// Believes Voyage that a key's account is in the free tier, for every model.
+    fn fall_to_free_tier(&self, seat: usize) {
         let is_known = {
             let mut state = self.lock();
-            state.windows.values_mut().for_each(Window::fall_to_free_tier);
-            std::mem::replace(&mut state.free_tier, true)
+            let windows = state.windows.values_mut().filter_map(|windows| windows.get_mut(seat));
+            windows.for_each(Window::fall_to_free_tier);
+            state.free_tier.get_mut(seat).is_none_or(|known| std::mem::replace(known, true))
         };
         if !is_known {
             tracing::warn!(
+                key = self.pool.alias(seat).map(AsRef::as_ref),
                 "Voyage's account has no payment method: 3 requests and 10,000 tokens a minute, for every model; \
                  calls wait accordingly"
             );
@@ -244,6 +282,41 @@ impl Limiter {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Reserves with the key that has the most room for such a call; where none has any, says when the first will.
+fn reserve_best(
+    windows: &mut [Window],
+    usable: Usable,
+    class: Class,
+    (tokens, now): (u64, Instant),
+) -> Result<(usize, Ticket), Blocked> {
+    let mut left = usable;
+    // Without a key nothing is known but that one may be back.
+    let mut blocked: Option<Blocked> = None;
+    loop {
+        let usable = windows.iter().enumerate().filter(|(seat, _)| left.has(*seat));
+        // The last of equals is the one that `max_by_key` finds; the first should be.
+        let best = usable.rev().max_by_key(|(_, window)| window.appeal(class, tokens, now));
+        let Some((seat, _)) = best else {
+            return Err(blocked.unwrap_or(Blocked { until: now + GLANCE, cause: Cause::InFlight }));
+        };
+        match windows[seat].reserve(class, tokens, now) {
+            Ok(ticket) => return Ok((seat, ticket)),
+            Err(other) => {
+                let sooner = blocked.is_none_or(|blocked| other.until < blocked.until);
+                blocked = if sooner { Some(other) } else { blocked };
+                left = left.without(seat);
+            }
+        }
+    }
+}
+
+/// Returns the window of the key that a call finds the most room with.
+fn roomiest(windows: &[Window], usable: Usable, now: Instant) -> &Window {
+    let rev = windows.iter().enumerate().rev();
+    let best = rev.max_by_key(|(seat, window)| (usable.has(*seat), window.room(now)));
+    best.map_or(&windows[0], |(_, window)| window)
 }
 
 #[cfg(test)]

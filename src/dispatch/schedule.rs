@@ -163,7 +163,7 @@ impl Scheduler {
 
     /// Lets calls go while something is ready and there is a free call.
     fn pump(&mut self, now: Instant) {
-        self.refuse_if_open(now);
+        self.refuse_if_closed(now);
         while self.in_flight < self.max_in_flight {
             if let Some(index) = self.returned.iter().position(|returned| returned.at <= now) {
                 let returned = self.returned.swap_remove(index);
@@ -278,6 +278,10 @@ impl Scheduler {
     fn repeat(&mut self, mut batch: Batch, now: Instant) {
         batch.drop_abandoned();
         if batch.items.is_empty() {
+            return;
+        }
+        if let Some(refusal) = self.shared.pool.refusal(&batch.parameters, now) {
+            batch.fail(&refusal);
             return;
         }
         let class = batch.class();

@@ -6,6 +6,7 @@ mod fairness;
 mod fake;
 mod gathering;
 mod isolation;
+mod keys;
 mod landing;
 mod models;
 mod panics;
@@ -28,8 +29,10 @@ use crate::{
     embedding::{Dtype, Endpoint, InputType},
     error::{Fault, Phase},
     pipeline::{self, CacheMode, Pipeline, Request, Response},
+    secret::Secret,
     tokens,
     units::Span,
+    upstream::{KeyLimits, KeySources},
 };
 use fake::{Fake, vector_of};
 
@@ -51,6 +54,7 @@ struct Settings {
     limits: LimitsConfig,
     retry: RetryConfig,
     breaker: BreakerConfig,
+    keys: KeySources,
 }
 
 impl Default for Settings {
@@ -61,6 +65,7 @@ impl Default for Settings {
             retry: RetryConfig::default(),
             // Failures are the retries' tests' matter; the breaker has its own.
             breaker: BreakerConfig { min_calls: u32::MAX, ..BreakerConfig::default() },
+            keys: KeySources::from(Secret::new("pa-key")),
         }
     }
 }
@@ -91,6 +96,7 @@ impl Stage {
             retry: &settings.retry,
             breaker: &settings.breaker,
             counter: Counter::new(&tokens::Config::default()).unwrap(),
+            keys: &settings.keys.load(&metrics).unwrap(),
             upstream: Arc::clone(&fake) as Arc<dyn Upstream>,
             metrics: metrics.clone(),
         });

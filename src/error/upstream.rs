@@ -21,6 +21,8 @@ pub struct Upstream {
     pub attempts: u32,
     /// Voyage's `x-request-id`.
     pub request_id: Option<Arc<str>>,
+    /// The alias of the API key the call was made with.
+    pub key: Arc<str>,
 }
 
 /// What went wrong upstream: the rows of the error table.
@@ -49,7 +51,7 @@ pub enum Fault {
     },
     /// 400 or 410: the model is not served.
     ModelNotSupported,
-    /// 401.
+    /// 401, now or (then there is no status) a moment ago to every key there is.
     Unauthenticated,
     /// 403.
     Forbidden,

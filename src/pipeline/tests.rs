@@ -20,9 +20,10 @@ use crate::{
     dispatch::{self, Dispatch},
     embedding::{Answer, Dtype, Endpoint, Input, Parameters},
     error::Error,
+    secret::Secret,
     telemetry::Metrics,
     tokens::{self, Counter},
-    upstream::Upstream,
+    upstream::{KeySources, Upstream},
 };
 use fake::Fake;
 
@@ -100,6 +101,7 @@ fn start(
         retry: &dispatch::RetryConfig { max_attempts: 1 },
         breaker: &dispatch::BreakerConfig::default(),
         counter,
+        keys: &KeySources::from(Secret::new("pa-key")).load(&metrics).unwrap(),
         upstream: Arc::clone(fake) as Arc<dyn Upstream>,
         metrics,
     })

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::Value;
 
+use super::keys::{Keys, Limits};
 use super::random::SplitMix;
 use super::refusal::Refusal;
 use super::request::{self, Parameters};
@@ -13,7 +14,7 @@ use super::window::Windows;
 use super::{Latency, Options};
 
 pub(super) struct Provider {
-    api_key: Option<String>,
+    keys: Keys,
     latency: Latency,
     windows: Windows,
 }
@@ -29,14 +30,23 @@ pub(super) struct Accepted<'a> {
 impl Provider {
     pub(super) fn new(options: &Options) -> Self {
         Self {
-            api_key: options.api_key.clone(),
+            keys: options.keys.clone(),
             latency: options.latency,
             windows: Windows::new(options.rpm, options.tpm),
         }
     }
 
-    pub(super) fn is_free_tier(&self) -> bool {
-        self.windows.is_free_tier()
+    pub(super) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Tells whether a key's limits are those of an account without a payment method.
+    pub(super) fn is_free_tier(&self, api_key: Option<&str>) -> bool {
+        self.windows.is_free_tier(self.own_limits(api_key))
+    }
+
+    fn own_limits(&self, api_key: Option<&str>) -> Option<Limits> {
+        api_key.and_then(|key| self.keys.limits(key))
     }
 
     /// Checks a request in the provider's order: body, credential, tokens, rate. Returns without waiting.
@@ -47,10 +57,11 @@ impl Provider {
         api_key: Option<&str>,
     ) -> Result<Accepted<'a>, Refusal> {
         let parameters = request::read(body)?;
-        self.authorise(api_key)?;
+        let key = self.authorise(api_key)?;
         let (texts, tokens) = fit(&parameters, texts)?;
-        if !self.windows.take(parameters.model.name, tokens) {
-            return Err(Refusal::rate_limited(self.is_free_tier()));
+        let limits = self.own_limits(api_key);
+        if !self.windows.take((key, parameters.model.name), limits, tokens) {
+            return Err(Refusal::rate_limited(self.windows.is_free_tier(limits)));
         }
         Ok(Accepted { parameters, texts, tokens })
     }
@@ -62,14 +73,12 @@ impl Provider {
         base + per_1k_tokens.mul_f64(thousands) + jitter.mul_f64(SplitMix::new(number).fraction())
     }
 
-    fn authorise(&self, api_key: Option<&str>) -> Result<(), Refusal> {
+    fn authorise<'a>(&self, api_key: Option<&'a str>) -> Result<&'a str, Refusal> {
         let refuse = |detail: &str| Err(Refusal::new(StatusCode::UNAUTHORIZED, detail));
-        match (api_key, &self.api_key) {
-            (None, _) => refuse("Unauthorized"),
-            (Some(given), Some(expected)) if given != expected => {
-                refuse("Provided API key is invalid.")
-            }
-            (Some(_), _) => Ok(()),
+        match api_key {
+            None => refuse("Unauthorized"),
+            Some(key) if !self.keys.accepts(key) => refuse("Provided API key is invalid."),
+            Some(key) => Ok(key),
         }
     }
 }

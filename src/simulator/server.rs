@@ -154,7 +154,7 @@ impl Exchange {
         match self.embed(shared).await {
             Ok(body) => {
                 let mut response = self.transported(StatusCode::OK, body);
-                if shared.provider.is_free_tier() {
+                if shared.provider.is_free_tier(bearer(&self.head.headers)) {
                     response
                         .headers_mut()
                         .insert("x-api-warning", HeaderValue::from_static(PAYMENT));

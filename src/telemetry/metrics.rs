@@ -141,6 +141,24 @@ impl Metrics {
             .build();
     }
 
+    /// `voyage_gateway_upstream_key_rejected{key}`: 1 while the key of that alias is set aside because Voyage rejected it,
+    /// else 0, as `set_aside` tells it.
+    pub fn watch_rejected_keys(
+        &self,
+        set_aside: impl Fn() -> Vec<(Arc<str>, bool)> + Send + Sync + 'static,
+    ) {
+        let meter = self.instruments.provider.meter("voyage-gateway");
+        meter
+            .u64_observable_gauge("voyage_gateway.upstream.key_rejected")
+            .with_description("Whether the API key is set aside because Voyage rejected it.")
+            .with_callback(move |gauge| {
+                for (alias, rejected) in set_aside() {
+                    gauge.observe(u64::from(rejected), &[KeyValue::new("key", alias)]);
+                }
+            })
+            .build();
+    }
+
     /// `voyage_gateway_upstream_calls_total{endpoint, model, status}` and
     /// `voyage_gateway_upstream_duration_seconds{endpoint, model}`: HTTP requests to Voyage; the status is `none`
     /// when there was no answer, the model `_other` when it is not in the catalogue.

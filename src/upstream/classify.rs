@@ -8,7 +8,7 @@ use std::{error::Error as StdError, io, time::Duration};
 use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 
-use crate::{error::Fault, secret::Secret};
+use crate::error::Fault;
 
 /// A longer `Retry-After` is not believed.
 const MAX_RETRY_AFTER: Duration = Duration::from_mins(1);
@@ -25,8 +25,8 @@ pub(super) struct Refusal<'a> {
     pub(super) request_bytes: u64,
     /// Where the request went.
     pub(super) base_url: &'a str,
-    /// Never to appear in passed-on text.
-    pub(super) key: &'a Secret,
+    /// Takes every key out of text that is passed on.
+    pub(super) scrub: &'a dyn Fn(&str) -> String,
 }
 
 /// Voyage's error body; both have been seen as strings and may be any JSON.
@@ -51,7 +51,7 @@ pub(super) fn from_reply(refusal: &Refusal<'_>) -> Fault {
         410 => Fault::ModelNotSupported,
         413 => Fault::PayloadTooLarge { request_bytes: refusal.request_bytes },
         429 => Fault::RateLimited { retry_after, free_tier: is_free_tier(refusal.body) },
-        300..=399 => Fault::Redirect { location: location_host(refusal.headers) },
+        300..=399 => Fault::Redirect { location: location_host(refusal) },
         500..=599 => Fault::ServerError { retry_after },
         _ => Fault::UnexpectedStatus,
     }
@@ -85,7 +85,7 @@ fn from_bad_request(refusal: &Refusal<'_>) -> Fault {
     }
     Fault::InvalidRequest {
         field: named_field(text),
-        detail: detail.map(|text| presentable(&text, refusal.key)),
+        detail: detail.map(|text| presentable(&text, refusal.scrub)),
     }
 }
 
@@ -121,9 +121,9 @@ fn number_after(text: &str, marker: &str) -> Option<u64> {
 }
 
 /// Makes upstream text fit to be passed on: no key, one line, at most 512 bytes.
-pub(super) fn presentable(text: &str, key: &Secret) -> String {
+pub(super) fn presentable(text: &str, scrub: &dyn Fn(&str) -> String) -> String {
     let mut text: String =
-        key.scrub(text).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        scrub(text).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     text.truncate(text.floor_char_boundary(MAX_DETAIL_BYTES));
     text
 }
@@ -148,8 +148,9 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(wait.min(MAX_RETRY_AFTER))
 }
 
-fn location_host(headers: &HeaderMap) -> Option<String> {
-    host_of(headers.get(header::LOCATION)?.to_str().ok()?)
+fn location_host(refusal: &Refusal<'_>) -> Option<String> {
+    let host = host_of(refusal.headers.get(header::LOCATION)?.to_str().ok()?)?;
+    Some(presentable(&host, refusal.scrub))
 }
 
 fn host_of(url: &str) -> Option<String> {

@@ -4,14 +4,13 @@ use std::{error::Error as StdError, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{HeaderValue, StatusCode, header};
+use http::{StatusCode, header};
 
-use super::{Config, Reply, Upstream, classify, wire};
+use super::{Config, Key, Keys, Reply, Upstream, classify, wire};
 use crate::{
     embedding::{Input, Parameters},
     error::{self, BadResponse, Error, Fault},
     model::MAX_DIMENSION,
-    secret::Secret,
     telemetry::Metrics,
 };
 
@@ -24,21 +23,18 @@ const MAX_CAPACITY: usize = 8 * 1024 * 1024;
 /// Error bodies are read this far; they are a sentence of JSON, or a page nobody reads.
 const MAX_ERROR_BODY: usize = 16 * 1024;
 
-/// Speaks Voyage's HTTP API with one key.
+/// Speaks Voyage's HTTP API, each call with the key it is given.
 pub struct Client {
     http: reqwest::Client,
-    base_url: String,
-    key: Secret,
-    authorization: HeaderValue,
+    config: Config,
+    /// All of them, so that none is passed on in Voyage's words.
+    keys: Keys,
     metrics: Metrics,
 }
 
 /// Why a client cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// The key has characters that no HTTP header can carry.
-    #[error("the API key has characters that an HTTP header cannot carry")]
-    Key,
     /// No certificate store, or another failure of the TLS set-up.
     #[error(
         "the HTTPS client cannot be set up (is a CA store installed, or SSL_CERT_FILE set?): {0}"
@@ -48,12 +44,7 @@ pub enum BuildError {
 
 impl Client {
     /// Builds a client; connects to nothing yet.
-    pub fn new(config: &Config, key: Secret, metrics: Metrics) -> Result<Self, BuildError> {
-        let base_url = config.base_url_for(&key).trim_end_matches('/').to_owned();
-        let mut authorization = HeaderValue::from_str(&format!("Bearer {}", key.expose()))
-            .map_err(|_| BuildError::Key)?;
-        authorization.set_sensitive(true);
-
+    pub fn new(config: &Config, keys: Keys, metrics: Metrics) -> Result<Self, BuildError> {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("voyage-gateway/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(config.connect_timeout.get())
@@ -63,25 +54,32 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             // Repeating a call costs money: only the dispatch decides on it.
             .retry(reqwest::retry::never());
-        if is_loopback(&base_url) {
+        if config.base_url.as_deref().is_some_and(is_loopback) {
             builder = builder.no_proxy();
         }
         let http = builder.build().map_err(BuildError::Tls)?;
-        Ok(Self { http, base_url, key, authorization, metrics })
+        Ok(Self { http, config: config.clone(), keys, metrics })
     }
 
-    /// Returns where calls go, for the log: the URL holds no secret.
-    pub fn base_url(&self) -> &str {
-        &self.base_url
+    /// Returns where the calls of a key go, for the log: the URL holds no secret.
+    pub fn base_url(&self, key: &Key) -> &str {
+        self.config.base_url_for(key)
     }
 
-    async fn attempt(&self, parameters: &Parameters, inputs: &[&Input]) -> Result<Reply, Failure> {
+    async fn attempt(
+        &self,
+        key: &Key,
+        parameters: &Parameters,
+        inputs: &[&Input],
+    ) -> Result<Reply, Failure> {
+        let base_url = self.base_url(key);
+        let scrub = |text: &str| self.keys.scrub(text, key);
         let body = wire::encode(parameters, inputs).map_err(|_| Failure::of(Fault::Protocol))?;
         let request_bytes = body.len() as u64;
         let mut response = self
             .http
-            .post(format!("{}{}", self.base_url, parameters.endpoint.path()))
-            .header(header::AUTHORIZATION, self.authorization.clone())
+            .post(format!("{base_url}{}", parameters.endpoint.path()))
+            .header(header::AUTHORIZATION, key.authorization())
             .header(header::CONTENT_TYPE, "application/json")
             .body(body)
             .send()
@@ -90,7 +88,7 @@ impl Client {
             .map_err(|error| Failure::of(classify::from_request(&error)))?;
 
         let status = response.status();
-        let request_id = self.header(&response, "x-request-id");
+        let request_id = header(&response, "x-request-id", &scrub);
         let failure =
             |fault| Failure { fault, status: Some(status), request_id: request_id.clone() };
         if status != StatusCode::OK {
@@ -104,8 +102,8 @@ impl Client {
                 headers: response.headers(),
                 body: &body,
                 request_bytes,
-                base_url: &self.base_url,
-                key: &self.key,
+                base_url,
+                scrub: &scrub,
             };
             return Err(failure(classify::from_reply(&refusal)));
         }
@@ -122,32 +120,37 @@ impl Client {
                 self.metrics.tokens(wire::reported_tokens(&body).unwrap_or(0), None);
                 failure(Fault::BadResponse(bad))
             })?;
-        let warning = self.header(&response, "x-api-warning");
+        let warning = header(&response, "x-api-warning", &scrub);
         Ok(Reply { answers, total_tokens, request_id, warning })
     }
+}
 
-    /// Reads a header that is passed on to callers.
-    fn header(&self, response: &reqwest::Response, name: &str) -> Option<Arc<str>> {
-        let text = response.headers().get(name)?.to_str().ok()?;
-        Some(classify::presentable(text, &self.key).into())
-    }
+/// Reads a header that is passed on to callers.
+fn header(
+    response: &reqwest::Response,
+    name: &str,
+    scrub: &dyn Fn(&str) -> String,
+) -> Option<Arc<str>> {
+    let text = response.headers().get(name)?.to_str().ok()?;
+    Some(classify::presentable(text, scrub).into())
 }
 
 impl Upstream for Client {
     fn call<'a>(
         &'a self,
+        key: &'a Key,
         parameters: &'a Parameters,
         inputs: &'a [&'a Input],
     ) -> BoxFuture<'a, Result<Reply, Error>> {
         Box::pin(async move {
             let started = tokio::time::Instant::now();
-            let result = self.attempt(parameters, inputs).await;
+            let result = self.attempt(key, parameters, inputs).await;
             let status = match &result {
                 Ok(_) => Some(StatusCode::OK),
                 Err(failure) => failure.status,
             };
             self.metrics.upstream_call(parameters, status, started.elapsed());
-            result.map_err(|failure| failure.into_error(parameters))
+            result.map_err(|failure| failure.into_error(parameters, key))
         })
     }
 }
@@ -164,7 +167,7 @@ impl Failure {
         Self { fault, status: None, request_id: None }
     }
 
-    fn into_error(self, parameters: &Parameters) -> Error {
+    fn into_error(self, parameters: &Parameters, key: &Key) -> Error {
         Error::Upstream(Arc::new(error::Upstream {
             fault: self.fault,
             endpoint: parameters.endpoint,
@@ -172,6 +175,7 @@ impl Failure {
             status: self.status.map(|status| status.as_u16()),
             attempts: 1,
             request_id: self.request_id,
+            key: Arc::clone(key.alias()),
         }))
     }
 }
@@ -228,10 +232,10 @@ pub(super) async fn read(
     Ok(Body::Whole(body))
 }
 
-/// Says where the client points; the key is unprintable.
+/// Says where the client points; keys are unprintable.
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Client").field("base_url", &self.base_url).finish_non_exhaustive()
+        f.debug_struct("Client").field("base_url", &self.config.base_url).finish_non_exhaustive()
     }
 }
 

@@ -3,7 +3,8 @@
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
-use crate::{check::Checks, secret::Secret, units::Span};
+use super::key::{Key, KeyConfig};
+use crate::{check::Checks, units::Span};
 
 /// Voyage's own API.
 const VOYAGE: &str = "https://api.voyageai.com/v1";
@@ -17,7 +18,7 @@ const ATLAS: &str = "https://ai.mongodb.com/v1";
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Config {
     /// Where the API is, without the endpoint's own path. Unset: `https://api.voyageai.com/v1`, or
-    /// `https://ai.mongodb.com/v1` when the API key begins with `al-`. Set it for a proxy or the simulator.
+    /// `https://ai.mongodb.com/v1` for an API key that begins with `al-`. Set it for a proxy or the simulator.
     /// Plaintext `http` to a host other than loopback is allowed, but logged: it shows the key to the network.
     pub base_url: Option<String>,
 
@@ -30,6 +31,13 @@ pub struct Config {
 
     /// The model of requests that name none; 1 to 128 visible ASCII characters.
     pub default_model: String,
+
+    /// Several API keys, whose limits add up: `[[upstream.keys]]` once for each, at most 64. A call takes the key that has
+    /// the most of its budget left. Unset: the one key of `VOYAGE_API_KEY` or `VOYAGE_API_KEY_FILE`, which must
+    /// not be set beside these.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(test, schemars(example = super::key::tests::example()))]
+    pub keys: Vec<KeyConfig>,
 }
 
 impl Default for Config {
@@ -39,15 +47,16 @@ impl Default for Config {
             attempt_timeout: Span::from_secs(30),
             connect_timeout: Span::from_secs(2),
             default_model: "voyage-4".to_owned(),
+            keys: Vec::new(),
         }
     }
 }
 
 impl Config {
-    /// Returns where the API is for the holder of `key`.
-    pub fn base_url_for(&self, key: &Secret) -> &str {
-        let default = if key.expose().starts_with("al-") { ATLAS } else { VOYAGE };
-        self.base_url.as_deref().unwrap_or(default)
+    /// Returns where the API is for the holder of `key`, without a slash at the end.
+    pub fn base_url_for(&self, key: &Key) -> &str {
+        let default = if key.is_atlas() { ATLAS } else { VOYAGE };
+        self.base_url.as_deref().map_or(default, |url| url.trim_end_matches('/'))
     }
 
     /// Tells whether the API key would cross a network unprotected.
@@ -61,7 +70,7 @@ impl Config {
     /// Checks the section's values.
     pub fn validate(&self) -> Checks {
         let model = self.default_model.as_bytes();
-        Checks::new()
+        let checks = Checks::new()
             .require(
                 "base_url",
                 self.base_url.as_deref().is_none_or(is_base_url),
@@ -73,7 +82,8 @@ impl Config {
                 "default_model",
                 (1..=128).contains(&model.len()) && model.iter().all(u8::is_ascii_graphic),
                 "must be 1 to 128 visible ASCII characters",
-            )
+            );
+        KeyConfig::validate(&self.keys, checks)
     }
 }
 

@@ -96,8 +96,11 @@ def simulate(*arguments):
     return Server(["simulator"], "simulate", "--listen", "127.0.0.1:0", *arguments)
 
 
-def serve(base_url, *settings, key="test-key"):
-    """Starts a gateway that calls `base_url`; every setting is a `section.key=value`."""
+def serve(base_url, *settings, **variables):
+    """Starts a gateway that calls `base_url`; every setting is a `section.key=value`.
+
+    Its key is `test-key` unless a variable or a setting says where there are others.
+    """
     fixed = [
         "server.listen=127.0.0.1:0",
         "admin.listen=127.0.0.1:0",
@@ -107,4 +110,6 @@ def serve(base_url, *settings, key="test-key"):
         "drain.delay=0s",
     ]
     arguments = [word for setting in [*fixed, *settings] for word in ("--set", setting)]
-    return Server(["grpc", "admin"], "serve", *arguments, VOYAGE_API_KEY=key)
+    pool = any(setting.startswith("upstream.keys=") for setting in settings)
+    variables = variables or ({} if pool else {"VOYAGE_API_KEY": "test-key"})
+    return Server(["grpc", "admin"], "serve", *arguments, **variables)

@@ -58,14 +58,32 @@ def test_the_example_is_the_default():
         ({"VOYAGE_API_KEY": " "}, "empty"),
         ({"VOYAGE_API_KEY": "a", "VOYAGE_API_KEY_FILE": "b"}, "both"),
         ({"VOYAGE_API_KEY_FILE": "/no/such/file"}, "/no/such/file"),
+        ({"VOYAGE_API_KEY_FILE": "/dev/zero"}, "/dev/zero"),
+        ({"VOYAGE_API_KEY": "k" * 100_000}, "512"),
     ],
-    ids=["none", "empty", "two", "no file"],
+    ids=["none", "empty", "two", "no file", "endless", "long"],
 )
 def test_serve_needs_a_key(variables, word):
     done = gateway("serve", "--set", "server.listen=127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0", **variables)
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
     assert word in line
+
+
+@pytest.mark.parametrize(
+    "pool, variables, word",
+    [
+        ('[{alias="a", file="/no/such/file"}]', {}, "/no/such/file"),
+        ('[{alias="a", file="/dev/null"}]', {"VOYAGE_API_KEY": "a"}, "unset VOYAGE_API_KEY"),
+        ('[{alias="a", file="pa-key"}]', {}, "looks like the key itself"),
+        ('[{alias="a", file="/a"}, {alias="a", file="/b"}]', {}, "must differ"),
+    ],
+    ids=["no file", "two places", "no path", "one alias"],
+)
+def test_serve_needs_every_key_of_the_pool(pool, variables, word):
+    done = gateway("serve", "--set", f"upstream.keys={pool}", **variables)
+    assert done.returncode == 2
+    assert word in done.stderr.splitlines()[-1] and "pa-key" not in done.stderr
 
 
 def test_serve_is_closed_unless_opened():

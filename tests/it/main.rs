@@ -19,6 +19,7 @@ mod corpus;
 mod edge;
 mod embed;
 mod errors;
+mod keys;
 mod lifecycle;
 mod limits;
 mod metadata;

@@ -31,10 +31,10 @@ use voyage_gateway::{
     },
     grpc::wire::Embedding,
     secret::Secret,
-    simulator::{Options, Shape, Simulator, vector},
+    simulator::{Keys, Options, Shape, Simulator, vector},
     telemetry::Metrics,
     units::Span,
-    upstream::{self, Reply, Upstream},
+    upstream::{self, Key, KeySources, Keys as ApiKeys, Reply, Upstream},
 };
 
 /// The gateway's key for Voyage; no reply to a caller may show it.
@@ -71,8 +71,16 @@ impl Gateway {
 
     /// Starts one with changes to its configuration and to the simulator.
     pub(crate) async fn with(adjust: impl FnOnce(&mut Config, &mut Options)) -> Self {
+        Self::with_keys(KeySources::from(Secret::new(KEY)), adjust).await
+    }
+
+    /// Starts one with other keys for Voyage.
+    pub(crate) async fn with_keys(
+        keys: KeySources,
+        adjust: impl FnOnce(&mut Config, &mut Options),
+    ) -> Self {
         let (config, simulator) = prepare(adjust).await;
-        let bound = app::build(&config, Secret::new(KEY)).await.expect("a gateway");
+        let bound = app::build(&config, keys).await.expect("a gateway");
         Self::run(bound, simulator, watch::channel(true).0)
     }
 
@@ -100,10 +108,12 @@ impl Gateway {
     pub(crate) async fn holding(adjust: impl FnOnce(&mut Config, &mut Options)) -> Self {
         let (config, simulator) = prepare(adjust).await;
         let metrics = Metrics::new().expect("metrics");
-        let client = upstream::Client::new(&config.upstream, Secret::new(KEY), metrics.clone());
+        let keys = api_keys(&metrics);
+        let client = upstream::Client::new(&config.upstream, keys.clone(), metrics.clone());
         let (released, watched) = watch::channel(false);
         let holding = Holding { client: client.expect("a client"), released: watched };
-        let bound = app::build_with(&config, Arc::new(holding), metrics).await.expect("a gateway");
+        let bound = app::build_with(&config, keys, Arc::new(holding), metrics).await;
+        let bound = bound.expect("a gateway");
         Self::run(bound, simulator, released)
     }
 
@@ -111,7 +121,9 @@ impl Gateway {
     pub(crate) async fn around(upstream: impl Upstream) -> Self {
         let (config, simulator) = prepare(|_, _| ()).await;
         let metrics = Metrics::new().expect("metrics");
-        let bound = app::build_with(&config, Arc::new(upstream), metrics).await.expect("a gateway");
+        let keys = api_keys(&metrics);
+        let bound = app::build_with(&config, keys, Arc::new(upstream), metrics).await;
+        let bound = bound.expect("a gateway");
         Self::run(bound, simulator, watch::channel(true).0)
     }
 
@@ -224,13 +236,18 @@ impl Gateway {
     }
 }
 
+/// The pool of the one key.
+fn api_keys(metrics: &Metrics) -> ApiKeys {
+    KeySources::from(Secret::new(KEY)).load(metrics).expect("a key")
+}
+
 /// Starts the simulator and points a configuration at it, unless the test has pointed it elsewhere.
 async fn prepare(adjust: impl FnOnce(&mut Config, &mut Options)) -> (Config, Simulator) {
     let mut config = Config::default();
     config.server.listen.set_port(0);
     config.admin.listen.set_port(0);
     config.drain.delay = Span::from_secs(0);
-    let mut options = Options { api_key: Some(KEY.to_owned()), ..Options::default() };
+    let mut options = Options { keys: Keys::only([KEY]), ..Options::default() };
     adjust(&mut config, &mut options);
     let simulator = Simulator::start(options).await.expect("a simulator");
     config.upstream.base_url.get_or_insert_with(|| simulator.base_url());
@@ -265,11 +282,12 @@ struct Holding {
 impl Upstream for Holding {
     fn call<'a>(
         &'a self,
+        key: &'a Key,
         parameters: &'a Parameters,
         inputs: &'a [&'a Input],
     ) -> BoxFuture<'a, Result<Reply, Error>> {
         Box::pin(async move {
-            let reply = self.client.call(parameters, inputs).await;
+            let reply = self.client.call(key, parameters, inputs).await;
             let mut released = self.released.clone();
             // The gate's other end goes with its gateway, and this call with it.
             let _ = released.wait_for(|released| *released).await;

@@ -15,8 +15,8 @@ const HEAD: &str = "\
 # The configuration of voyage-gateway: every key with its default. Keys without one are commented out.
 #
 # Each key can also be set in the environment (VOYAGE_GATEWAY__CACHE__TTL=12h) and on the command line
-# (--set cache.ttl=12h), which wins over both. The API key is not among them: it comes from VOYAGE_API_KEY or
-# from the file that VOYAGE_API_KEY_FILE names.
+# (--set cache.ttl=12h), which wins over both. A list is set as a whole. No API key is among them: it comes from
+# VOYAGE_API_KEY, from the file that VOYAGE_API_KEY_FILE names, or from the files of [[upstream.keys]].
 #
 # Generated from the documentation in the code by `cargo test config_example_is_up_to_date`.
 ";
@@ -51,17 +51,33 @@ fn definition<'a>(schema: &'a Schema, about: &Schema) -> &'a Schema {
     schema.pointer(path).unwrap()
 }
 
-/// Returns what a section of sections with names of their own looks like, by the example in its schema: there
-/// are none by default.
+/// Returns what a section of sections with names of their own looks like, or a list of sections, by the example in its
+/// schema: there are none by default.
 fn subsection(schema: &Schema, about: &Schema, section: &str) -> String {
-    let properties = &definition(schema, &about["additionalProperties"])["properties"];
+    let inner = about.get("additionalProperties").unwrap_or(&about["items"]);
+    let properties = &definition(schema, inner)["properties"];
     let mut text = String::new();
-    for (name, keys) in about["examples"][0].as_object().expect("an example of each section") {
-        write!(text, "#\n# [{section}.{name:?}]\n").unwrap();
-        for key in self::keys(&format!("{section}.{name:?}")) {
+    let mut add = |head: String, keys: &Schema, order: Vec<&str>| {
+        write!(text, "#\n# {head}\n").unwrap();
+        for key in order {
             let value = keys.get(key).expect("a value of each key");
             write!(text, "#\n{}# {key} = {value}\n", comment(&properties[key])).unwrap();
         }
+    };
+    match &about["examples"][0] {
+        Schema::Array(items) => {
+            for keys in items {
+                let order = keys.as_object().unwrap().keys().map(String::as_str).collect();
+                add(format!("[[{section}]]"), keys, order);
+            }
+        }
+        Schema::Object(sections) => {
+            for (name, keys) in sections {
+                let path = format!("{section}.{name:?}");
+                add(format!("[{path}]"), keys, self::keys(&path).to_vec());
+            }
+        }
+        _ => panic!("{section}: an example of each section"),
     }
     text
 }
@@ -97,6 +113,10 @@ fn section(schema: &Schema, about: &Schema, defaults: &Value, name: &str) -> Str
                 text += &subsection(schema, about, &path);
             }
             Some(default) => write!(text, "\n{}{key} = {default}\n", comment(about)).unwrap(),
+            None if about["examples"][0].is_array() => {
+                write!(text, "\n{}", comment(about)).unwrap();
+                text += &subsection(schema, about, &path);
+            }
             None => write!(text, "\n{}# {key} =\n", comment(about)).unwrap(),
         }
     }
@@ -138,6 +158,8 @@ fn config_example_shows_sections_that_are_taken() {
     }
     let config = load_file(&lines.join("\n")).unwrap();
     assert_eq!(config.callers.0["search-frontend"].weight, Some(4));
+    let [key] = &config.upstream.keys[..] else { panic!("one key of a pool") };
+    assert_eq!((key.alias.as_str(), key.tpm), ("team-search", Some(8_000_000)));
     assert_eq!(
         config.tokens.models["voyage-4"].tokenizer,
         Path::new("/etc/voyage/voyage-4/tokenizer.json")

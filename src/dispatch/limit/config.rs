@@ -8,11 +8,13 @@ use super::allowance::{Allowance, Minute};
 use crate::{
     check::{Checks, quoted},
     model,
+    upstream::KeyLimits,
 };
 
 /// `[limits]`: what Voyage lets this account send in a minute.
 ///
-/// Voyage counts each model of an account by itself, so every model has the whole of `rpm` and `tpm`.
+/// Voyage counts each model of an account by itself, so every model has the whole of `rpm` and `tpm`; and so it has
+/// with each of `upstream.keys`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -87,10 +89,12 @@ impl Config {
         })
     }
 
-    /// Returns this replica's allowance for a model before anything is learnt.
-    pub(super) fn allowance(&self, name: &str) -> Allowance {
+    /// Returns this replica's allowance for a model and a key before anything is learnt.
+    pub(super) fn allowance(&self, name: &str, key: KeyLimits) -> Allowance {
         let own = self.models.get(name).copied().unwrap_or_default();
-        let (rpm, tpm) = (own.rpm.or(self.rpm), own.tpm.or(self.tpm));
+        // What is said of the key and what is said of the model both hold; only then what is said of all.
+        let rpm = own.rpm.into_iter().chain(key.rpm).min().or(self.rpm);
+        let tpm = own.tpm.into_iter().chain(key.tpm).min().or(self.tpm);
         let tier_1 = model::find(name)
             .map_or((model::TIER_1_RPM, model::TIER_1_TPM), |model| (model.rpm, model.tpm));
         let share = |limit: u64| (limit / u64::from(self.replicas)).max(1);

@@ -1,12 +1,13 @@
-//! A call's place in its model's budget.
+//! A call's place in the budget of a key and a model.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Limiter, Ticket};
+use super::{Class, Limiter, Need, Ticket, Window};
+use crate::upstream::Key;
 
-/// A call's place in its model's budget.
+/// A call's place in the budget of a key and a model, and the key.
 ///
 /// Dropped before it was sent, it gives everything back; dropped afterwards, it counts as failed: Voyage may
 /// have counted the call whatever became of the task that made it.
@@ -14,16 +15,29 @@ use super::{Limiter, Ticket};
 #[must_use]
 pub(crate) struct Reservation {
     limiter: Arc<Limiter>,
-    /// The window it is in.
-    window: Arc<str>,
+    /// The windows it is in one of.
+    windows: Arc<str>,
+    /// Whose.
+    seat: usize,
+    key: Arc<Key>,
     /// Taken when the call lands.
     ticket: Option<Ticket>,
     sent: bool,
 }
 
 impl Reservation {
-    pub(super) fn new(limiter: Arc<Limiter>, window: Arc<str>, ticket: Ticket) -> Self {
-        Self { limiter, window, ticket: Some(ticket), sent: false }
+    pub(super) fn new(
+        limiter: Arc<Limiter>,
+        (windows, seat): (Arc<str>, usize),
+        key: Arc<Key>,
+        ticket: Ticket,
+    ) -> Self {
+        Self { limiter, windows, seat, key, ticket: Some(ticket), sent: false }
+    }
+
+    /// Returns the place in the pool of the key that the call is made with, and the key.
+    pub(crate) fn key(&self) -> (usize, Arc<Key>) {
+        (self.seat, Arc::clone(&self.key))
     }
 
     /// Tells that the call is about to be sent: from now on it counts, even if dropped.
@@ -34,7 +48,7 @@ impl Reservation {
     /// The call was answered; `reported` is the usage Voyage told, which replaces the estimate.
     pub(crate) fn settle(mut self, reported: Option<u64>, now: Instant) {
         if let Some(ticket) = self.ticket.take() {
-            self.limiter.land(&self.window, |window| window.settle(ticket, reported, now));
+            self.land(|window| window.settle(ticket, reported, now));
         }
     }
 
@@ -43,7 +57,14 @@ impl Reservation {
         self.fail(now);
     }
 
-    /// The call met a 429: it is not made again before the time that is returned.
+    /// The key was rejected: the call may count as a request, but its texts were not read.
+    pub(crate) fn rejected(mut self, now: Instant) {
+        if let Some(ticket) = self.ticket.take() {
+            self.land(|window| window.rejected(ticket, now));
+        }
+    }
+
+    /// The call met a 429: it cannot be made again, with any key, before the time that is returned.
     pub(crate) fn rate_limited(
         mut self,
         retry_after: Option<Duration>,
@@ -51,16 +72,23 @@ impl Reservation {
         now: Instant,
     ) -> Instant {
         if free_tier {
-            self.limiter.fall_to_free_tier();
+            self.limiter.fall_to_free_tier(self.seat);
         }
         let Some(ticket) = self.ticket.take() else { return now };
-        let work = |window: &mut super::Window| window.rate_limited(ticket, retry_after, now);
-        self.limiter.land(&self.window, work).unwrap_or(now)
+        let Some(tokens) = self.land(|window| window.rate_limited(ticket, retry_after, now)) else {
+            return now;
+        };
+        let again = Need { requests: 1, tokens };
+        self.limiter.free_at(&self.windows, Class::Interactive, again, now)
+    }
+
+    fn land<R>(&self, work: impl FnOnce(&mut Window) -> R) -> Option<R> {
+        self.limiter.land(&self.windows, self.seat, work)
     }
 
     fn fail(&mut self, now: Instant) {
         if let Some(ticket) = self.ticket.take() {
-            self.limiter.land(&self.window, |window| window.failed(ticket, now));
+            self.land(|window| window.failed(ticket, now));
         }
     }
 }
@@ -70,7 +98,7 @@ impl Drop for Reservation {
         if self.sent {
             self.fail(Instant::now());
         } else if let Some(ticket) = self.ticket.take() {
-            self.limiter.land(&self.window, |window| window.refund(ticket));
+            self.land(|window| window.refund(ticket));
         }
     }
 }

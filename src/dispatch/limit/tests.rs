@@ -3,10 +3,15 @@
 use std::time::Duration;
 
 use super::*;
+use crate::{
+    telemetry::Metrics,
+    upstream::{KeyLimits, KeySources},
+};
 
 mod budget;
 mod gate;
 mod learning;
+mod pool;
 mod properties;
 mod provider;
 mod saturation;
@@ -24,7 +29,18 @@ fn config(rpm: u32, tpm: u64) -> Config {
 }
 
 fn limiter(rpm: u32, tpm: u64) -> Arc<Limiter> {
-    Limiter::new(&config(rpm, tpm))
+    with(&config(rpm, tpm))
+}
+
+/// A limiter for one key.
+fn with(config: &Config) -> Arc<Limiter> {
+    of(config, &[("default", "pa-key", KeyLimits::default())])
+}
+
+/// A limiter for these keys.
+fn of(config: &Config, keys: &[(&str, &str, KeyLimits)]) -> Arc<Limiter> {
+    let keys = KeySources::several(keys).load(&Metrics::new().unwrap()).unwrap();
+    Limiter::new(config, Pool::new(&keys))
 }
 
 /// Reserves for an interactive call that is sent at once.
@@ -42,7 +58,9 @@ fn call(limiter: &Arc<Limiter>, tokens: u64, now: Instant) {
 
 /// When something is freed without any call landing; `None`: nothing is held.
 fn next_change(limiter: &Limiter, now: Instant) -> Option<Instant> {
-    limiter.within(MODEL, now, |_, window| window.next_change(now))
+    limiter.within(MODEL, now, |_, windows| {
+        windows.iter().filter_map(|window| window.next_change(now)).min()
+    })
 }
 
 fn limits(limiter: &Limiter, now: Instant) -> (u64, u64) {

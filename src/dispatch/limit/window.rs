@@ -1,4 +1,4 @@
-//! One model's sliding minute: what is in flight, and a log of what landed less than a minute ago.
+//! One sliding minute, of one key and model: what is in flight, and a log of what landed less than a minute ago.
 //!
 //! Voyage counts a call at some moment between its sending and its reply. An entry that is held from before the
 //! one until a minute after the other is therefore in the log whenever Voyage may still count it; a bucket
@@ -18,12 +18,12 @@ use super::{
 pub(super) const WINDOW: Duration = Duration::from_mins(1);
 
 /// When to look again for the end of a call of which only that is known: that it has not landed.
-const GLANCE: Duration = Duration::from_secs(1);
+pub(super) const GLANCE: Duration = Duration::from_secs(1);
 
 /// More tokens than any call can have: sums of nonsense must not overflow.
 const MOST_TOKENS: u64 = 1 << 40;
 
-/// The budget of one model.
+/// The budget of one key and model.
 #[derive(Clone, Debug)]
 pub(super) struct Window {
     /// What landed, soonest to be forgotten first.
@@ -142,22 +142,26 @@ impl Window {
         self.gate.returned(ticket.stamp);
     }
 
-    /// The call met a 429: it may count as a request, but its texts were not read. Returns when it can be made
-    /// again at the earliest: the gate opens by then, and what the 429 taught leaves room.
+    /// The key was rejected: the texts were not read.
+    pub(super) fn rejected(&mut self, ticket: Ticket, now: Instant) {
+        self.hold(ticket, 0, now);
+        self.gate.returned(ticket.stamp);
+    }
+
+    /// The call met a 429: it may count as a request, but its texts were not read. Returns its estimated tokens.
     pub(super) fn rate_limited(
         &mut self,
         ticket: Ticket,
         retry_after: Option<Duration>,
         now: Instant,
-    ) -> Instant {
+    ) -> u64 {
         self.hold(ticket, 0, now);
         // Calls that were in flight together meet their 429s together: that is one lesson, not many.
         if self.gate.refused(ticket.stamp, retry_after, now) {
             self.allowance.shrink();
         }
         self.learning_since = now;
-        let again = Need { requests: 1, tokens: ticket.tokens };
-        self.free_at(Class::Interactive, again, now)
+        ticket.tokens
     }
 
     pub(super) fn fall_to_free_tier(&mut self) {
@@ -179,6 +183,22 @@ impl Window {
         let tokens_at = self.tokens_at(class, tokens - for_tokens * tokens_limit, now);
         let room_at = later(requests_at, for_requests).max(later(tokens_at, for_tokens));
         self.gate.closed_until(now).map_or(room_at, |until| until.max(room_at))
+    }
+
+    /// Returns how good a choice it is for such a call: whether it needs no probe first, how many such calls there is
+    /// room for, and how many tokens.
+    pub(super) fn appeal(&self, class: Class, tokens: u64, now: Instant) -> (bool, u64, u64) {
+        let (requests_limit, tokens_limit) = self.limits(class);
+        let requests = requests_limit.saturating_sub(self.requests());
+        let left = tokens_limit.saturating_sub(self.tokens());
+        (self.gate.passage(now) == Passage::Open, requests.min(left / tokens.max(1)), left)
+    }
+
+    /// Returns how good a choice it is for any call: whether there can be one at all, and the tokens it may have.
+    pub(super) fn room(&self, now: Instant) -> (bool, u64) {
+        let (requests_limit, tokens_limit) = self.limits(Class::Interactive);
+        let passes = matches!(self.gate.passage(now), Passage::Open | Passage::Probe);
+        (passes && self.requests() < requests_limit, tokens_limit.saturating_sub(self.tokens()))
     }
 
     /// Returns when the next entry is forgotten or the gate reopens, whichever is first.

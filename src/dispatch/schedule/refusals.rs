@@ -38,11 +38,10 @@ impl Scheduler {
         self.excuse(now);
     }
 
-    /// Refuses what waits for budget or company while Voyage is given a rest.
-    pub(super) fn refuse_if_open(&mut self, now: Instant) {
-        let Err(open) = self.shared.breaker.check(now) else { return };
-        let refusal = Error::CircuitOpen { retry_after: open.retry_after };
+    /// Refuses what waits for budget or company while nothing is sent: Voyage is given a rest, or rejects every key.
+    pub(super) fn refuse_if_closed(&mut self, now: Instant) {
         for lane in self.lanes.values_mut() {
+            let Some(refusal) = self.shared.refusal(&lane.parameters, now) else { return };
             for queued in lane.queue.retain(|_| false) {
                 self.clock.refund(&queued);
                 queued.item.waiter.land(Err(refusal.clone()), Bill::nothing());

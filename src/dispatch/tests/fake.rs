@@ -17,11 +17,14 @@ use super::MINUTE;
 use crate::{
     embedding::{Answer, Input, Parameters, Vector},
     error::{Error, Fault, Upstream as UpstreamError},
-    upstream::{Reply, Upstream},
+    upstream::{Key, Reply, Upstream},
 };
 
 /// The calls that were counted, and their tokens.
 type Counted = Vec<(Instant, u64)>;
+
+/// Whose calls they are: an alias and a model.
+type KeyAndModel = (Arc<str>, Arc<str>);
 
 /// Where a call panics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +42,8 @@ pub(super) enum Panic {
 pub(super) struct Call {
     pub(super) at: Instant,
     pub(super) texts: Vec<String>,
+    /// The alias of the key it was made with.
+    pub(super) key: Arc<str>,
 }
 
 /// What the upstream does, and what it saw.
@@ -52,8 +57,10 @@ pub(super) struct Fake {
     pub(super) unnamed: HashSet<String>,
     /// Texts one call may have; more are "too many tokens".
     pub(super) most: Option<usize>,
-    /// RPM and TPM of each model.
+    /// RPM and TPM of each key and model.
     pub(super) limits: Option<(usize, u64)>,
+    /// The secrets that are accepted; `None`: all.
+    pub(super) accepts: Mutex<Option<Vec<Arc<Key>>>>,
     /// What the next calls fail with; `None`: nothing.
     pub(super) script: Mutex<VecDeque<Option<Fault>>>,
     /// What all further calls fail with.
@@ -61,7 +68,7 @@ pub(super) struct Fake {
     /// Where the next calls panic.
     pub(super) panics: Mutex<VecDeque<Panic>>,
     pub(super) calls: Mutex<Vec<Call>>,
-    pub(super) windows: Mutex<HashMap<Arc<str>, Counted>>,
+    pub(super) windows: Mutex<HashMap<KeyAndModel, Counted>>,
     pub(super) refused: AtomicU64,
     pub(super) in_flight: Mutex<HashSet<(Parameters, String)>>,
     pub(super) twice: Mutex<HashSet<String>>,
@@ -77,6 +84,7 @@ impl Fake {
             unnamed: HashSet::new(),
             most: None,
             limits: None,
+            accepts: Mutex::default(),
             script: Mutex::default(),
             down: Mutex::default(),
             panics: Mutex::default(),
@@ -126,11 +134,22 @@ impl Fake {
         self.reported.load(Ordering::Relaxed)
     }
 
-    /// The requests and tokens that were counted for a model.
+    /// The requests and tokens that were counted for a model, over all keys.
     pub(super) fn counted(&self, model: &str) -> (usize, u64) {
         let windows = self.windows.lock().unwrap();
-        let counted = windows.get(model).map_or(&[][..], Vec::as_slice);
+        let of_model = windows.iter().filter(|((_, of), _)| **of == *model);
+        let counted: Vec<_> = of_model.flat_map(|(_, counted)| counted).collect();
         (counted.len(), counted.iter().map(|(_, tokens)| tokens).sum())
+    }
+
+    /// Accepts these keys from now on, and answers 401 to all others.
+    pub(super) fn accept_only(&self, keys: impl IntoIterator<Item = Arc<Key>>) {
+        *self.accepts.lock().unwrap() = Some(keys.into_iter().collect());
+    }
+
+    fn takes(&self, key: &Key) -> bool {
+        let accepts = self.accepts.lock().unwrap();
+        accepts.as_ref().is_none_or(|accepted| accepted.iter().any(|other| other.is(key)))
     }
 
     fn panic_at(&self, point: Panic) {
@@ -143,10 +162,10 @@ impl Fake {
     }
 
     /// Counts a call if the limits of the last minute allow it.
-    fn count(&self, model: &Arc<str>, tokens: u64) -> bool {
+    fn count(&self, key: &Key, model: &Arc<str>, tokens: u64) -> bool {
         let now = Instant::now();
         let mut windows = self.windows.lock().unwrap();
-        let counted = windows.entry(Arc::clone(model)).or_default();
+        let counted = windows.entry((Arc::clone(key.alias()), Arc::clone(model))).or_default();
         let recent = counted.iter().rev().take_while(|(at, _)| *at + MINUTE > now);
         let (requests, used) = recent.fold((0, 0), |(n, sum), (_, tokens)| (n + 1, sum + tokens));
         let takes = self.limits.is_none_or(|(rpm, tpm)| requests < rpm && used + tokens <= tpm);
@@ -174,6 +193,7 @@ impl Fake {
 
     async fn answer(
         &self,
+        key: &Key,
         parameters: &Parameters,
         texts: &[String],
         latency: Duration,
@@ -182,7 +202,10 @@ impl Fake {
         self.panic_at(Panic::Sending);
         sleep(latency / 2).await;
         let tokens = texts.iter().map(|text| tokens_of(text)).sum();
-        let counted = self.count(&parameters.model, tokens);
+        if !self.takes(key) {
+            return Some(Fault::Unauthenticated);
+        }
+        let counted = self.count(key, &parameters.model, tokens);
         sleep(latency / 2).await;
         self.panic_at(Panic::Reading);
         if !counted {
@@ -199,23 +222,25 @@ impl Fake {
 impl Upstream for Fake {
     fn call<'a>(
         &'a self,
+        key: &'a Key,
         parameters: &'a Parameters,
         inputs: &'a [&'a Input],
     ) -> BoxFuture<'a, Result<Reply, Error>> {
         let texts: Vec<String> = inputs.iter().map(|input| text_of(input)).collect();
         let number = {
             let mut calls = self.calls.lock().unwrap();
-            calls.push(Call { at: Instant::now(), texts: texts.clone() });
+            let key = Arc::clone(key.alias());
+            calls.push(Call { at: Instant::now(), texts: texts.clone(), key });
             calls.len() - 1
         };
         self.panic_at(Panic::Calling);
         Box::pin(async move {
             let flying = Flying::new(self, parameters, &texts);
             let latency = self.latencies[number % self.latencies.len()];
-            let fault = self.answer(parameters, &texts, latency).await;
+            let fault = self.answer(key, parameters, &texts, latency).await;
             drop(flying);
             match fault {
-                Some(fault) => Err(failure(parameters, fault)),
+                Some(fault) => Err(failure(key, parameters, fault)),
                 None => Ok(Reply {
                     total_tokens: Some(texts.iter().map(|text| tokens_of(text)).sum()),
                     answers: texts.iter().map(|text| vector_of(text)).collect(),
@@ -255,7 +280,7 @@ impl Drop for Flying<'_> {
     }
 }
 
-fn failure(parameters: &Parameters, fault: Fault) -> Error {
+fn failure(key: &Key, parameters: &Parameters, fault: Fault) -> Error {
     Error::Upstream(Arc::new(UpstreamError {
         fault,
         endpoint: parameters.endpoint,
@@ -263,6 +288,7 @@ fn failure(parameters: &Parameters, fault: Fault) -> Error {
         status: None,
         attempts: 1,
         request_id: None,
+        key: Arc::clone(key.alias()),
     }))
 }
 

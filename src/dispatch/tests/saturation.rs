@@ -7,6 +7,8 @@ use super::*;
 /// Both sides' limits, and a load that is more than they allow.
 #[derive(Clone)]
 struct Load {
+    /// Each has the limits.
+    keys: KeySources,
     rpm: u32,
     tpm: u64,
     batch: Config,
@@ -19,7 +21,7 @@ struct Load {
     queries: Arc<Parameters>,
 }
 
-/// What came of it: used budget in percent, and the queries' times.
+/// What came of it: used budget in percent of all keys', and the queries' times.
 struct Outcome {
     requests: f64,
     tokens: f64,
@@ -72,7 +74,8 @@ pub(super) fn calibrate(stage: &Stage, words: usize) {
 async fn three_minutes(load: &Load, bulk_callers: usize) -> Outcome {
     let fake = Fake { limits: Some((load.rpm as usize, load.tpm)), ..Fake::after(load.latency) };
     let batch = load.batch.clone();
-    let settings = Settings { batch, limits: limits(load.rpm, load.tpm), ..Settings::default() };
+    let (limits, keys) = (limits(load.rpm, load.tpm), load.keys.clone());
+    let settings = Settings { batch, limits, keys, ..Settings::default() };
     let stage = Stage::new(fake, &settings);
     calibrate(&stage, load.document);
     let times = Arc::default();
@@ -86,12 +89,13 @@ async fn three_minutes(load: &Load, bulk_callers: usize) -> Outcome {
 
     assert_eq!(stage.fake.refused(), 0, "429s");
     let (requests, tokens) = stage.fake.counted(MODEL);
+    let keys = f64::from(u32::try_from(stage.dispatch.shared.pool.len()).unwrap());
     let mut times = std::mem::take(&mut *times.lock().unwrap());
     times.sort_unstable();
     let p99 = times.get(times.len() * 99 / 100).copied().unwrap_or_default();
     let outcome = Outcome {
-        requests: requests as f64 * 100.0 / (f64::from(load.rpm) * 3.0),
-        tokens: tokens as f64 * 100.0 / (load.tpm as f64 * 3.0),
+        requests: requests as f64 * 100.0 / (f64::from(load.rpm) * 3.0 * keys),
+        tokens: tokens as f64 * 100.0 / (load.tpm as f64 * 3.0 * keys),
         p99,
     };
     println!(
@@ -106,6 +110,7 @@ async fn three_minutes(load: &Load, bulk_callers: usize) -> Outcome {
 
 fn tier_1() -> Load {
     Load {
+        keys: Settings::default().keys,
         rpm: 2_000,
         tpm: 3_000_000,
         batch: Config::default(),
@@ -157,4 +162,20 @@ async fn small_texts_use_the_free_tiers_requests() {
     let load = Load { rpm: 3, tpm: 10_000, document: 20, documents: 3, ..tier_1() };
     let loaded = three_minutes(&Load { query_every: MINUTE, ..load }, 8).await;
     assert!(loaded.requests >= 95.0, "{} %", loaded.requests);
+}
+
+fn two_keys() -> KeySources {
+    let limits = KeyLimits::default();
+    KeySources::several(&[("a", "pa-a", limits), ("b", "pa-b", limits)])
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_keys_are_used_to_the_full() {
+    let load = Load { keys: two_keys(), tpm: 1_000_000, latency: millis(200), ..tier_1() };
+    let loaded = three_minutes(&load, 8).await;
+    assert!(loaded.tokens >= 95.0, "{} % of the tokens", loaded.tokens);
+
+    let load = Load { batch: batches(1, 16), latency: millis(100), document: 20, ..load };
+    let loaded = three_minutes(&Load { documents: 40, query_every: secs(2), ..load }, 12).await;
+    assert!(loaded.requests >= 95.0, "{} % of the requests", loaded.requests);
 }

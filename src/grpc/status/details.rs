@@ -99,7 +99,7 @@ fn add_upstream(details: &mut ErrorDetails, upstream: &Upstream, error: &Error) 
         }
         Fault::RateLimited { .. } => {
             details.set_quota_failure(vec![QuotaViolation {
-                subject: "voyage-key:default".to_owned(),
+                subject: format!("voyage-key:{}", upstream.key),
                 description: error.to_string(),
                 api_service: "api.voyageai.com".to_owned(),
                 ..QuotaViolation::default()
@@ -195,7 +195,7 @@ fn describe_call(upstream: &Upstream, put: &mut impl FnMut(&str, String)) {
         // Whose key is bad: the gateway's, never the caller's (grpc callers have no Voyage key).
         Fault::Unauthenticated => {
             put("credential", "gateway".to_owned());
-            put("keyAlias", "default".to_owned());
+            put("keyAlias", upstream.key.to_string());
         }
         Fault::RateLimited { free_tier: true, .. } => put("tier", "free".to_owned()),
         Fault::Redirect { location: Some(host) } => put("location", host.clone()),

@@ -21,5 +21,6 @@ fn upstream(fault: Fault, status: Option<u16>) -> Error {
         status,
         attempts: 3,
         request_id: status.map(|_| "upstream-id".into()),
+        key: "spare".into(),
     }))
 }

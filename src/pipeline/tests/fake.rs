@@ -15,7 +15,7 @@ use tokio::time::{Duration, sleep};
 use crate::{
     embedding::{Answer, Input, Parameters, Vector},
     error::{Error, Fault, Upstream as UpstreamError},
-    upstream::{Reply, Upstream},
+    upstream::{Key, Reply, Upstream},
 };
 
 /// Tokens the fake bills for a text, whatever its length.
@@ -90,6 +90,7 @@ impl Fake {
                 status: Some(status),
                 attempts: 1,
                 request_id: None,
+                key: Arc::from("default"),
             })))
         };
         if self.down {
@@ -113,6 +114,7 @@ pub(super) fn vector_of(text: &str) -> Answer {
 impl Upstream for Fake {
     fn call<'a>(
         &'a self,
+        _: &'a Key,
         parameters: &'a Parameters,
         inputs: &'a [&'a Input],
     ) -> BoxFuture<'a, Result<Reply, Error>> {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::client::{CLOSE, JSON, KEY, exchange, post, post_bytes, request, simulator, texts};
 use crate::embedding::{Dtype, InputType};
-use crate::simulator::{Options, Shape, Simulator, vector};
+use crate::simulator::{Keys, Options, Shape, Simulator, vector};
 
 const FRAME: &str = "The request body is not valid JSON, or some arguments were not specified properly. In particular, ";
 
@@ -133,7 +133,7 @@ async fn models_of_other_kinds_are_as_unknown_as_no_models() {
 #[tokio::test]
 async fn the_body_is_checked_before_the_credential() {
     let simulator =
-        Simulator::start(Options { api_key: Some("pa-key".into()), ..Options::default() })
+        Simulator::start(Options { keys: Keys::only(["pa-key"]), ..Options::default() })
             .await
             .unwrap();
     let good = texts(&["a"]).to_string();
@@ -315,4 +315,45 @@ async fn the_free_tier_limits_tokens_and_warns() {
     assert!(refused.detail().starts_with(warning));
     tokio::time::advance(Duration::from_mins(1)).await;
     assert_eq!(post(&simulator, &nine_thousand).await.unwrap().status, 200);
+}
+
+/// Posts a text with this key; returns the status.
+async fn status_with(simulator: &Simulator, key: &str) -> u16 {
+    let authorization = format!("authorization: Bearer {key}");
+    let body = texts(&["a"]).to_string();
+    let headers = [authorization.as_str(), JSON, CLOSE];
+    let request = request("POST /v1/embeddings", &headers, body.as_bytes());
+    exchange(simulator, &request).await.unwrap().status
+}
+
+#[tokio::test]
+async fn the_accepted_keys_change_at_any_time() {
+    let simulator = simulator().await;
+    assert_eq!(status_with(&simulator, "pa-a").await, 200);
+    simulator.keys().accept_only(["pa-b", "pa-c"]);
+    assert_eq!(status_with(&simulator, "pa-a").await, 401);
+    assert_eq!(status_with(&simulator, "pa-c").await, 200);
+    simulator.keys().accept_only(["pa-a"]);
+    assert_eq!(status_with(&simulator, "pa-a").await, 200);
+    assert_eq!(status_with(&simulator, "pa-b").await, 401);
+    let shown = format!("{:?} {:?}", simulator.keys(), Keys::any());
+    assert_eq!(shown, "Keys(1) Keys(any)");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_key_has_a_window_of_its_own() {
+    let keys = Keys::any();
+    keys.limit("pa-large", Some(3), None);
+    let options = Options { rpm: Some(1), keys, ..Options::default() };
+    let simulator = Simulator::start(options).await.unwrap();
+    for (key, statuses) in [
+        ("pa-a", &[200, 429][..]),
+        ("pa-b", &[200, 429]),
+        ("pa-large", &[200, 200, 200, 429]),
+        ("pa-a", &[429]),
+    ] {
+        for status in statuses {
+            assert_eq!(status_with(&simulator, key).await, *status, "{key}");
+        }
+    }
 }

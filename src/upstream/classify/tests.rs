@@ -7,6 +7,7 @@ mod status;
 use http::HeaderValue;
 
 use super::*;
+use crate::secret::Secret;
 
 const KEY: &str = "pa-canary-of-the-classifier";
 
@@ -18,7 +19,7 @@ fn fault(status: u16, headers: &[(&'static str, &str)], body: &[u8]) -> Fault {
         body,
         request_bytes: 1234,
         base_url: "https://voyage.example:444/v1",
-        key: &Secret::new(KEY),
+        scrub: &|text| Secret::new(KEY).scrub(text),
     })
 }
 

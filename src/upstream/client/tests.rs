@@ -11,7 +11,9 @@ use std::sync::Arc;
 use super::*;
 use crate::{
     embedding::{Answer, Dtype, Endpoint},
+    secret::Secret,
     units::Span,
+    upstream::KeySources,
 };
 use server::{End, Server};
 
@@ -29,7 +31,15 @@ fn config(base_url: &str) -> Config {
 }
 
 fn client(config: &Config) -> Client {
-    Client::new(config, Secret::new(KEY), Metrics::new().unwrap()).unwrap()
+    client_with(config, &Metrics::new().unwrap())
+}
+
+fn client_with(config: &Config, metrics: &Metrics) -> Client {
+    Client::new(config, keys(KEY), metrics.clone()).unwrap()
+}
+
+fn keys(key: &str) -> Keys {
+    KeySources::from(Secret::new(key)).load(&Metrics::new().unwrap()).unwrap()
 }
 
 /// Asks for the vector of one text, of one float.
@@ -42,7 +52,8 @@ async fn ask(client: &Client) -> Result<Reply, Error> {
         dtype: Dtype::Float,
         truncation: true,
     };
-    client.call(&parameters, &[&Input::Text("hi".to_owned())]).await
+    let key = client.keys.iter().next().unwrap().key();
+    client.call(&key, &parameters, &[&Input::Text("hi".to_owned())]).await
 }
 
 /// What a client makes of a server.

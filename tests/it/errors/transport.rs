@@ -17,7 +17,7 @@ use voyage_gateway::{
     error::Error,
     simulator::Fault,
     units::Span,
-    upstream::{Reply, Upstream},
+    upstream::{Key, Reply, Upstream},
 };
 
 use super::{Row, check_discretion, pushback, walk};
@@ -178,6 +178,7 @@ struct Panicking;
 impl Upstream for Panicking {
     fn call<'a>(
         &'a self,
+        _: &'a Key,
         _: &'a Parameters,
         _: &'a [&'a Input],
     ) -> BoxFuture<'a, Result<Reply, Error>> {

@@ -156,7 +156,7 @@ fn unset_limits_are_tier_1s_and_every_replica_takes_its_share() {
         let usage = limiter.usage(model, now);
         (usage.requests_limit, usage.tokens_limit)
     };
-    let limiter = Limiter::new(&Config::default());
+    let limiter = with(&Config::default());
     assert_eq!(of(&limiter, "voyage-4-lite"), (2_000, 16_000_000));
     assert_eq!(of(&limiter, "voyage-4"), (2_000, 8_000_000));
     assert_eq!(of(&limiter, "voyage-4-large"), (2_000, 3_000_000));
@@ -166,18 +166,18 @@ fn unset_limits_are_tier_1s_and_every_replica_takes_its_share() {
     let mut config = Config { rpm: Some(9), replicas: 4, ..Config::default() };
     let own = ModelLimits { rpm: None, tpm: Some(2_000) };
     config.models.insert("mine".to_owned(), own);
-    let limiter = Limiter::new(&config);
+    let limiter = with(&config);
     assert_eq!(of(&limiter, "mine"), (2, 500));
     assert_eq!(of(&limiter, "voyage-4"), (2, 2_000_000));
     config.replicas = 100;
-    assert_eq!(of(&Limiter::new(&config), "mine"), (1, 20));
+    assert_eq!(of(&with(&config), "mine"), (1, 20));
 }
 
 #[test]
 fn unlisted_models_beyond_the_bound_share_a_window() {
     let mut config = config(1, 1_000);
     config.models.insert("configured".to_owned(), ModelLimits::default());
-    let (limiter, now) = (Limiter::new(&config), Instant::now());
+    let (limiter, now) = (with(&config), Instant::now());
     let reserve = |model: &str, now| limiter.reserve(model, Class::Interactive, 1, now);
     for n in 0..MAX_UNLISTED {
         reserve(&format!("model-{n}"), now).unwrap().settle(None, now);

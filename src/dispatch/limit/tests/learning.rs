@@ -15,7 +15,7 @@ fn refuse(limiter: &Arc<Limiter>, free_tier: bool, now: Instant) -> Instant {
 
 #[test]
 fn a_limit_that_binds_without_a_429_grows_up_to_tier_3() {
-    let (limiter, mut now) = (Limiter::new(&Config::default()), Instant::now());
+    let (limiter, mut now) = (with(&Config::default()), Instant::now());
     assert_eq!(limits(&limiter, now), (2_000, 3_000_000));
     press(&limiter, now);
     assert_eq!(limits(&limiter, now + MINUTE - millis(1)), (2_000, 3_000_000));
@@ -31,14 +31,14 @@ fn a_limit_that_binds_without_a_429_grows_up_to_tier_3() {
 
 #[test]
 fn tokens_are_learnt_as_requests_are() {
-    let (limiter, now) = (Limiter::new(&Config::default()), Instant::now());
+    let (limiter, now) = (with(&Config::default()), Instant::now());
     call(&limiter, 2_850_000, now);
     assert_eq!(limits(&limiter, now + MINUTE), (2_000, 3_150_000));
 }
 
 #[test]
 fn a_limit_that_does_not_bind_does_not_grow() {
-    let (limiter, now) = (Limiter::new(&Config::default()), Instant::now());
+    let (limiter, now) = (with(&Config::default()), Instant::now());
     call(&limiter, 2_849_999, now);
     assert_eq!(limits(&limiter, now + MINUTE * 10), (2_000, 3_000_000));
 }
@@ -46,7 +46,7 @@ fn a_limit_that_does_not_bind_does_not_grow() {
 #[test]
 fn a_429_takes_a_fifth_and_a_whole_minute_without_one_gives_back_a_step() {
     for (config, most) in [(Config::default(), 2_100), (config(2_000, 3_000_000), 2_000)] {
-        let (limiter, mut now) = (Limiter::new(&config), Instant::now());
+        let (limiter, mut now) = (with(&config), Instant::now());
         now = refuse(&limiter, false, now);
         assert_eq!(limits(&limiter, now), (1_600, 2_400_000));
         for requests in [1_600, 1_700, 1_800, 1_900, 2_000, most] {
@@ -59,7 +59,7 @@ fn a_429_takes_a_fifth_and_a_whole_minute_without_one_gives_back_a_step() {
 
 #[test]
 fn a_429_starts_the_minute_anew() {
-    let (limiter, start) = (Limiter::new(&Config::default()), Instant::now());
+    let (limiter, start) = (with(&Config::default()), Instant::now());
     assert_eq!(limits(&limiter, start).0, 2_000);
     let now = start + secs(30);
     let reopens = refuse(&limiter, false, now);
@@ -75,7 +75,7 @@ fn limits_never_fall_below_the_free_tier_nor_rise_to_it() {
         (config(2, 9_000_000), (2, 10_000)),
         (config(1, 7), (1, 7)),
     ] {
-        let (limiter, mut now) = (Limiter::new(&config), Instant::now());
+        let (limiter, mut now) = (with(&config), Instant::now());
         for _ in 0..60 {
             now = refuse(&limiter, false, now) + MINUTE;
         }
@@ -95,7 +95,7 @@ fn configured_limits_are_never_exceeded() {
 
 #[test]
 fn the_free_tiers_429_sets_its_limits_for_every_model_at_once() {
-    let (limiter, now) = (Limiter::new(&Config::default()), Instant::now());
+    let (limiter, now) = (with(&Config::default()), Instant::now());
     let of = |model, now| {
         let usage = limiter.usage(model, now);
         (usage.requests_limit, usage.tokens_limit)
@@ -111,7 +111,7 @@ fn the_free_tiers_429_sets_its_limits_for_every_model_at_once() {
 
 #[test]
 fn more_than_the_free_tier_is_proved_step_by_step() {
-    let (limiter, now) = (Limiter::new(&Config::default()), Instant::now());
+    let (limiter, now) = (with(&Config::default()), Instant::now());
     let mut now = refuse(&limiter, true, now) + MINUTE;
     // Twice as much at most, so that a real free tier is left by a call or two.
     for requests in [3, 6, 12, 24, 48, 96, 192, 292] {
@@ -129,7 +129,7 @@ fn more_than_the_free_tier_is_proved_step_by_step() {
 #[test]
 fn a_tight_token_limit_is_left_although_calls_do_not_fill_it() {
     // Two calls of 4,000 tokens fit in 10,000: neither 95 % of the tokens nor of the requests.
-    let (limiter, now) = (Limiter::new(&Config::default()), Instant::now());
+    let (limiter, now) = (with(&Config::default()), Instant::now());
     let mut now = refuse(&limiter, true, now) + MINUTE;
     for _ in 0..2 {
         call(&limiter, 4_000, now);

@@ -152,7 +152,7 @@ proptest! {
             // The rest was dropped with the run.
             let now = Instant::now() + MINUTE;
             assert_eq!(used(&limiter, now), (0, 0));
-            assert_eq!(limiter.lock().windows.get(MODEL).and_then(|window| window.next_change(now)), None);
+            assert_eq!(next_change(&limiter, now), None);
         });
     }
 

@@ -170,6 +170,7 @@ fn a_reply_of_errors_only_is_not_larger_than_predicted() {
         status: Some(400),
         attempts: 1,
         request_id: None,
+        key: "default".into(),
     }));
     let outcome = || Outcome { result: Err(error.clone()), source: Source::Miss };
     let count = MAX_INPUTS;

@@ -517,7 +517,7 @@ fn metadata_holds_the_numbers() {
     let parts = [value("why"), value("expected"), value("got")];
     assert_eq!(parts, ["the number of vectors", "2", "1"]);
     let value = metadata_of(&upstream(Fault::Unauthenticated, Some(401)));
-    assert_eq!([value("credential"), value("keyAlias")], ["gateway", "default"]);
+    assert_eq!([value("credential"), value("keyAlias")], ["gateway", "spare"]);
     let limited = Fault::RateLimited { retry_after: None, free_tier: true };
     assert_eq!(metadata_of(&upstream(limited, Some(429)))("tier"), "free");
     let large = Fault::PayloadTooLarge { request_bytes: 9 };
@@ -552,7 +552,7 @@ fn a_rate_limit_names_its_quota() {
     let limited = Fault::RateLimited { retry_after: None, free_tier: false };
     let details = details(&upstream(limited, Some(429)));
     let quota = &details.quota_failure().unwrap().violations[0];
-    assert_eq!((&*quota.subject, &*quota.api_service), ("voyage-key:default", "api.voyageai.com"));
+    assert_eq!((&*quota.subject, &*quota.api_service), ("voyage-key:spare", "api.voyageai.com"));
 }
 
 #[test]

@@ -27,6 +27,7 @@ fn worst(fault: Fault) -> Error {
         status: Some(599),
         attempts: u32::MAX,
         request_id: Some("r".repeat(4000).into()),
+        key: "k".repeat(64).into(),
     }))
 }
 

@@ -38,6 +38,7 @@ async fn a_failure_knows_the_call_it_happened_in() {
         status: Some(401),
         attempts: 1,
         request_id: Some("the-id".into()),
+        key: "default".into(),
     };
     assert_eq!(*failure, expected);
 }

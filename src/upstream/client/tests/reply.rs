@@ -62,7 +62,7 @@ async fn calls_are_counted_by_status() {
     {
         let server = Server::start(bytes, End::Close);
         let config = config(&server.url("http"));
-        let client = Client::new(&config, Secret::new(KEY), metrics.clone()).unwrap();
+        let client = client_with(&config, &metrics);
         assert_eq!(ask(&client).await.is_ok(), status == "200");
         let rendered = metrics.render().unwrap();
         let counted = rendered.lines().any(|line| {

@@ -37,25 +37,19 @@ fn the_key_is_not_printed() {
 }
 
 #[test]
-fn a_key_that_no_header_can_carry_is_refused_unseen() {
-    let key = Secret::new("pa-canary\n");
-    let error = Client::new(&Config::default(), key, Metrics::new().unwrap()).unwrap_err();
-    assert!(matches!(error, BuildError::Key), "{error:?}");
-    assert!(!format!("{error} {error:?}").contains("canary"));
-}
-
-#[test]
 fn the_key_chooses_the_host_unless_one_is_given() {
     let of = |key: &str, base_url: Option<&str>| {
         let config = Config { base_url: base_url.map(str::to_owned), ..Config::default() };
-        let client = Client::new(&config, Secret::new(key), Metrics::new().unwrap()).unwrap();
-        assert_eq!(client.base_url(), config.base_url_for(&Secret::new(key)).trim_end_matches('/'));
-        client.base_url().to_owned()
+        let key = keys(key).iter().next().unwrap().key();
+        let client = client(&config);
+        // Whatever keys the client knows, the call's own decides.
+        assert_eq!(client.base_url(&key), config.base_url_for(&key));
+        client.base_url(&key).to_owned()
     };
     assert_eq!(of("pa-key", None), "https://api.voyageai.com/v1");
     assert_eq!(of("al-key", None), "https://ai.mongodb.com/v1");
     // Only the beginning counts, as it is written.
-    for key in ["AL-key", "pa-al-key", "al", " al-key", ""] {
+    for key in ["AL-key", "pa-al-key", "al"] {
         assert_eq!(of(key, None), "https://api.voyageai.com/v1", "{key:?}");
     }
     for key in ["pa-key", "al-key"] {

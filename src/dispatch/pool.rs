@@ -1,0 +1,274 @@
+//! The keys there are, and which of them Voyage accepts.
+//!
+//! A key that Voyage rejects is set aside until its file says something else; now and then a call tries it again, in
+//! case Voyage erred. What its file said before, if Voyage accepted that, is used meanwhile. While every key is set
+//! aside nothing is sent but such tries, and whoever needs Voyage is told at once.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, timeout},
+};
+
+use crate::{
+    embedding::Parameters,
+    error::{Error, Fault, Upstream},
+    upstream::{Key, KeyLimits, Keys, Member},
+};
+
+/// How long a key that is set aside is left alone while others serve.
+const PAUSE: Duration = Duration::from_mins(1);
+
+/// The same while there is no other, after the next call has tried it: what Voyage takes back is noticed soon, and
+/// Voyage is not asked by every caller.
+const PAUSE_WITHOUT_OTHERS: Duration = Duration::from_secs(5);
+
+/// How long a call that was refused waits for the key's file: a file system may hang.
+const READING: Duration = Duration::from_secs(1);
+
+/// The pool of keys, and what is known about them.
+pub(super) struct Pool {
+    seats: Vec<Seat>,
+}
+
+/// One key of the pool.
+struct Seat {
+    member: Member,
+    /// Never held across an await.
+    standing: Mutex<Standing>,
+}
+
+#[derive(Default)]
+struct Standing {
+    /// What Voyage accepted last: what the file says, or what it said before.
+    accepted: Option<Arc<Key>>,
+    /// What Voyage rejected last of what the file said.
+    set_aside: Option<SetAside>,
+}
+
+struct SetAside {
+    key: Arc<Key>,
+    /// When it was rejected, or tried again.
+    tried_at: Instant,
+    /// How often it was tried again.
+    tries: u32,
+}
+
+/// Which keys calls may be made with: a bit for each, as a pool has 64 at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Usable(u64);
+
+impl Usable {
+    pub(super) const NONE: Self = Self(0);
+
+    pub(super) fn has(self, seat: usize) -> bool {
+        self.0 & bit(seat) != 0
+    }
+
+    pub(super) fn without(self, seat: usize) -> Self {
+        Self(self.0 & !bit(seat))
+    }
+}
+
+fn bit(seat: usize) -> u64 {
+    u32::try_from(seat).ok().and_then(|seat| 1_u64.checked_shl(seat)).unwrap_or_default()
+}
+
+impl Pool {
+    pub(super) fn new(keys: &Keys) -> Arc<Self> {
+        let seat = |member: &Member| Seat { member: member.clone(), standing: Mutex::default() };
+        Arc::new(Self { seats: keys.iter().map(seat).collect() })
+    }
+
+    /// Returns how many keys there are.
+    pub(super) fn len(&self) -> usize {
+        self.seats.len()
+    }
+
+    /// Returns how many different keys may be rejected before a batch is: what every file says, and said before.
+    pub(super) fn most_rejections(&self) -> u32 {
+        u32::try_from(self.len() * 2).unwrap_or(u32::MAX)
+    }
+
+    /// Returns the alias of a key.
+    pub(super) fn alias(&self, seat: usize) -> Option<&Arc<str>> {
+        self.seats.get(seat).map(|seat| seat.member.alias())
+    }
+
+    /// Returns what is configured for a key.
+    pub(super) fn limits(&self, seat: usize) -> KeyLimits {
+        self.seats.get(seat).map(|seat| seat.member.limits()).unwrap_or_default()
+    }
+
+    /// Returns the keys a call may be made with now.
+    pub(super) fn usable(&self, now: Instant) -> Usable {
+        let good = self.good();
+        if good == self.which(|_| true) {
+            return good;
+        }
+        let others = good != Usable::NONE;
+        Usable(good.0 | self.which(|seat| seat.is_due(now, others)).0)
+    }
+
+    /// Returns the keys that are not set aside.
+    fn good(&self) -> Usable {
+        self.which(|seat| seat.good_key().is_some())
+    }
+
+    fn which(&self, is: impl Fn(&Seat) -> bool) -> Usable {
+        let bits = self.seats.iter().enumerate().filter(|(_, seat)| is(seat));
+        Usable(bits.fold(0, |bits, (number, _)| bits | bit(number)))
+    }
+
+    /// Returns what a call is made with; `None`: the key has been set aside meanwhile. Whoever takes a key must send it.
+    pub(super) fn take(&self, seat: usize, now: Instant) -> Option<Arc<Key>> {
+        let others = self.good() != Usable::NONE;
+        let seat = self.seats.get(seat)?;
+        seat.try_again(now, others).or_else(|| seat.good_key())
+    }
+
+    /// Voyage took the key of a call that was sent at `sent_at`.
+    pub(super) fn accepted(&self, seat: usize, key: &Arc<Key>, sent_at: Instant) {
+        let Some(seat) = self.seats.get(seat) else { return };
+        let in_force = seat.member.key();
+        let mut standing = seat.standing();
+        if let Some(aside) = standing.set_aside.take_if(|aside| key.is(&aside.key)) {
+            // A call that left before the rejection proves nothing about the time after it.
+            if sent_at < aside.tried_at {
+                standing.set_aside = Some(aside);
+                return;
+            }
+            tracing::info!(key = %key.alias(), "Voyage accepts the API key again");
+        }
+        if key.is(&in_force) || standing.accepted.is_none() {
+            standing.accepted = Some(Arc::clone(key));
+        }
+    }
+
+    /// Voyage answered 401 to a call that was sent at `sent_at`: looks at the key's file at once, and sets aside what
+    /// was rejected. Returns whether there is a key to use instead.
+    pub(super) async fn rejected(&self, seat: usize, key: &Arc<Key>, sent_at: Instant) -> bool {
+        if let Some(seat) = self.seats.get(seat) {
+            let member = seat.member.clone();
+            // The poll looks at it as well; what this one is too slow for, that one finds.
+            let _ = timeout(READING, spawn_blocking(move || member.reload())).await;
+            seat.set_aside(key, sent_at);
+        }
+        self.good() != Usable::NONE
+    }
+
+    /// Returns what whoever needs Voyage is told while every key is set aside.
+    pub(super) fn refusal(&self, parameters: &Parameters, now: Instant) -> Option<Error> {
+        if self.usable(now) != Usable::NONE {
+            return None;
+        }
+        Some(Error::Upstream(Arc::new(Upstream {
+            fault: Fault::Unauthenticated,
+            endpoint: parameters.endpoint,
+            model: Arc::clone(&parameters.model),
+            status: None,
+            attempts: 0,
+            request_id: None,
+            key: self.alias(0).map(Arc::clone).unwrap_or_default(),
+        })))
+    }
+
+    /// Returns every alias, and whether the key of that name is set aside.
+    pub(super) fn set_aside(&self) -> Vec<(Arc<str>, bool)> {
+        let seat = |seat: &Seat| (Arc::clone(seat.member.alias()), seat.is_set_aside());
+        self.seats.iter().map(seat).collect()
+    }
+}
+
+impl Seat {
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns what the file says, unless that was rejected; then what it said before, if that was accepted.
+    fn good_key(&self) -> Option<Arc<Key>> {
+        let in_force = self.member.key();
+        let standing = self.standing();
+        if standing.rejects(&in_force) { standing.accepted.clone() } else { Some(in_force) }
+    }
+
+    fn is_set_aside(&self) -> bool {
+        let in_force = self.member.key();
+        self.standing().rejects(&in_force)
+    }
+
+    /// Tells whether the key is set aside and due to be tried again.
+    fn is_due(&self, now: Instant, others: bool) -> bool {
+        let in_force = self.member.key();
+        self.standing().due(&in_force, now, others).is_some()
+    }
+
+    /// Returns the key that is set aside if it is due to be tried again: for one call.
+    fn try_again(&self, now: Instant, others: bool) -> Option<Arc<Key>> {
+        let in_force = self.member.key();
+        let mut standing = self.standing();
+        let due = standing.due(&in_force, now, others)?;
+        due.tried_at = now;
+        due.tries = due.tries.saturating_add(1);
+        Some(in_force)
+    }
+
+    fn set_aside(&self, key: &Arc<Key>, sent_at: Instant) {
+        let in_force = self.member.key();
+        let mut standing = self.standing();
+        standing.accepted.take_if(|accepted| key.is(accepted));
+        if !key.is(&in_force) {
+            // The file has moved on: that the old key is not taken any more is as it should be.
+            return;
+        }
+        let now = Instant::now();
+        if let Some(aside) = standing.set_aside.as_mut().filter(|aside| aside.key.is(key)) {
+            // Calls that were in flight together are rejected together: that is known.
+            if sent_at >= aside.tried_at {
+                aside.tried_at = now;
+            }
+            return;
+        }
+        standing.set_aside = Some(SetAside { key: Arc::clone(key), tried_at: now, tries: 0 });
+        let falls_back = standing.accepted.is_some();
+        drop(standing);
+        tracing::error!(
+            key = %key.alias(),
+            falls_back,
+            "Voyage rejects the API key; it is set aside until it changes, and tried again now and then"
+        );
+    }
+}
+
+impl Standing {
+    fn rejects(&self, key: &Key) -> bool {
+        self.set_aside.as_ref().is_some_and(|aside| aside.key.is(key))
+    }
+
+    /// Returns the key in force if it is set aside and due to be tried again; `others`: whether there are others.
+    fn due(&mut self, in_force: &Key, now: Instant, others: bool) -> Option<&mut SetAside> {
+        let aside = self.set_aside.as_mut().filter(|aside| aside.key.is(in_force))?;
+        let pause = match (others, aside.tries) {
+            (true, _) => PAUSE,
+            // One 401 may have been a slip of Voyage's: without this it would cost every caller some seconds.
+            (false, 0) => Duration::ZERO,
+            (false, _) => PAUSE_WITHOUT_OTHERS,
+        };
+        (now >= aside.tried_at + pause).then_some(aside)
+    }
+}
+
+/// Says how many keys there are.
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pool({} keys)", self.len())
+    }
+}
+
+#[cfg(test)]
+mod tests;
