@@ -3,6 +3,7 @@
 mod accept;
 mod config;
 mod signals;
+mod streams;
 
 pub use accept::{Protocol, serve};
 pub use config::{Config, Drain};

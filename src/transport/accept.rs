@@ -8,7 +8,7 @@ use std::{convert::Infallible, future::Future, io, time::Duration};
 use http::{Request, Response};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
 };
 use tokio::{
@@ -16,6 +16,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tonic::body::Body;
+
+use super::streams::{self, Streams};
 
 /// Streams one connection may have open; clients queue beyond it.
 const MAX_STREAMS: u32 = 256;
@@ -78,7 +80,7 @@ pub async fn serve<A, F>(
         let answer = answer.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let answer = answer(request.map(Body::new));
-            async move { Ok::<_, Infallible>(answer.await) }
+            async move { Ok::<_, Infallible>(streams::noted(answer.await)) }
         });
         let connection = builder.serve_connection(io, service).into_owned();
         let connection = graceful.watch(connection);
@@ -112,8 +114,8 @@ async fn pause_after(error: &io::Error) {
     sleep(ACCEPT_PAUSE).await;
 }
 
-fn builder(protocol: Protocol) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+fn builder(protocol: Protocol) -> auto::Builder<Streams> {
+    let mut builder = auto::Builder::new(Streams);
     builder
         .http2()
         .timer(TokioTimer::new())
