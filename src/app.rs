@@ -2,7 +2,7 @@
 //!
 //! [`build`] goes bottom-up, so read backwards it is the corridor.
 
-use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use tokio::{net::TcpListener, sync::watch, time::interval};
@@ -150,7 +150,7 @@ pub async fn build_with(
 fn keys(config: &Config) -> Result<Keys, BuildError> {
     let Some(path) = &config.cache.key_file else { return Ok(Keys::random()) };
     let failed = |problem: String| BuildError::CacheKey { path: path.clone(), problem };
-    let secret = fs::read(path).map_err(|error| failed(error.to_string()))?;
+    let secret = reload::content(path).map_err(failed)?;
     if secret.len() < MIN_KEY_BYTES {
         return Err(failed(format!("expected at least {MIN_KEY_BYTES} bytes")));
     }

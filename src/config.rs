@@ -4,6 +4,7 @@
 //! section.key=value`. Every problem is reported at once, by key and origin and never with a value: it may be
 //! a secret. The API key is not in the tree ([`api_key`]).
 
+mod environment;
 mod key;
 mod path;
 mod problem;
@@ -14,6 +15,7 @@ use std::{fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use environment::Environment;
 pub use key::{KeyError, api_key};
 pub use problem::{Origin, Problem, Problems};
 
@@ -31,7 +33,7 @@ pub struct Sources {
     /// empty.
     pub file: Option<PathBuf>,
     /// The process's environment. Only `main` reads it.
-    pub environment: Vec<(String, String)>,
+    pub environment: Environment,
     /// The values of `--set`, in order.
     pub set: Vec<String>,
 }

@@ -1,8 +1,9 @@
 //! The API key: from the environment or a file it names, and from nowhere else.
 
-use std::{fs, io};
+use std::path::Path;
 
-use crate::secret::Secret;
+use super::Environment;
+use crate::{reload, secret::Secret};
 
 /// Why there is no API key. Names the variable or the file, never the key.
 #[derive(Debug, thiserror::Error)]
@@ -21,25 +22,34 @@ pub enum KeyError {
     /// Something that is no key.
     #[error("the API key in {0} holds characters other than visible ASCII ones")]
     Malformed(String),
-    /// The file is not there, or not for us.
+    /// The file is not there, not for us, or no small file.
     #[error("{0} cannot be read: {1}")]
-    Unreadable(String, io::Error),
+    Unreadable(String, String),
+    /// A variable that is no text.
+    #[error("{0} is not UTF-8")]
+    Garbled(&'static str),
 }
 
 /// Returns the API key that `VOYAGE_API_KEY` holds or `VOYAGE_API_KEY_FILE` points to, without the white
 /// space around it: files and mounted secrets end in a newline.
-pub fn api_key(environment: &[(String, String)]) -> Result<Secret, KeyError> {
-    let value =
-        |name| environment.iter().find(|(variable, _)| variable == name).map(|(_, value)| value);
-    match (value("VOYAGE_API_KEY"), value("VOYAGE_API_KEY_FILE")) {
+pub fn api_key(environment: &Environment) -> Result<Secret, KeyError> {
+    const KEY: &str = "VOYAGE_API_KEY";
+    const FILE: &str = "VOYAGE_API_KEY_FILE";
+
+    let garbled =
+        [KEY, FILE].into_iter().find(|name| environment.garbled().iter().any(|g| g == name));
+    if let Some(name) = garbled {
+        return Err(KeyError::Garbled(name));
+    }
+    match (environment.get(KEY), environment.get(FILE)) {
         (Some(_), Some(_)) => Err(KeyError::Both),
         (None, None) => Err(KeyError::Missing),
-        (Some(key), None) => check(key.as_bytes(), "VOYAGE_API_KEY".to_owned()),
+        (Some(key), None) => check(key.as_bytes(), KEY.to_owned()),
         (None, Some(path)) => {
             let source = named(path);
-            match fs::read(path) {
+            match reload::content(Path::new(path)) {
                 Ok(content) => check(&content, source),
-                Err(error) => Err(KeyError::Unreadable(source, error)),
+                Err(problem) => Err(KeyError::Unreadable(source, problem)),
             }
         }
     }

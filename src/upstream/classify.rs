@@ -51,7 +51,7 @@ pub(super) fn from_reply(refusal: &Refusal<'_>) -> Fault {
         410 => Fault::ModelNotSupported,
         413 => Fault::PayloadTooLarge { request_bytes: refusal.request_bytes },
         429 => Fault::RateLimited { retry_after, free_tier: is_free_tier(refusal.body) },
-        300..=399 => Fault::Redirect { location: location_host(refusal.headers) },
+        300..=399 => Fault::Redirect { location: location_host(refusal) },
         500..=599 => Fault::ServerError { retry_after },
         _ => Fault::UnexpectedStatus,
     }
@@ -148,8 +148,9 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(wait.min(MAX_RETRY_AFTER))
 }
 
-fn location_host(headers: &HeaderMap) -> Option<String> {
-    host_of(headers.get(header::LOCATION)?.to_str().ok()?)
+fn location_host(refusal: &Refusal<'_>) -> Option<String> {
+    let host = host_of(refusal.headers.get(header::LOCATION)?.to_str().ok()?)?;
+    Some(refusal.key.scrub(&host))
 }
 
 fn host_of(url: &str) -> Option<String> {

@@ -228,7 +228,7 @@ fn files_are_utf8() {
     let told = report(load(&Sources { file: Some(file.path().to_owned()), ..Sources::default() }));
     assert_eq!(
         told,
-        format!("{}: cannot be read: stream did not contain valid UTF-8", file.path().display())
+        format!("{}: cannot be read: it is not UTF-8", file.path().display())
     );
 }
 
@@ -393,7 +393,7 @@ proptest! {
         let file = File::new(file);
         let sources = Sources {
             file: Some(file.path().to_owned()),
-            environment: vec![("VOYAGE_GATEWAY__SERVER__LISTEN".to_owned(), value.clone())],
+            environment: pairs(&[("VOYAGE_GATEWAY__SERVER__LISTEN", &value)]),
             set: vec![format!("{key}={value}"), format!("cache.{key}={value}")],
         };
         let _ = load(&sources);
