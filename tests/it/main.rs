@@ -10,6 +10,7 @@
 
 mod admin;
 mod batching;
+mod bodies;
 mod budgets;
 mod cache_modes;
 mod coalesce;

@@ -226,10 +226,7 @@ fn unreadable_files_are_named() {
 fn files_are_utf8() {
     let file = File::new(b"cache.ttl = '\xff'");
     let told = report(load(&Sources { file: Some(file.path().to_owned()), ..Sources::default() }));
-    assert_eq!(
-        told,
-        format!("{}: cannot be read: it is not UTF-8", file.path().display())
-    );
+    assert_eq!(told, format!("{}: cannot be read: it is not UTF-8", file.path().display()));
 }
 
 #[test]
