@@ -37,10 +37,7 @@ impl Service {
         let model = Arc::clone(&request.parameters.model);
         request.permit = Some(call.permit.clone());
         let answers = self.pipeline.run(request).await?;
-        let unforeseen = shape.check_answers(&answers)?;
-        if unforeseen > 0 {
-            call.permit.count(unforeseen)?;
-        }
+        call.permit.count(shape.check_answers(&answers)?)?;
         let metadata = metadata(&answers, &model);
         let mut reply = Response::new(convert::embed_response(answers, shape, &model));
         *reply.metadata_mut() = metadata;

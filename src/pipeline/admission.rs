@@ -105,6 +105,9 @@ impl Permit {
     /// Counts further bytes: of the message, as they arrive, or of a reply beyond what was predicted. Or refuses them,
     /// and all before.
     pub fn count(&self, bytes: usize) -> Result<(), Error> {
+        if bytes == 0 {
+            return Ok(());
+        }
         let before = self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
         let after = before + bytes;
         let others = self.0.shared.bytes.exchange(before, after);

@@ -13,13 +13,13 @@ use h2::{
 };
 use http::{HeaderMap, Request};
 use prost::Message as _;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::timeout};
 use tonic::Status;
 use voyage_gateway::grpc::v1::{EmbedRequest, EmbedResponse};
 
 use crate::{
     raw::EMBED,
-    support::{Gateway, reason, sample},
+    support::{Gateway, PATIENCE, reason, sample},
 };
 
 const IN_FLIGHT: &str = "voyage_gateway_in_flight_requests";
@@ -131,12 +131,15 @@ impl Begun {
 
     /// Waits for the end of a stream that the gateway gives up, taking nothing more.
     async fn reset(mut self) -> h2::Reason {
-        loop {
-            match self.body.data().await {
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return error.reason().expect("a reset"),
-                None => panic!("the stream ended as it should"),
+        let ended = async {
+            loop {
+                match self.body.data().await {
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => return error.reason().expect("a reset"),
+                    None => panic!("the stream ended as it should"),
+                }
             }
-        }
+        };
+        timeout(PATIENCE, ended).await.expect("a reset")
     }
 }

@@ -4,15 +4,13 @@
 //! grew to; and it would decode a second one and throw it away.
 
 use std::{
-    collections::VecDeque,
-    convert::Infallible,
     future::{pending, poll_fn},
     pin::Pin,
-    task::{Context, Poll},
 };
 
-use bytes::Bytes;
-use http_body::{Body as HttpBody, Frame};
+use bytes::{Bytes, BytesMut};
+use http_body::Body as _;
+use http_body_util::Full;
 use tonic::body::Body;
 
 use super::refusals;
@@ -24,72 +22,51 @@ const PREFIX_BYTES: usize = 5;
 /// Receives one message of at most `limit` bytes as it was sent, and counts its bytes as they come.
 ///
 /// A length beyond the limit is refused when it is read, and anything after the message when it comes.
-pub(super) async fn receive(body: Body, limit: usize, permit: &Permit) -> Result<Body, Error> {
-    let mut body = body;
-    let mut message = Message::default();
-    while !body.is_end_stream() {
-        match poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
-            // A caller who breaks off has left: HTTP/2 drops the RPC, or else its deadline ends it.
-            Some(Err(_)) => pending().await,
-            // Trailers of a request mean nothing in gRPC.
+pub(super) async fn receive(mut body: Body, limit: usize, permit: &Permit) -> Result<Body, Error> {
+    let first = next(&mut body, permit).await?.unwrap_or_default();
+    let mut is_whole = check(&first, limit)?;
+    if body.is_end_stream() && is_whole {
+        return Ok(Body::new(Full::new(first)));
+    }
+    // Copied: a frame of one byte holds on to all that was read from the connection with it.
+    let mut message = BytesMut::from(&*first);
+    drop(first);
+    while let Some(data) = next(&mut body, permit).await? {
+        message.extend_from_slice(&data);
+        is_whole = check(&message, limit)?;
+    }
+    if is_whole { Ok(Body::new(Full::new(message.freeze()))) } else { Err(refusals::undecodable()) }
+}
+
+/// Waits for the next bytes of a body; `None` at its end.
+async fn next(body: &mut Body, permit: &Permit) -> Result<Option<Bytes>, Error> {
+    loop {
+        match poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
             Some(Ok(frame)) => {
+                // Trailers of a request mean nothing in gRPC.
                 if let Ok(data) = frame.into_data() {
                     permit.count(data.len())?;
-                    message.add(data, limit)?;
+                    return Ok(Some(data));
                 }
             }
-            None => break,
+            // A caller who breaks off has left: HTTP/2 drops the RPC, or else its deadline ends it.
+            Some(Err(_)) => pending().await,
+            None => return Ok(None),
         }
-    }
-    if message.is_whole() { Ok(Body::new(message)) } else { Err(refusals::undecodable()) }
-}
-
-/// The frames of a message, to be read again.
-#[derive(Debug, Default)]
-struct Message {
-    prefix: [u8; PREFIX_BYTES],
-    received: usize,
-    frames: VecDeque<Bytes>,
-}
-
-impl Message {
-    fn add(&mut self, data: Bytes, limit: usize) -> Result<(), Error> {
-        let missing = self.prefix.get_mut(self.received..).unwrap_or_default();
-        for (to, from) in missing.iter_mut().zip(&data) {
-            *to = *from;
-        }
-        self.received += data.len();
-        self.frames.push_back(data);
-        match self.length() {
-            Some(length) if length > limit => Err(Error::RequestTooLarge { limit: limit as u64 }),
-            Some(length) if self.received - PREFIX_BYTES > length => Err(refusals::more_than_one()),
-            _ => Ok(()),
-        }
-    }
-
-    /// Returns the length the message says it has, once it has said it.
-    fn length(&self) -> Option<usize> {
-        let [_, length @ ..] = self.prefix;
-        (self.received >= PREFIX_BYTES).then_some(u32::from_be_bytes(length) as usize)
-    }
-
-    fn is_whole(&self) -> bool {
-        self.length().is_some_and(|length| self.received - PREFIX_BYTES == length)
     }
 }
 
-impl HttpBody for Message {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.frames.pop_front().map(|data| Ok(Frame::data(data))))
+/// Tells whether these are a whole message; refuses what will never be one.
+fn check(received: &[u8], limit: usize) -> Result<bool, Error> {
+    let Some(([_, length @ ..], message)) = received.split_first_chunk::<PREFIX_BYTES>() else {
+        return Ok(false);
+    };
+    let length = u32::from_be_bytes(*length) as usize;
+    if length > limit {
+        return Err(Error::RequestTooLarge { limit: limit as u64 });
     }
-
-    fn is_end_stream(&self) -> bool {
-        self.frames.is_empty()
+    if message.len() > length {
+        return Err(refusals::more_than_one());
     }
+    Ok(message.len() == length)
 }
