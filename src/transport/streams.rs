@@ -1,8 +1,8 @@
 //! Ends streams whose peer has stopped reading.
 //!
-//! hyper asks a reply for its next bytes only when HTTP/2 has room for them, so a reply cannot end itself while its
-//! peer gives no room, and its bytes would be kept as long as the connection. Here the stream as a whole is dropped,
-//! which HTTP/2 says as a reset and forgets what it holds.
+//! HTTP/2 keeps the bytes of a reply that its peer gives no room for, and hyper asks the reply for nothing meanwhile: it
+//! cannot end itself, and its bytes would be kept as long as the connection. Here the stream as a whole is dropped,
+//! which HTTP/2 says as a reset, and it forgets what it holds.
 
 use std::{
     cell::Cell,

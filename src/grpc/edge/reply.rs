@@ -12,19 +12,17 @@ use tonic::{Status, body::Body};
 
 use crate::pipeline::Permit;
 
-/// What HTTP/2 is given at a time, as large as its frames are. What fits into one is given away without a further look:
-/// a connection can hold back this much for each of its streams beside what is counted.
-const SLICE_BYTES: usize = 16 * 1024;
+/// The size of an HTTP/2 frame. Replies within it are handed over without a further look: to wait for them would cost
+/// more than they do. A connection can hold back this much for each of its streams beside what is counted.
+const SMALL_BYTES: usize = 16 * 1024;
 
-/// Passes a reply on in slices, and its trailers when the last slice has been written.
+/// Passes a reply on, and its trailers only when its bytes have been written.
 ///
-/// HTTP/2 takes one slice more than its peer has room for and asks for the next when there is room. All slices are
-/// of one allocation, so the permit stays with that until the last of them has been written, or dropped with
-/// its stream.
+/// HTTP/2 takes all bytes at once and keeps those that its peer has no room for. So the permit goes with them: it is free
+/// when they have been written, or dropped with their stream. Until then the stream is not at its end, and can be ended.
 pub(super) struct Reply {
     body: Body,
     permit: Option<Permit>,
-    rest: Bytes,
     written: Option<oneshot::Receiver<()>>,
 }
 
@@ -43,7 +41,7 @@ impl AsRef<[u8]> for Counted {
 
 impl Reply {
     pub(super) fn new(body: Body, permit: Option<Permit>) -> Self {
-        Self { body, permit, rest: Bytes::new(), written: None }
+        Self { body, permit, written: None }
     }
 
     /// Tells whether bytes of it are still to be written.
@@ -60,37 +58,24 @@ impl Reply {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if !self.rest.is_empty() {
-            return Poll::Ready(Some(Ok(self.next_slice())));
-        }
         if let Some(written) = &mut self.written {
             // Dropped, rather than sent.
             let _ = ready!(Pin::new(written).poll(context));
             self.written = None;
         }
-        match ready!(Pin::new(&mut self.body).poll_frame(context)) {
-            Some(Ok(frame)) => match frame.into_data() {
-                Ok(data) if data.len() > SLICE_BYTES => {
-                    let (sender, written) = oneshot::channel();
-                    self.written = Some(written);
-                    let permit = self.permit.clone();
-                    let counted = Counted { bytes: data, _permit: permit, _written: sender };
-                    self.rest = Bytes::from_owner(counted);
-                    Poll::Ready(Some(Ok(self.next_slice())))
-                }
-                Ok(data) => Poll::Ready(Some(Ok(Frame::data(data)))),
-                Err(frame) => Poll::Ready(Some(Ok(frame))),
-            },
-            other => Poll::Ready(other),
-        }
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        Poll::Ready(frame.map(|frame| {
+            frame.map(|frame| match frame.into_data() {
+                Ok(data) if data.len() > SMALL_BYTES => Frame::data(self.counted(data)),
+                Ok(data) => Frame::data(data),
+                Err(frame) => frame,
+            })
+        }))
     }
 
-    fn next_slice(&mut self) -> Frame<Bytes> {
-        if self.rest.len() > SLICE_BYTES {
-            Frame::data(self.rest.split_to(SLICE_BYTES))
-        } else {
-            // Nothing of it may stay here, or it would never be let go of.
-            Frame::data(std::mem::take(&mut self.rest))
-        }
+    fn counted(&mut self, bytes: Bytes) -> Bytes {
+        let (sender, written) = oneshot::channel();
+        self.written = Some(written);
+        Bytes::from_owner(Counted { bytes, _permit: self.permit.clone(), _written: sender })
     }
 }
