@@ -8,7 +8,7 @@ mod health;
 mod identity;
 mod run;
 
-use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use tokio::{net::TcpListener, sync::watch};
 use tonic::service::Routes;
@@ -266,7 +266,7 @@ fn ports(
 fn keys(config: &Config) -> Result<Keys, BuildError> {
     let Some(path) = &config.cache.key_file else { return Ok(Keys::random()) };
     let failed = |problem: String| BuildError::CacheKey { path: path.clone(), problem };
-    let secret = fs::read(path).map_err(|error| failed(error.to_string()))?;
+    let secret = reload::content(path).map_err(failed)?;
     if secret.len() < MIN_KEY_BYTES {
         return Err(failed(format!("expected at least {MIN_KEY_BYTES} bytes")));
     }

@@ -5,6 +5,7 @@ mod rules;
 use std::{borrow::Cow, sync::Arc};
 
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 pub use rules::{Config, Rule, Rules, Scope};
 
@@ -98,6 +99,11 @@ fn matches(pattern: &str, model: &str) -> bool {
 /// What the peer of a connection proved about itself in the TLS handshake: the name its client certificate gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerIdentity(pub Arc<str>);
+
+/// When whoever waits for a reply gives up: what has not been taken by then is nobody's. It goes with the reply, to
+/// whoever sends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GivesUp(pub Instant);
 
 /// How urgent a request is. Ordered: the more urgent is the smaller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -14,7 +14,7 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    config::{self, Config, Problems, Sources},
+    config::{self, Config, Environment, Problems, Sources},
     demo,
 };
 
@@ -114,7 +114,7 @@ impl From<io::Error> for Failure {
 }
 
 /// Runs a command to its end.
-pub fn run(command: Command, environment: Vec<(String, String)>) -> Result<(), Failure> {
+pub fn run(command: Command, environment: Environment) -> Result<(), Failure> {
     match command.action {
         Action::Serve(args) => serve::run(&args.sources(environment)),
         Action::Demo(args) => Ok(runtime()?.block_on(demo::run(args.once))?),
@@ -134,11 +134,11 @@ pub fn run(command: Command, environment: Vec<(String, String)>) -> Result<(), F
 }
 
 impl ConfigArgs {
-    fn sources(self, environment: Vec<(String, String)>) -> Sources {
+    fn sources(self, environment: Environment) -> Sources {
         Sources { file: self.config, environment, set: self.set }
     }
 
-    fn load(self, environment: Vec<(String, String)>) -> Result<Config, Problems> {
+    fn load(self, environment: Environment) -> Result<Config, Problems> {
         config::load(&self.sources(environment))
     }
 }

@@ -4,6 +4,7 @@
 //! section.key=value`. Every problem is reported at once, by key and origin and never with a value: it may be
 //! a secret. No API key is in the tree, only the paths of files ([`api_keys`]).
 
+mod environment;
 mod key;
 mod path;
 mod problem;
@@ -14,6 +15,7 @@ use std::{fmt, path::PathBuf, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+pub use environment::Environment;
 pub use key::{KeyError, api_keys};
 pub use problem::{Origin, Problem, Problems};
 
@@ -40,7 +42,7 @@ pub struct Sources {
     /// empty.
     pub file: Option<PathBuf>,
     /// The process's environment. Only `main` reads it.
-    pub environment: Vec<(String, String)>,
+    pub environment: Environment,
     /// The values of `--set`, in order.
     pub set: Vec<String>,
 }
@@ -48,8 +50,10 @@ pub struct Sources {
 impl Sources {
     /// Returns the TOML file, if there is one.
     fn file(&self) -> Option<PathBuf> {
-        let is_it = |(name, value): &&(String, String)| name == FILE_VARIABLE && !value.is_empty();
-        let named = || self.environment.iter().find(is_it).map(|(_, value)| value.into());
+        let named = || {
+            let path = self.environment.get(FILE_VARIABLE).filter(|path| !path.is_empty());
+            path.map(PathBuf::from)
+        };
         self.file.clone().or_else(named)
     }
 }
@@ -116,7 +120,6 @@ pub fn load(sources: &Sources) -> Result<Config, Problems> {
 /// Returns the rules of `config`, which `sources` gave; they follow the file while the gateway runs.
 ///
 /// The whole configuration must make sense for its `[callers]` to be taken over; its other sections are not.
-/// What is no ordinary file, such as a pipe, was read once and is not looked at again.
 pub fn live_rules(sources: &Sources, config: &Config, metrics: &Metrics) -> Arc<Live<Rules>> {
     const WHAT: &str = "callers";
     let fixed = || Live::fixed(WHAT, Rules::new(&config.callers), metrics.clone());

@@ -48,6 +48,9 @@ use v1::{
 pub const SERVICES: [&str; 2] =
     ["voyage.gateway.v1.EmbeddingService", "voyage.gateway.v1.ModelService"];
 
+/// Bytes a message to health or reflection may have: a name. They are answered without a permit.
+const MAX_QUESTION_BYTES: usize = 4 * 1024;
+
 /// What the services need to know of the configuration.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -77,11 +80,12 @@ pub fn edge(
     metrics: Metrics,
 ) -> Result<Edge, tonic_reflection::server::Error> {
     let limit = settings.max_request_bytes;
+    let admission = pipeline.admission().clone();
     let embedding = embedding::Service::new(pipeline, settings.default_model.clone());
     let models = models::Service::new(settings);
     let mut routes = Routes::builder();
     routes
-        .add_service(health)
+        .add_service(health.max_decoding_message_size(MAX_QUESTION_BYTES))
         .add_service(
             EmbeddingServiceServer::new(embedding)
                 .max_decoding_message_size(limit)
@@ -94,9 +98,13 @@ pub fn edge(
         );
     if settings.reflection {
         // Both versions: several tools still speak v1alpha only.
-        routes.add_service(reflection().build_v1()?).add_service(reflection().build_v1alpha()?);
+        routes
+            .add_service(reflection().build_v1()?.max_decoding_message_size(MAX_QUESTION_BYTES))
+            .add_service(
+                reflection().build_v1alpha()?.max_decoding_message_size(MAX_QUESTION_BYTES),
+            );
     }
-    Ok(Edge::new(routes.routes().prepare(), settings, metrics))
+    Ok(Edge::new(routes.routes().prepare(), settings, admission, metrics))
 }
 
 fn reflection<'a>() -> tonic_reflection::server::Builder<'a> {

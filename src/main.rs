@@ -12,10 +12,7 @@ use voyage_gateway::cli::{self, Command, Failure};
 fn main() -> ExitCode {
     let command = Command::parse();
     // Only here is the environment read.
-    let environment = env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
-    match cli::run(command, environment) {
+    match cli::run(command, env::vars_os().collect()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // A closed standard error leaves nobody to tell.

@@ -21,7 +21,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-pub use admission::Admission;
+pub use admission::{Admission, Permit};
 pub use config::Config;
 pub use gather::{Outcome, Response, Source};
 pub use quota::Budgets;
@@ -59,12 +59,17 @@ pub struct Request {
     pub priority: Priority,
     /// Who asks.
     pub caller: Caller,
+    /// Bytes the reply is predicted to take.
+    pub reply_bytes: usize,
+    /// Counts the request for as long as anybody holds it, the reply's bearer too; `None`: until it is answered.
+    pub permit: Option<Permit>,
 }
 
 impl Request {
-    /// Bytes the request takes while it is in flight.
+    /// Bytes the request and its reply take while they are in flight.
     fn size(&self) -> usize {
-        self.inputs.iter().flatten().map(Input::footprint).sum()
+        let inputs: usize = self.inputs.iter().flatten().map(Input::footprint).sum();
+        inputs.saturating_add(self.reply_bytes)
     }
 }
 
@@ -136,12 +141,18 @@ impl Pipeline {
         Self { quotas, admission, scope, keys, cache, flights, dispatch, metrics }
     }
 
+    /// Returns what admits requests, for whoever counts their bytes before they are requests.
+    pub fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
     /// Walks one request: admit, look up, hold tokens, join or open flights, wait, put together.
     ///
     /// Without `allow_partial` the first failure is the answer, naming the caller's own index.
     pub async fn run(&self, mut request: Request) -> Result<Response, Error> {
         self.quotas.count_request(&request.caller, Instant::now())?;
-        let _permit = self.admission.enter(request.size())?;
+        let permit = request.permit.take().unwrap_or_else(|| self.admission.permit());
+        permit.enter(request.size(), request.priority)?;
         let inputs = std::mem::take(&mut request.inputs);
         let Request { cache_mode, allow_partial, deadline, .. } = request;
 

@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::{MissedTickBehavior, interval};
 
 pub use config::Config;
-pub use file::{MAX_FILE_BYTES, read};
+pub use file::{MAX_FILE_BYTES, content, read};
 
 use crate::telemetry::Metrics;
 

@@ -11,6 +11,7 @@ pub mod process;
 mod signals;
 mod stage;
 mod stream;
+mod streams;
 pub mod tls;
 
 pub use accept::{Listener, listen, serve};

@@ -1,6 +1,6 @@
 //! Where the API key comes from: the environment, or a file that the environment or the configuration names.
 
-use super::Config;
+use super::{Config, Environment};
 use crate::{
     secret::Secret,
     upstream::{IS_NO_PATH, KeySources, looks_like_a_key},
@@ -30,15 +30,20 @@ pub enum KeyError {
     /// A key where its path belongs.
     #[error("{KEY_FILE} {IS_NO_PATH}")]
     NoPath,
+    /// A variable that is no text.
+    #[error("{0} is not UTF-8")]
+    Garbled(&'static str),
 }
 
 /// Returns where the API keys come from: `upstream.keys`, or else what `VOYAGE_API_KEY` holds or the file that
 /// `VOYAGE_API_KEY_FILE` names. Exactly one of the three must be there. No file is read yet.
-pub fn api_keys(config: &Config, environment: &[(String, String)]) -> Result<KeySources, KeyError> {
-    let value =
-        |name| environment.iter().find(|(variable, _)| variable == name).map(|(_, value)| value);
+pub fn api_keys(config: &Config, environment: &Environment) -> Result<KeySources, KeyError> {
+    let is_garbled = |name: &&str| environment.garbled().iter().any(|garbled| garbled == name);
+    if let Some(name) = [KEY, KEY_FILE].into_iter().find(is_garbled) {
+        return Err(KeyError::Garbled(name));
+    }
     let configured = !config.upstream.keys.is_empty();
-    match (value(KEY), value(KEY_FILE)) {
+    match (environment.get(KEY), environment.get(KEY_FILE)) {
         (Some(_), _) if configured => Err(KeyError::BesideConfigured(KEY)),
         (None, Some(_)) if configured => Err(KeyError::BesideConfigured(KEY_FILE)),
         (None, None) if configured => Ok(KeySources::configured(&config.upstream.keys)),

@@ -92,7 +92,7 @@ fn expected(wanted: &str) -> Refusal {
         "a boolean" => "true or false",
         "path string" => "a path",
         "a map" => "a section of keys",
-        "a sequence" => "a list such as [\"a\", \"b\"]",
+        "a sequence" => "a list",
         "socket address" => "an IP address and a port such as \"127.0.0.1:50051\"",
         other => other,
     };

@@ -8,6 +8,7 @@ mod key;
 mod precedence;
 mod problems;
 mod rules;
+mod sources;
 
 /// A file that is removed at the end of its test.
 struct File(PathBuf);
@@ -31,8 +32,8 @@ impl Drop for File {
     }
 }
 
-fn pairs(environment: &[(&str, &str)]) -> Vec<(String, String)> {
-    environment.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
+fn pairs(environment: &[(&str, &str)]) -> Environment {
+    environment.iter().copied().collect()
 }
 
 fn strings(set: &[&str]) -> Vec<String> {
@@ -41,6 +42,10 @@ fn strings(set: &[&str]) -> Vec<String> {
 
 /// Loads from a file with this content.
 fn load_file(content: &str) -> Result<Config, Problems> {
+    load_file_of(content.as_bytes())
+}
+
+fn load_file_of(content: &[u8]) -> Result<Config, Problems> {
     let file = File::new(content);
     let result = load(&Sources { file: Some(file.path().to_owned()), ..Sources::default() });
     // The name is random: reports are compared without it.

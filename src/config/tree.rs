@@ -1,13 +1,14 @@
 //! Gathers the sources into one TOML tree and reads it, noting every problem on the way.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
 use toml::{Table, Value, de::DeTable};
 
+use super::FILE_VARIABLE;
 use super::{Origin, Problem, Problems, Sources, path::KeyPath, read};
-use crate::check::Unmet;
+use crate::{check::Unmet, reload};
 
 /// What the names of variables that set a key begin with.
 const VARIABLE_PREFIX: &str = "VOYAGE_GATEWAY__";
@@ -36,12 +37,16 @@ impl Tree {
     /// Merges the sources, later ones over earlier ones.
     pub(super) fn gather(sources: &Sources) -> Self {
         let mut tree = Self { complete: true, ..Self::default() };
-        let mut variables: Vec<&(String, String)> = sources.environment.iter().collect();
-        // An environment has no order; by name, a section's own variable comes before its keys'.
-        variables.sort();
+        // By name, a section's own variable comes before its keys'.
+        let variables = sources.environment.sorted();
 
         if let Some(file) = sources.file() {
             tree.read_file(file);
+        }
+        for name in sources.environment.garbled() {
+            if name.starts_with(VARIABLE_PREFIX) || name == FILE_VARIABLE {
+                tree.problem(None, Some(Origin::Variable(name.clone())), "expected UTF-8");
+            }
         }
         for (name, text) in variables {
             let Some(key) = name.strip_prefix(VARIABLE_PREFIX) else { continue };
@@ -106,7 +111,11 @@ impl Tree {
 
     /// Reads the file into the still empty tree.
     fn read_file(&mut self, file: PathBuf) {
-        let text = fs::read_to_string(&file).map_err(|error| format!("cannot be read: {error}"));
+        let text = reload::content(&file)
+            .and_then(|content| {
+                String::from_utf8(content).map_err(|_| "it is not UTF-8".to_owned())
+            })
+            .map_err(|problem| format!("cannot be read: {problem}"));
         match text.and_then(|text| parse(&text)) {
             Ok(table) => self.table = table,
             Err(what) => {

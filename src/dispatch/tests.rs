@@ -182,6 +182,8 @@ fn request<T: AsRef<str>>(texts: &[T]) -> Request {
         max_queue_wait: None,
         priority: Priority::Interactive,
         caller: Caller::anonymous(),
+        reply_bytes: 0,
+        permit: None,
     }
 }
 

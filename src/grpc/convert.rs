@@ -23,7 +23,7 @@ use crate::{
     embedding::{Dtype, Endpoint, Input, InputType, Parameters},
     error::Error,
     model::{self, Kind, MAX_DIMENSION, Model},
-    pipeline::{CacheMode, Request},
+    pipeline::{CacheMode, Request, Response},
 };
 
 /// Inputs one request may have.
@@ -43,6 +43,9 @@ const MAX_DURATION_SECONDS: u64 = 315_576_000_000;
 pub(super) struct ReplyShape {
     pub(super) dtype: Dtype,
     pub(super) encoding: VectorEncoding,
+    /// `None`: a model that is not listed, whose answers say it.
+    dimension: Option<u32>,
+    allow_partial: bool,
     /// Bytes the caller can receive.
     max_bytes: u64,
 }
@@ -83,49 +86,61 @@ pub(super) fn embed_request(
         dtype,
         truncation: request.truncation.unwrap_or(true),
     };
-    let shape = ReplyShape { dtype, encoding, max_bytes };
-    shape.check_size(&parameters, count, options.allow_partial)?;
+    let dimension = parameters.expected_dimension();
+    let allow_partial = options.allow_partial;
+    let shape = ReplyShape { dtype, encoding, dimension, allow_partial, max_bytes };
+    let reply_bytes = shape.check_size(dimension.unwrap_or(MAX_DIMENSION), count)?;
     let request = Request {
         parameters: Arc::new(parameters),
         inputs,
         cache_mode,
-        allow_partial: options.allow_partial,
+        allow_partial,
         deadline,
         max_queue_wait,
         priority: caller.clamp(priority),
         caller,
+        reply_bytes: usize::try_from(reply_bytes).unwrap_or(usize::MAX),
+        permit: None,
     };
     Ok((request, shape))
 }
 
 impl ReplyShape {
-    /// Refuses a request whose reply the caller could not receive.
-    fn check_size(
-        &self,
-        parameters: &Parameters,
-        inputs: usize,
-        allow_partial: bool,
-    ) -> Result<(), Error> {
+    /// Returns the bytes that a reply of vectors of this dimension takes; refuses one that the caller could not receive.
+    fn check_size(&self, dimension: u32, inputs: usize) -> Result<u64, Error> {
         /// Field tags, index, cache status and token count of one embedding.
         const ITEM_OVERHEAD: u64 = 16;
         /// Everything else in the reply.
         const REPLY_OVERHEAD: u64 = 256;
 
-        let dimension = parameters.expected_dimension().unwrap_or(MAX_DIMENSION);
         let bytes = self.dtype.vector_bytes(dimension) as u64;
         // A number beyond ±63 takes two bytes as a varint.
         let integers = self.encoding != VectorEncoding::Bytes && self.dtype != Dtype::Float;
         let mut item = bytes * if integers { 2 } else { 1 } + ITEM_OVERHEAD;
-        if allow_partial {
+        if self.allow_partial {
             // Any item may turn out to be an error instead.
             item = item.max(MAX_ITEM_ERROR_BYTES as u64);
         }
         let predicted = inputs as u64 * item + REPLY_OVERHEAD;
         if predicted <= self.max_bytes {
-            return Ok(());
+            return Ok(predicted);
         }
         let max_inputs = self.max_bytes.saturating_sub(REPLY_OVERHEAD) / item;
         Err(Error::ResponseTooLarge { predicted, limit: self.max_bytes, max_inputs })
+    }
+
+    /// Returns the bytes that a reply takes beyond what was predicted: the vectors of a model that is not listed may be
+    /// wider. Refuses one that the caller cannot receive.
+    pub(super) fn check_answers(&self, response: &Response) -> Result<usize, Error> {
+        if self.dimension.is_some() {
+            return Ok(0);
+        }
+        let answers = response.outcomes.iter().filter_map(|outcome| outcome.result.as_ref().ok());
+        let widest = answers.filter_map(|answer| self.dtype.dimension_of(answer.size())).max();
+        let inputs = response.outcomes.len();
+        let predicted = self.check_size(MAX_DIMENSION, inputs)?;
+        let taken = self.check_size(widest.unwrap_or_default().max(MAX_DIMENSION), inputs)?;
+        Ok(usize::try_from(taken - predicted).unwrap_or(usize::MAX))
     }
 }
 

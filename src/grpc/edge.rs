@@ -1,11 +1,14 @@
 //! What every RPC passes first and last, where the message is still opaque.
 //!
-//! In order: request id, content type, method, deadline; then the services, with panics and tonic's own
-//! refusals turned into our statuses; then the outcome is counted when the last byte leaves.
+//! In order: content type and HTTP method, request id, method, deadline, credential, the whole message; then the
+//! services, with panics and tonic's own refusals turned into our statuses; then the outcome is counted when the last
+//! byte leaves. An RPC has a permit throughout, which counts its bytes.
 
 mod content;
+mod message;
 mod observe;
 mod refusals;
+mod reply;
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -30,6 +33,7 @@ use super::{
 use crate::{
     caller::{Caller, PeerIdentity, Rules},
     error::{Blame, Error, Phase},
+    pipeline::{Admission, Permit},
     reload::Live,
     telemetry::Metrics,
 };
@@ -38,7 +42,8 @@ use observe::Outcome;
 /// Name of every method that is not one of ours, so that callers cannot make series.
 const OTHER_METHOD: &str = "_OTHER";
 
-/// How the names of our own methods begin; others are health's and reflection's.
+/// How the names of our own methods begin, all of them unary; others are health's and reflection's, which are answered
+/// however full the gateway is.
 const OURS: &str = "voyage.";
 
 /// Everything that answers on the gRPC port; cheap to clone.
@@ -48,7 +53,8 @@ pub struct Edge {
     authenticator: Authenticator,
     rules: Arc<Live<Rules>>,
     deadlines: Deadlines,
-    max_request_bytes: u64,
+    max_request_bytes: usize,
+    admission: Admission,
     metrics: Metrics,
 }
 
@@ -60,6 +66,8 @@ pub(super) struct Call {
     pub(super) deadline: Deadline,
     /// Who calls; whoever needs no credential for the method is anonymous.
     pub(super) caller: Caller,
+    /// Its place among those in flight.
+    pub(super) permit: Permit,
 }
 
 impl Call {
@@ -120,28 +128,34 @@ fn refuse(error: &Error, request_id: &HeaderValue, method: &'static str) -> Stat
 }
 
 impl Edge {
-    pub(super) fn new(routes: Routes, settings: &Settings, metrics: Metrics) -> Self {
+    pub(super) fn new(
+        routes: Routes,
+        settings: &Settings,
+        admission: Admission,
+        metrics: Metrics,
+    ) -> Self {
         Self {
             routes,
             authenticator: settings.authenticator.clone(),
             rules: Arc::clone(&settings.rules),
             deadlines: settings.deadlines,
-            max_request_bytes: settings.max_request_bytes as u64,
+            max_request_bytes: settings.max_request_bytes,
+            admission,
             metrics,
         }
     }
 
     /// Answers one RPC.
     pub async fn serve(self, mut request: Request<Body>) -> Response<Body> {
-        if !content::is_grpc(request.headers()) {
+        if let Some(refusal) = content::refusal(&request) {
             tracing::debug!("refused a request that is not gRPC");
-            return content::unsupported_media_type();
+            return refusal;
         }
         let request_id = request_id::of(request.headers());
         let method = method_name(request.uri().path());
-        let outcome = Outcome::new(self.metrics.clone(), method);
+        let outcome = Outcome::new(self.metrics.clone(), method, request_id.clone());
 
-        let mut expires = None;
+        let (mut expires, mut permit) = (None, None);
         let mut response = match deadline::of(request.headers(), self.deadlines) {
             // An unknown method is answered as such, whatever else is wrong with the request.
             Err(error) if method != OTHER_METHOD => refuse(&error, &request_id, method).into_http(),
@@ -149,15 +163,19 @@ impl Edge {
             Ok(deadline) => match self.identify(&request, method) {
                 Err(error) => refuse(&error, &request_id, method).into_http(),
                 Ok(caller) => {
-                    expires = deadline.explicit.then_some(deadline.at);
-                    let call = Call { request_id: request_id.clone(), method, deadline, caller };
+                    let admitted = self.admission.permit();
+                    // A stream may go on for ever, a single answer may not.
+                    let ends = deadline.explicit || method.starts_with(OURS);
+                    (expires, permit) = (ends.then_some(deadline.at), Some(admitted.clone()));
+                    let request_id = request_id.clone();
+                    let call = Call { request_id, method, deadline, caller, permit: admitted };
                     request.extensions_mut().insert(call.clone());
                     self.answer_in_time(request, &call).await
                 }
             },
         };
-        response.headers_mut().insert(request_id::HEADER, request_id.clone());
-        observe::observed(response, outcome, expires, request_id)
+        response.headers_mut().insert(request_id::HEADER, request_id);
+        observe::observed(response, outcome, expires, permit)
     }
 
     /// Finds out who calls. Health and reflection need no credential: probes and tools have none.
@@ -179,16 +197,25 @@ impl Edge {
             return late();
         }
         let cut = answer_by + (at - answer_by) / 2;
-        let Ok(answer) =
-            timeout_at(cut, AssertUnwindSafe(self.answer(request)).catch_unwind()).await
-        else {
-            return late();
-        };
-        match answer {
-            Ok(response) => refusals::explained(response, self.max_request_bytes, call),
-            Err(_panic) => {
+        let answer = AssertUnwindSafe(self.receive_and_answer(request, call)).catch_unwind();
+        match timeout_at(cut, answer).await {
+            Err(_) => late(),
+            Ok(Ok(response)) => refusals::explained(response, self.max_request_bytes as u64, call),
+            Ok(Err(_panic)) => {
+                self.metrics.panic();
                 call.refuse(&Error::Internal { cause: "a service panicked" }).into_http()
             }
+        }
+    }
+
+    async fn receive_and_answer(&self, request: Request<Body>, call: &Call) -> Response<Body> {
+        if !call.method.starts_with(OURS) {
+            return self.answer(request).await;
+        }
+        let (head, body) = request.into_parts();
+        match message::receive(body, self.max_request_bytes, &call.permit).await {
+            Ok(message) => self.answer(Request::from_parts(head, message)).await,
+            Err(error) => call.refuse(&error).into_http(),
         }
     }
 

@@ -32,10 +32,12 @@ impl Service {
         call: &Call,
     ) -> Result<Response<EmbedResponse>, Error> {
         let (deadline, caller) = (call.deadline.answer_by, call.caller.clone());
-        let (request, shape) =
+        let (mut request, shape) =
             convert::embed_request(request, &self.default_model, deadline, caller)?;
         let model = Arc::clone(&request.parameters.model);
+        request.permit = Some(call.permit.clone());
         let answers = self.pipeline.run(request).await?;
+        call.permit.count(shape.check_answers(&answers)?)?;
         let metadata = metadata(&answers, &model);
         let mut reply = Response::new(convert::embed_response(answers, shape, &model));
         *reply.metadata_mut() = metadata;

@@ -1,4 +1,7 @@
 //! Refuses what does not fit, rather than queueing blindly.
+//!
+//! A permit is with an RPC from its first byte to its last: it counts the message while it arrives, then the inputs
+//! and the predicted reply, and leaves with the reply's last byte or with the caller.
 
 use std::sync::Arc;
 
@@ -6,67 +9,151 @@ use super::{
     Config,
     sync::atomic::{AtomicUsize, Ordering},
 };
-use crate::{error::Error, telemetry::Metrics};
+use crate::{caller::Priority, error::Error, telemetry::Metrics};
 
-/// Bounds the requests, and their bytes, that are in flight at once.
-#[derive(Debug)]
+/// Bounds the requests, and the bytes of theirs, that are in flight at once; clones share the bounds.
+#[derive(Clone, Debug)]
 pub struct Admission {
-    max_requests: usize,
-    max_bytes: usize,
-    load: Arc<Load>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    requests: Bounded,
+    bytes: Bounded,
     metrics: Metrics,
 }
 
-#[derive(Debug, Default)]
-struct Load {
+/// A count and its bounds.
+#[derive(Debug)]
+struct Bounded {
+    count: AtomicUsize,
+    max: usize,
+    /// The bound of batch requests: the rest is for callers who wait.
+    max_batch: usize,
+}
+
+impl Bounded {
+    fn new(max: usize) -> Self {
+        // 80 %, rounded up: a single place is for all.
+        Self { count: AtomicUsize::new(0), max, max_batch: max - max / 5 }
+    }
+
+    fn max(&self, priority: Priority) -> usize {
+        match priority {
+            Priority::Interactive => self.max,
+            Priority::Batch => self.max_batch,
+        }
+    }
+
+    /// Replaces `before` by `after` in one step; returns the count of all others.
+    fn exchange(&self, before: usize, after: usize) -> usize {
+        let count = if after >= before {
+            self.count.fetch_add(after - before, Ordering::Relaxed)
+        } else {
+            self.count.fetch_sub(before - after, Ordering::Relaxed)
+        };
+        count - before
+    }
+
+    fn get(&self) -> u64 {
+        self.count.load(Ordering::Relaxed) as u64
+    }
+}
+
+impl Admission {
+    /// Sets the bounds up.
+    pub fn new(config: &Config, metrics: Metrics) -> Self {
+        let max_bytes = usize::try_from(config.max_bytes.get()).unwrap_or(usize::MAX);
+        let shared = Arc::new(Shared {
+            requests: Bounded::new(config.max_in_flight as usize),
+            bytes: Bounded::new(max_bytes),
+            metrics,
+        });
+        let (requests, bytes) = (Arc::downgrade(&shared), Arc::downgrade(&shared));
+        // Weak: the metrics are held by what they would hold.
+        shared.metrics.watch_admission(
+            move || requests.upgrade().map_or(0, |shared| shared.requests.get()),
+            move || bytes.upgrade().map_or(0, |shared| shared.bytes.get()),
+        );
+        Self { shared }
+    }
+
+    /// Returns a permit that counts nothing yet.
+    pub fn permit(&self) -> Permit {
+        Permit(Arc::new(Place {
+            shared: Arc::clone(&self.shared),
+            requests: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+        }))
+    }
+}
+
+/// An RPC's place among those in flight. It is free again when the last clone is gone.
+#[derive(Clone, Debug)]
+pub struct Permit(Arc<Place>);
+
+/// What a permit counts; changed by one RPC's own steps only.
+#[derive(Debug)]
+struct Place {
+    shared: Arc<Shared>,
     requests: AtomicUsize,
     bytes: AtomicUsize,
 }
 
-impl Admission {
-    pub(super) fn new(config: &Config, metrics: Metrics) -> Self {
-        let load = Arc::<Load>::default();
-        let watched = Arc::clone(&load);
-        metrics.watch_admission(move || watched.requests.load(Ordering::Relaxed) as u64);
-        Self {
-            max_requests: config.max_in_flight as usize,
-            max_bytes: usize::try_from(config.max_bytes.get()).unwrap_or(usize::MAX),
-            load,
-            metrics,
+impl Permit {
+    /// Counts further bytes: of the message, as they arrive, or of a reply beyond what was predicted. Or refuses them,
+    /// and all before.
+    pub fn count(&self, bytes: usize) -> Result<(), Error> {
+        if bytes == 0 {
+            return Ok(());
         }
+        let before = self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let after = before + bytes;
+        let others = self.0.shared.bytes.exchange(before, after);
+        if others > 0 && others.saturating_add(after) > self.0.shared.bytes.max {
+            return Err(self.refuse("admission.max_bytes of requests and replies"));
+        }
+        Ok(())
     }
 
-    /// Lets a request of `bytes` bytes in until its permit is dropped.
+    /// Lets a request of `bytes` bytes in, inputs and reply together. They take the place of the message's.
     ///
     /// A request larger than `admission.max_bytes` still gets in when it is alone: it is within
     /// `server.max_request_bytes`, and refusing it for ever would help nobody.
-    pub(super) fn enter(&self, bytes: usize) -> Result<Permit, Error> {
+    pub(super) fn enter(&self, bytes: usize, priority: Priority) -> Result<(), Error> {
         // Enter first, look afterwards: two callers can both be refused, never both be let in too many.
-        let permit = Permit { load: Arc::clone(&self.load), bytes };
-        let others = self.load.requests.fetch_add(1, Ordering::Relaxed);
-        let others_bytes = self.load.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let full = if others >= self.max_requests {
-            "admission.max_in_flight requests"
-        } else if others_bytes > 0 && others_bytes.saturating_add(bytes) > self.max_bytes {
-            "admission.max_bytes of requests"
-        } else {
-            return Ok(permit);
-        };
-        self.metrics.shed();
-        Err(Error::Overloaded { what: full })
+        let shared = &self.0.shared;
+        let entered = self.0.requests.swap(1, Ordering::Relaxed);
+        let others = shared.requests.exchange(entered, 1);
+        let before = self.0.bytes.swap(bytes, Ordering::Relaxed);
+        let others_bytes = shared.bytes.exchange(before, bytes);
+        if others >= shared.requests.max(priority) {
+            return Err(self.refuse("admission.max_in_flight requests"));
+        }
+        if others_bytes > 0 && others_bytes.saturating_add(bytes) > shared.bytes.max(priority) {
+            return Err(self.refuse("admission.max_bytes of requests and replies"));
+        }
+        Ok(())
+    }
+
+    /// Gives everything back at once: the refusal itself takes no room.
+    fn refuse(&self, what: &'static str) -> Error {
+        self.0.clear();
+        self.0.shared.metrics.shed();
+        Error::Overloaded { what }
     }
 }
 
-/// A place among the requests in flight.
-#[derive(Debug)]
-pub(super) struct Permit {
-    load: Arc<Load>,
-    bytes: usize,
+impl Place {
+    fn clear(&self) {
+        self.shared.requests.exchange(self.requests.swap(0, Ordering::Relaxed), 0);
+        self.shared.bytes.exchange(self.bytes.swap(0, Ordering::Relaxed), 0);
+    }
 }
 
-impl Drop for Permit {
+impl Drop for Place {
     fn drop(&mut self) {
-        self.load.requests.fetch_sub(1, Ordering::Relaxed);
-        self.load.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.clear();
     }
 }

@@ -9,11 +9,14 @@ use crate::{check::Checks, units::Size};
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Config {
-    /// The most requests in flight, at least 1. Further ones are refused with `UNAVAILABLE`.
+    /// The most requests in flight, at least 1, each until its reply has been taken. Further ones are refused with
+    /// `UNAVAILABLE`. Requests of batch priority get four fifths of the room and are refused beyond it, here and in
+    /// `max_bytes`, so that callers who wait still find some.
     pub max_in_flight: u32,
 
-    /// The most bytes of requests in flight, at least `server.max_request_bytes`. It bounds the memory that
-    /// waiting texts take: each counts 512 bytes beside its own.
+    /// The most bytes in flight, at least `server.max_request_bytes`: messages while they arrive, then texts, each
+    /// with 512 bytes beside its own, and replies as large as predicted, until they have been taken. A larger
+    /// request still gets in when it is alone.
     pub max_bytes: Size,
 }
 

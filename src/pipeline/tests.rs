@@ -51,6 +51,8 @@ fn request(texts: &[&str]) -> Request {
         max_queue_wait: None,
         priority: Priority::Interactive,
         caller: Caller::anonymous(),
+        reply_bytes: 0,
+        permit: None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::Read as _,
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
@@ -11,17 +11,22 @@ pub const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// Reads a file whole, or says what is wrong with it, beginning with its path.
 pub fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let failed = |problem: &dyn std::fmt::Display| format!("{}: {problem}", path.display());
+    content(path).map_err(|problem| format!("{}: {problem}", path.display()))
+}
+
+/// Reads a file whole, or says what is wrong with it, for whoever names the path by itself.
+pub fn content(path: &Path) -> Result<Vec<u8>, String> {
+    let failed = |error: io::Error| error.to_string();
     // Opening a pipe waits for its writer, perhaps for ever: look before.
-    if !fs::metadata(path).map_err(|error| failed(&error))?.is_file() {
-        return Err(failed(&"it is not a file"));
+    if !fs::metadata(path).map_err(failed)?.is_file() {
+        return Err("it is not a file".to_owned());
     }
     let mut content = Vec::new();
     File::open(path)
         .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content))
-        .map_err(|error| failed(&error))?;
+        .map_err(failed)?;
     if content.len() as u64 > MAX_FILE_BYTES {
-        return Err(failed(&format!("it is larger than {MAX_FILE_BYTES} bytes")));
+        return Err(format!("it is larger than {MAX_FILE_BYTES} bytes"));
     }
     Ok(content)
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use crate::check::Checks;
 
@@ -56,12 +56,21 @@ impl Default for TelemetryConfig {
     }
 }
 
+/// Tells whether a filter is what the key's documentation says. `tracing` takes any word as the name of a module, so that
+/// a level with a slip in it would silence all the others.
+fn is_filter(filter: &str) -> bool {
+    filter.split(',').all(|directive| {
+        let level = directive.rsplit_once('=').map_or(directive, |(_, level)| level);
+        level.trim().parse::<LevelFilter>().is_ok()
+    }) && EnvFilter::builder().parse(filter).is_ok()
+}
+
 impl TelemetryConfig {
     /// Checks the section's values.
     pub fn validate(&self) -> Checks {
         Checks::new().require(
             "log_filter",
-            EnvFilter::builder().parse(&self.log_filter).is_ok(),
+            is_filter(&self.log_filter),
             "must be a level or levels per module, such as \"info,voyage_gateway::dispatch=debug\"",
         )
     }

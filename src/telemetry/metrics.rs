@@ -44,6 +44,7 @@ struct Instruments {
     shed: Counter<u64>,
     retries: Counter<u64>,
     rate_limited: Counter<u64>,
+    panics: Counter<u64>,
     connections: connections::Instruments,
     reloads: Counter<u64>,
     tls: tls::Instruments,
@@ -119,14 +120,24 @@ impl Metrics {
             .build();
     }
 
-    /// `voyage_gateway_in_flight_requests`: requests that admission has let in and that have not ended, as `count`
-    /// tells it.
-    pub fn watch_admission(&self, count: impl Fn() -> u64 + Send + Sync + 'static) {
+    /// `voyage_gateway_in_flight_requests` and `voyage_gateway_in_flight_size_bytes`: requests that admission has let in
+    /// and whose reply has not left, and the bytes of messages, inputs and replies, as the two functions tell them.
+    pub fn watch_admission(
+        &self,
+        requests: impl Fn() -> u64 + Send + Sync + 'static,
+        bytes: impl Fn() -> u64 + Send + Sync + 'static,
+    ) {
         let meter = self.instruments.provider.meter("voyage-gateway");
         meter
             .u64_observable_gauge("voyage_gateway.in_flight_requests")
             .with_description("Requests let in and not ended.")
-            .with_callback(move |gauge| gauge.observe(count(), &[]))
+            .with_callback(move |gauge| gauge.observe(requests(), &[]))
+            .build();
+        meter
+            .u64_observable_gauge("voyage_gateway.in_flight_size")
+            .with_unit("By")
+            .with_description("Bytes of messages, inputs and replies in flight.")
+            .with_callback(move |gauge| gauge.observe(bytes(), &[]))
             .build();
     }
 
@@ -238,6 +249,11 @@ impl Metrics {
         self.instruments.shed.add(1, &[]);
     }
 
+    /// `voyage_gateway_panics_total`: RPCs that were lost to a panic, and ended as `INTERNAL`.
+    pub fn panic(&self) {
+        self.instruments.panics.add(1, &[]);
+    }
+
     /// `voyage_gateway_auth_failures_total{mode, why}`: calls refused because nobody knows who calls, by `auth.mode` and
     /// by what is wrong: `missing`, `malformed`, `unknown_token`, `unknown_key`, `wrong_algorithm`, `forged`, `expired`,
     /// `not_yet_valid`, `wrong_issuer`, `wrong_audience`, `wrong_name`, or `no_keys` to tell.
@@ -299,6 +315,10 @@ impl Instruments {
             shed: meter
                 .u64_counter("voyage_gateway.shed")
                 .with_description("Requests refused because this replica was full.")
+                .build(),
+            panics: meter
+                .u64_counter("voyage_gateway.panics")
+                .with_description("RPCs lost to a panic.")
                 .build(),
             reloads: meter
                 .u64_counter("voyage_gateway.reloads")

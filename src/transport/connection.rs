@@ -12,7 +12,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     server::graceful::GracefulConnection,
 };
 use tokio::{
@@ -27,6 +27,7 @@ use super::{
     greeting::{self, Spoken},
     stage::{Stage, reached},
     stream::Stream,
+    streams::{self, Streams},
     tls::{Acceptor, TlsStream},
 };
 use crate::{
@@ -142,7 +143,7 @@ impl Port {
 pub(super) struct Terms {
     pub(super) port: Port,
     http1: http1::Builder,
-    http2: http2::Builder<TokioExecutor>,
+    http2: http2::Builder<Streams>,
 }
 
 impl Terms {
@@ -155,7 +156,7 @@ impl Terms {
             .keep_alive(false)
             .header_read_timeout(timing.handshake)
             .max_buf_size(MAX_HEADER_BYTES as usize);
-        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        let mut http2 = http2::Builder::new(Streams);
         http2
             .timer(TokioTimer::new())
             .max_concurrent_streams(MAX_STREAMS)
@@ -203,7 +204,7 @@ pub(super) async fn serve<S, A, F>(
     };
     let service = service_fn(move |request: Request<Incoming>| {
         let answer = answer(identified(request.map(Body::new), peer.as_ref()));
-        async move { Ok::<_, Infallible>(answer.await) }
+        async move { Ok::<_, Infallible>(streams::noted(answer.await)) }
     });
     let stream = TokioIo::new(stream);
     let age = port.timing.jittered_age();

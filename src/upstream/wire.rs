@@ -3,13 +3,14 @@
 //! Vectors are asked for in base64 and kept as the bytes they decode to: no float is parsed unless a server
 //! answers with JSON numbers although it was asked for base64.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashMap};
 
 use bytes::Bytes;
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{SeqAccess, Visitor},
 };
+use serde_json::value::RawValue;
 
 use crate::{
     embedding::{Answer, Dtype, Endpoint, Input, Parameters, Vector},
@@ -58,9 +59,9 @@ pub(super) fn encode(parameters: &Parameters, inputs: &[&Input]) -> serde_json::
 struct EmbeddingsReply<'a> {
     #[serde(borrow)]
     data: Vec<Item<'a>>,
-    /// Any JSON: no strange number may cost the vectors, which are paid for.
-    #[serde(default)]
-    usage: serde_json::Value,
+    /// Any JSON, as it stands: no strange number may cost the vectors, which are paid for.
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -91,11 +92,19 @@ pub(super) fn decode(
 /// Reads no more of a reply than the tokens it reports.
 pub(super) fn reported_tokens(body: &[u8]) -> Option<u64> {
     #[derive(Deserialize)]
-    struct Report {
-        usage: serde_json::Value,
+    struct Report<'a> {
+        #[serde(borrow)]
+        usage: &'a RawValue,
     }
-    let report: Report = serde_json::from_slice(body).ok()?;
-    report.usage.get("total_tokens")?.as_u64()
+    let report: Report<'_> = serde_json::from_slice(body).ok()?;
+    total_tokens(report.usage)
+}
+
+/// Reads the tokens out of a report; `None` when it does not say, or not in whole numbers.
+fn total_tokens(usage: &RawValue) -> Option<u64> {
+    // A struct could be written as a list as well.
+    let usage: HashMap<String, &RawValue> = serde_json::from_str(usage.get()).ok()?;
+    usage.get("total_tokens")?.get().parse().ok()
 }
 
 fn decode_embeddings(
@@ -134,7 +143,7 @@ fn decode_embeddings(
         check_finite(parameters.dtype, &bytes)?;
         *slot = Some(Answer::Vector(Vector::new(Bytes::from(bytes))));
     }
-    let tokens = reply.usage.get("total_tokens").and_then(serde_json::Value::as_u64);
+    let tokens = reply.usage.and_then(total_tokens);
     // `count` distinct indices below `count` fill every slot, so `flatten` loses nothing.
     Ok((answers.into_iter().flatten().collect(), tokens))
 }

@@ -100,7 +100,7 @@ async fn a_full_replica_sends_callers_elsewhere() {
 #[tokio::test]
 async fn bytes_in_flight_are_bounded_too() {
     let gateway =
-        Gateway::holding(|config, _| config.admission.max_bytes = Size::from_kib(10)).await;
+        Gateway::holding(|config, _| config.admission.max_bytes = Size::from_kib(20)).await;
     let first = gateway.spawn(texts(&["x".repeat(8_000)])).await;
     gateway.until_calls(1).await;
     let status = gateway.embed(texts(&["y".repeat(8_000)])).await.err().unwrap();

@@ -11,6 +11,7 @@
 mod admin;
 mod auth;
 mod batching;
+mod bodies;
 mod budgets;
 mod cache_modes;
 mod callers;

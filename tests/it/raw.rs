@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use h2::client::SendRequest;
-use http::{HeaderMap, HeaderName, Request, StatusCode};
+use http::{HeaderMap, HeaderName, Method, Request, StatusCode};
 use prost::Message as _;
 use tokio::net::TcpStream;
 use tonic::{Code, Status};
@@ -37,8 +37,19 @@ impl Connection {
 
     /// Sends one request with exactly these headers and this body.
     pub(crate) async fn send(self, path: &str, headers: &[(&str, &str)], body: Bytes) -> Reply {
-        let mut request =
-            Request::post(format!("http://localhost{path}")).body(()).expect("a request");
+        self.request(Method::POST, path, headers, body).await
+    }
+
+    /// Sends a request of any method.
+    pub(crate) async fn request(
+        self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Reply {
+        let uri = format!("http://localhost{path}");
+        let mut request = Request::builder().method(method).uri(uri).body(()).expect("a request");
         for (name, value) in headers {
             let name: HeaderName = name.parse().expect("a name");
             request.headers_mut().insert(name, value.parse().expect("a value"));

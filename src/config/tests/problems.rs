@@ -54,8 +54,8 @@ const EXPECTATIONS: [(&str, &str); 44] = [
     ("callers.search.requests_per_second", "expected a whole number from 0 to 4294967295"),
     ("callers.search.tokens_per_minute", "expected a whole number, 0 or more"),
     ("callers.default.tokens_per_day", "expected a whole number, 0 or more"),
-    ("callers.\"a b\".models", "expected a list such as [\"a\", \"b\"]"),
-    ("callers.\"a b\".rpcs", "expected a list such as [\"a\", \"b\"]"),
+    ("callers.\"a b\".models", "expected a list"),
+    ("callers.\"a b\".rpcs", "expected a list"),
     ("callers.search.max_priority", "expected \"interactive\" or \"batch\""),
     ("callers.search.cache_scope", "expected \"shared\" or \"per-caller\""),
     ("auth.jwt.leeway", SPAN),
@@ -241,10 +241,7 @@ fn unreadable_files_are_named() {
 fn files_are_utf8() {
     let file = File::new(b"cache.ttl = '\xff'");
     let told = report(load(&Sources { file: Some(file.path().to_owned()), ..Sources::default() }));
-    assert_eq!(
-        told,
-        format!("{}: cannot be read: stream did not contain valid UTF-8", file.path().display())
-    );
+    assert_eq!(told, format!("{}: cannot be read: it is not UTF-8", file.path().display()));
 }
 
 #[test]
@@ -443,7 +440,7 @@ proptest! {
         let file = File::new(file);
         let sources = Sources {
             file: Some(file.path().to_owned()),
-            environment: vec![("VOYAGE_GATEWAY__SERVER__LISTEN".to_owned(), value.clone())],
+            environment: pairs(&[("VOYAGE_GATEWAY__SERVER__LISTEN", &value)]),
             set: vec![format!("{key}={value}"), format!("cache.{key}={value}")],
         };
         let _ = load(&sources);

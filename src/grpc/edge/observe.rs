@@ -2,19 +2,22 @@
 
 use std::{
     future::Future as _,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response};
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body::{Body as HttpBody, Frame};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::{Code, Status, body::Body};
 
+use super::{refuse, reply::Reply};
 use crate::{
+    caller::GivesUp,
     error::{Error, Phase},
-    grpc::status,
+    pipeline::Permit,
     telemetry::Metrics,
 };
 
@@ -23,12 +26,15 @@ use crate::{
 pub(super) struct Outcome {
     metrics: Metrics,
     method: &'static str,
+    request_id: HeaderValue,
     code: Code,
+    /// When the caller gives up, if it ever does.
+    expires: Option<Instant>,
 }
 
 impl Outcome {
-    pub(super) fn new(metrics: Metrics, method: &'static str) -> Self {
-        Self { metrics, method, code: Code::Cancelled }
+    pub(super) fn new(metrics: Metrics, method: &'static str, request_id: HeaderValue) -> Self {
+        Self { metrics, method, request_id, code: Code::Cancelled, expires: None }
     }
 
     fn note(&mut self, headers: &HeaderMap) {
@@ -36,33 +42,66 @@ impl Outcome {
             self.code = Code::from_bytes(code.as_bytes());
         }
     }
+
+    /// Returns the trailers of a reply that ends with this error.
+    fn end(&mut self, error: &Error) -> HeaderMap {
+        let mut trailers = HeaderMap::new();
+        if refuse(error, &self.request_id, self.method).add_header(&mut trailers).is_ok() {
+            self.note(&trailers);
+        }
+        trailers
+    }
 }
 
 impl Drop for Outcome {
     fn drop(&mut self) {
+        // Whoever reads no reply is cut off, and sees no status.
+        let late = self.expires.is_some_and(|at| at <= Instant::now());
+        if late && self.code == Code::Cancelled {
+            self.code = Code::DeadlineExceeded;
+        }
         self.metrics.rpc(self.method, code_name(self.code));
     }
 }
 
-/// Puts a reply under observation; `expires` ends a stream that outlives its caller's deadline.
+/// Puts a reply under observation until its caller gives up, at `expires`.
 pub(super) fn observed(
     response: Response<Body>,
     mut outcome: Outcome,
     expires: Option<Instant>,
-    request_id: HeaderValue,
+    permit: Option<Permit>,
 ) -> Response<Body> {
     outcome.note(response.headers());
-    let expires = expires.map(|at| Box::pin(sleep_until(at)));
-    response.map(|body| Body::new(Observed { body, outcome, expires, request_id, ended: false }))
+    outcome.expires = expires;
+    let (mut head, body) = response.into_parts();
+    // The transport ends what is stuck in HTTP/2, where nobody asks for more of the reply.
+    if let Some(at) = expires {
+        head.extensions.insert(GivesUp(at));
+    }
+    let reply = Reply::new(body, permit);
+    let observed = Observed { reply, outcome, alarm: None, ended: false };
+    Response::from_parts(head, Body::new(observed))
 }
 
 struct Observed {
-    body: Body,
+    reply: Reply,
     outcome: Outcome,
-    expires: Option<Pin<Box<Sleep>>>,
-    /// For the status of a stream that is ended here.
-    request_id: HeaderValue,
+    /// Set when there is something to wait for.
+    alarm: Option<Pin<Box<Sleep>>>,
     ended: bool,
+}
+
+impl Observed {
+    fn end(&mut self, error: &Error) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        self.ended = true;
+        Poll::Ready(Some(Ok(Frame::trailers(self.outcome.end(error)))))
+    }
+
+    fn is_late(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(at) = self.outcome.expires else { return false };
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        alarm.as_mut().poll(context).is_ready()
+    }
 }
 
 impl HttpBody for Observed {
@@ -76,7 +115,13 @@ impl HttpBody for Observed {
         if self.ended {
             return Poll::Ready(None);
         }
-        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
+        // Messages are made here: the service has long returned.
+        let polled = catch_unwind(AssertUnwindSafe(|| self.reply.poll_frame(context)));
+        let Ok(polled) = polled else {
+            self.outcome.metrics.panic();
+            return self.end(&Error::Internal { cause: "a reply panicked" });
+        };
+        if let Poll::Ready(frame) = polled {
             if let Some(Ok(frame)) = &frame
                 && let Some(trailers) = frame.trailers_ref()
             {
@@ -84,26 +129,15 @@ impl HttpBody for Observed {
             }
             return Poll::Ready(frame);
         }
-        let late = self.expires.as_mut().is_some_and(|at| at.as_mut().poll(context).is_ready());
-        if !late {
-            return Poll::Pending;
+        // A status would wait behind bytes that nobody takes.
+        if self.is_late(context) && !self.reply.is_going_out() {
+            return self.end(&Error::DeadlineExceeded { phase: Phase::Stream });
         }
-        self.ended = true;
-        let mut trailers = HeaderMap::new();
-        let error = Error::DeadlineExceeded { phase: Phase::Stream };
-        let status = status::status(&error, self.request_id.to_str().unwrap_or_default());
-        if status.add_header(&mut trailers).is_ok() {
-            self.outcome.note(&trailers);
-        }
-        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+        Poll::Pending
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ended || self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.ended || self.reply.is_end_stream()
     }
 }
 

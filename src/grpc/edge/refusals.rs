@@ -36,12 +36,17 @@ fn crowded() -> Error {
     Error::violation("request", "TOO_MANY_FIELDS", description)
 }
 
-fn undecodable() -> Error {
+pub(super) fn undecodable() -> Error {
     Error::violation(
         "request",
         "UNDECODABLE",
         "expected one whole protobuf message of the method's type, with strings in UTF-8",
     )
+}
+
+pub(super) fn more_than_one() -> Error {
+    let description = "expected one message and nothing after it: the method is unary";
+    Error::violation("request", "TRAILING_BYTES", description)
 }
 
 /// Returns the code of a status that carries no details, and so is not ours.

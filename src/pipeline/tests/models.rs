@@ -396,32 +396,94 @@ fn callers_who_stay_share_one_call_in_any_order_of_steps() {
     });
 }
 
+/// Counts what is inside by other means than the permits'.
+#[derive(Default)]
+struct Inside {
+    requests: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl Inside {
+    fn enter(&self, bytes: usize) {
+        let requests = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
+        let together = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        assert!(requests <= 2, "{requests} requests where 2 may be");
+        assert!(together == bytes || together <= 10, "{together} bytes where 10 may be");
+    }
+
+    fn leave(&self, bytes: usize) {
+        self.requests.fetch_sub(1, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn permits_stay_within_the_bounds_and_come_back_in_any_order_of_steps() {
+    use Priority::{Batch, Interactive};
     explore(|| {
         let bounds = Config { max_in_flight: 2, max_bytes: Size::from_bytes(10) };
-        let admission = Arc::new(Admission::new(&bounds, Metrics::new().unwrap()));
-        let inside = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
-        let requests = [3, 3, 4, 20].map(|bytes| {
-            let (admission, inside) = (Arc::clone(&admission), Arc::clone(&inside));
-            thread::spawn(move || {
-                let Ok(permit) = admission.enter(bytes) else { return };
-                let requests = inside.0.fetch_add(1, Ordering::Relaxed) + 1;
-                let together = inside.1.fetch_add(bytes, Ordering::Relaxed) + bytes;
-                assert!(requests <= 2, "{requests} requests where 2 may be");
-                assert!(requests == 1 || together <= 10, "{together} bytes where 10 may be");
-                thread::yield_now();
-                inside.0.fetch_sub(1, Ordering::Relaxed);
-                inside.1.fetch_sub(bytes, Ordering::Relaxed);
-                drop(permit);
-            })
-        });
+        let admission = Admission::new(&bounds, Metrics::new().unwrap());
+        let inside = Arc::new(Inside::default());
+        let requests = [(3, Interactive), (3, Batch), (4, Interactive), (20, Batch)].map(
+            |(bytes, priority)| {
+                let (admission, inside) = (admission.clone(), Arc::clone(&inside));
+                thread::spawn(move || {
+                    // The message counts as it comes, and the request in its place.
+                    let permit = admission.permit();
+                    if permit.count(1).is_err() || permit.count(1).is_err() {
+                        return;
+                    }
+                    if permit.enter(bytes, priority).is_err() {
+                        return;
+                    }
+                    inside.enter(bytes);
+                    // Its reply's bearer has the permit last.
+                    let bearer = permit.clone();
+                    drop(permit);
+                    thread::yield_now();
+                    inside.leave(bytes);
+                    drop(bearer);
+                })
+            },
+        );
         for request in requests {
             request.join().unwrap();
         }
         // All of it can be had again.
-        let permits = [admission.enter(5), admission.enter(5)];
-        assert!(permits.iter().all(Result::is_ok), "{permits:?}");
-        assert!(admission.enter(0).is_err());
+        let permits = [admission.permit(), admission.permit(), admission.permit()];
+        assert!(permits[0].enter(5, Interactive).is_ok());
+        assert!(permits[1].enter(5, Interactive).is_ok());
+        assert!(permits[2].enter(0, Interactive).is_err());
+        assert!(permits[2].count(1).is_err());
+    });
+}
+
+#[test]
+fn messages_that_arrive_together_stay_within_the_bound_in_any_order_of_steps() {
+    explore(|| {
+        let bounds = Config { max_in_flight: 2, max_bytes: Size::from_bytes(10) };
+        let admission = Admission::new(&bounds, Metrics::new().unwrap());
+        let received = Arc::new(AtomicUsize::new(0));
+        let messages = [(); 3].map(|()| {
+            let (admission, received) = (admission.clone(), Arc::clone(&received));
+            thread::spawn(move || {
+                let permit = admission.permit();
+                for frame in 1..=4 {
+                    if permit.count(2).is_err() {
+                        received.fetch_sub(2 * (frame - 1), Ordering::Relaxed);
+                        return;
+                    }
+                    let together = received.fetch_add(2, Ordering::Relaxed) + 2;
+                    assert!(together <= 10, "{together} bytes where 10 may be");
+                }
+                received.fetch_sub(8, Ordering::Relaxed);
+            })
+        });
+        for message in messages {
+            message.join().unwrap();
+        }
+        let permits = [admission.permit(), admission.permit()];
+        assert!(permits[0].count(10).is_ok());
+        assert!(permits[1].count(1).is_err());
     });
 }

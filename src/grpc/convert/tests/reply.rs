@@ -15,8 +15,13 @@ fn response(outcomes: Vec<Outcome>) -> Response {
     Response { outcomes, tokens: 0, estimated: false, trips: Vec::new() }
 }
 
+fn shape_of(dtype: Dtype, encoding: VectorEncoding) -> ReplyShape {
+    let max_bytes = DEFAULT_MAX_RESPONSE_BYTES;
+    ReplyShape { dtype, encoding, dimension: None, allow_partial: false, max_bytes }
+}
+
 fn reply(outcomes: Vec<Outcome>, dtype: Dtype, encoding: VectorEncoding) -> EmbedResponse {
-    let shape = ReplyShape { dtype, encoding, max_bytes: DEFAULT_MAX_RESPONSE_BYTES };
+    let shape = shape_of(dtype, encoding);
     embed_response(response(outcomes), shape, "voyage-4")
 }
 
@@ -113,11 +118,7 @@ fn sources_are_told_and_counted() {
 #[test]
 fn usage_is_told_and_clamped() {
     let response = Response { tokens: 37, estimated: true, ..response(Vec::new()) };
-    let shape = ReplyShape {
-        dtype: Dtype::Float,
-        encoding: VectorEncoding::Values,
-        max_bytes: DEFAULT_MAX_RESPONSE_BYTES,
-    };
+    let shape = shape_of(Dtype::Float, VectorEncoding::Values);
     let expected = Usage { total_tokens: 37, estimated: true, ..Usage::default() };
     assert_eq!(embed_response(response, shape, "voyage-4").usage, Some(expected));
     assert_eq!(to_i32(u64::MAX), i32::MAX);
@@ -132,4 +133,25 @@ fn a_vector_is_not_copied() {
     let outcomes = vec![Outcome { result: Ok(answer), source: Source::Hit }];
     let reply = reply(outcomes, Dtype::Float, VectorEncoding::Values);
     assert_eq!(reply.embeddings[0].values.as_ptr(), bytes.as_ptr());
+}
+
+#[test]
+fn vectors_that_are_wider_than_predicted_are_weighed_again() {
+    let wide = |count: usize, numbers: usize| {
+        response((0..count).map(|_| outcome(&vec![0; numbers * 4], Source::Hit)).collect())
+    };
+    let shape = shape_of(Dtype::Float, VectorEncoding::Values);
+    assert_eq!(shape.check_answers(&wide(2, 16)), Ok(0));
+    assert_eq!(shape.check_answers(&wide(2, 2048)), Ok(0));
+    assert_eq!(shape.check_answers(&wide(2, 4096)), Ok(2 * 2048 * 4));
+    let Err(Error::ResponseTooLarge { predicted, limit, max_inputs }) =
+        shape.check_answers(&wide(300, 4096))
+    else {
+        panic!("expected a refusal");
+    };
+    assert_eq!((limit, max_inputs), (DEFAULT_MAX_RESPONSE_BYTES, 255));
+    assert_eq!(predicted, 300 * (4096 * 4 + 16) + 256);
+    // A width that was known has been checked.
+    let known = ReplyShape { dimension: Some(1024), ..shape };
+    assert_eq!(known.check_answers(&wide(300, 4096)), Ok(0));
 }

@@ -126,15 +126,8 @@ fn worst_reply(count: usize, dimension: u32, shape: ReplyShape) -> EmbedResponse
 }
 
 fn predicted(count: usize, dimension: u32, shape: ReplyShape, partial: bool) -> u64 {
-    let parameters = Parameters {
-        endpoint: Endpoint::Embeddings,
-        model: "voyage-9".into(),
-        input_type: None,
-        dimension: Some(dimension),
-        dtype: shape.dtype,
-        truncation: true,
-    };
-    match (ReplyShape { max_bytes: 0, ..shape }).check_size(&parameters, count, partial) {
+    let shape = ReplyShape { allow_partial: partial, max_bytes: 0, ..shape };
+    match shape.check_size(dimension, count) {
         Err(Error::ResponseTooLarge { predicted, .. }) => predicted,
         other => panic!("expected a refusal, not {other:?}"),
     }
@@ -151,7 +144,7 @@ proptest! {
     ) {
         // The largest numbers of inputs only with vectors that are quick to write.
         let count = if dimension > 256 || dtype == Dtype::Float { count.min(200) } else { count };
-        let shape = ReplyShape { dtype, encoding, max_bytes: 0 };
+        let shape = ReplyShape { dtype, encoding, dimension: None, allow_partial: false, max_bytes: 0 };
         let real = worst_reply(count, dimension, shape).encoded_len() as u64;
         let predicted = predicted(count, dimension, shape, false);
         prop_assert!(real <= predicted, "{} > {}", real, predicted);
@@ -181,7 +174,7 @@ fn a_reply_of_errors_only_is_not_larger_than_predicted() {
         trips: Vec::new(),
     };
     let (dtype, encoding) = (Dtype::Binary, VectorEncoding::Bytes);
-    let shape = ReplyShape { dtype, encoding, max_bytes: 0 };
+    let shape = ReplyShape { dtype, encoding, dimension: None, allow_partial: false, max_bytes: 0 };
     let real = embed_response(response, shape, "voyage-9").encoded_len() as u64;
     assert!(real <= predicted(count, 256, shape, true), "{real}");
 }

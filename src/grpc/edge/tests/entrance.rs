@@ -12,6 +12,9 @@ async fn grpc_content_types_come_in() {
         "application/grpc+proto",
         "application/grpc;charset=utf-8",
         "application/grpc+proto;charset=utf-8",
+        "Application/GRPC",
+        "APPLICATION/GRPC+PROTO ; charset=utf-8",
+        " application/grpc ",
     ] {
         let request = with(embed(""), "content-type", content_type.as_bytes());
         assert_eq!(call(&edge, request).await.code(), Code::Ok, "{content_type}");
@@ -26,6 +29,10 @@ async fn other_content_types_are_a_415_without_a_grpc_status() {
         "application/grpc-web+proto",
         "application/grpc-web-text",
         "application/grpcx",
+        "application/grpc+json",
+        "application/grpc+protobuf",
+        "application/grpc+",
+        "application/gr",
         "application/json",
         "text/html",
         "application/proto",
@@ -41,6 +48,10 @@ async fn other_content_types_are_a_415_without_a_grpc_status() {
     // Before the method is looked at, and without being an RPC.
     let unknown = with(request("a.B/C", Bytes::new()), "content-type", b"application/json");
     refused(&edge, unknown).await;
+    // And before the HTTP method.
+    let mut got = with(embed(""), "content-type", b"text/html");
+    *got.method_mut() = http::Method::GET;
+    refused(&edge, got).await;
     assert_eq!(services::counted(&metrics), []);
 }
 
@@ -51,6 +62,20 @@ async fn refused(edge: &Edge, request: Request<Body>) {
     let body = response.into_body().collect().await.unwrap();
     assert!(body.trailers().is_none());
     assert_eq!(body.to_bytes(), "");
+}
+
+#[tokio::test]
+async fn other_methods_of_http_are_a_405_without_a_grpc_status() {
+    let (edge, metrics) = edge().await;
+    for method in ["GET", "PUT", "HEAD", "CONNECT", "post", "BREW"] {
+        let mut request = embed("");
+        *request.method_mut() = method.parse().unwrap();
+        let response = edge.clone().serve(request).await;
+        assert_eq!(response.status(), 405, "{method}");
+        assert_eq!(response.headers()["allow"], "POST");
+        assert!(!response.headers().contains_key("grpc-status"));
+    }
+    assert_eq!(services::counted(&metrics), []);
 }
 
 #[tokio::test]

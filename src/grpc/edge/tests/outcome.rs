@@ -115,9 +115,9 @@ fn codes_are_named_as_grpc_spells_them() {
         response.headers_mut().insert("grpc-status", number.into());
         drop(observe::observed(
             response,
-            Outcome::new(edge_metrics.clone(), method()),
+            Outcome::new(edge_metrics.clone(), method(), HeaderValue::from_static("id")),
             None,
-            HeaderValue::from_static("id"),
+            None,
         ));
         assert_eq!(counted(&edge_metrics), expected);
     }

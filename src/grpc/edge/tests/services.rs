@@ -9,6 +9,7 @@ use crate::grpc::v1::{
     EmbedResponse,
     embedding_service_server::{EmbeddingService, EmbeddingServiceServer},
 };
+use crate::pipeline;
 
 pub(super) const EMBED: &str = "voyage.gateway.v1.EmbeddingService/Embed";
 pub(super) const WATCH: &str = "grpc.health.v1.Health/Watch";
@@ -58,7 +59,8 @@ pub(super) async fn edge() -> (Edge, Metrics) {
     routes.add_service(tonic_health::pb::health_server::HealthServer::new(service)).add_service(
         EmbeddingServiceServer::new(Obedient).max_decoding_message_size(MAX_REQUEST_BYTES),
     );
-    (Edge::new(routes.routes().prepare(), &settings, metrics.clone()), metrics)
+    let admission = Admission::new(&pipeline::Config::default(), metrics.clone());
+    (Edge::new(routes.routes().prepare(), &settings, admission, metrics.clone()), metrics)
 }
 
 /// RPCs by method and code, as they were counted.

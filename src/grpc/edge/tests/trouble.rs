@@ -44,17 +44,70 @@ async fn a_service_that_hangs_is_cut_before_the_callers_own_clock_gives_up() {
     }
 }
 
+/// A call whose stream stays open after these bytes.
+fn endless(start: Bytes) -> Request<Body> {
+    let frames = stream::iter([Ok::<_, Infallible>(Frame::data(start))]);
+    let endless = StreamBody::new(futures_util::StreamExt::chain(frames, stream::pending()));
+    with(embed(""), "grpc-timeout", b"1S").map(|_| Body::new(endless))
+}
+
+/// Half a message; and a whole one, which would be refused if it were decoded before the stream has ended.
 #[tokio::test(start_paused = true)]
 async fn a_message_that_never_ends_is_a_passed_deadline() {
     let (edge, _) = edge().await;
-    let start = Frame::data(Bytes::from_static(&[0, 0, 0, 0, 9, 1]));
-    let frames = stream::iter([Ok::<_, Infallible>(start)]);
-    let endless = StreamBody::new(futures_util::StreamExt::chain(frames, stream::pending()));
-    let request = with(embed(""), "grpc-timeout", b"1S").map(|_| Body::new(endless));
-    let seen = call(&edge, request).await;
-    assert_eq!(seen.code(), Code::DeadlineExceeded);
-    let info = seen.status.get_details_error_info().unwrap();
-    assert_eq!(info.metadata["phase"], "request");
+    for start in [Bytes::from_static(&[0, 0, 0, 0, 9, 1]), framed(b"\x17")] {
+        let seen = call(&edge, endless(start)).await;
+        assert_eq!(seen.code(), Code::DeadlineExceeded);
+        let info = seen.status.get_details_error_info().unwrap();
+        assert_eq!(info.metadata["phase"], "request");
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_much_is_refused_before_it_ends() {
+    let (edge, _) = edge().await;
+    let seen = call(&edge, endless(Bytes::from_static(&[0, 0x40, 0, 0, 0]))).await;
+    assert_eq!((seen.code(), &*seen.reason()), (Code::ResourceExhausted, "REQUEST_TOO_LARGE"));
+    let several = [framed(b""), framed(b"")].concat();
+    let seen = call(&edge, endless(several.into())).await;
+    assert_eq!((seen.code(), &*seen.reason()), (Code::InvalidArgument, "INVALID_REQUEST"));
+}
+
+fn panics(metrics: &Metrics) -> u64 {
+    let page = metrics.render().unwrap();
+    let count = page.lines().find_map(|line| line.strip_prefix("voyage_gateway_panics_total "));
+    count.map_or(0, |count| count.parse().unwrap())
+}
+
+#[tokio::test]
+async fn panics_are_counted() {
+    let (edge, metrics) = edge().await;
+    for count in 1..3 {
+        assert_eq!(call(&edge, embed("panic")).await.code(), Code::Internal);
+        assert_eq!(panics(&metrics), count);
+        assert_eq!(call(&edge, embed("")).await.code(), Code::Ok);
+    }
+    assert_eq!(panics(&metrics), 2);
+}
+
+#[tokio::test]
+async fn a_reply_that_panics_ends_as_an_internal_error() {
+    let metrics = Metrics::new().unwrap();
+    let message = Frame::data(framed(b""));
+    let frames = stream::poll_fn(|_| -> std::task::Poll<Option<Result<_, Infallible>>> {
+        panic!("a canary")
+    });
+    let frames = futures_util::StreamExt::chain(stream::iter([Ok(message)]), frames);
+    let mut response = Response::new(Body::new(StreamBody::new(frames)));
+    let id = HeaderValue::from_static("the-id");
+    response.headers_mut().insert(request_id::HEADER, id.clone());
+    let outcome = Outcome::new(metrics.clone(), method_name(&format!("/{EMBED}")), id);
+    let seen = read(observe::observed(response, outcome, None, None)).await;
+    assert_eq!((seen.code(), &*seen.reason()), (Code::Internal, "INTERNAL"));
+    assert_eq!(seen.status.get_details_request_info().unwrap().request_id, "the-id");
+    assert!(!format!("{:?}", seen.status).contains("canary"));
+    assert_eq!(panics(&metrics), 1);
+    assert_eq!(services::counted(&metrics), [(EMBED.to_owned(), "INTERNAL".to_owned(), 1)]);
 }
 
 #[tokio::test]

@@ -63,6 +63,8 @@ fn a_redirect_tells_its_host_and_nothing_more() {
     };
     assert_eq!(to("https://other.example/v1?token=x").as_deref(), Some("other.example"));
     assert_eq!(to("https://user:password@other.example:444/").as_deref(), Some("other.example"));
+    let to_the_key = to(&format!("https://{KEY}.other.example/"));
+    assert_eq!(to_the_key.as_deref(), Some("[redacted].other.example"));
     for nowhere in ["/v2/embeddings", "", "not a url", "h\u{e9}"] {
         assert_eq!(to(nowhere), None, "{nowhere}");
     }

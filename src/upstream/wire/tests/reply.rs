@@ -156,6 +156,8 @@ fn usage_is_what_voyage_says_or_unknown_and_never_costs_the_vectors() {
     assert_eq!(tokens(r#","usage":{"total_tokens":7}"#), Some(7));
     assert_eq!(tokens(r#","usage":{"total_tokens":0}"#), Some(0));
     assert_eq!(tokens(r#","usage":{"total_tokens":7,"prompt_tokens":3}"#), Some(7));
+    assert_eq!(tokens(r#","usage":{"total_tokens":7,"cost":1e400}"#), Some(7));
+    assert_eq!(tokens(r#","usage": { "total_tokens" : 7 } "#), Some(7));
     for unknown in [
         "",
         r#","usage":null"#,
@@ -165,6 +167,10 @@ fn usage_is_what_voyage_says_or_unknown_and_never_costs_the_vectors() {
         r#","usage":{"total_tokens":1.5}"#,
         r#","usage":{"total_tokens":"8"}"#,
         r#","usage":{"total_tokens":1e30}"#,
+        r#","usage":{"total_tokens":1e400}"#,
+        r#","usage":{"total_tokens":18446744073709551616}"#,
+        r#","usage":{"total_tokens":{"a":[1e400]}}"#,
+        r#","usage":1e400"#,
         r#","usage":8"#,
         r#","usage":[8]"#,
     ] {
