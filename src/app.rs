@@ -175,11 +175,7 @@ async fn assemble(
     metrics.watch_cache(move || watched.size());
     let pipeline = Pipeline::new(pipeline::Parts {
         admission: &config.admission,
-        budgets: pipeline::Budgets {
-            daily_tokens: config.limits.daily_tokens,
-            monthly_tokens: config.limits.monthly_tokens,
-            replicas: config.limits.replicas,
-        },
+        budgets: budgets(config),
         scope: config.cache.scope,
         keys,
         cache: Arc::clone(&cache),
@@ -209,6 +205,14 @@ async fn assemble(
         drain: config.drain.clone(),
         followed,
     })
+}
+
+fn budgets(config: &Config) -> pipeline::Budgets {
+    pipeline::Budgets {
+        daily_tokens: config.limits.daily_tokens,
+        monthly_tokens: config.limits.monthly_tokens,
+        replicas: config.limits.replicas,
+    }
 }
 
 /// Says what the services need to know.
