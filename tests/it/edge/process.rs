@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Lines},
+    io::{BufRead as _, BufReader, ErrorKind, Lines},
     net::SocketAddr,
     os::unix::{fs::MetadataExt as _, process::CommandExt as _},
     path::PathBuf,
@@ -39,7 +39,14 @@ impl Process {
             command.args(["--set", setting]);
         }
         command.env_clear().env("VOYAGE_API_KEY", KEY).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("a process");
+        let mut child = loop {
+            match command.spawn() {
+                Ok(child) => break child,
+                // Another test that forks has a fresh copy of the binary open for a moment.
+                Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => {}
+                Err(error) => panic!("{error}"),
+            }
+        };
         let mut log = BufReader::new(child.stderr.take().expect("a log")).lines();
         let (mut events, mut listening) = (Vec::new(), Vec::new());
         while listening.len() < 2 {
