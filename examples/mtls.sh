@@ -56,13 +56,16 @@ client_ca = "$work/ca.pem"
 [reload]
 interval = "200ms"
 
+# Whoever has no table of their own may call nothing; a key that is not set below is taken from here.
 [callers.default]
 rpcs = []
 
 [callers."spiffe://example.internal/ns/shop/sa/search"]
+rpcs = ["Embed"]
 weight = 4
 
 [callers."spiffe://example.internal/ns/shop/sa/batch"]
+rpcs = ["Embed"]
 tokens_per_minute = 40
 max_priority = "batch"
 CONFIG

@@ -64,6 +64,7 @@ clients() {
     (cd examples/go && quietly "the Go stubs" "$OLDPWD/$tools/node_modules/.bin/buf" generate ../../proto)
     (cd examples/go && quietly "the Go example" go build -o "$OLDPWD/$tools/go/embed" .)
     need "npm is missing" "nodejs npm" npm --version
+    need "openssl or curl is missing, which examples/mtls.sh uses" "openssl curl" sh -c "openssl version && curl --version"
     quietly "the Node example's libraries" \
         npm install --no-audit --no-fund --no-package-lock --prefix examples/node
 }

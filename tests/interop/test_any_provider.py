@@ -46,7 +46,7 @@ def provider():
 
 
 def test_serve_works_with_any_voyage(provider):
-    server = processes.serve(f"http://127.0.0.1:{provider.server_port}/somewhere/v1", key="a-real-key")
+    server = processes.serve(f"http://127.0.0.1:{provider.server_port}/somewhere/v1", VOYAGE_API_KEY="a-real-key")
     gateway = Deployment(server)
     try:
         reply = embed(gateway.channel, "a", "four", model="voyage-3.5", input_type=2)
