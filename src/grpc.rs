@@ -48,8 +48,8 @@ use v1::{
 pub const SERVICES: [&str; 2] =
     ["voyage.gateway.v1.EmbeddingService", "voyage.gateway.v1.ModelService"];
 
-/// Bytes a message to health or reflection may have: a name. They are answered without a permit.
-const MAX_QUESTION_BYTES: usize = 4 * 1024;
+/// Bytes a message to health or reflection may have, on either port: a name. They are answered without a permit.
+pub const MAX_QUESTION_BYTES: usize = 4 * 1024;
 
 /// What the services need to know of the configuration.
 #[derive(Clone, Debug)]

@@ -68,11 +68,13 @@ impl Health {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         };
+        // Nobody is asked who they are here either: tonic would gather 4 MiB a stream.
+        let limit = grpc::MAX_QUESTION_BYTES;
         let mut routes = Routes::builder();
         routes
-            .add_service(self.service(stages))
-            .add_service(reflection().build_v1()?)
-            .add_service(reflection().build_v1alpha()?);
+            .add_service(self.service(stages).max_decoding_message_size(limit))
+            .add_service(reflection().build_v1()?.max_decoding_message_size(limit))
+            .add_service(reflection().build_v1alpha()?.max_decoding_message_size(limit));
         Ok(routes.routes().prepare())
     }
 }

@@ -30,17 +30,25 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
     process::raise_file_limit();
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
+        // The start may take seconds, and the first process of a container is deaf to what it does not catch.
+        let mut signals = StopSignals::catch()?;
         let metrics = Metrics::new().map_err(BuildError::from)?;
         let rules = config::live_rules(sources, &config, &metrics);
-        serve(app::build_ruled(&config, keys, rules, metrics).await?).await
+        let bound = tokio::select! {
+            bound = app::build_ruled(&config, keys, rules, metrics) => bound?,
+            () = signals.wait() => {
+                tracing::info!("stopped before it was up");
+                return Ok(());
+            }
+        };
+        serve(bound, signals).await
     });
     runtime.shutdown_timeout(LAST_WORK);
     ended
 }
 
-async fn serve(bound: Bound) -> Result<(), Failure> {
-    // Before it says that it is up: whoever hears that may stop it at once.
-    let (stop, hurry) = StopSignals::catch()?.first_and_second();
+async fn serve(bound: Bound, signals: StopSignals) -> Result<(), Failure> {
+    let (stop, hurry) = signals.first_and_second();
     tracing::info!(port = "grpc", address = %bound.grpc_address()?, "listening");
     tracing::info!(port = "admin", address = %bound.admin_address()?, "listening");
     Ok(bound.run_until(stop, hurry).await.map_err(anyhow::Error::from)?)

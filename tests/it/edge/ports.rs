@@ -4,7 +4,10 @@ use prost::Message as _;
 use tokio::net::TcpStream;
 use voyage_gateway::units::Span;
 
-use super::frames::{ANY_STREAM, DATA, END_STREAM, GOAWAY, NO_ERROR, Peer, SETTINGS};
+use super::frames::{
+    ANY_STREAM, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, NO_ERROR, Peer, SETTINGS, put,
+    request_headers,
+};
 use crate::{
     raw::{Connection, EMBED, framed},
     support::{Gateway, assert_vectors, eventually, sample, texts},
@@ -96,4 +99,25 @@ async fn a_connection_of_age_is_cut_after_its_grace() {
     assert_eq!(sample(&metrics, "voyage_gateway_connection_failures_total", &labels), 1);
     // Its call ends with it.
     gateway.until_in_flight(0).await;
+}
+
+/// Without it every stream of everybody could gather 4 MiB, for as long as its connection lasts.
+#[tokio::test]
+async fn a_long_question_is_refused_by_its_length_on_both_ports() {
+    let gateway = Gateway::start().await;
+    let services = ["health.v1.Health/Check", "health.v1.Health/Watch"];
+    let reflection = ["reflection.v1", "reflection.v1alpha"]
+        .map(|version| format!("{version}.ServerReflection/ServerReflectionInfo"));
+    for port in [gateway.grpc(), gateway.admin()] {
+        for service in services.iter().copied().chain(reflection.iter().map(String::as_str)) {
+            let mut peer = Peer::polite(TcpStream::connect(port).await.unwrap()).await;
+            let mut frames = Vec::new();
+            let path = format!("/grpc.{service}");
+            put(&mut frames, HEADERS, END_HEADERS, 1, &request_headers(&path));
+            // The length of a message of 5000 bytes that does not come.
+            put(&mut frames, DATA, 0, 1, &[0, 0, 0, 0x13, 0x88]);
+            peer.write(&frames).await;
+            peer.until(|frame| frame.ends(1)).await;
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, ErrorKind, Lines},
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     os::unix::{fs::MetadataExt as _, process::CommandExt as _},
     path::PathBuf,
     process::{Child, ChildStderr, Command, ExitStatus, Stdio},
@@ -32,21 +32,26 @@ struct Process {
 
 impl Process {
     /// Starts `command`, which ends in the binary, to serve with these settings.
-    fn serve(mut command: Command, settings: &[&str]) -> Self {
+    fn spawn(mut command: Command, settings: &[&str]) -> Child {
         let usual = ["server.listen=127.0.0.1:0", "admin.listen=127.0.0.1:0"];
         command.arg("serve");
         for setting in usual.iter().chain(settings).chain(&["telemetry.log_format=json"]) {
             command.args(["--set", setting]);
         }
         command.env_clear().env("VOYAGE_API_KEY", KEY).stderr(Stdio::piped());
-        let mut child = loop {
+        loop {
             match command.spawn() {
-                Ok(child) => break child,
+                Ok(child) => return child,
                 // Another test that forks has a fresh copy of the binary open for a moment.
                 Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => {}
                 Err(error) => panic!("{error}"),
             }
-        };
+        }
+    }
+
+    /// Starts it, and waits until it listens.
+    fn serve(command: Command, settings: &[&str]) -> Self {
+        let mut child = Self::spawn(command, settings);
         let mut log = BufReader::new(child.stderr.take().expect("a log")).lines();
         let (mut events, mut listening) = (Vec::new(), Vec::new());
         while listening.len() < 2 {
@@ -164,6 +169,22 @@ fn a_second_signal_ends_it_at_once_and_well() {
         process.until_logged("stopped");
         assert_eq!(process.ended().code(), Some(0));
     }
+}
+
+#[test]
+fn a_signal_during_the_start_ends_it_well() {
+    // Takes connections and says nothing.
+    let issuer = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("auth.jwt.jwks_url=http://{}/jwks", issuer.local_addr().unwrap());
+    let settings = ["auth.mode=jwt", "auth.jwt.issuer=i", "auth.jwt.audience=a", url.as_str()];
+    let child = Process::spawn(Command::new(BINARY), &settings);
+    let asked = issuer.accept().unwrap();
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    drop(asked);
+    let log = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(0), "{log}");
+    assert!(!log.contains("listening"), "{log}");
 }
 
 /// Returns the binary for a user who is not root, and what to remove afterwards.
