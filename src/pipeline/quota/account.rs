@@ -53,6 +53,13 @@ pub(in crate::pipeline) struct Exceeded {
     pub(in crate::pipeline) retry_after: Option<Duration>,
 }
 
+impl Exceeded {
+    /// Returns how long it takes, where never is the longest.
+    pub(in crate::pipeline) fn wait(&self) -> Duration {
+        self.retry_after.unwrap_or(Duration::MAX)
+    }
+}
+
 impl Account {
     /// Returns an account of windows of these lengths, of which nothing is used.
     pub(in crate::pipeline) fn new(windows: [Duration; WINDOWS], now: Instant) -> Arc<Self> {
@@ -67,6 +74,23 @@ impl Account {
         now: Instant,
     ) -> Result<(), Duration> {
         self.lock().requests.take(rate, now)
+    }
+
+    /// Returns how long it is until there is a request of `rate` a second.
+    pub(in crate::pipeline) fn request_wait(&self, rate: u32, now: Instant) -> Duration {
+        self.lock().requests.wait(rate, now)
+    }
+
+    /// Says why tokens could not be had now, without holding any.
+    pub(in crate::pipeline) fn exceeded(
+        &self,
+        limits: Limits,
+        tokens: u64,
+        now: Instant,
+    ) -> Option<Exceeded> {
+        let mut state = self.lock();
+        state.advance(now);
+        state.exceeded(limits, tokens.min(MOST_TOKENS), now)
     }
 
     /// Returns the tokens used in each window.
@@ -137,7 +161,7 @@ impl State {
             let retry_after = free_at.map(|at| at.duration_since(now));
             Some(Exceeded { window, limit, retry_after })
         });
-        full.max_by_key(|exceeded| exceeded.retry_after.unwrap_or(Duration::MAX))
+        full.max_by_key(Exceeded::wait)
     }
 }
 

@@ -126,6 +126,42 @@ async fn a_quota_that_is_used_up_refuses_misses_until_it_says() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_time_to_wait_is_that_of_whatever_is_full_the_longest() {
+    let fake = Fake::new();
+    let (pipeline, metrics) = budgeted(&fake, TOKENS);
+    let search = per_minute("search", TOKENS);
+    pipeline.run(by(&search, &["a"])).await.unwrap();
+    // Both are used up, and in a minute the budget still is.
+    let error = pipeline.run(by(&search, &["b"])).await.unwrap_err();
+    let Error::BudgetExhausted { budget, retry_after: Some(wait), .. } = error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(budget, "limits.daily_tokens");
+    let page = metrics.render().unwrap();
+    let refusals = "voyage_gateway_quota_refusals_total";
+    assert!(page.contains(&format!("{refusals}{{rule=\"{budget}\"}} 1")), "{page}");
+    tokio::time::advance(wait).await;
+    pipeline.run(by(&search, &["b"])).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_tokens_is_told_a_time_at_which_there_is_a_request_too() {
+    let fake = Fake::new();
+    let pipeline = pipeline(&fake);
+    let rule =
+        Rule { tokens_per_minute: Some(TOKENS), requests_per_second: Some(1), ..Rule::default() };
+    let search = caller("search", rule);
+    pipeline.run(by(&search, &["a"])).await.unwrap();
+    tokio::time::advance(MINUTE).await;
+    // The tokens are back within less than the second that the next request takes.
+    let quota = refused(pipeline.run(by(&search, &["b"])).await);
+    assert_eq!(quota.rule, "tokens_per_minute");
+    assert_eq!(quota.retry_after, Some(Duration::from_secs(1)));
+    tokio::time::advance(quota.retry_after.unwrap()).await;
+    pipeline.run(by(&search, &["b"])).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_needs_more_than_the_whole_quota_has_no_time_to_wait() {
     let fake = Fake::new();
     let pipeline = pipeline(&fake);
