@@ -173,11 +173,11 @@ impl Payer<'_> {
     /// Holds nothing: for whoever joins a call that others have reserved for, and may yet have to pay for it.
     pub(super) fn unreserved(&self) -> Charge {
         let mut charge = Charge::default();
-        if let Some((account, _)) = &self.own {
-            charge.name(account);
+        if let Some((account, limits)) = &self.own {
+            charge.name(account, *limits);
         }
         if self.is_budgeted {
-            charge.name(&self.quotas.gateway);
+            charge.name(&self.quotas.gateway, self.quotas.budgets);
         }
         charge
     }

@@ -177,6 +177,7 @@ pub(in crate::pipeline) struct Charge {
 #[derive(Debug)]
 struct Part {
     account: Arc<Account>,
+    limits: Limits,
     /// `None` for whoever joined a call that others had reserved for.
     reserved: Option<Reserved>,
 }
@@ -191,13 +192,24 @@ impl Charge {
         now: Instant,
     ) -> Result<(), Exceeded> {
         let reserved = Some(account.reserve(limits, tokens, now)?);
-        self.parts.push(Part { account: Arc::clone(account), reserved });
+        self.parts.push(Part { account: Arc::clone(account), limits, reserved });
         Ok(())
     }
 
     /// Names one more account that pays, if it comes to that, without holding anything in it.
-    pub(in crate::pipeline) fn name(&mut self, account: &Arc<Account>) {
-        self.parts.push(Part { account: Arc::clone(account), reserved: None });
+    pub(in crate::pipeline) fn name(&mut self, account: &Arc<Account>, limits: Limits) {
+        self.parts.push(Part { account: Arc::clone(account), limits, reserved: None });
+    }
+
+    /// Tells whether anything is held.
+    pub(in crate::pipeline) fn holds(&self) -> bool {
+        self.parts.iter().any(|part| part.reserved.is_some())
+    }
+
+    /// Tells whether an account would pay that holds nothing for it and has nothing left.
+    pub(in crate::pipeline) fn is_spent(&self, now: Instant) -> bool {
+        let mut unheld = self.parts.iter().filter(|part| part.reserved.is_none());
+        unheld.any(|part| part.account.exceeded(part.limits, 1, now).is_some())
     }
 
     /// Splits off a charge for `tokens` of those that are held.
@@ -208,7 +220,7 @@ impl Charge {
                 held.tokens -= tokens;
                 Reserved { tokens, at: held.at }
             });
-            Part { account: Arc::clone(&part.account), reserved }
+            Part { account: Arc::clone(&part.account), limits: part.limits, reserved }
         });
         Self { parts: parts.collect() }
     }
@@ -219,7 +231,7 @@ impl Charge {
             return;
         }
         let now = Instant::now();
-        for Part { account, reserved } in self.parts.drain(..) {
+        for Part { account, reserved, .. } in self.parts.drain(..) {
             account.settle(reserved, tokens, now);
         }
     }
@@ -227,7 +239,7 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        for Part { account, reserved } in self.parts.drain(..) {
+        for Part { account, reserved, .. } in self.parts.drain(..) {
             if let Some(Reserved { tokens, at }) = reserved {
                 account.lock().take_back(tokens, at);
             }

@@ -237,6 +237,25 @@ async fn who_joins_pays_only_when_those_before_have_left() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn two_callers_cannot_spend_more_than_both_may_and_one_debt() {
+    let fake = Fake::new();
+    let pipeline = pipeline(&fake);
+    let (orders, takes) = (per_minute("orders", TEN), per_minute("takes", 1));
+    let mut refused = 0;
+    for number in 0..30 {
+        let text = number.to_string();
+        let opener = started(&pipeline, by(&orders, &[&text])).await;
+        let joiner = started(&pipeline, by(&takes, &[&text])).await;
+        opener.abort();
+        refused += u64::from(joiner.await.unwrap().is_err());
+        settled().await;
+    }
+    assert_eq!(used(&pipeline, &orders), TEN);
+    assert_eq!(used(&pipeline, &takes), TOKENS, "a debt, and no second one");
+    assert_eq!((fake.billed(), refused), (TEN + TOKENS, 19));
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_leaves_still_pays_what_was_sent_for_it() {
     let fake = Fake::new();
     let pipeline = pipeline(&fake);
