@@ -140,13 +140,12 @@ impl Payer<'_> {
         if let Some((account, limits)) = &self.own {
             charge.reserve(account, *limits, tokens, now).map_err(|own| {
                 let budget = self.is_budgeted.then(|| gateway.exceeded(*budgets, tokens, now));
-                match budget.flatten().filter(|budget| budget.wait() > own.wait()) {
-                    Some(budget) => self.refuse_by_budget(&budget, now),
-                    None => {
-                        let own = self.with_request(&own, now);
-                        self.quotas.refuse(self.caller, RULES[own.window], tokens, &own)
-                    }
+                let budget = budget.flatten().filter(|budget| budget.wait() > own.wait());
+                if let Some(budget) = budget {
+                    return self.refuse_by_budget(&budget, now);
                 }
+                let own = self.with_request(&own, now);
+                self.quotas.refuse(self.caller, RULES[own.window], tokens, &own)
             })?;
         }
         if self.is_budgeted {
