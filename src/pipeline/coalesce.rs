@@ -231,7 +231,7 @@ impl Flights {
         }
         self.metrics.tokens(tokens, payer.as_ref().map(|seat| &seat.caller));
         // Leaving is no way to be served for nothing: somebody's quota pays, even if nobody is left.
-        if let Some(seat) = payer.or(first_who_left) {
+        if let Some(seat) = debtor(payer, first_who_left) {
             seat.charge.settle(cost);
         }
     }
@@ -334,6 +334,19 @@ impl Drop for Landing {
             let lost = Error::Internal { cause: "a flight was dropped before it landed" };
             self.flights.land(&flight, &Err(lost), Bill::nothing());
         }
+    }
+}
+
+/// Returns whose quota pays: of the one who is billed, else of the first who left. A quota that is used up pays nothing
+/// that another holds tokens for: otherwise two callers, of whom one orders and leaves, could spend without end.
+fn debtor(billed: Option<Seat>, left: Option<Seat>) -> Option<Seat> {
+    match (billed, left) {
+        (Some(billed), Some(left))
+            if left.charge.holds() && billed.charge.is_spent(Instant::now()) =>
+        {
+            Some(left)
+        }
+        (billed, left) => billed.or(left),
     }
 }
 

@@ -70,15 +70,25 @@ impl Quotas {
 
     /// Counts a request against its caller's requests a second.
     pub(super) fn count_request(&self, caller: &Caller, now: Instant) -> Result<(), Error> {
-        let Some(rate) = caller.rule.requests_per_second else { return Ok(()) };
-        let limit = share(rate.into(), self.replicas);
-        let rate = u32::try_from(limit).unwrap_or(u32::MAX);
+        let Some(rate) = self.request_rate(caller) else { return Ok(()) };
         let account = self.accounts.of(caller, now);
         account.take_request(rate, now).map_err(|wait| {
             let rule = "requests_per_second";
-            let exceeded = Exceeded { window: 0, limit, retry_after: Some(wait) };
+            let exceeded = Exceeded { window: 0, limit: rate.into(), retry_after: Some(wait) };
             self.refuse(caller, rule, 1, &exceeded)
         })
+    }
+
+    /// Returns how many requests a second a caller may make here, if that is limited.
+    fn request_rate(&self, caller: &Caller) -> Option<u32> {
+        let rate = share(caller.rule.requests_per_second?.into(), self.replicas);
+        Some(u32::try_from(rate).unwrap_or(u32::MAX))
+    }
+
+    /// Returns how long it is until a caller may make one more request.
+    fn request_wait(&self, caller: &Caller, now: Instant) -> Duration {
+        let rate = self.request_rate(caller);
+        rate.map_or(Duration::ZERO, |rate| self.accounts.of(caller, now).request_wait(rate, now))
     }
 
     /// Returns who pays for a caller's tokens; `None`: nobody counts them.
@@ -122,34 +132,51 @@ pub(super) struct Payer<'a> {
 
 impl Payer<'_> {
     /// Holds tokens in every account that would pay them, or in none.
+    ///
+    /// Where several have no room, the one that has none the longest refuses: by then all have.
     pub(super) fn reserve(&self, tokens: u64, now: Instant) -> Result<Charge, Error> {
         let mut charge = Charge::default();
+        let Quotas { gateway, budgets, .. } = self.quotas;
         if let Some((account, limits)) = &self.own {
-            charge.reserve(account, *limits, tokens, now).map_err(|exceeded| {
-                let rule = RULES[exceeded.window];
-                self.quotas.refuse(self.caller, rule, tokens, &exceeded)
+            charge.reserve(account, *limits, tokens, now).map_err(|own| {
+                let budget = self.is_budgeted.then(|| gateway.exceeded(*budgets, tokens, now));
+                let budget = budget.flatten().filter(|budget| budget.wait() > own.wait());
+                if let Some(budget) = budget {
+                    return self.refuse_by_budget(&budget, now);
+                }
+                let own = self.with_request(&own, now);
+                self.quotas.refuse(self.caller, RULES[own.window], tokens, &own)
             })?;
         }
         if self.is_budgeted {
-            let Quotas { gateway, budgets, metrics, .. } = self.quotas;
-            charge.reserve(gateway, *budgets, tokens, now).map_err(|exceeded| {
-                let budget = BUDGETS[exceeded.window];
-                metrics.quota_refusal(budget);
-                let retry_after = exceeded.retry_after.map(whole_millis);
-                Error::BudgetExhausted { budget, limit: exceeded.limit, retry_after }
-            })?;
+            charge
+                .reserve(gateway, *budgets, tokens, now)
+                .map_err(|exceeded| self.refuse_by_budget(&exceeded, now))?;
         }
         Ok(charge)
+    }
+
+    fn refuse_by_budget(&self, exceeded: &Exceeded, now: Instant) -> Error {
+        let Exceeded { window, limit, retry_after } = self.with_request(exceeded, now);
+        let budget = BUDGETS[window];
+        self.quotas.metrics.quota_refusal(budget);
+        Error::BudgetExhausted { budget, limit, retry_after: retry_after.map(whole_millis) }
+    }
+
+    /// Whoever comes again needs a request as well: this one has been taken.
+    fn with_request(&self, exceeded: &Exceeded, now: Instant) -> Exceeded {
+        let request = self.quotas.request_wait(self.caller, now);
+        Exceeded { retry_after: exceeded.retry_after.map(|wait| wait.max(request)), ..*exceeded }
     }
 
     /// Holds nothing: for whoever joins a call that others have reserved for, and may yet have to pay for it.
     pub(super) fn unreserved(&self) -> Charge {
         let mut charge = Charge::default();
-        if let Some((account, _)) = &self.own {
-            charge.name(account);
+        if let Some((account, limits)) = &self.own {
+            charge.name(account, *limits);
         }
         if self.is_budgeted {
-            charge.name(&self.quotas.gateway);
+            charge.name(&self.quotas.gateway, self.quotas.budgets);
         }
         charge
     }

@@ -53,6 +53,13 @@ pub(in crate::pipeline) struct Exceeded {
     pub(in crate::pipeline) retry_after: Option<Duration>,
 }
 
+impl Exceeded {
+    /// Returns how long it takes, where never is the longest.
+    pub(in crate::pipeline) fn wait(&self) -> Duration {
+        self.retry_after.unwrap_or(Duration::MAX)
+    }
+}
+
 impl Account {
     /// Returns an account of windows of these lengths, of which nothing is used.
     pub(in crate::pipeline) fn new(windows: [Duration; WINDOWS], now: Instant) -> Arc<Self> {
@@ -67,6 +74,23 @@ impl Account {
         now: Instant,
     ) -> Result<(), Duration> {
         self.lock().requests.take(rate, now)
+    }
+
+    /// Returns how long it is until there is a request of `rate` a second.
+    pub(in crate::pipeline) fn request_wait(&self, rate: u32, now: Instant) -> Duration {
+        self.lock().requests.wait(rate, now)
+    }
+
+    /// Says why tokens could not be had now, without holding any.
+    pub(in crate::pipeline) fn exceeded(
+        &self,
+        limits: Limits,
+        tokens: u64,
+        now: Instant,
+    ) -> Option<Exceeded> {
+        let mut state = self.lock();
+        state.advance(now);
+        state.exceeded(limits, tokens.min(MOST_TOKENS), now)
     }
 
     /// Returns the tokens used in each window.
@@ -137,7 +161,7 @@ impl State {
             let retry_after = free_at.map(|at| at.duration_since(now));
             Some(Exceeded { window, limit, retry_after })
         });
-        full.max_by_key(|exceeded| exceeded.retry_after.unwrap_or(Duration::MAX))
+        full.max_by_key(Exceeded::wait)
     }
 }
 
@@ -153,6 +177,7 @@ pub(in crate::pipeline) struct Charge {
 #[derive(Debug)]
 struct Part {
     account: Arc<Account>,
+    limits: Limits,
     /// `None` for whoever joined a call that others had reserved for.
     reserved: Option<Reserved>,
 }
@@ -167,13 +192,24 @@ impl Charge {
         now: Instant,
     ) -> Result<(), Exceeded> {
         let reserved = Some(account.reserve(limits, tokens, now)?);
-        self.parts.push(Part { account: Arc::clone(account), reserved });
+        self.parts.push(Part { account: Arc::clone(account), limits, reserved });
         Ok(())
     }
 
     /// Names one more account that pays, if it comes to that, without holding anything in it.
-    pub(in crate::pipeline) fn name(&mut self, account: &Arc<Account>) {
-        self.parts.push(Part { account: Arc::clone(account), reserved: None });
+    pub(in crate::pipeline) fn name(&mut self, account: &Arc<Account>, limits: Limits) {
+        self.parts.push(Part { account: Arc::clone(account), limits, reserved: None });
+    }
+
+    /// Tells whether anything is held.
+    pub(in crate::pipeline) fn holds(&self) -> bool {
+        self.parts.iter().any(|part| part.reserved.is_some())
+    }
+
+    /// Tells whether an account would pay that holds nothing for it and has nothing left.
+    pub(in crate::pipeline) fn is_spent(&self, now: Instant) -> bool {
+        let mut unheld = self.parts.iter().filter(|part| part.reserved.is_none());
+        unheld.any(|part| part.account.exceeded(part.limits, 1, now).is_some())
     }
 
     /// Splits off a charge for `tokens` of those that are held.
@@ -184,7 +220,7 @@ impl Charge {
                 held.tokens -= tokens;
                 Reserved { tokens, at: held.at }
             });
-            Part { account: Arc::clone(&part.account), reserved }
+            Part { account: Arc::clone(&part.account), limits: part.limits, reserved }
         });
         Self { parts: parts.collect() }
     }
@@ -195,7 +231,7 @@ impl Charge {
             return;
         }
         let now = Instant::now();
-        for Part { account, reserved } in self.parts.drain(..) {
+        for Part { account, reserved, .. } in self.parts.drain(..) {
             account.settle(reserved, tokens, now);
         }
     }
@@ -203,7 +239,7 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        for Part { account, reserved } in self.parts.drain(..) {
+        for Part { account, reserved, .. } in self.parts.drain(..) {
             if let Some(Reserved { tokens, at }) = reserved {
                 account.lock().take_back(tokens, at);
             }

@@ -20,15 +20,21 @@ pub(in crate::pipeline) struct Bucket {
 impl Bucket {
     /// Takes one request out of a bucket of `rate` requests a second, or says how long until there is one.
     pub(in crate::pipeline) fn take(&mut self, rate: u32, now: Instant) -> Result<(), Duration> {
+        let wait = self.wait(rate, now);
+        if !wait.is_zero() {
+            return Err(wait);
+        }
+        self.taken += REQUEST;
+        Ok(())
+    }
+
+    /// Returns how long it is until there is a request to take, if nobody takes one.
+    pub(in crate::pipeline) fn wait(&mut self, rate: u32, now: Instant) -> Duration {
         // Less than one a second would never let a request through.
         let rate = u64::from(rate.max(1));
         self.fill(rate, now);
         let over = (self.taken + REQUEST).saturating_sub(rate * REQUEST);
-        if over > 0 {
-            return Err(Duration::from_nanos(over.div_ceil(rate)));
-        }
-        self.taken += REQUEST;
-        Ok(())
+        Duration::from_nanos(over.div_ceil(rate))
     }
 
     /// Tells whether the bucket is full again: at any rate, it takes a second at most.

@@ -202,7 +202,7 @@ impl World {
     fn charge(&self, mode: CacheMode) -> Charge {
         let mut charge = Charge::default();
         if self.flights.would_join(&self.key, mode) {
-            charge.name(&self.account);
+            charge.name(&self.account, [None; 2]);
         } else {
             charge.reserve(&self.account, [None; 2], 3, Instant::now()).unwrap();
         }

@@ -126,6 +126,42 @@ async fn a_quota_that_is_used_up_refuses_misses_until_it_says() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_time_to_wait_is_that_of_whatever_is_full_the_longest() {
+    let fake = Fake::new();
+    let (pipeline, metrics) = budgeted(&fake, TOKENS);
+    let search = per_minute("search", TOKENS);
+    pipeline.run(by(&search, &["a"])).await.unwrap();
+    // Both are used up, and in a minute the budget still is.
+    let error = pipeline.run(by(&search, &["b"])).await.unwrap_err();
+    let Error::BudgetExhausted { budget, retry_after: Some(wait), .. } = error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(budget, "limits.daily_tokens");
+    let page = metrics.render().unwrap();
+    let refusals = "voyage_gateway_quota_refusals_total";
+    assert!(page.contains(&format!("{refusals}{{rule=\"{budget}\"}} 1")), "{page}");
+    tokio::time::advance(wait).await;
+    pipeline.run(by(&search, &["b"])).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_tokens_is_told_a_time_at_which_there_is_a_request_too() {
+    let fake = Fake::new();
+    let pipeline = pipeline(&fake);
+    let rule =
+        Rule { tokens_per_minute: Some(TOKENS), requests_per_second: Some(1), ..Rule::default() };
+    let search = caller("search", rule);
+    pipeline.run(by(&search, &["a"])).await.unwrap();
+    tokio::time::advance(MINUTE).await;
+    // The tokens are back within less than the second that the next request takes.
+    let quota = refused(pipeline.run(by(&search, &["b"])).await);
+    assert_eq!(quota.rule, "tokens_per_minute");
+    assert_eq!(quota.retry_after, Some(Duration::from_secs(1)));
+    tokio::time::advance(quota.retry_after.unwrap()).await;
+    pipeline.run(by(&search, &["b"])).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_needs_more_than_the_whole_quota_has_no_time_to_wait() {
     let fake = Fake::new();
     let pipeline = pipeline(&fake);
@@ -198,6 +234,25 @@ async fn who_joins_pays_only_when_those_before_have_left() {
     pipeline.run(by(&second, &["others pay"])).await.unwrap();
     opener.await.unwrap().unwrap();
     assert_eq!(used(&pipeline, &second), TOKENS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_callers_cannot_spend_more_than_both_may_and_one_debt() {
+    let fake = Fake::new();
+    let pipeline = pipeline(&fake);
+    let (orders, takes) = (per_minute("orders", TEN), per_minute("takes", 1));
+    let mut refused = 0;
+    for number in 0..30 {
+        let text = number.to_string();
+        let opener = started(&pipeline, by(&orders, &[&text])).await;
+        let joiner = started(&pipeline, by(&takes, &[&text])).await;
+        opener.abort();
+        refused += u64::from(joiner.await.unwrap().is_err());
+        settled().await;
+    }
+    assert_eq!(used(&pipeline, &orders), TEN);
+    assert_eq!(used(&pipeline, &takes), TOKENS, "a debt, and no second one");
+    assert_eq!((fake.billed(), refused), (TEN + TOKENS, 19));
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use jsonwebtoken::Algorithm;
-use serde::{Deserialize, Deserializer, de::DeserializeOwned, de::Error as _};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error as _, IgnoredAny},
+};
 
 use super::super::Refusal;
 use crate::caller::Caller;
@@ -24,8 +27,9 @@ pub(super) struct Parts<'a> {
 struct Header {
     alg: String,
     kid: Option<String>,
-    /// Names what must be understood; nothing is.
-    crit: Option<serde::de::IgnoredAny>,
+    /// Names what must be understood; nothing is, so that it is there is enough.
+    #[serde(default, deserialize_with = "is_there")]
+    crit: bool,
 }
 
 impl<'a> Parts<'a> {
@@ -33,7 +37,7 @@ impl<'a> Parts<'a> {
         let (message, signature) = token.rsplit_once('.').ok_or(Refusal::Malformed)?;
         let (header, claims) = message.split_once('.').ok_or(Refusal::Malformed)?;
         let header: Header = json(header)?;
-        if header.crit.is_some() {
+        if header.crit {
             return Err(Refusal::Malformed);
         }
         // `none` is no algorithm, and the symmetric ones fit no key of ours.
@@ -111,6 +115,11 @@ impl Times {
 fn json<T: DeserializeOwned>(part: &str) -> Result<T, Refusal> {
     let bytes = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(part).map_err(|_| Refusal::Malformed)?;
     serde_json::from_slice(&bytes).map_err(|_| Refusal::Malformed)
+}
+
+/// Passes over a value, even `null`.
+fn is_there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(|_| true)
 }
 
 /// Reads a `NumericDate`: seconds, perhaps with a fraction.

@@ -36,7 +36,7 @@ proptest! {
                         Some(tokens) => {
                             charge.reserve(account, [None, None], tokens, Instant::now()).unwrap();
                         }
-                        None => charge.name(account),
+                        None => charge.name(account, [None; 2]),
                     }
                 }
                 held += reserve.unwrap_or(0);

@@ -89,6 +89,17 @@ fn a_token_brings_no_key_of_its_own() {
 }
 
 #[test]
+fn a_header_that_names_what_must_be_understood_is_refused_whatever_it_names() {
+    for crit in ["null", "[]", "{}", "[\"exp\"]"] {
+        let header = format!("{{\"alg\":\"ES256\",\"crit\":{crit}}}");
+        let token = format!("{}.e30.AAAA", base64_simd::URL_SAFE_NO_PAD.encode_to_string(header));
+        assert!(matches!(Parts::of(&token), Err(Refusal::Malformed)), "{crit}");
+    }
+    let header = base64_simd::URL_SAFE_NO_PAD.encode_to_string("{\"alg\":\"ES256\"}");
+    assert!(Parts::of(&format!("{header}.e30.AAAA")).is_ok());
+}
+
+#[test]
 fn parts_that_are_missing_or_too_many_are_refused() {
     let signer = Signer::new(Algorithm::ES256, Some("one"));
     let (jwt, _) = judge(&[signer.jwk()]);
