@@ -91,6 +91,16 @@ impl Call {
     }
 }
 
+/// Builds what a request's stream ends with when it would hold up the drain. The admin port's requests did not come
+/// through the edge, so they are asked for their ids here.
+pub fn draining<T>(request: &tonic::Request<T>) -> Status {
+    let request_id = match request.extensions().get::<Call>() {
+        Some(call) => call.request_id.clone(),
+        None => request_id::of(request.metadata().as_ref()),
+    };
+    status::status(&Error::Draining, request_id.to_str().unwrap_or_default())
+}
+
 fn refuse(error: &Error, request_id: &HeaderValue, method: &'static str) -> Status {
     // Ids are visible ASCII, the caller's and ours.
     let request_id = request_id.to_str().unwrap_or_default();
