@@ -20,7 +20,8 @@ use crate::{
 
 /// Voyage AI's embeddings behind gRPC: cached per input, coalesced, every error mapped.
 ///
-/// `demo` shows it without a key or a network; `serve` needs `VOYAGE_API_KEY` or `VOYAGE_API_KEY_FILE`.
+/// `demo` shows it without a key or a network; `serve` needs a key in `VOYAGE_API_KEY`, `VOYAGE_API_KEY_FILE` or the
+/// files of `[[upstream.keys]]`.
 #[derive(Debug, Parser)]
 #[command(name = "voyage-gateway", version = version())]
 #[command(
@@ -40,13 +41,15 @@ fn version() -> &'static str {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Serve gRPC, calling Voyage with the key of `VOYAGE_API_KEY` or `VOYAGE_API_KEY_FILE`.
+    /// Serve gRPC, calling Voyage with the key of `VOYAGE_API_KEY` or `VOYAGE_API_KEY_FILE`, or those of
+    /// `[[upstream.keys]]`.
     Serve(ConfigArgs),
     /// Show the gateway at work: a simulated Voyage, a small search, timings, and lines of grpcurl to copy.
     Demo(DemoArgs),
     /// Run a Voyage on loopback that can misbehave, for tests and load runs.
     Simulate(simulate::SimulateArgs),
-    /// Embed texts through a running gateway and print one line of numbers a text.
+    /// Embed texts through a running gateway and print one line of numbers a text. Speaks plaintext and sends no
+    /// credential.
     Embed(embed::EmbedArgs),
     /// Ask a running gateway's admin port whether it serves; exit status 1 when it does not.
     Health(health::HealthArgs),

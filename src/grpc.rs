@@ -22,7 +22,7 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 pub use auth::Authenticator;
 pub use convert::MAX_INPUTS;
 pub use deadline::Deadlines;
-pub use edge::{Edge, rpc_names};
+pub use edge::{Edge, draining, rpc_names};
 
 use crate::{caller::Rules, pipeline::Pipeline, reload::Live, telemetry::Metrics};
 

@@ -90,23 +90,22 @@ impl health_server::Health for PortHealth {
 
     type WatchStream = BoxStream<'static, Result<HealthCheckResponse, Status>>;
 
-    /// Tells the status and every change, and ends with `UNAVAILABLE` when the port drains: a stream without an end
+    /// Tells the status and every change, and ends with `DRAINING` when the port drains: a stream without an end
     /// would hold up the drain for all of its grace. Stock clients watch on at another replica.
     async fn watch(
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
+        let end = grpc::draining(&request);
         let statuses = self.service.watch(request).await?.into_inner();
-        let watching = Some((statuses, self.stages.clone()));
+        let watching = Some((statuses, self.stages.clone(), end));
         let told = stream::unfold(watching, |watching| async {
-            let (mut statuses, mut stages) = watching?;
+            let (mut statuses, mut stages, end) = watching?;
             tokio::select! {
                 // The last change is told before the end.
                 biased;
-                Some(status) = statuses.next() => Some((status, Some((statuses, stages)))),
-                () = reached(&mut stages, Stage::Draining) => {
-                    Some((Err(Status::unavailable("this replica is shutting down")), None))
-                }
+                Some(status) = statuses.next() => Some((status, Some((statuses, stages, end)))),
+                () = reached(&mut stages, Stage::Draining) => Some((Err(end), None)),
             }
         });
         Ok(Response::new(told.boxed()))

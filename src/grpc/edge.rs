@@ -20,7 +20,10 @@ use futures_util::FutureExt as _;
 use http::{Extensions, HeaderValue, Request, Response};
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout_at},
+};
 use tonic::{Status, body::Body, service::Routes};
 use tower::ServiceExt as _;
 
@@ -42,6 +45,10 @@ use observe::Outcome;
 /// Name of every method that is not one of ours, so that callers cannot make series.
 const OTHER_METHOD: &str = "_OTHER";
 
+/// Streams of health, reflection and unknown methods at the same time: they need no credential and may last as long as their
+/// connection. One `Watch` is usual for a client, and each takes some 10 KB.
+const MAX_GUESTS: usize = 16_384;
+
 /// How the names of our own methods begin, all of them unary; others are health's and reflection's, which are answered
 /// however full the gateway is.
 const OURS: &str = "voyage.";
@@ -55,6 +62,8 @@ pub struct Edge {
     deadlines: Deadlines,
     max_request_bytes: usize,
     admission: Admission,
+    /// Places of streams that nobody answers for: health, reflection, and what does not exist.
+    guests: Arc<Semaphore>,
     metrics: Metrics,
 }
 
@@ -89,6 +98,16 @@ impl Call {
     pub(super) fn refuse(&self, error: &Error) -> Status {
         refuse(error, &self.request_id, self.method)
     }
+}
+
+/// Builds what a request's stream ends with when it would hold up the drain. The admin port's requests did not come
+/// through the edge, so they are asked for their ids here.
+pub fn draining<T>(request: &tonic::Request<T>) -> Status {
+    let request_id = match request.extensions().get::<Call>() {
+        Some(call) => call.request_id.clone(),
+        None => request_id::of(request.metadata().as_ref()),
+    };
+    status::status(&Error::Draining, request_id.to_str().unwrap_or_default())
 }
 
 fn refuse(error: &Error, request_id: &HeaderValue, method: &'static str) -> Status {
@@ -141,6 +160,7 @@ impl Edge {
             deadlines: settings.deadlines,
             max_request_bytes: settings.max_request_bytes,
             admission,
+            guests: Arc::new(Semaphore::new(MAX_GUESTS)),
             metrics,
         }
     }
@@ -153,7 +173,13 @@ impl Edge {
         }
         let request_id = request_id::of(request.headers());
         let method = method_name(request.uri().path());
-        let outcome = Outcome::new(self.metrics.clone(), method, request_id.clone());
+        let mut outcome = Outcome::new(self.metrics.clone(), method, request_id.clone());
+        if !method.starts_with(OURS) && !outcome.has_place(&self.guests) {
+            let full = Error::Overloaded { what: "streams of health and reflection" };
+            let mut response = refuse(&full, &request_id, method).into_http();
+            response.headers_mut().insert(request_id::HEADER, request_id);
+            return observe::observed(response, outcome, None, None);
+        }
 
         let (mut expires, mut permit) = (None, None);
         let mut response = match deadline::of(request.headers(), self.deadlines) {

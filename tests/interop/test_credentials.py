@@ -1,4 +1,4 @@
-"""Callers with credentials: a token made as the README says, with a real client, and what of it is told."""
+"""Callers with credentials: a token made as `docs/callers.md` says, with a real client, and what of it is told."""
 
 import json
 

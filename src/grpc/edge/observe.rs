@@ -4,13 +4,17 @@ use std::{
     future::Future as _,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response};
 use http_body::{Body as HttpBody, Frame};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, Sleep, sleep_until},
+};
 use tonic::{Code, Status, body::Body};
 
 use super::{refuse, reply::Reply};
@@ -30,11 +34,19 @@ pub(super) struct Outcome {
     code: Code,
     /// When the caller gives up, if it ever does.
     expires: Option<Instant>,
+    /// Its place among streams that nobody answers for, if it is one.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Outcome {
     pub(super) fn new(metrics: Metrics, method: &'static str, request_id: HeaderValue) -> Self {
-        Self { metrics, method, request_id, code: Code::Cancelled, expires: None }
+        Self { metrics, method, request_id, code: Code::Cancelled, expires: None, place: None }
+    }
+
+    /// Takes one of `places` until the RPC ends; false: there is none.
+    pub(super) fn has_place(&mut self, places: &Arc<Semaphore>) -> bool {
+        self.place = Arc::clone(places).try_acquire_owned().ok();
+        self.place.is_some()
     }
 
     fn note(&mut self, headers: &HeaderMap) {

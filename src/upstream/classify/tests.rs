@@ -5,6 +5,7 @@ mod retry_after;
 mod status;
 
 use http::HeaderValue;
+use proptest::prelude::*;
 
 use super::*;
 use crate::secret::Secret;

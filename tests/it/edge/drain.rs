@@ -12,7 +12,9 @@ use voyage_gateway::{grpc::v1::EmbedRequest, units::Span};
 use super::frames::{PREFACE, Peer};
 use crate::{
     raw::{EMBED, framed},
-    support::{Gateway, assert_vectors, connect, eventually, numbered, sample, texts},
+    support::{
+        Gateway, assert_vectors, connect, details, eventually, numbered, reason, sample, texts,
+    },
 };
 
 /// Far longer than a test lasts: whoever waits for the end of it fails.
@@ -32,7 +34,8 @@ async fn assert_told_and_ended(mut statuses: Streaming<HealthCheckResponse>) {
     let last = statuses.message().await.unwrap().unwrap();
     assert_eq!(last.status(), ServingStatus::NotServing);
     let end = statuses.message().await.unwrap_err();
-    assert_eq!((end.code(), end.message()), (Code::Unavailable, "this replica is shutting down"));
+    assert_eq!((end.code(), reason(&end).as_str()), (Code::Unavailable, "DRAINING"));
+    assert!(!details(&end).request_info().unwrap().request_id.is_empty());
 }
 
 #[tokio::test]

@@ -2,22 +2,24 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, ErrorKind, Lines},
+    io::{BufRead as _, BufReader, ErrorKind, Lines, Write as _},
     net::{SocketAddr, TcpListener},
     os::unix::{fs::MetadataExt as _, process::CommandExt as _},
     path::PathBuf,
     process::{Child, ChildStderr, Command, ExitStatus, Stdio},
 };
 
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream, task::JoinSet};
 use voyage_gateway::simulator::{Options, Simulator};
 
 use super::frames::{PREFACE, Peer, SETTINGS};
 use crate::{
-    raw::Connection,
-    support::{KEY, assert_vectors, eventually, page, sample, texts},
+    raw::{Connection, framed},
+    support::{KEY, assert_vectors, eventually, page, reason, sample, texts},
 };
 
 /// `serve`, killed at the end.
@@ -185,6 +187,54 @@ fn a_signal_during_the_start_ends_it_well() {
     let log = String::from_utf8(ended.stderr).unwrap();
     assert_eq!(ended.status.code(), Some(0), "{log}");
     assert!(!log.contains("listening"), "{log}");
+}
+
+/// A gzipped message that grows to 256 MiB.
+fn bomb() -> Bytes {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    let zeros = vec![0; 1 << 20];
+    for _ in 0..256 {
+        gzip.write_all(&zeros).unwrap();
+    }
+    let mut message = framed(&gzip.finish().unwrap()).to_vec();
+    // It is compressed.
+    message[0] = 1;
+    message.into()
+}
+
+#[tokio::test]
+async fn bombs_take_no_more_memory_than_messages_may() {
+    let server = Process::serve(
+        Command::new(BINARY),
+        &["server.max_request_bytes=1MiB", "admission.max_bytes=16MiB"],
+    );
+    // The most memory it has ever had.
+    let peak_kib = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    let before = peak_kib();
+    let bomb = bomb();
+    let mut calls = JoinSet::new();
+    for _ in 0..8 {
+        let connection = Connection::open(server.grpc).await;
+        for _ in 0..8 {
+            let (connection, bomb) = (connection.clone(), bomb.clone());
+            calls.spawn(async move { connection.call(&[("grpc-encoding", "gzip")], bomb).await });
+        }
+    }
+    let mut defused = 0;
+    while let Some(status) = calls.join_next().await {
+        let reason = reason(&status.unwrap().unwrap_err());
+        // So many at once do not all find room.
+        assert!(["REQUEST_TOO_LARGE", "OVERLOADED"].contains(&reason.as_str()), "{reason}");
+        defused += u32::from(reason == "REQUEST_TOO_LARGE");
+    }
+    assert!(defused > 0);
+    // All of them would take 16 GiB, and one of them 256 MiB.
+    let grown = peak_kib() - before;
+    assert!(grown < 64 * 1024, "{grown} KiB more");
 }
 
 /// Returns the binary for a user who is not root, and what to remove afterwards.

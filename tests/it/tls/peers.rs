@@ -6,11 +6,13 @@ use tokio::{net::TcpListener, sync::watch};
 use tonic::body::Body;
 use voyage_gateway::{
     caller::PeerIdentity,
+    grpc::auth::AuthMode,
     telemetry::{Metrics, PortName},
     transport::{self, Port, Protocol, Stage, Timing, tls::Acceptor},
 };
 
 use super::*;
+use crate::support::reason;
 
 #[tokio::test]
 async fn a_certificate_of_the_authority_is_accepted() {
@@ -144,4 +146,35 @@ async fn a_certificate_that_nobody_asked_for_is_no_name() {
     let address = tell_names(&Files::new(&authority.server(2100), None)).await;
     let config = Arc::new(client(&authority, Some(&authority.client("caller")), &VERSIONS));
     assert_eq!(name_of(address, &config).await, None);
+}
+
+/// A token beside it does not help, either.
+#[tokio::test]
+async fn a_certificate_is_a_credential_only_if_it_names_somebody() {
+    let authority = Authority::new();
+    let files = Files::new(&authority.server(2100), Some(&authority));
+    let tls = files.section("");
+    let gateway = Gateway::with(|config, _| {
+        config.tls = tls;
+        config.auth.mode = Some(AuthMode::Mtls);
+    })
+    .await;
+    let nameless = client(&authority, Some(&authority.signed(|_| ())), &VERSIONS);
+    let stream = connect(gateway.grpc(), &Arc::new(nameless)).await.unwrap();
+    let mut nobody = speak(stream).await.unwrap();
+    for headers in [&[][..], &[("authorization", "Bearer somebody")]] {
+        let mut request = tonic::Request::new(texts(&["a text"]));
+        for (name, value) in headers {
+            request.metadata_mut().insert(*name, value.parse().unwrap());
+        }
+        let refused = nobody.embed(request).await.unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::Unauthenticated);
+        assert_eq!(reason(&refused), "CREDENTIALS_MISSING");
+    }
+    assert_eq!(gateway.simulator().calls().len(), 0);
+
+    let caller = client(&authority, Some(&authority.client("caller")), &VERSIONS);
+    embed(gateway.grpc(), &Arc::new(caller)).await.unwrap();
+    let labels = [("billed_to", "spiffe://tests.example/caller")];
+    assert!(sample(&gateway.metrics().await, "voyage_gateway_tokens_total", &labels) > 0);
 }

@@ -126,3 +126,19 @@ fn codes_are_named_as_grpc_spells_them() {
 fn method() -> &'static str {
     method_name(&format!("/{EMBED}"))
 }
+
+#[tokio::test]
+async fn streams_that_need_no_credential_are_bounded_and_hold_nobody_else_up() {
+    let (edge, _) = edge().await;
+    let watch = || request(WATCH, framed(&[]));
+    let mut open = Vec::new();
+    for _ in 0..MAX_GUESTS {
+        open.push(edge.clone().serve(watch()).await);
+    }
+    let refused = call(&edge, watch()).await;
+    assert_eq!((refused.code(), refused.reason().as_str()), (Code::Unavailable, "OVERLOADED"));
+    assert_eq!(call(&edge, embed("")).await.code(), Code::Ok);
+    open.pop();
+    let again = edge.clone().serve(watch()).await;
+    assert!(!again.headers().contains_key("grpc-status"), "there is a place again");
+}

@@ -72,3 +72,35 @@ fn anything_else_is_ignored() {
     }
     assert_eq!(retry_after(&HeaderMap::new()), None);
 }
+
+proptest! {
+    /// Whatever stands there is at most a minute, and only a number or a date says anything.
+    #[test]
+    fn no_bytes_are_believed_beyond_a_minute(value: Vec<u8>, date: Vec<u8>) {
+        let mut headers = HeaderMap::new();
+        for (name, bytes) in [("retry-after", &value), ("date", &date)] {
+            if let Ok(bytes) = HeaderValue::from_bytes(bytes) {
+                headers.insert(name, bytes);
+            }
+        }
+        let wait = retry_after(&headers);
+        prop_assert!(wait.is_none_or(|wait| wait <= Duration::from_mins(1)), "{wait:?}");
+        let says_something = value.iter().any(u8::is_ascii_digit);
+        prop_assert!(wait.is_none() || says_something, "{wait:?}");
+    }
+
+    /// Digits are seconds; signs, fractions and dates that are none do no harm.
+    #[test]
+    fn digits_are_seconds_and_nothing_else_is(
+        sign in "[-+]{0,1}",
+        seconds: u64,
+        rest in "|[.,e][0-9]{1,3}|[smh]",
+        date in "(Mon|Wed), [0-9]{2} (Feb|Oct) [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT",
+    ) {
+        let is_digits = sign.is_empty() && rest.is_empty();
+        let expected = is_digits.then(|| Duration::from_secs(seconds.min(60)));
+        prop_assert_eq!(read(&format!("{sign}{seconds}{rest}")), expected);
+        let wait = read(&date);
+        prop_assert!(wait.is_none_or(|wait| wait <= Duration::from_mins(1)), "{wait:?}");
+    }
+}
