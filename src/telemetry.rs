@@ -5,9 +5,11 @@ mod callers;
 mod config;
 mod logging;
 mod metrics;
+pub mod trace;
 
 pub use config::{AdminConfig, LogFormat, TelemetryConfig};
 pub use logging::{LoggingError, init as init_logging};
 pub use metrics::{
     ConnectionFailure, Handshake, Metrics, MetricsError, OpenConnection, OpenHandshake, PortName,
+    RpcOutcome,
 };

@@ -9,6 +9,7 @@ mod message;
 mod observe;
 mod refusals;
 mod reply;
+mod rpc;
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -17,7 +18,7 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
-use http::{Extensions, HeaderValue, Request, Response};
+use http::{Extensions, Request, Response};
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
 use tokio::{
@@ -35,12 +36,13 @@ use super::{
 };
 use crate::{
     caller::{Caller, PeerIdentity, Rules},
-    error::{Blame, Error, Phase},
+    error::{Error, Phase},
     pipeline::{Admission, Permit},
     reload::Live,
     telemetry::Metrics,
 };
 use observe::Outcome;
+use rpc::Rpc;
 
 /// Name of every method that is not one of ours, so that callers cannot make series.
 const OTHER_METHOD: &str = "_OTHER";
@@ -70,8 +72,7 @@ pub struct Edge {
 /// What the edge knows of an RPC; services find it in the request's extensions.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
-    pub(super) request_id: HeaderValue,
-    pub(super) method: &'static str,
+    pub(super) rpc: Arc<Rpc>,
     pub(super) deadline: Deadline,
     /// Who calls; whoever needs no credential for the method is anonymous.
     pub(super) caller: Caller,
@@ -91,12 +92,12 @@ impl Call {
 
     /// Refuses a caller that may not call this RPC.
     pub(super) fn check_rpc(&self) -> Result<(), Error> {
-        self.caller.check_rpc(short(self.method))
+        self.caller.check_rpc(short(self.rpc.method))
     }
 
     /// Turns an error into the RPC's status and logs it, once.
     pub(super) fn refuse(&self, error: &Error) -> Status {
-        refuse(error, &self.request_id, self.method)
+        self.rpc.refuse(error)
     }
 }
 
@@ -104,46 +105,10 @@ impl Call {
 /// through the edge, so they are asked for their ids here.
 pub fn draining<T>(request: &tonic::Request<T>) -> Status {
     let request_id = match request.extensions().get::<Call>() {
-        Some(call) => call.request_id.clone(),
+        Some(call) => call.rpc.request_id.clone(),
         None => request_id::of(request.metadata().as_ref()),
     };
     status::status(&Error::Draining, request_id.to_str().unwrap_or_default())
-}
-
-fn refuse(error: &Error, request_id: &HeaderValue, method: &'static str) -> Status {
-    // Ids are visible ASCII, the caller's and ours.
-    let request_id = request_id.to_str().unwrap_or_default();
-    let reason = status::reason_name(status::place(error).reason);
-    let blame = error.blame();
-    match (blame, error) {
-        (_, Error::Internal { cause }) => {
-            tracing::error!(method, request_id, reason, cause, "rpc failed");
-        }
-        (_, Error::CredentialsInvalid { why }) => {
-            tracing::debug!(method, request_id, reason, why, "rpc failed");
-        }
-        (Blame::Caller, _) => {
-            tracing::debug!(method, request_id, reason, blame = blame.as_str(), "rpc failed");
-        }
-        (Blame::Gateway | Blame::Upstream, _) => {
-            let upstream = match error {
-                Error::Upstream(upstream) => Some(upstream),
-                _ => None,
-            };
-            let http_status = upstream.and_then(|upstream| upstream.status);
-            let upstream_request_id = upstream.and_then(|upstream| upstream.request_id.as_deref());
-            tracing::warn!(
-                method,
-                request_id,
-                reason,
-                blame = blame.as_str(),
-                http_status,
-                upstream_request_id,
-                "rpc failed"
-            );
-        }
-    }
-    status::status(error, request_id)
 }
 
 impl Edge {
@@ -171,36 +136,36 @@ impl Edge {
             tracing::debug!("refused a request that is not gRPC");
             return refusal;
         }
-        let request_id = request_id::of(request.headers());
-        let method = method_name(request.uri().path());
-        let mut outcome = Outcome::new(self.metrics.clone(), method, request_id.clone());
+        let rpc = Rpc::new(request.headers(), method_name(request.uri().path()));
+        let method = rpc.method;
+        let mut outcome = Outcome::new(self.metrics.clone(), Arc::clone(&rpc));
         if !method.starts_with(OURS) && !outcome.has_place(&self.guests) {
             let full = Error::Overloaded { what: "streams of health and reflection" };
-            let mut response = refuse(&full, &request_id, method).into_http();
-            response.headers_mut().insert(request_id::HEADER, request_id);
+            let mut response = rpc.refuse(&full).into_http();
+            response.headers_mut().insert(request_id::HEADER, rpc.request_id.clone());
             return observe::observed(response, outcome, None, None);
         }
 
         let (mut expires, mut permit) = (None, None);
         let mut response = match deadline::of(request.headers(), self.deadlines) {
             // An unknown method is answered as such, whatever else is wrong with the request.
-            Err(error) if method != OTHER_METHOD => refuse(&error, &request_id, method).into_http(),
+            Err(error) if method != OTHER_METHOD => rpc.refuse(&error).into_http(),
             Err(_) => self.answer(request).await,
             Ok(deadline) => match self.identify(&request, method) {
-                Err(error) => refuse(&error, &request_id, method).into_http(),
+                Err(error) => rpc.refuse(&error).into_http(),
                 Ok(caller) => {
+                    rpc.called_by(&caller);
                     let admitted = self.admission.permit();
                     // A stream may go on for ever, a single answer may not.
                     let ends = deadline.explicit || method.starts_with(OURS);
                     (expires, permit) = (ends.then_some(deadline.at), Some(admitted.clone()));
-                    let request_id = request_id.clone();
-                    let call = Call { request_id, method, deadline, caller, permit: admitted };
+                    let call = Call { rpc: Arc::clone(&rpc), deadline, caller, permit: admitted };
                     request.extensions_mut().insert(call.clone());
                     self.answer_in_time(request, &call).await
                 }
             },
         };
-        response.headers_mut().insert(request_id::HEADER, request_id);
+        response.headers_mut().insert(request_id::HEADER, rpc.request_id.clone());
         observe::observed(response, outcome, expires, permit)
     }
 
@@ -229,13 +194,14 @@ impl Edge {
             Ok(Ok(response)) => refusals::explained(response, self.max_request_bytes as u64, call),
             Ok(Err(_panic)) => {
                 self.metrics.panic();
+                call.rpc.panicked();
                 call.refuse(&Error::Internal { cause: "a service panicked" }).into_http()
             }
         }
     }
 
     async fn receive_and_answer(&self, request: Request<Body>, call: &Call) -> Response<Body> {
-        if !call.method.starts_with(OURS) {
+        if !call.rpc.method.starts_with(OURS) {
             return self.answer(request).await;
         }
         let (head, body) = request.into_parts();

@@ -3,6 +3,7 @@
 //! Labels come from closed lists only, or from the bounded one of callers' names: nobody can make series at will.
 
 mod connections;
+mod outcome;
 mod tls;
 
 use std::{sync::Arc, time::Duration};
@@ -16,6 +17,7 @@ use opentelemetry_sdk::{Resource, metrics::SdkMeterProvider};
 use prometheus::{Encoder as _, Registry, TextEncoder};
 
 pub use connections::{ConnectionFailure, OpenConnection, PortName};
+pub use outcome::RpcOutcome;
 pub use tls::{Handshake, OpenHandshake};
 
 use super::callers::CallerNames;
@@ -86,11 +88,14 @@ impl Metrics {
         String::from_utf8(text).map_err(|error| MetricsError(error.to_string()))
     }
 
-    /// `voyage_gateway_rpcs_total{rpc_method, rpc_response_status_code}`: RPCs by their outcome, as gRPC names it;
-    /// one a caller left before its end is `CANCELLED`.
-    pub fn rpc(&self, method: &'static str, code: &'static str) {
-        let labels =
-            [KeyValue::new("rpc_method", method), KeyValue::new("rpc_response_status_code", code)];
+    /// `voyage_gateway_rpcs_total{rpc_method, rpc_response_status_code, outcome}`: RPCs by how they ended: the status
+    /// as gRPC names it, and whose doing it was. One a caller left before its end is `CANCELLED`.
+    pub fn rpc(&self, method: &'static str, code: &'static str, outcome: RpcOutcome) {
+        let labels = [
+            KeyValue::new("rpc_method", method),
+            KeyValue::new("rpc_response_status_code", code),
+            KeyValue::new("outcome", outcome.as_str()),
+        ];
         self.instruments.rpcs.add(1, &labels);
     }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response};
+use http::{HeaderMap, Response};
 use http_body::{Body as HttpBody, Frame};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -17,7 +17,7 @@ use tokio::{
 };
 use tonic::{Code, Status, body::Body};
 
-use super::{refuse, reply::Reply};
+use super::{reply::Reply, rpc::Rpc};
 use crate::{
     caller::GivesUp,
     error::{Error, Phase},
@@ -29,8 +29,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Outcome {
     metrics: Metrics,
-    method: &'static str,
-    request_id: HeaderValue,
+    rpc: Arc<Rpc>,
     code: Code,
     /// When the caller gives up, if it ever does.
     expires: Option<Instant>,
@@ -39,8 +38,8 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    pub(super) fn new(metrics: Metrics, method: &'static str, request_id: HeaderValue) -> Self {
-        Self { metrics, method, request_id, code: Code::Cancelled, expires: None, place: None }
+    pub(super) fn new(metrics: Metrics, rpc: Arc<Rpc>) -> Self {
+        Self { metrics, rpc, code: Code::Cancelled, expires: None, place: None }
     }
 
     /// Takes one of `places` until the RPC ends; false: there is none.
@@ -58,7 +57,7 @@ impl Outcome {
     /// Returns the trailers of a reply that ends with this error.
     fn end(&mut self, error: &Error) -> HeaderMap {
         let mut trailers = HeaderMap::new();
-        if refuse(error, &self.request_id, self.method).add_header(&mut trailers).is_ok() {
+        if self.rpc.refuse(error).add_header(&mut trailers).is_ok() {
             self.note(&trailers);
         }
         trailers
@@ -72,7 +71,7 @@ impl Drop for Outcome {
         if late && self.code == Code::Cancelled {
             self.code = Code::DeadlineExceeded;
         }
-        self.metrics.rpc(self.method, code_name(self.code));
+        self.metrics.rpc(self.rpc.method, code_name(self.code), self.rpc.outcome(self.code));
     }
 }
 
@@ -131,6 +130,7 @@ impl HttpBody for Observed {
         let polled = catch_unwind(AssertUnwindSafe(|| self.reply.poll_frame(context)));
         let Ok(polled) = polled else {
             self.outcome.metrics.panic();
+            self.outcome.rpc.panicked();
             return self.end(&Error::Internal { cause: "a reply panicked" });
         };
         if let Poll::Ready(frame) = polled {

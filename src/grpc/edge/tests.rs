@@ -8,6 +8,7 @@ mod trouble;
 use std::{sync::Arc, time::Duration};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use http::HeaderValue;
 use http_body_util::{BodyExt as _, Full};
 use tonic::{Code, metadata::MetadataMap};
 use tonic_types::StatusExt as _;

@@ -1,6 +1,7 @@
 //! Every RPC is counted once, however it ends.
 
 use futures_util::poll;
+use http::HeaderMap;
 use tokio::time::Instant;
 
 use super::{
@@ -115,7 +116,7 @@ fn codes_are_named_as_grpc_spells_them() {
         response.headers_mut().insert("grpc-status", number.into());
         drop(observe::observed(
             response,
-            Outcome::new(edge_metrics.clone(), method(), HeaderValue::from_static("id")),
+            Outcome::new(edge_metrics.clone(), Rpc::new(&HeaderMap::new(), method())),
             None,
             None,
         ));

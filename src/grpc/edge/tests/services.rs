@@ -34,7 +34,7 @@ impl EmbeddingService for Obedient {
             "full" => Err(call.refuse(&Error::Overloaded { what: "requests" })),
             // What the service finds in its extensions, for the test to see.
             _ => Ok(tonic::Response::new(EmbedResponse {
-                model: call.request_id.to_str().unwrap().to_owned(),
+                model: call.rpc.request_id.to_str().unwrap().to_owned(),
                 ..EmbedResponse::default()
             })),
         }
