@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures_util::FutureExt as _;
 
 use super::{Failure, runtime};
 use crate::{
     app::{self, Bound, BuildError},
     config::{self, Config, Sources},
     grpc::auth::AuthMode,
-    telemetry::{self, Metrics},
+    telemetry::{self, ExportError, Exported, Flush, export},
     transport::{StopSignals, process},
 };
 
@@ -28,11 +29,12 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
     }
     warn(&config);
     process::raise_file_limit();
+    let Exported { metrics, flush, .. } =
+        export::start(&config.telemetry, &config::otel(&sources.environment))?;
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         // The start may take seconds, and the first process of a container is deaf to what it does not catch.
         let mut signals = StopSignals::catch()?;
-        let metrics = Metrics::new().map_err(BuildError::from)?;
         let rules = config::live_rules(sources, &config, &metrics);
         let bound = tokio::select! {
             bound = app::build_ruled(&config, keys, rules, metrics) => bound?,
@@ -41,17 +43,32 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
                 return Ok(());
             }
         };
-        serve(bound, signals).await
+        serve(bound, signals, flush).await
     });
     runtime.shutdown_timeout(LAST_WORK);
     ended
 }
 
-async fn serve(bound: Bound, signals: StopSignals) -> Result<(), Failure> {
+async fn serve(bound: Bound, signals: StopSignals, flush: Flush) -> Result<(), Failure> {
     let (stop, hurry) = signals.first_and_second();
+    let hurry = hurry.shared();
     tracing::info!(port = "grpc", address = %bound.grpc_address()?, "listening");
     tracing::info!(port = "admin", address = %bound.admin_address()?, "listening");
-    Ok(bound.run_until(stop, hurry).await.map_err(anyhow::Error::from)?)
+    let ended = bound.run_until(stop, hurry.clone()).await;
+    flush.finish(hurry).await;
+    Ok(ended.map_err(anyhow::Error::from)?)
+}
+
+/// A file that cannot be used is a wrong setting, as is what no exporter can be made of.
+impl From<ExportError> for Failure {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::File { .. } | ExportError::Endpoint | ExportError::Collector(_) => {
+                Self::Usage(error.to_string())
+            }
+            ExportError::Thread(_) | ExportError::Metrics(_) => Self::Runtime(error.into()),
+        }
+    }
 }
 
 /// A file that cannot be used is a wrong setting; what else stops a gateway is the machine's affair.

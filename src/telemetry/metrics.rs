@@ -4,6 +4,7 @@
 
 mod connections;
 mod outcome;
+mod spans;
 mod tls;
 
 use std::{sync::Arc, time::Duration};
@@ -13,14 +14,17 @@ use opentelemetry::{
     KeyValue,
     metrics::{Counter, Histogram, Meter, MeterProvider as _},
 };
-use opentelemetry_sdk::{Resource, metrics::SdkMeterProvider};
+use opentelemetry_sdk::{
+    Resource,
+    metrics::{PeriodicReader, SdkMeterProvider},
+};
 use prometheus::{Encoder as _, Registry, TextEncoder};
 
 pub use connections::{ConnectionFailure, OpenConnection, PortName};
 pub use outcome::RpcOutcome;
 pub use tls::{Handshake, OpenHandshake};
 
-use super::callers::CallerNames;
+use super::{OtelEnvironment, callers::CallerNames, export};
 use crate::{caller::Caller, embedding::Parameters, model};
 
 /// Upper bounds of the upstream duration's buckets, in seconds.
@@ -61,6 +65,14 @@ pub struct MetricsError(String);
 impl Metrics {
     /// Sets up a registry of its own.
     pub fn new() -> Result<Self, MetricsError> {
+        Self::with(None, export::resource(&OtelEnvironment::default()))
+    }
+
+    /// Sets up a registry of its own, and a second way out if there is one; `resource` says whose metrics they are.
+    pub(super) fn with(
+        pushed: Option<PeriodicReader<export::Points>>,
+        resource: Resource,
+    ) -> Result<Self, MetricsError> {
         let registry = Registry::new();
         let exporter = opentelemetry_prometheus::exporter()
             .with_registry(registry.clone())
@@ -68,13 +80,11 @@ impl Metrics {
             .scope_info_enabled(false)
             .build()
             .map_err(|error| MetricsError(error.to_string()))?;
-        // Empty at first: the usual builder reads the environment.
-        let resource = Resource::builder_empty()
-            .with_service_name("voyage-gateway")
-            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
-            .build();
-        let provider =
-            SdkMeterProvider::builder().with_resource(resource).with_reader(exporter).build();
+        let mut builder = SdkMeterProvider::builder().with_resource(resource).with_reader(exporter);
+        if let Some(reader) = pushed {
+            builder = builder.with_reader(reader);
+        }
+        let provider = builder.build();
         let meter = provider.meter("voyage-gateway");
         Ok(Self { instruments: Arc::new(Instruments::new(registry, provider, &meter)) })
     }

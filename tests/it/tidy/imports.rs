@@ -54,19 +54,20 @@ fn is_room(name: &str) -> bool {
 
 /// Paths that only some rooms may name, by how they begin.
 const RESERVED: &[(&str, &[&str])] = &[
-    ("tonic", &["grpc", "transport", "app", "cli", "demo"]),
+    // `telemetry` speaks OTLP: gRPC by tonic, HTTP by reqwest.
+    ("tonic", &["grpc", "transport", "app", "cli", "demo", "telemetry"]),
     ("tonic_health", &["grpc", "app", "cli"]),
     ("tonic_prost", &["grpc"]),
     ("tonic_reflection", &["grpc", "app"]),
-    ("tonic_types", &["grpc"]),
-    ("prost", &["grpc"]),
+    ("tonic_types", &["grpc", "telemetry"]),
+    ("prost", &["grpc", "telemetry"]),
     ("prost_types", &["grpc"]),
     // `upstream` asks the cause of a failed request what it was.
     ("hyper", &["transport", "upstream", "simulator"]),
     ("hyper_util", &["transport", "simulator"]),
     ("h2", &["transport"]),
     ("rustix", &["transport"]),
-    ("reqwest", &["upstream"]),
+    ("reqwest", &["upstream", "telemetry"]),
     ("rustls", &["upstream"]),
     ("tokio_rustls", &["transport"]),
     ("x509_parser", &["transport"]),
@@ -76,6 +77,8 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("tokenizers", &["tokens"]),
     ("opentelemetry", &["telemetry"]),
     ("opentelemetry_sdk", &["telemetry"]),
+    ("opentelemetry_proto", &["telemetry"]),
+    ("flate2", &["telemetry"]),
     ("prometheus", &["telemetry"]),
     ("tracing_subscriber", &["telemetry"]),
     ("clap", &["main", "cli"]),
