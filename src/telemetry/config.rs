@@ -141,6 +141,8 @@ fn is_endpoint(url: &str) -> bool {
     url.parse::<Uri>().is_ok_and(|uri| {
         matches!(uri.scheme_str(), Some("http" | "https"))
             && uri.query().is_none()
+            // `Uri` forgets it.
+            && !url.contains('#')
             && uri.host().is_some_and(|host| !host.is_empty())
             && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
     })
