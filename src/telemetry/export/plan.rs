@@ -25,7 +25,7 @@ const BATCH: usize = 512;
 const DELAY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_millis(200));
 
 const TIMEOUT: Duration = Duration::from_secs(10);
-const INTERVAL: Duration = Duration::from_secs(60);
+const INTERVAL: Duration = Duration::from_mins(1);
 
 /// What is sent where.
 #[derive(Debug)]

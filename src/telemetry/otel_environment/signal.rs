@@ -47,11 +47,9 @@ pub(super) fn read(reader: &mut Reader<'_>, signal: &'static str) -> SignalEnvir
         endpoint: signal.endpoint(),
         protocol: signal.protocol(),
         headers: signal.headers(),
-        timeout: signal.either(|reader, variable| reader.millis(variable), "TIMEOUT"),
+        timeout: signal.either(Reader::millis, "TIMEOUT"),
         compression: signal.compression(),
-        insecure: signal
-            .either(|reader, variable| reader.flag(variable), "INSECURE")
-            .unwrap_or_default(),
+        insecure: signal.either(Reader::flag, "INSECURE").unwrap_or_default(),
         certificate: signal.path("CERTIFICATE"),
         client_certificate: signal.path("CLIENT_CERTIFICATE"),
         client_key: signal.path("CLIENT_KEY"),
@@ -63,11 +61,11 @@ struct Signal<'a, 'b> {
     name: &'static str,
 }
 
-impl Signal<'_, '_> {
+impl<'b> Signal<'_, 'b> {
     /// Reads the signal's own form, or else the general one.
     fn either<T>(
         &mut self,
-        mut read: impl FnMut(&mut Reader<'_>, &str) -> Option<T>,
+        mut read: impl FnMut(&mut Reader<'b>, &str) -> Option<T>,
         what: &str,
     ) -> Option<T> {
         let own = format!("OTEL_EXPORTER_OTLP_{}_{what}", self.name);

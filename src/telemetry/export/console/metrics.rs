@@ -6,12 +6,14 @@ use std::{
 };
 
 use opentelemetry::KeyValue;
-use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData, ResourceMetrics};
+use opentelemetry_sdk::metrics::data::{
+    AggregatedMetrics, MetricData, ResourceMetrics, ScopeMetrics,
+};
 
 /// Writes every series to standard output.
 pub(in crate::telemetry::export) fn points(metrics: &ResourceMetrics) {
     let mut text = "metrics\n".to_owned();
-    for metric in metrics.scope_metrics().flat_map(|scope| scope.metrics()) {
+    for metric in metrics.scope_metrics().flat_map(ScopeMetrics::metrics) {
         let name = match metric.unit() {
             "" => metric.name().to_owned(),
             unit => format!("{} [{unit}]", metric.name()),

@@ -17,7 +17,7 @@ const MAX_REPLY_BYTES: usize = 64 * 1024;
 
 #[derive(Clone)]
 pub(super) struct Client {
-    client: reqwest::Client,
+    pool: reqwest::Client,
     url: String,
     headers: HeaderMap,
     gzip: bool,
@@ -32,9 +32,9 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             // A collector is near; the proxy is for the way out.
             .no_proxy();
-        let client = target.tls.for_http(builder)?.build().map_err(causes)?;
+        let pool = target.tls.for_http(builder)?.build().map_err(causes)?;
         Ok(Self {
-            client,
+            pool,
             url: target.uri.to_string(),
             headers: target.headers.clone(),
             gzip: target.gzip,
@@ -47,7 +47,7 @@ impl Client {
             Request::Points(points) => (points.encode_to_vec(), false),
         };
         let mut post = self
-            .client
+            .pool
             .post(&self.url)
             .headers(self.headers.clone())
             .header(header::CONTENT_TYPE, "application/x-protobuf");

@@ -68,7 +68,7 @@ async fn a_dead_collector_does_not_hold_the_end() {
     end(&exported, 2);
     let metrics = exported.metrics.clone();
     // It is refused at once and not repeated: nobody waits for a limit of a day.
-    let lost = exported.flush.finish_within(Duration::from_secs(86_400), pending()).await;
+    let lost = exported.flush.finish_within(Duration::from_hours(24), pending()).await;
     assert_eq!(lost, 2);
     assert_all_lost(&metrics, 2);
 }
@@ -80,7 +80,7 @@ async fn a_second_signal_ends_the_wait() {
     end(&exported, 1);
     let asked = Arc::clone(&collector.asked);
     let signal = until(move || asked.load(SeqCst) > 0);
-    let lost = exported.flush.finish_within(Duration::from_secs(86_400), signal).await;
+    let lost = exported.flush.finish_within(Duration::from_hours(24), signal).await;
     assert_eq!(lost, 1);
 }
 
