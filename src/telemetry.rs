@@ -1,10 +1,11 @@
-//! Seeing inside: metrics, logs, and the port they are read from.
+//! Seeing inside: metrics, traces, logs, and the port they are read from.
 
 pub mod admin;
 mod callers;
 mod config;
 mod logging;
 mod metrics;
+pub mod semconv;
 pub mod trace;
 
 pub use config::{AdminConfig, LogFormat, TelemetryConfig};
@@ -13,3 +14,21 @@ pub use metrics::{
     ConnectionFailure, Handshake, Metrics, MetricsError, OpenConnection, OpenHandshake, PortName,
     RpcOutcome,
 };
+
+use trace::Tracer;
+
+/// All that tells of an RPC; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Telemetry {
+    /// What is counted.
+    pub metrics: Metrics,
+    /// What is traced.
+    pub tracer: Tracer,
+}
+
+/// Metrics alone: nothing is traced.
+impl From<Metrics> for Telemetry {
+    fn from(metrics: Metrics) -> Self {
+        Self { metrics, tracer: Tracer::off() }
+    }
+}

@@ -34,6 +34,14 @@ pub struct TelemetryConfig {
     /// Which log lines are written: a level (`error`, `warn`, `info`, `debug`, `trace`) or levels per module,
     /// `info,voyage_gateway::dispatch=debug`.
     pub log_filter: String,
+
+    /// The share of traces that are recorded, 0 to 1, of those that begin at the gateway. Where a caller says in
+    /// `traceparent` whether it records its trace, that counts.
+    pub sample_ratio: f64,
+
+    /// Whether calls to Voyage carry a `traceparent`. It says nothing but the ids of the batch's own trace, never of the
+    /// callers'.
+    pub propagate_to_voyage: bool,
 }
 
 /// How log lines look.
@@ -52,7 +60,12 @@ pub enum LogFormat {
 
 impl Default for TelemetryConfig {
     fn default() -> Self {
-        Self { log_format: LogFormat::Auto, log_filter: "info".to_owned() }
+        Self {
+            log_format: LogFormat::Auto,
+            log_filter: "info".to_owned(),
+            sample_ratio: 0.01,
+            propagate_to_voyage: false,
+        }
     }
 }
 
@@ -68,10 +81,12 @@ fn is_filter(filter: &str) -> bool {
 impl TelemetryConfig {
     /// Checks the section's values.
     pub fn validate(&self) -> Checks {
-        Checks::new().require(
-            "log_filter",
-            is_filter(&self.log_filter),
-            "must be a level or levels per module, such as \"info,voyage_gateway::dispatch=debug\"",
-        )
+        Checks::new()
+            .require(
+                "log_filter",
+                is_filter(&self.log_filter),
+                "must be a level or levels per module, such as \"info,voyage_gateway::dispatch=debug\"",
+            )
+            .require("sample_ratio", (0.0..=1.0).contains(&self.sample_ratio), "must be 0 to 1")
     }
 }

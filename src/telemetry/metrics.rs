@@ -5,6 +5,7 @@
 mod connections;
 mod outcome;
 mod tls;
+mod waits;
 
 use std::{sync::Arc, time::Duration};
 
@@ -50,6 +51,7 @@ struct Instruments {
     connections: connections::Instruments,
     reloads: Counter<u64>,
     tls: tls::Instruments,
+    waits: waits::Instruments,
     auth_failures: Counter<u64>,
 }
 
@@ -282,6 +284,7 @@ impl Instruments {
             provider,
             connections: connections::Instruments::new(meter),
             tls: tls::Instruments::new(meter),
+            waits: waits::Instruments::new(meter),
             rpcs: meter
                 .u64_counter("voyage_gateway.rpcs")
                 .with_description("RPCs by method and outcome.")
