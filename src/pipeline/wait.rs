@@ -68,7 +68,7 @@ impl Drop for Wait {
             Some(last) => self.describe(last),
             // It ends before anything was sent.
             None if waiting => {
-                self.part(semconv::QUEUE_SPAN, Some(self.began), self.began.elapsed())
+                self.part(semconv::QUEUE_SPAN, Some(self.began), self.began.elapsed());
             }
             None => {}
         }
