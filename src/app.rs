@@ -23,7 +23,7 @@ use crate::{
     grpc::{self, Authenticator, Deadlines, Edge},
     pipeline::{self, Pipeline},
     reload::{self, Live, Reload},
-    telemetry::{Metrics, PortName},
+    telemetry::{Metrics, PortName, Telemetry, trace::Tracer},
     tokens::{Counter, LoadError},
     transport::{Drain, Port, Protocol, Stage, Timing, listen, process, tls::Acceptor},
     upstream::{self, Client, KeyError, KeySources, Keys as ApiKeys, Upstream},
@@ -123,15 +123,17 @@ pub async fn build_ruled(
     config: &Config,
     keys: impl Into<KeySources>,
     rules: Arc<Live<Rules>>,
-    metrics: Metrics,
+    telemetry: impl Into<Telemetry>,
 ) -> Result<Bound, BuildError> {
-    let keys = keys.into().load(&metrics)?;
-    let client = Client::new(&config.upstream, keys.clone(), metrics.clone())?;
+    let telemetry = telemetry.into();
+    let keys = keys.into().load(&telemetry.metrics)?;
+    let client = Client::new(&config.upstream, keys.clone(), telemetry.metrics.clone())?
+        .telling_traces(config.telemetry.propagate_to_voyage);
     for member in &keys {
         let base_url = client.base_url(&member.key()).to_owned();
         tracing::info!(key = %member.alias(), base_url, "calls go upstream");
     }
-    assemble(config, keys, Arc::new(client), rules, metrics).await
+    assemble(config, keys, Arc::new(client), rules, telemetry).await
 }
 
 /// Builds a gateway around any upstream, and binds its ports; its callers' rules never change.
@@ -139,10 +141,11 @@ pub async fn build_with(
     config: &Config,
     api_keys: ApiKeys,
     upstream: Arc<dyn Upstream>,
-    metrics: Metrics,
+    telemetry: impl Into<Telemetry>,
 ) -> Result<Bound, BuildError> {
-    let rules = fixed_rules(config, &metrics);
-    assemble(config, api_keys, upstream, rules, metrics).await
+    let telemetry = telemetry.into();
+    let rules = fixed_rules(config, &telemetry.metrics);
+    assemble(config, api_keys, upstream, rules, telemetry).await
 }
 
 fn fixed_rules(config: &Config, metrics: &Metrics) -> Arc<Live<Rules>> {
@@ -154,8 +157,9 @@ async fn assemble(
     api_keys: ApiKeys,
     upstream: Arc<dyn Upstream>,
     rules: Arc<Live<Rules>>,
-    metrics: Metrics,
+    telemetry: Telemetry,
 ) -> Result<Bound, BuildError> {
+    let Telemetry { metrics, tracer } = telemetry;
     let keys = keys(config)?;
     let tls = Acceptor::load(&config.tls, &metrics).map_err(BuildError::Tls)?;
     let files = tls.iter().map(Acceptor::files).chain(api_keys.files()).collect::<Vec<_>>();
@@ -188,7 +192,7 @@ async fn assemble(
     let files = who.into_iter().chain(files).chain([Arc::clone(&rules) as Arc<dyn Reload>]);
     let followed =
         Followed { files: files.collect(), interval: config.reload.interval.get(), keys: fetched };
-    let settings = settings(config, authenticator, rules);
+    let settings = settings(config, authenticator, rules, tracer);
     let health = Health::new().await;
     let grpc = bind(config.server.listen, "server.listen", grpc_port)?;
     let admin = bind(config.admin.listen, "admin.listen", admin_port)?;
@@ -220,6 +224,7 @@ fn settings(
     config: &Config,
     authenticator: Authenticator,
     rules: Arc<Live<Rules>>,
+    tracer: Tracer,
 ) -> grpc::Settings {
     let server = &config.server;
     grpc::Settings {
@@ -232,6 +237,7 @@ fn settings(
         reflection: server.reflection,
         authenticator,
         rules,
+        tracer,
     }
 }
 

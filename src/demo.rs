@@ -46,9 +46,11 @@ pub async fn run(once: bool, environment: &Environment) -> anyhow::Result<()> {
     .await
     .context("the simulated Voyage")?;
     let config = demo_config(&simulator, once);
-    let Exported { metrics, flush, .. } = exported(&config, environment)?;
-    let rules = Live::fixed("callers", Rules::new(&config.callers), metrics.clone());
-    let bound = app::build_ruled(&config, Secret::new("demo-key"), rules, metrics).await?;
+    let exported = exported(&config, environment)?;
+    let rules = Live::fixed("callers", Rules::new(&config.callers), exported.metrics.clone());
+    let telemetry = exported.telemetry();
+    let bound = app::build_ruled(&config, Secret::new("demo-key"), rules, telemetry).await?;
+    let flush = exported.flush;
     let mut stop_signals = StopSignals::catch()?;
     let (address, admin) = (bound.grpc_address()?, bound.admin_address()?);
     let (stop, stopped) = oneshot::channel::<()>();

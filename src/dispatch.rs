@@ -11,6 +11,7 @@ mod batch;
 mod breaker;
 mod command;
 mod config;
+mod departure;
 mod isolate;
 mod lane;
 mod limit;
@@ -20,10 +21,11 @@ mod retry;
 mod room;
 mod schedule;
 mod shares;
+mod spans;
 
 // The room takes its atomics from here, and its model in the tests takes shuttle's.
 use std::sync::{
-    self, Arc, OnceLock,
+    self, Arc, Mutex, OnceLock, PoisonError,
     atomic::{AtomicU32, Ordering},
 };
 
@@ -31,6 +33,7 @@ use tokio::{sync::mpsc, time::Instant};
 
 pub use breaker::Config as BreakerConfig;
 pub use config::{Config, RetryConfig};
+pub use departure::Departure;
 pub use limit::{Config as LimitsConfig, ModelLimits};
 
 use crate::{
@@ -78,7 +81,7 @@ pub trait Waiter: Send + std::fmt::Debug {
     fn priority(&self) -> Priority;
 
     /// Tells that the item is about to be sent. False: nobody waits any more, and it should not be.
-    fn depart(&self) -> bool;
+    fn depart(&self, departure: &Arc<Departure>) -> bool;
 
     /// Tells that the item waits again, behind a closed rate limit.
     fn turn_back(&self);
@@ -124,6 +127,8 @@ pub struct Trip {
     items: AtomicU32,
     requests: AtomicU32,
     reply: OnceLock<ReplyMetadata>,
+    /// When each of its requests was sent and had ended.
+    calls: Mutex<Vec<(Instant, Instant)>>,
 }
 
 /// What a reply says beside its answers.
@@ -144,6 +149,15 @@ impl Trip {
     /// Returns how many HTTP requests were sent so far.
     pub fn requests(&self) -> u32 {
         self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Returns when each of its requests that have ended was sent, and ended.
+    pub fn calls(&self) -> Vec<(Instant, Instant)> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn called(&self, sent_at: Instant, ended_at: Instant) {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).push((sent_at, ended_at));
     }
 
     /// Returns what the first reply said beside its answers, once there is one.

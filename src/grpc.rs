@@ -24,7 +24,12 @@ pub use convert::MAX_INPUTS;
 pub use deadline::Deadlines;
 pub use edge::{Edge, draining, rpc_names};
 
-use crate::{caller::Rules, pipeline::Pipeline, reload::Live, telemetry::Metrics};
+use crate::{
+    caller::Rules,
+    pipeline::Pipeline,
+    reload::Live,
+    telemetry::{Metrics, trace::Tracer},
+};
 
 /// Messages, services and clients generated from `proto/`.
 #[allow(
@@ -66,6 +71,8 @@ pub struct Settings {
     pub authenticator: Authenticator,
     /// What each caller may do and spend.
     pub rules: Arc<Live<Rules>>,
+    /// Makes the spans that RPCs begin with.
+    pub tracer: Tracer,
 }
 
 /// Builds everything that answers on the gRPC port.

@@ -1,4 +1,4 @@
-//! Seeing inside: metrics, logs, and the port they are read from.
+//! Seeing inside: metrics, traces, logs, and the port they are read from.
 
 pub mod admin;
 mod callers;
@@ -7,6 +7,7 @@ pub mod export;
 mod logging;
 mod metrics;
 pub mod otel_environment;
+pub mod semconv;
 pub mod trace;
 
 pub use config::{AdminConfig, LogFormat, OtlpCompression, OtlpProtocol, TelemetryConfig};
@@ -17,3 +18,21 @@ pub use metrics::{
     RpcOutcome,
 };
 pub use otel_environment::OtelEnvironment;
+
+use trace::Tracer;
+
+/// All that tells of an RPC; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Telemetry {
+    /// What is counted.
+    pub metrics: Metrics,
+    /// What is traced.
+    pub tracer: Tracer,
+}
+
+/// Metrics alone: nothing is traced.
+impl From<Metrics> for Telemetry {
+    fn from(metrics: Metrics) -> Self {
+        Self { metrics, tracer: Tracer::off() }
+    }
+}

@@ -10,7 +10,7 @@ use crate::{
     app::{self, Bound, BuildError},
     config::{self, Config, Sources},
     grpc::auth::AuthMode,
-    telemetry::{self, ExportError, Exported, Flush, export},
+    telemetry::{self, ExportError, Flush, export},
     transport::{StopSignals, process},
 };
 
@@ -29,21 +29,20 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
     }
     warn(&config);
     process::raise_file_limit();
-    let Exported { metrics, flush, .. } =
-        export::start(&config.telemetry, &config::otel(&sources.environment))?;
+    let exported = export::start(&config.telemetry, &config::otel(&sources.environment))?;
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         // The start may take seconds, and the first process of a container is deaf to what it does not catch.
         let mut signals = StopSignals::catch()?;
-        let rules = config::live_rules(sources, &config, &metrics);
+        let rules = config::live_rules(sources, &config, &exported.metrics);
         let bound = tokio::select! {
-            bound = app::build_ruled(&config, keys, rules, metrics) => bound?,
+            bound = app::build_ruled(&config, keys, rules, exported.telemetry()) => bound?,
             () = signals.wait() => {
                 tracing::info!("stopped before it was up");
                 return Ok(());
             }
         };
-        serve(bound, signals, flush).await
+        serve(bound, signals, exported.flush).await
     });
     runtime.shutdown_timeout(LAST_WORK);
     ended

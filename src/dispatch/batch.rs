@@ -5,18 +5,21 @@ use std::sync::{Arc, atomic::Ordering};
 use tokio::time::Instant;
 
 use super::{
-    Bill, Queued, ReplyMetadata, Shared, Trip,
+    Bill, Departure, Queued, ReplyMetadata, Shared, Trip,
     apportion::apportion,
     breaker::{self, Pass},
     command::{Returned, Slot},
+    departure::Holdups,
     isolate::{Verdict, judge},
     limit::{Class, Reservation},
     retry::{self, Retry},
+    spans::{BatchSpan, attempt_failed},
 };
 use crate::{
     caller::Priority,
     embedding::{Input, Parameters},
     error::{Error, Fault, Upstream},
+    telemetry::Metrics,
     tokens::Measure,
     upstream::Reply,
 };
@@ -27,6 +30,11 @@ pub(super) struct Batch {
     pub(super) parameters: Arc<Parameters>,
     pub(super) items: Vec<Queued>,
     trip: Arc<Trip>,
+    span: Arc<BatchSpan>,
+    /// When it was sent for the first time.
+    first_at: Option<Instant>,
+    /// When there was no budget for it.
+    pub(super) holdups: Holdups,
     /// Attempts so far; resends of what was taken apart are none.
     attempts: u32,
     /// Whether the one free resend over a fresh connection was used.
@@ -44,10 +52,20 @@ pub(super) struct Call {
 }
 
 impl Batch {
-    pub(super) fn new(parameters: Arc<Parameters>, items: Vec<Queued>) -> Self {
+    pub(super) fn new(parameters: Arc<Parameters>, items: Vec<Queued>, holdups: Holdups) -> Self {
         let trip = Arc::new(Trip::default());
         trip.items.store(count(&items), Ordering::Relaxed);
-        Self { parameters, items, trip, attempts: 0, resent: false, rejections: 0 }
+        Self {
+            parameters,
+            items,
+            span: BatchSpan::new(Arc::clone(&trip)),
+            trip,
+            first_at: None,
+            holdups,
+            attempts: 0,
+            resent: false,
+            rejections: 0,
+        }
     }
 
     /// The same trip with other items.
@@ -56,6 +74,9 @@ impl Batch {
             parameters: Arc::clone(&self.parameters),
             items,
             trip: Arc::clone(&self.trip),
+            span: Arc::clone(&self.span),
+            first_at: self.first_at,
+            holdups: self.holdups.clone(),
             attempts: self.attempts,
             resent: self.resent,
             rejections: self.rejections,
@@ -82,8 +103,28 @@ impl Batch {
     }
 
     /// Tells every item that it is being sent, and drops those nobody wants.
-    pub(super) fn board(&mut self) {
-        self.keep(|queued| queued.item.waiter.depart());
+    pub(super) fn board(&mut self, now: Instant) {
+        self.holdups.end(now);
+        let departure = Arc::new(Departure {
+            first_at: *self.first_at.get_or_insert(now),
+            at: now,
+            batch: self.span.shared().clone(),
+            holdups: self.holdups.clone(),
+        });
+        self.keep(|queued| queued.item.waiter.depart(&departure));
+        if !self.items.is_empty() {
+            self.span.begin(&self.parameters);
+        }
+    }
+
+    /// Counts how long each item waited, when it has left for the first time.
+    fn count_waits(&self, metrics: &Metrics) {
+        let Some(left_at) = self.first_at.filter(|_| self.trip.requests() == 0) else { return };
+        for queued in &self.items {
+            let limiter = self.holdups.within(queued.at, left_at);
+            let queue = left_at.saturating_duration_since(queued.at).saturating_sub(limiter);
+            metrics.queue_wait(&self.parameters.model, queue, limiter);
+        }
     }
 
     fn keep(&mut self, wanted: impl FnMut(&Queued) -> bool) {
@@ -112,8 +153,10 @@ impl Batch {
     }
 
     pub(super) fn fail(self, error: &Error) {
-        let Self { items, trip, attempts, rejections, .. } = self;
+        let Self { items, trip, span, attempts, rejections, .. } = self;
         let error = error.with_attempts((attempts + rejections).max(1));
+        span.failed(&error);
+        drop(span);
         for queued in items {
             let bill = Bill { tokens: 0, guessed: false, trip: Arc::clone(&trip) };
             queued.item.waiter.land(Err(error.clone()), bill);
@@ -132,17 +175,24 @@ fn count(items: &[Queued]) -> u32 {
 /// Makes one attempt and decides what comes of it; what goes again is handed to the scheduler.
 pub(super) async fn run(shared: Arc<Shared>, call: Call) {
     let Call { mut batch, mut reservation, pass, mut slot } = call;
-    batch.trip.requests.fetch_add(1, Ordering::Relaxed);
+    batch.count_waits(&shared.metrics);
+    let earlier = batch.trip.requests.fetch_add(1, Ordering::Relaxed);
     let inputs: Vec<&Input> = batch.items.iter().map(|queued| &queued.item.input).collect();
     reservation.sent();
     if batch.attempts == 0 {
         shared.retries.earn(Instant::now());
     }
     let ((seat, key), sent_at) = (reservation.key(), Instant::now());
-    let result = shared.upstream.call(&key, &batch.parameters, &inputs).await;
+    let mut attempt = batch.span.attempt(key.alias(), earlier);
+    let result = shared.upstream.call(&key, &batch.parameters, &inputs, &mut attempt).await;
     drop(inputs);
 
     let now = Instant::now();
+    batch.trip.called(sent_at, now);
+    if let Err(Error::Upstream(failure)) = &result {
+        attempt_failed(&mut attempt, failure);
+    }
+    drop(attempt);
     match result {
         Ok(reply) => {
             pass.succeeded(now);
@@ -162,6 +212,9 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call) {
                 && shared.pool.rejected(seat, &key, sent_at).await
                 // Each is set aside, so there are no more; but files may change as fast as they are read.
                 && batch.rejections < shared.pool.most_rejections();
+            if failure.fault == Fault::Unauthenticated {
+                batch.span.sets_aside(key.alias());
+            }
             slot.returned = if another_key {
                 vec![batch.with_another_key(now)]
             } else {
@@ -204,11 +257,13 @@ fn after(
     if failure.fault == Fault::ConnectionLost && !batch.resent {
         // The pool's connection was stale; a fresh one is due at once, and free.
         batch.resent = true;
+        batch.span.resends();
         batch.attempts -= 1;
         return vec![Returned::new(batch, now)];
     }
     if let Some(at) = retry_at(shared, &batch, &failure.fault, now) {
         shared.metrics.retry();
+        batch.span.backs_off(at.duration_since(now));
         return vec![Returned::new(batch, at)];
     }
     let items = std::mem::take(&mut batch.items);
@@ -225,6 +280,7 @@ fn after(
     };
     // What was taken apart is no attempt of its own.
     batch.attempts -= 1;
+    batch.span.splits(parts.iter().map(Vec::len).sum());
     let parts = parts.into_iter().filter(|items| !items.is_empty());
     parts.map(|items| Returned::new(batch.part(items), now)).collect()
 }
@@ -237,7 +293,10 @@ fn behind_the_gate(
     until: Instant,
 ) -> Vec<Returned> {
     shared.metrics.rate_limited();
-    let wait = until.duration_since(Instant::now());
+    let now = Instant::now();
+    let wait = until.duration_since(now);
+    batch.span.rate_limited(wait);
+    batch.holdups.note(now, until);
     let error = error.with_retry_after(wait).with_attempts(batch.attempts);
     if batch.attempts >= shared.max_attempts {
         batch.fail(&error);
@@ -274,7 +333,10 @@ fn measures(items: &[Queued]) -> Vec<Measure> {
 }
 
 fn hand_out(shared: &Shared, batch: Batch, reply: Reply) {
-    let Batch { parameters, items, trip, .. } = batch;
+    let Batch { parameters, items, trip, span, .. } = batch;
+    span.used(reply.total_tokens.unwrap_or_default());
+    // What is paid for has come to its end when those who wait hear of it.
+    drop(span);
     // Only the first reply of a trip is kept: the id is told only when there was no other.
     let _ = trip.reply.set(ReplyMetadata { request_id: reply.request_id, warning: reply.warning });
     let measures = measures(&items);

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     Queued,
+    departure::Holdups,
     queue::{FairClock, Position, Queue},
 };
 use crate::{
@@ -72,6 +73,8 @@ pub(super) struct Lane {
     pub(super) in_flight: usize,
     /// Until when there is known to be no budget for the lane's next call.
     pub(super) blocked_until: Option<Instant>,
+    /// When there was none for those who wait.
+    pub(super) holdups: Holdups,
     /// Until when there is known to be no budget for the turn of the batch items behind interactive ones.
     pub(super) no_turn_until: Option<Instant>,
     /// Whether somebody may be waiting who has not been told that there is no budget in time.
@@ -90,6 +93,7 @@ impl Lane {
             queue: Queue::default(),
             in_flight: 0,
             blocked_until: None,
+            holdups: Holdups::default(),
             no_turn_until: None,
             unexcused: false,
             excused_at: now,
@@ -109,6 +113,20 @@ impl Lane {
         let is_full = self.queue.len() >= caps.inputs || self.queue.tokens() >= caps.tokens;
         let at = if is_full || self.in_flight == 0 { now } else { oldest + max_delay };
         Some(self.blocked_until.map_or(at, |until| at.max(until)))
+    }
+
+    /// Notes that there is no budget for the next call before a known time.
+    pub(super) fn blocked(&mut self, now: Instant, until: Instant) {
+        self.blocked_until = Some(until);
+        let oldest = self.queue.oldest().unwrap_or(now);
+        self.holdups.forget(oldest);
+        self.holdups.note(now, until);
+    }
+
+    /// Notes that there is budget; returns when there was none.
+    pub(super) fn freed(&mut self, now: Instant) -> Holdups {
+        self.holdups.end(now);
+        self.holdups.clone()
     }
 
     /// Returns whether the next batch item has waited long enough to be owed a turn.

@@ -226,9 +226,11 @@ impl Scheduler {
             && self.shares.is_mostly_interactive(&parameters.model, now);
         match self.reserve(&mut taken, &parameters.model, starved, now) {
             Ok((reservation, rest)) => {
-                if let Some(lane) = self.lanes.get_mut(parameters) {
+                let lane = self.lanes.get_mut(parameters);
+                let holdups = lane.map(|lane| {
                     lane.queue.put_back(rest);
-                }
+                    lane.freed(now)
+                });
                 Queue::served(&taken, &mut self.clock);
                 for class in [Priority::Interactive, Priority::Batch] {
                     let of_class = taken.iter().filter(|(position, _)| position.priority == class);
@@ -238,7 +240,9 @@ impl Scheduler {
                 let items = taken.into_iter().map(|(_, queued)| queued).collect();
                 self.interactive_run =
                     if from == Priority::Batch { 0 } else { self.interactive_run + 1 };
-                self.send(Batch::new(Arc::clone(parameters), items), reservation, now);
+                let holdups = holdups.unwrap_or_default();
+                let batch = Batch::new(Arc::clone(parameters), items, holdups);
+                self.send(batch, reservation, now);
             }
             Err(blocked) => {
                 if let Some(lane) = self.lanes.get_mut(parameters) {
@@ -249,7 +253,7 @@ impl Scheduler {
                         lane.no_turn_until = Some(blocked.until);
                         return;
                     }
-                    lane.blocked_until = Some(blocked.until);
+                    lane.blocked(now, blocked.until);
                     // How long a call takes that is out is not known, so it refuses nobody.
                     lane.unexcused = blocked.cause != Cause::InFlight;
                 }
@@ -295,6 +299,7 @@ impl Scheduler {
                 }
                 // A time that has not moved on would spin.
                 let at = blocked.until.max(now + Duration::from_millis(1));
+                batch.holdups.note(now, at);
                 self.returned.push(Returned::blocked(batch, at));
             }
         }
@@ -309,7 +314,7 @@ impl Scheduler {
                 return;
             }
         };
-        batch.board();
+        batch.board(now);
         if batch.items.is_empty() {
             return;
         }

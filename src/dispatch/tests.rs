@@ -30,6 +30,7 @@ use crate::{
     error::{Fault, Phase},
     pipeline::{self, CacheMode, Pipeline, Request, Response},
     secret::Secret,
+    telemetry::trace::TraceContext,
     tokens,
     units::Span,
     upstream::{KeyLimits, KeySources},
@@ -182,6 +183,7 @@ fn request<T: AsRef<str>>(texts: &[T]) -> Request {
         max_queue_wait: None,
         priority: Priority::Interactive,
         caller: Caller::anonymous(),
+        trace: TraceContext::none(),
         reply_bytes: 0,
         permit: None,
     }

@@ -22,10 +22,10 @@ use super::{
 use crate::{
     cache::Key,
     caller::{Caller, Priority},
-    dispatch::{Bill, Patience, Waiter},
+    dispatch::{Bill, Departure, Patience, Trip, Waiter},
     embedding::Answer,
     error::{Error, Phase},
-    telemetry::Metrics,
+    telemetry::{Metrics, trace::TraceContext},
 };
 
 /// Enough that two cores rarely meet at one lock.
@@ -53,6 +53,10 @@ pub(super) struct Flight {
 struct State {
     seats: Vec<Seat>,
     departed: bool,
+    /// Its last departure.
+    departure: Option<Arc<Departure>>,
+    /// The calls it was part of, when it has landed.
+    trip: Option<Arc<Trip>>,
     stores: bool,
 }
 
@@ -61,6 +65,8 @@ struct State {
 pub(super) struct Seat {
     /// The request's own number for the input.
     pub(super) number: usize,
+    /// The request's span.
+    pub(super) trace: TraceContext,
     /// Where the request hears of it.
     pub(super) landings: mpsc::UnboundedSender<Landed>,
     /// Whether the answer is to be stored.
@@ -129,8 +135,21 @@ impl Flight {
         locked(&self.state).departed
     }
 
+    /// Returns how the flight's input was sent last, if it was.
+    pub(super) fn departure(&self) -> Option<Arc<Departure>> {
+        locked(&self.state).departure.clone()
+    }
+
+    /// Returns the calls it was part of, if it has landed.
+    pub(super) fn trip(&self) -> Option<Arc<Trip>> {
+        locked(&self.state).trip.clone()
+    }
+
     fn take_seat(&self, seat: Seat) {
         let mut state = locked(&self.state);
+        if let Some(departure) = &state.departure {
+            departure.batch().waits(&seat.trace);
+        }
         state.stores |= seat.stores;
         state.seats.push(seat);
     }
@@ -211,7 +230,11 @@ impl Flights {
         drop(flights);
 
         // Nobody takes a seat any more: the flight is closed.
-        let seats = std::mem::take(&mut locked(&flight.state).seats);
+        let seats = {
+            let mut state = locked(&flight.state);
+            state.trip = Some(Arc::clone(&bill.trip));
+            std::mem::take(&mut state.seats)
+        };
         let cost = bill.tokens;
         // The metric counts what Voyage reported, never a guess.
         let tokens = if bill.guessed { 0 } else { cost };
@@ -268,14 +291,19 @@ impl Waiter for Landing {
         taken.map(|seat| seat.priority).min().unwrap_or(Priority::Batch)
     }
 
-    fn depart(&self) -> bool {
+    fn depart(&self, departure: &Arc<Departure>) -> bool {
         let Some(flight) = &self.flight else { return false };
         let now = Instant::now();
         // Under the shard's lock, so that nobody boards between the look and the closing.
         let mut flights = locked(self.flights.shard(&flight.key));
         let mut state = locked(&flight.state);
+        for seat in state.seats.iter().filter(|seat| seat.is_taken(now)) {
+            departure.batch().waits(&seat.trace);
+        }
         state.departed = state.seats.iter().any(|seat| seat.is_taken(now));
-        if !state.departed {
+        if state.departed {
+            state.departure = Some(Arc::clone(departure));
+        } else {
             close(&mut flights, flight);
         }
         state.departed

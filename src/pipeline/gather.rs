@@ -1,6 +1,6 @@
 //! Puts hits, duplicates, joined and fresh answers back into the places they were asked from.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::mpsc,
@@ -68,6 +68,8 @@ pub struct Response {
     pub estimated: bool,
     /// The upstream trips this request paid for.
     pub trips: Vec<Arc<Trip>>,
+    /// For how long upstream calls for its inputs were out, whoever paid.
+    pub upstream_time: Duration,
 }
 
 impl Response {
@@ -93,6 +95,7 @@ impl Response {
 /// A request's answers while they come in.
 #[derive(Debug)]
 pub(super) struct Gathering {
+    began: Instant,
     outcomes: Vec<Option<Outcome>>,
     /// By the number of the seat; a flight's slots are filled once.
     expected: Vec<Expected>,
@@ -118,6 +121,7 @@ struct Expected {
 impl Gathering {
     pub(super) fn new(inputs: usize, mode: CacheMode, allow_partial: bool) -> Self {
         Self {
+            began: Instant::now(),
             outcomes: vec![None; inputs],
             expected: Vec::new(),
             mode,
@@ -178,6 +182,11 @@ impl Gathering {
             self.note(self.source(joined, nth), 1);
         }
         self.expected.push(Expected { slots, flight, joined, landed: false });
+    }
+
+    /// Returns the flights whose answers it waits for.
+    pub(super) fn flights(&self) -> impl Iterator<Item = &Arc<Flight>> {
+        self.expected.iter().map(|expected| &expected.flight)
     }
 
     /// Waits until every flight has landed, one has failed, or the deadline has passed.
@@ -256,7 +265,25 @@ impl Gathering {
         Ok(())
     }
 
+    /// Returns for how long upstream calls for its inputs were out, until now.
+    fn upstream_time(&self, now: Instant) -> Duration {
+        let (mut trips, mut calls) = (Vec::<Arc<Trip>>::new(), Vec::new());
+        for flight in self.flights() {
+            match flight.trip() {
+                Some(trip) if trips.last().is_some_and(|last| Arc::ptr_eq(last, &trip)) => {}
+                Some(trip) => {
+                    calls.extend(trip.calls());
+                    trips.push(trip);
+                }
+                // It has not landed: its call may still be out.
+                None => calls.extend(flight.departure().map(|departure| (departure.at(), now))),
+            }
+        }
+        covered(calls, self.began, now)
+    }
+
     pub(super) fn finish(self) -> Response {
+        let upstream_time = self.upstream_time(Instant::now());
         let lost = || Outcome {
             result: Err(Error::Internal { cause: "an input was lost" }),
             source: Source::Miss,
@@ -272,6 +299,19 @@ impl Gathering {
             // Paying for some items of a trip only means that its tokens were divided.
             estimated: self.guessed || self.trips.iter().any(|(trip, paid)| *paid < trip.items()),
             trips: self.trips.into_iter().map(|(trip, _)| trip).collect(),
+            upstream_time,
         }
     }
+}
+
+/// Returns how much of the time between two instants these calls cover, several at once counting once.
+fn covered(mut calls: Vec<(Instant, Instant)>, from: Instant, to: Instant) -> Duration {
+    calls.sort_unstable();
+    let (mut covered, mut until) = (Duration::ZERO, from);
+    for (sent, ended) in calls {
+        let (sent, ended) = (sent.max(until), ended.min(to));
+        covered += ended.saturating_duration_since(sent);
+        until = until.max(ended);
+    }
+    covered
 }

@@ -69,6 +69,10 @@ pub struct TelemetryConfig {
 
     /// The share of traces that is recorded when the caller did not decide, 0 to 1. Unset: all.
     pub sample_ratio: Option<f64>,
+
+    /// Whether calls to Voyage carry a `traceparent`. It says nothing but the ids of the batch's own trace, never of the
+    /// callers'.
+    pub propagate_to_voyage: bool,
 }
 
 /// What is spoken with an OpenTelemetry collector.
@@ -123,6 +127,7 @@ impl Default for TelemetryConfig {
             otlp_timeout: None,
             otlp_metrics_interval: None,
             sample_ratio: None,
+            propagate_to_voyage: false,
         }
     }
 }

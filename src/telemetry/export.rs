@@ -28,7 +28,10 @@ pub use points::Points;
 pub(super) use resource::resource;
 pub(super) use tally::Tally;
 
-use super::{Metrics, MetricsError, OtelEnvironment, TelemetryConfig};
+use super::{
+    Metrics, MetricsError, OtelEnvironment, Telemetry, TelemetryConfig,
+    trace::{Propagation, Tracer},
+};
 use console::Console;
 use otlp::Collector;
 use outage::Outage;
@@ -127,6 +130,19 @@ pub fn start(
     metrics.watch_spans(Arc::clone(&flush.tally));
     flush.metrics = is_pushed.then(|| metrics.clone());
     Ok(Exported { spans, sampler: plan.sampler, propagates: plan.propagates, metrics, flush })
+}
+
+impl Exported {
+    /// Returns what RPCs are told with.
+    pub fn telemetry(&self) -> Telemetry {
+        let tracer = match &self.spans {
+            Some(spans) => Tracer::new(self.sampler.into(), Arc::clone(spans)),
+            None => Tracer::off(),
+        };
+        let propagation =
+            if self.propagates { Propagation::TraceContext } else { Propagation::None };
+        Telemetry { metrics: self.metrics.clone(), tracer: tracer.reading(propagation) }
+    }
 }
 
 /// Gets out what is buffered before the process ends. Dropped, it lets go of it.

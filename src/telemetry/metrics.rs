@@ -6,6 +6,7 @@ mod connections;
 mod outcome;
 mod spans;
 mod tls;
+mod waits;
 
 use std::{sync::Arc, time::Duration};
 
@@ -54,6 +55,7 @@ struct Instruments {
     connections: connections::Instruments,
     reloads: Counter<u64>,
     tls: tls::Instruments,
+    waits: waits::Instruments,
     auth_failures: Counter<u64>,
 }
 
@@ -292,6 +294,7 @@ impl Instruments {
             provider,
             connections: connections::Instruments::new(meter),
             tls: tls::Instruments::new(meter),
+            waits: waits::Instruments::new(meter),
             rpcs: meter
                 .u64_counter("voyage_gateway.rpcs")
                 .with_description("RPCs by method and outcome.")

@@ -14,7 +14,10 @@ use opentelemetry_sdk::metrics::Temporality;
 pub use read::Problem;
 pub(super) use signal::{Exporters, SignalEnvironment};
 
-use super::export::Limits;
+use super::{
+    export::Limits,
+    trace::{Rule, Sampling},
+};
 use read::Reader;
 
 /// How traces are chosen.
@@ -24,6 +27,12 @@ pub struct Sampler {
     pub parent_based: bool,
     /// The share of the other traces that is recorded: 0 to 1.
     pub ratio: f64,
+}
+
+impl From<Sampler> for Sampling {
+    fn from(Sampler { parent_based, ratio }: Sampler) -> Self {
+        Self { rule: Rule::Ratio(ratio), parent_based }
+    }
 }
 
 impl Sampler {

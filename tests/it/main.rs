@@ -31,3 +31,4 @@ mod raw;
 mod support;
 mod tidy;
 mod tls;
+mod traces;

@@ -17,12 +17,12 @@ use tokio::{
 };
 use tonic::{Code, Status, body::Body};
 
-use super::{reply::Reply, rpc::Rpc};
+use super::{reply::Reply, rpc::Rpc, trace};
 use crate::{
     caller::GivesUp,
     error::{Error, Phase},
     pipeline::Permit,
-    telemetry::Metrics,
+    telemetry::{Metrics, trace::Span},
 };
 
 /// Counts the RPC when it is dropped; until a status was seen, the RPC counts as cancelled.
@@ -30,6 +30,8 @@ use crate::{
 pub(super) struct Outcome {
     metrics: Metrics,
     rpc: Arc<Rpc>,
+    /// Ends with it.
+    span: Span,
     code: Code,
     /// When the caller gives up, if it ever does.
     expires: Option<Instant>,
@@ -38,8 +40,8 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    pub(super) fn new(metrics: Metrics, rpc: Arc<Rpc>) -> Self {
-        Self { metrics, rpc, code: Code::Cancelled, expires: None, place: None }
+    pub(super) fn new(metrics: Metrics, rpc: Arc<Rpc>, span: Span) -> Self {
+        Self { metrics, rpc, span, code: Code::Cancelled, expires: None, place: None }
     }
 
     /// Takes one of `places` until the RPC ends; false: there is none.
@@ -72,6 +74,12 @@ impl Drop for Outcome {
             self.code = Code::DeadlineExceeded;
         }
         self.metrics.rpc(self.rpc.method, code_name(self.code), self.rpc.outcome(self.code));
+        if self.code == Code::Ok
+            && let Some(overhead) = self.rpc.overhead()
+        {
+            self.metrics.overhead(self.rpc.method, overhead);
+        }
+        trace::end(&mut self.span, &self.rpc, self.code);
     }
 }
 
@@ -154,7 +162,7 @@ impl HttpBody for Observed {
 }
 
 /// Returns a code as gRPC spells it.
-fn code_name(code: Code) -> &'static str {
+pub(super) fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",

@@ -1,8 +1,12 @@
 //! One RPC as the edge knows it, from its first byte to its last.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use http::{HeaderMap, HeaderValue};
+use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use crate::{
@@ -22,17 +26,43 @@ pub(in crate::grpc) struct Rpc {
     caller: OnceLock<Arc<str>>,
     /// Whose doing its failure is; the first one counts, as only one status reaches the caller.
     failure: OnceLock<RpcOutcome>,
+    /// Why it failed, as its status says.
+    reason: OnceLock<&'static str>,
+    /// When it came, and for how long upstream calls for it were out: of an RPC that may need them.
+    began: Instant,
+    upstream: OnceLock<Duration>,
 }
 
 impl Rpc {
-    pub(super) fn new(headers: &HeaderMap, method: &'static str) -> Arc<Self> {
+    pub(super) fn new(headers: &HeaderMap, method: &'static str, trace: TraceContext) -> Arc<Self> {
         Arc::new(Self {
             request_id: request_id::of(headers),
             method,
-            trace: TraceContext::of(headers),
+            trace,
             caller: OnceLock::new(),
             failure: OnceLock::new(),
+            reason: OnceLock::new(),
+            began: Instant::now(),
+            upstream: OnceLock::new(),
         })
+    }
+
+    pub(super) fn caller(&self) -> Option<Arc<str>> {
+        self.caller.get().cloned()
+    }
+
+    pub(super) fn reason(&self) -> Option<&'static str> {
+        self.reason.get().copied()
+    }
+
+    /// Notes for how long upstream calls for it were out.
+    pub(in crate::grpc) fn was_upstream(&self, time: Duration) {
+        let _ = self.upstream.set(time);
+    }
+
+    /// Returns the time it has taken so far but for upstream calls; `None` of one that needs none.
+    pub(super) fn overhead(&self) -> Option<Duration> {
+        Some(self.began.elapsed().saturating_sub(*self.upstream.get()?))
     }
 
     pub(super) fn called_by(&self, caller: &Caller) {
@@ -57,6 +87,7 @@ impl Rpc {
     /// Turns an error into the RPC's status and logs it, once.
     pub(super) fn refuse(&self, error: &Error) -> Status {
         let _ = self.failure.set(outcome(error));
+        let _ = self.reason.set(status::reason_name(status::place(error).reason));
         self.log(error);
         // Ids are visible ASCII, the caller's and ours.
         status::status(error, self.request_id.to_str().unwrap_or_default())

@@ -8,7 +8,11 @@
 #[expect(clippy::duplicate_mod, unreachable_pub, reason = "the second time with shuttle's atomics")]
 #[path = "../admission.rs"]
 mod admission;
-#[expect(clippy::duplicate_mod, reason = "the second time with shuttle's locks and atomics")]
+#[expect(
+    clippy::duplicate_mod,
+    dead_code,
+    reason = "the second time with shuttle's locks and atomics, and in part"
+)]
 #[path = "../coalesce.rs"]
 mod coalesce;
 #[expect(
@@ -39,14 +43,14 @@ use super::{MINUTE, fake::vector_of, parameters};
 use crate::{
     cache::{self, Key, Keys},
     caller::{Caller, Priority},
-    dispatch::{Bill, Waiter},
+    dispatch::{Bill, Departure, Waiter},
     embedding::{Answer, Input},
     error::{Error, Phase},
     pipeline::{
         CacheMode, Config,
         quota::{bucket, sliding},
     },
-    telemetry::Metrics,
+    telemetry::{Metrics, trace::TraceContext},
     units::Size,
 };
 use admission::Admission;
@@ -181,6 +185,7 @@ impl World {
         let seat = Seat {
             number: boarded,
             landings: sender,
+            trace: TraceContext::none(),
             stores,
             priority,
             caller,
@@ -218,7 +223,7 @@ impl World {
                 // Dropped before it departs, as by a panic.
                 2 if self.calls.panic => return,
                 0..=2 => {}
-                _ if !waiter.depart() => return waiter.abandon(),
+                _ if !waiter.depart(&Departure::now()) => return waiter.abandon(),
                 step => {
                     let departed = self.clock.fetch_add(1, Ordering::Relaxed);
                     let others = self.sent.fetch_add(1, Ordering::Relaxed);

@@ -86,8 +86,9 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("std::env", &["main"]),
     // Time is tokio's, so that a test's clock reaches it.
     ("std::time::Instant", &[]),
-    // But a token's own times are on the wall's clock: `grpc/auth/clock` reads it.
-    ("std::time::SystemTime", &["grpc"]),
+    // But a token's own times are on the wall's clock, which `grpc/auth/clock` reads, and so are those of exported
+    // spans, which `telemetry/trace/anchor` reads.
+    ("std::time::SystemTime", &["grpc", "telemetry"]),
 ];
 
 impl Source {
