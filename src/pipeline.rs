@@ -160,15 +160,15 @@ impl Pipeline {
         let misses = self.look_up(&request, inputs, &mut gathering);
         if cache_mode == CacheMode::OnlyIfCached {
             let refused = gathering.refuse_misses(&misses);
-            self.count(&gathering);
+            self.count(&request, &gathering);
             refused?;
         } else {
             let held = self.hold_tokens(&request, misses, &mut gathering).await;
-            let misses = held.inspect_err(|_| self.count(&gathering))?;
+            let misses = held.inspect_err(|_| self.count(&request, &gathering))?;
             let (landings, landed) = mpsc::unbounded_channel();
             let items = self.board(misses, &request, &landings, &mut gathering);
             drop(landings);
-            self.count(&gathering);
+            self.count(&request, &gathering);
             if !items.is_empty() {
                 self.dispatch.submit(&request.parameters, items);
             }
@@ -178,7 +178,8 @@ impl Pipeline {
     }
 
     /// Counts what was found and what was not, whatever becomes of the request.
-    fn count(&self, gathering: &Gathering) {
+    fn count(&self, request: &Request, gathering: &Gathering) {
+        self.metrics.saved(&request.parameters.model, gathering.saved_tokens());
         for (source, inputs) in gathering.lookups() {
             self.metrics.lookups(source.as_str(), inputs);
         }
@@ -207,9 +208,9 @@ impl Pipeline {
             };
             let key = prefix.key(&input);
             if mode.reads()
-                && let Some(answer) = self.cache.get(&key, now)
+                && let Some(stored) = self.cache.get(&key, now)
             {
-                gathering.hit(slot, answer);
+                gathering.hit(slot, stored);
             } else if let Some(&first) = seen.get(&key) {
                 misses[first].slots.push(slot);
             } else {
@@ -294,6 +295,8 @@ impl Pipeline {
         {
             let seat = Seat {
                 number,
+                places: u32::try_from(slots.len()).unwrap_or(u32::MAX),
+                parameters: Arc::clone(&request.parameters),
                 landings: landings.clone(),
                 stores: request.cache_mode.stores(),
                 priority: request.priority,

@@ -10,6 +10,7 @@ pub mod trace;
 pub use config::{AdminConfig, LogFormat, TelemetryConfig};
 pub use logging::{LoggingError, init as init_logging};
 pub use metrics::{
-    ConnectionFailure, Handshake, Metrics, MetricsError, OpenConnection, OpenHandshake, PortName,
-    RpcOutcome,
+    Admitted, BreakerState, Cached, ConnectionFailure, DispatchState, EndedRpc, Handshake, Metrics,
+    MetricsError, OpenConnection, OpenHandshake, PortName, RateWindow, Replied, RpcOutcome,
+    catalogue,
 };

@@ -17,6 +17,7 @@ use crate::{
     caller::Priority,
     embedding::{Input, Parameters},
     error::{Error, Fault, Upstream},
+    telemetry::{Metrics, Replied},
     tokens::Measure,
     upstream::Reply,
 };
@@ -33,6 +34,8 @@ pub(super) struct Batch {
     resent: bool,
     /// Keys that were rejected so far.
     rejections: u32,
+    /// When it was sent first.
+    departed_at: Option<Instant>,
 }
 
 /// A batch on its way, with all it needs.
@@ -47,7 +50,15 @@ impl Batch {
     pub(super) fn new(parameters: Arc<Parameters>, items: Vec<Queued>) -> Self {
         let trip = Arc::new(Trip::default());
         trip.items.store(count(&items), Ordering::Relaxed);
-        Self { parameters, items, trip, attempts: 0, resent: false, rejections: 0 }
+        Self {
+            parameters,
+            items,
+            trip,
+            attempts: 0,
+            resent: false,
+            rejections: 0,
+            departed_at: None,
+        }
     }
 
     /// The same trip with other items.
@@ -59,11 +70,33 @@ impl Batch {
             attempts: self.attempts,
             resent: self.resent,
             rejections: self.rejections,
+            departed_at: self.departed_at,
         }
     }
 
     pub(super) fn tokens(&self) -> u64 {
         self.items.iter().map(|queued| queued.tokens).sum()
+    }
+
+    /// Notes that it is sent now; returns whether that is for the first time.
+    pub(super) fn departs(&mut self, now: Instant) -> bool {
+        let first = self.departed_at.is_none();
+        self.departed_at.get_or_insert(now);
+        first
+    }
+
+    /// Returns its inputs, tokens and bytes.
+    pub(super) fn extent(&self) -> (usize, u64, usize) {
+        let bytes = self.items.iter().map(|queued| queued.item.input.size()).sum();
+        (self.items.len(), self.tokens(), bytes)
+    }
+
+    /// Shares out tokens that were reported with a reply of no use, as those of an answer would be.
+    fn waste(&mut self, tokens: u64) {
+        let weights: Vec<u64> = self.items.iter().map(|queued| queued.expected).collect();
+        for (queued, share) in self.items.iter_mut().zip(apportion(tokens, &weights)) {
+            queued.wasted = queued.wasted.saturating_add(share);
+        }
     }
 
     pub(super) fn class(&self) -> Class {
@@ -111,11 +144,24 @@ impl Batch {
         Returned::new(self, now)
     }
 
-    pub(super) fn fail(self, error: &Error) {
+    /// Counts its end, so long after it was sent first; one that never was is none.
+    fn ended(&self, metrics: &Metrics, result: Result<Option<u64>, &'static str>) {
+        if let Some(at) = self.departed_at {
+            metrics.embeddings(&self.parameters.model, at.elapsed(), result);
+        }
+    }
+
+    pub(super) fn fail(self, error: &Error, metrics: &Metrics) {
+        let kind = match error {
+            Error::Upstream(upstream) => upstream.fault.kind(),
+            _ => "_OTHER",
+        };
+        self.ended(metrics, Err(kind));
         let Self { items, trip, attempts, rejections, .. } = self;
         let error = error.with_attempts((attempts + rejections).max(1));
         for queued in items {
-            let bill = Bill { tokens: 0, guessed: false, trip: Arc::clone(&trip) };
+            let (wasted, trip) = (queued.wasted, Arc::clone(&trip));
+            let bill = Bill { tokens: 0, wasted, guessed: false, trip };
             queued.item.waiter.land(Err(error.clone()), bill);
         }
     }
@@ -152,6 +198,7 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call) {
         }
         Err(Error::Upstream(failure)) => {
             batch.attempts += 1;
+            batch.waste(failure.tokens);
             let gate = settle_failure(&failure, reservation, now);
             if breaker::counts_as_failure(&failure.fault) {
                 pass.failed(now);
@@ -170,7 +217,7 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call) {
         }
         Err(other) => {
             reservation.failed(now);
-            batch.fail(&other);
+            batch.fail(&other, &shared.metrics);
         }
     }
 }
@@ -214,11 +261,11 @@ fn after(
     let items = std::mem::take(&mut batch.items);
     let parts = match judge(&error, items) {
         Verdict::FailAll(items) => {
-            batch.part(items).fail(&error);
+            batch.part(items).fail(&error, &shared.metrics);
             return Vec::new();
         }
         Verdict::FailOne { guilty, rest } => {
-            batch.part(vec![guilty]).fail(&error);
+            batch.part(vec![guilty]).fail(&error, &shared.metrics);
             vec![rest]
         }
         Verdict::Split(first, second) => vec![first, second],
@@ -240,7 +287,7 @@ fn behind_the_gate(
     let wait = until.duration_since(Instant::now());
     let error = error.with_retry_after(wait).with_attempts(batch.attempts);
     if batch.attempts >= shared.max_attempts {
-        batch.fail(&error);
+        batch.fail(&error, &shared.metrics);
         return Vec::new();
     }
     batch.excuse(until, &error);
@@ -274,6 +321,7 @@ fn measures(items: &[Queued]) -> Vec<Measure> {
 }
 
 fn hand_out(shared: &Shared, batch: Batch, reply: Reply) {
+    batch.ended(&shared.metrics, Ok(reply.total_tokens));
     let Batch { parameters, items, trip, .. } = batch;
     // Only the first reply of a trip is kept: the id is told only when there was no other.
     let _ = trip.reply.set(ReplyMetadata { request_id: reply.request_id, warning: reply.warning });
@@ -282,6 +330,8 @@ fn hand_out(shared: &Shared, batch: Batch, reply: Reply) {
         measures.iter().map(|measure| shared.counter.guess(&parameters.model, measure)).collect();
     let total = reply.total_tokens.unwrap_or_else(|| weights.iter().sum());
     let guessed = reply.total_tokens.is_none();
+    let replied = if guessed { Replied::Guessed(total) } else { Replied::Reported(total) };
+    shared.metrics.replied(&parameters.model, replied);
     if let Some(reported) = reply.total_tokens {
         shared.counter.learn(&parameters.model, &measures, reported);
     }
@@ -290,6 +340,7 @@ fn hand_out(shared: &Shared, batch: Batch, reply: Reply) {
     for ((queued, answer), tokens) in
         items.into_iter().zip(reply.answers).zip(apportion(total, &weights))
     {
-        queued.item.waiter.land(Ok(answer), Bill { tokens, guessed, trip: Arc::clone(&trip) });
+        let (wasted, trip) = (queued.wasted, Arc::clone(&trip));
+        queued.item.waiter.land(Ok(answer), Bill { tokens, wasted, guessed, trip });
     }
 }

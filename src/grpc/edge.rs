@@ -136,7 +136,7 @@ impl Edge {
             tracing::debug!("refused a request that is not gRPC");
             return refusal;
         }
-        let rpc = Rpc::new(request.headers(), method_name(request.uri().path()));
+        let rpc = Rpc::new(request.headers(), method_name(request.uri().path()), &self.metrics);
         let method = rpc.method;
         let mut outcome = Outcome::new(self.metrics.clone(), Arc::clone(&rpc));
         if !method.starts_with(OURS) && !outcome.has_place(&self.guests) {

@@ -20,10 +20,10 @@ use super::{
     },
 };
 use crate::{
-    cache::Key,
+    cache::{Key, Stored},
     caller::{Caller, Priority},
     dispatch::{Bill, Patience, Waiter},
-    embedding::Answer,
+    embedding::{Answer, Parameters},
     error::{Error, Phase},
     telemetry::Metrics,
 };
@@ -61,6 +61,10 @@ struct State {
 pub(super) struct Seat {
     /// The request's own number for the input.
     pub(super) number: usize,
+    /// How many of the request's inputs are this one.
+    pub(super) places: u32,
+    /// What the request asks for.
+    pub(super) parameters: Arc<Parameters>,
     /// Where the request hears of it.
     pub(super) landings: mpsc::UnboundedSender<Landed>,
     /// Whether the answer is to be stored.
@@ -175,9 +179,10 @@ impl Flights {
         }
         // A flight may have landed between this request's look-up and here; its answer is in the cache by now.
         if mode != CacheMode::Refresh
-            && let Some(answer) = self.cache.get(&key, Instant::now())
+            && let Some(Stored { answer, tokens }) = self.cache.get(&key, Instant::now())
         {
             drop(flights);
+            self.metrics.saved(&seat.parameters.model, u64::from(tokens) * u64::from(seat.places));
             // The receiver is the request itself, which is still here.
             let _ = seat.tell(Ok(answer), None);
             return (flight, Boarding::Landed);
@@ -205,24 +210,29 @@ impl Flights {
         if let Ok(answer) = result
             && stores
         {
-            self.cache.store(flight.key, answer.clone(), flight.age);
+            let tokens = u32::try_from(bill.tokens).unwrap_or(u32::MAX);
+            self.cache.store(flight.key, Stored { answer: answer.clone(), tokens }, flight.age);
         }
         close(&mut flights, flight);
         drop(flights);
 
         // Nobody takes a seat any more: the flight is closed.
         let seats = std::mem::take(&mut locked(&flight.state).seats);
-        let cost = bill.tokens;
+        let (cost, wasted) = (bill.tokens, bill.wasted);
         // The metric counts what Voyage reported, never a guess.
         let tokens = if bill.guessed { 0 } else { cost };
         let mut bill = Some(bill);
         let (mut payer, mut first_who_left) = (None, None);
+        let (mut served, model) = (0, seats.first().map(|seat| Arc::clone(&seat.parameters.model)));
         for seat in seats {
+            let places = u64::from(seat.places);
             // The first passenger who is still here pays.
             let pays = bill.is_some();
             match seat.tell(result.clone(), bill.take()) {
-                Ok(()) if pays => payer = Some(seat),
-                Ok(()) => {}
+                Ok(()) => {
+                    served += places;
+                    payer = if pays { Some(seat) } else { payer };
+                }
                 Err(landed) => {
                     bill = landed.bill;
                     first_who_left.get_or_insert(seat);
@@ -230,9 +240,13 @@ impl Flights {
             }
         }
         self.metrics.tokens(tokens, payer.as_ref().map(|seat| &seat.caller));
+        // All places but one would have cost a text of their own.
+        if let Some(model) = model.filter(|_| served > 1) {
+            self.metrics.saved(&model, cost.saturating_mul(served - 1));
+        }
         // Leaving is no way to be served for nothing: somebody's quota pays, even if nobody is left.
         if let Some(seat) = debtor(payer, first_who_left) {
-            seat.charge.settle(cost);
+            seat.charge.settle(cost.saturating_add(wasted));
         }
     }
 }

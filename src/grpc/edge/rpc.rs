@@ -3,13 +3,14 @@
 use std::sync::{Arc, OnceLock};
 
 use http::{HeaderMap, HeaderValue};
+use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use crate::{
     caller::Caller,
     error::{Blame, Error},
     grpc::{request_id, status},
-    telemetry::{RpcOutcome, trace::TraceContext},
+    telemetry::{Metrics, RpcOutcome, trace::TraceContext},
 };
 
 /// What the log, metrics and traces say of an RPC.
@@ -18,18 +19,23 @@ pub(in crate::grpc) struct Rpc {
     pub(in crate::grpc) request_id: HeaderValue,
     pub(in crate::grpc) method: &'static str,
     pub(in crate::grpc) trace: TraceContext,
+    /// When its first byte came.
+    pub(in crate::grpc) started: Instant,
+    metrics: Metrics,
     /// Who calls, once that is known.
-    caller: OnceLock<Arc<str>>,
+    caller: OnceLock<Caller>,
     /// Whose doing its failure is; the first one counts, as only one status reaches the caller.
     failure: OnceLock<RpcOutcome>,
 }
 
 impl Rpc {
-    pub(super) fn new(headers: &HeaderMap, method: &'static str) -> Arc<Self> {
+    pub(super) fn new(headers: &HeaderMap, method: &'static str, metrics: &Metrics) -> Arc<Self> {
         Arc::new(Self {
             request_id: request_id::of(headers),
             method,
             trace: TraceContext::of(headers),
+            started: Instant::now(),
+            metrics: metrics.clone(),
             caller: OnceLock::new(),
             failure: OnceLock::new(),
         })
@@ -37,7 +43,12 @@ impl Rpc {
 
     pub(super) fn called_by(&self, caller: &Caller) {
         // Nobody calls twice.
-        let _ = self.caller.set(Arc::clone(&caller.name));
+        let _ = self.caller.set(caller.clone());
+    }
+
+    /// Returns who calls, where that is known.
+    pub(super) fn caller(&self) -> Option<&Caller> {
+        self.caller.get()
     }
 
     /// Returns how the RPC ended, by the status its caller saw.
@@ -57,6 +68,8 @@ impl Rpc {
     /// Turns an error into the RPC's status and logs it, once.
     pub(super) fn refuse(&self, error: &Error) -> Status {
         let _ = self.failure.set(outcome(error));
+        let reason = status::reason_name(status::place(error).reason);
+        self.metrics.error(self.method, reason, error.blame());
         self.log(error);
         // Ids are visible ASCII, the caller's and ours.
         status::status(error, self.request_id.to_str().unwrap_or_default())
@@ -66,7 +79,7 @@ impl Rpc {
         let method = self.method;
         let request_id = self.request_id.to_str().unwrap_or_default();
         let trace_id = self.trace.trace_id();
-        let caller = self.caller.get().map(|name| &**name);
+        let caller = self.caller.get().map(|caller| &*caller.name);
         let reason = status::reason_name(status::place(error).reason);
         let blame = error.blame().as_str();
         match (error.blame(), error) {

@@ -116,7 +116,10 @@ fn codes_are_named_as_grpc_spells_them() {
         response.headers_mut().insert("grpc-status", number.into());
         drop(observe::observed(
             response,
-            Outcome::new(edge_metrics.clone(), Rpc::new(&HeaderMap::new(), method())),
+            Outcome::new(
+                edge_metrics.clone(),
+                Rpc::new(&HeaderMap::new(), method(), &edge_metrics),
+            ),
             None,
             None,
         ));
