@@ -303,7 +303,7 @@ fn limits(meter: &Meter, watched: &Arc<Watched>) {
 }
 
 /// Leaves one window for each pair of labels: of models that share one, that with the largest share of its tokens used.
-fn by_label(mut windows: Vec<RateWindow>) -> Vec<RateWindow> {
+pub(super) fn by_label(mut windows: Vec<RateWindow>) -> Vec<RateWindow> {
     let share = |window: &RateWindow| {
         // In thousandths: whole numbers can be compared.
         u128::from(window.tokens.0) * 1_000 / u128::from(window.tokens.1.max(1))
