@@ -39,7 +39,7 @@ use crate::{
     embedding::{Answer, Input, Parameters},
     error::Error,
     model,
-    telemetry::Metrics,
+    telemetry::{DispatchState, Metrics},
     tokens::{Counter, Measure},
     upstream::{Keys, Upstream},
 };
@@ -241,7 +241,9 @@ impl Dispatch {
         });
         // Weak, because what it watches holds the metrics.
         let watched = Arc::downgrade(&shared);
-        shared.metrics.watch_dispatch(move || Some(watched.upgrade()?));
+        shared.metrics.watch_dispatch(move || {
+            watched.upgrade().map(|shared| shared as Arc<dyn DispatchState>)
+        });
         let (commands, received) = mpsc::unbounded_channel();
         let scheduler = Scheduler::new(parts.batch, Arc::clone(&shared));
         tokio::spawn(scheduler.run(received));

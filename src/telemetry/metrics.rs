@@ -1,7 +1,7 @@
 //! Every metric, each recorded by one documented function; [`catalogue`] says what each of them is.
 //!
 //! Labels come from closed lists only, or from the bounded one of callers' names: nobody can make series at will. What
-//! merely *is* (a gauge) is asked for when somebody looks: see [`watch`].
+//! merely *is* (a gauge) is asked for when somebody looks, as `watch` does.
 
 mod build;
 mod cache;

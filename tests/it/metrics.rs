@@ -80,11 +80,10 @@ impl Upstream for Defective {
     fn call<'a>(
         &'a self,
         _key: &'a Key,
-        parameters: &'a Parameters,
-        inputs: &'a [&'a Input],
+        _parameters: &'a Parameters,
+        _inputs: &'a [&'a Input],
     ) -> BoxFuture<'a, Result<Reply, Error>> {
         assert_eq!(self.0.fetch_add(1, Ordering::Relaxed), 0, "a defect");
-        let _ = (parameters, inputs);
         async { Err(Error::Internal { cause: "none of this is real" }) }.boxed()
     }
 }
@@ -152,6 +151,7 @@ async fn the_hard_stop_counts_replies_of_no_use() {
     let gateway = Gateway::with(|config, _| {
         config.limits.daily_tokens = Some(BUDGET);
         config.retry.max_attempts = 1;
+        config.breaker.min_calls = 10_000;
     })
     .await;
     gateway.simulator().script().always(Fault::WrongLength);

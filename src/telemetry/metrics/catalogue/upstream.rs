@@ -11,41 +11,42 @@ pub const STATUSES: &[&str] = &[
 
 const STATUS: Label = Label::closed("status", STATUSES);
 
-/// What conventions want to know of every batch.
-const GEN_AI: [Label; 4] = [
-    Label::closed("gen_ai.operation.name", &["embeddings"]),
-    Label::closed("gen_ai.provider.name", &["voyageai"]),
-    Label::bounded("gen_ai.request.model", "a model of the catalogue, or `_other`", 28),
-    Label::closed(
-        "error.type",
-        &[
-            "invalid_request",
-            "too_many_tokens",
-            "input_too_long",
-            "model_not_supported",
-            "unauthenticated",
-            "forbidden",
-            "payment_required",
-            "not_found",
-            "payload_too_large",
-            "rate_limited",
-            "server_error",
-            "unavailable",
-            "timeout",
-            "connect_failed",
-            "connection_lost",
-            "tls_rejected",
-            "tls_cut",
-            "bad_response",
-            "protocol",
-            "conflict",
-            "redirect",
-            "unexpected_status",
-            "_OTHER",
-        ],
-    )
-    .optional(),
-];
+const OPERATION: Label = Label::closed("gen_ai.operation.name", &["embeddings"]);
+
+const PROVIDER: Label = Label::closed("gen_ai.provider.name", &["voyageai"]);
+
+const REQUEST_MODEL: Label =
+    Label::bounded("gen_ai.request.model", "a model of the catalogue, or `_other`", 28);
+
+const FAULT: Label = Label::closed(
+    "error.type",
+    &[
+        "invalid_request",
+        "too_many_tokens",
+        "input_too_long",
+        "model_not_supported",
+        "unauthenticated",
+        "forbidden",
+        "payment_required",
+        "not_found",
+        "payload_too_large",
+        "rate_limited",
+        "server_error",
+        "unavailable",
+        "timeout",
+        "connect_failed",
+        "connection_lost",
+        "tls_rejected",
+        "tls_cut",
+        "bad_response",
+        "protocol",
+        "conflict",
+        "redirect",
+        "unexpected_status",
+        "_OTHER",
+    ],
+)
+.optional();
 
 /// Time of a batch.
 pub const EMBEDDINGS_DURATION: Metric = Metric::histogram(
@@ -54,7 +55,7 @@ pub const EMBEDDINGS_DURATION: Metric = Metric::histogram(
     "Time from sending a batch first to its end, all attempts and the waits between them included.",
 )
 .unit("s")
-.labels(&GEN_AI)
+.labels(&[OPERATION, PROVIDER, REQUEST_MODEL, FAULT])
 .buckets(&[
     0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
 ])
@@ -67,7 +68,7 @@ pub const EMBEDDINGS_INPUT_TOKENS: Metric = Metric::histogram(
     "Tokens of a batch, as Voyage reported them.",
 )
 .unit("{token}")
-.labels(&GEN_AI)
+.labels(&[OPERATION, PROVIDER, REQUEST_MODEL])
 .buckets(&[
     1.0,
     4.0,
