@@ -118,16 +118,18 @@ impl Client {
             Ok(Body::Cut(_)) => return Err(failure(Fault::BadResponse(BadResponse::TOO_LONG))),
             Err(error) => return Err(failure(classify::from_transport(&error))),
         };
-        let (answers, total_tokens) =
-            wire::decode(parameters, inputs.len(), &body).map_err(|bad| {
-                // It is paid for, and nobody can be billed for what nobody gets.
-                let tokens = wire::reported_tokens(&body).unwrap_or(0);
-                self.metrics.tokens(tokens, None);
-                self.metrics.replied(&parameters.model, Replied::Reported(tokens));
-                Failure { tokens, ..failure(Fault::BadResponse(bad)) }
-            })?;
+        let (answers, total_tokens) = wire::decode(parameters, inputs.len(), &body)
+            .map_err(|bad| self.unusable(&body, parameters, failure(Fault::BadResponse(bad))))?;
         let warning = header(&response, "x-api-warning", &scrub);
         Ok(Reply { answers, total_tokens, request_id, warning })
+    }
+
+    /// Counts what a reply cost that is of no use: nobody can be billed for what nobody gets.
+    fn unusable(&self, body: &[u8], parameters: &Parameters, failure: Failure) -> Failure {
+        let tokens = wire::reported_tokens(body).unwrap_or(0);
+        self.metrics.tokens(tokens, None);
+        self.metrics.replied(&parameters.model, Replied::Reported(tokens));
+        Failure { tokens, ..failure }
     }
 }
 
