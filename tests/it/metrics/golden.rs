@@ -11,7 +11,7 @@ use opentelemetry_sdk::{
     error::OTelSdkResult,
     metrics::{
         PeriodicReader, Temporality,
-        data::{AggregatedMetrics, MetricData, ResourceMetrics},
+        data::{AggregatedMetrics, MetricData, ResourceMetrics, ScopeMetrics},
         exporter::PushMetricExporter,
     },
 };
@@ -47,7 +47,7 @@ struct Kept(Arc<Mutex<BTreeMap<String, Given>>>);
 
 impl PushMetricExporter for Kept {
     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
-        let all = metrics.scope_metrics().flat_map(|scope| scope.metrics());
+        let all = metrics.scope_metrics().flat_map(ScopeMetrics::metrics);
         let given = all.map(|metric| {
             let (kind, series, buckets) = shape(metric.data());
             let required = series.iter().cloned().reduce(|one, other| &one & &other);
