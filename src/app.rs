@@ -174,9 +174,10 @@ async fn assemble(
         upstream,
         metrics: metrics.clone(),
     });
-    let cache = Arc::new(Cache::new(&config.cache));
-    let watched = Arc::clone(&cache);
-    metrics.watch_cache(move || watched.size());
+    let cache = Arc::new(Cache::new(&config.cache, &metrics));
+    // Weak, because what it watches holds the metrics.
+    let watched = Arc::downgrade(&cache);
+    metrics.watch_cache(move || Some(watched.upgrade()?.cached()));
     let pipeline = Pipeline::new(pipeline::Parts {
         admission: &config.admission,
         budgets: budgets(config),

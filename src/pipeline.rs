@@ -180,21 +180,21 @@ impl Pipeline {
         looking.ends();
         if cache_mode == CacheMode::OnlyIfCached {
             let refused = gathering.refuse_misses(&misses);
-            self.count(&gathering, cache_mode, looking);
+            self.count(&request, &gathering, looking);
             refused?;
         } else {
             let held = self.hold_tokens(&request, misses, &mut gathering).await;
             let misses = match held {
                 Ok(misses) => misses,
                 Err(error) => {
-                    self.count(&gathering, cache_mode, looking);
+                    self.count(&request, &gathering, looking);
                     return Err(error);
                 }
             };
             let (landings, landed) = mpsc::unbounded_channel();
             let items = self.board(misses, &request, &landings, &mut gathering);
             drop(landings);
-            self.count(&gathering, cache_mode, looking);
+            self.count(&request, &gathering, looking);
             let wait = Wait::begin(&request.trace, &gathering);
             if !items.is_empty() {
                 self.dispatch.submit(&request.parameters, items);
@@ -206,7 +206,8 @@ impl Pipeline {
     }
 
     /// Counts what was found and what was not, whatever becomes of the request.
-    fn count(&self, gathering: &Gathering, mode: CacheMode, mut looking: Span) {
+    fn count(&self, request: &Request, gathering: &Gathering, mut looking: Span) {
+        self.metrics.saved(&request.parameters.model, gathering.saved_tokens());
         for (source, inputs) in gathering.lookups() {
             self.metrics.lookups(source.as_str(), inputs);
         }
@@ -217,7 +218,7 @@ impl Pipeline {
             let lookups = gathering.lookups().filter(|(source, _)| wanted.contains(source));
             lookups.map(|(_, inputs)| inputs).sum()
         };
-        looking.set(semconv::CACHE_MODE, mode.as_str());
+        looking.set(semconv::CACHE_MODE, request.cache_mode.as_str());
         looking.count(semconv::INPUTS, of(&Source::ALL));
         looking.count(semconv::CACHE_HITS, of(&[Source::Hit]));
         looking.count(semconv::CACHE_MISSES, of(&[Source::Miss, Source::Bypassed]));
@@ -247,9 +248,9 @@ impl Pipeline {
             };
             let key = prefix.key(&input);
             if mode.reads()
-                && let Some(answer) = self.cache.get(&key, now)
+                && let Some(stored) = self.cache.get(&key, now)
             {
-                gathering.hit(slot, answer);
+                gathering.hit(slot, stored);
             } else if let Some(&first) = seen.get(&key) {
                 misses[first].slots.push(slot);
             } else {
@@ -335,6 +336,8 @@ impl Pipeline {
             let seat = Seat {
                 number,
                 trace: request.trace.clone(),
+                places: u32::try_from(slots.len()).unwrap_or(u32::MAX),
+                parameters: Arc::clone(&request.parameters),
                 landings: landings.clone(),
                 stores: request.cache_mode.stores(),
                 priority: request.priority,

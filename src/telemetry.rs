@@ -14,8 +14,9 @@ pub use config::{AdminConfig, LogFormat, OtlpCompression, OtlpProtocol, Telemetr
 pub use export::{ExportError, Exported, Flush};
 pub use logging::{LoggingError, init as init_logging};
 pub use metrics::{
-    ConnectionFailure, Handshake, Metrics, MetricsError, OpenConnection, OpenHandshake, PortName,
-    RpcOutcome,
+    Admitted, BreakerState, Cached, ConnectionFailure, DispatchState, EndedRpc, Handshake, Metrics,
+    MetricsError, OpenConnection, OpenHandshake, PortName, RateWindow, Replied, RpcOutcome,
+    catalogue,
 };
 pub use otel_environment::OtelEnvironment;
 

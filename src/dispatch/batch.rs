@@ -19,7 +19,7 @@ use crate::{
     caller::Priority,
     embedding::{Input, Parameters},
     error::{Error, Fault, Upstream},
-    telemetry::Metrics,
+    telemetry::{Metrics, Replied},
     tokens::Measure,
     upstream::Reply,
 };
@@ -87,6 +87,25 @@ impl Batch {
         self.items.iter().map(|queued| queued.tokens).sum()
     }
 
+    /// Tells whether it, or what it was a part of, has been sent before.
+    pub(super) fn has_departed(&self) -> bool {
+        self.first_at.is_some()
+    }
+
+    /// Returns its inputs, tokens and bytes.
+    pub(super) fn extent(&self) -> (usize, u64, usize) {
+        let bytes = self.items.iter().map(|queued| queued.item.input.size()).sum();
+        (self.items.len(), self.tokens(), bytes)
+    }
+
+    /// Shares out tokens that were reported with a reply of no use, as those of an answer would be.
+    fn waste(&mut self, tokens: u64) {
+        let weights: Vec<u64> = self.items.iter().map(|queued| queued.expected).collect();
+        for (queued, share) in self.items.iter_mut().zip(apportion(tokens, &weights)) {
+            queued.wasted = queued.wasted.saturating_add(share);
+        }
+    }
+
     pub(super) fn class(&self) -> Class {
         let interactive =
             self.items.iter().any(|queued| queued.item.priority == Priority::Interactive);
@@ -152,13 +171,26 @@ impl Batch {
         Returned::new(self, now)
     }
 
-    pub(super) fn fail(self, error: &Error) {
+    /// Counts its end, so long after it was sent first; one that never was is none.
+    fn ended(&self, metrics: &Metrics, result: Result<Option<u64>, &'static str>) {
+        if let Some(at) = self.first_at {
+            metrics.embeddings(&self.parameters.model, at.elapsed(), result);
+        }
+    }
+
+    pub(super) fn fail(self, error: &Error, metrics: &Metrics) {
+        let kind = match error {
+            Error::Upstream(upstream) => upstream.fault.kind(),
+            _ => "_OTHER",
+        };
+        self.ended(metrics, Err(kind));
         let Self { items, trip, span, attempts, rejections, .. } = self;
         let error = error.with_attempts((attempts + rejections).max(1));
         span.failed(&error);
         drop(span);
         for queued in items {
-            let bill = Bill { tokens: 0, guessed: false, trip: Arc::clone(&trip) };
+            let (wasted, trip) = (queued.wasted, Arc::clone(&trip));
+            let bill = Bill { tokens: 0, wasted, guessed: false, trip };
             queued.item.waiter.land(Err(error.clone()), bill);
         }
     }
@@ -202,6 +234,7 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call) {
         }
         Err(Error::Upstream(failure)) => {
             batch.attempts += 1;
+            batch.waste(failure.tokens);
             let gate = settle_failure(&failure, reservation, now);
             if breaker::counts_as_failure(&failure.fault) {
                 pass.failed(now);
@@ -223,7 +256,7 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call) {
         }
         Err(other) => {
             reservation.failed(now);
-            batch.fail(&other);
+            batch.fail(&other, &shared.metrics);
         }
     }
 }
@@ -269,11 +302,11 @@ fn after(
     let items = std::mem::take(&mut batch.items);
     let parts = match judge(&error, items) {
         Verdict::FailAll(items) => {
-            batch.part(items).fail(&error);
+            batch.part(items).fail(&error, &shared.metrics);
             return Vec::new();
         }
         Verdict::FailOne { guilty, rest } => {
-            batch.part(vec![guilty]).fail(&error);
+            batch.part(vec![guilty]).fail(&error, &shared.metrics);
             vec![rest]
         }
         Verdict::Split(first, second) => vec![first, second],
@@ -299,7 +332,7 @@ fn behind_the_gate(
     batch.holdups.note(now, until);
     let error = error.with_retry_after(wait).with_attempts(batch.attempts);
     if batch.attempts >= shared.max_attempts {
-        batch.fail(&error);
+        batch.fail(&error, &shared.metrics);
         return Vec::new();
     }
     batch.excuse(until, &error);
@@ -333,6 +366,7 @@ fn measures(items: &[Queued]) -> Vec<Measure> {
 }
 
 fn hand_out(shared: &Shared, batch: Batch, reply: Reply) {
+    batch.ended(&shared.metrics, Ok(reply.total_tokens));
     let Batch { parameters, items, trip, span, .. } = batch;
     span.used(reply.total_tokens.unwrap_or_default());
     // What is paid for has come to its end when those who wait hear of it.
@@ -344,6 +378,8 @@ fn hand_out(shared: &Shared, batch: Batch, reply: Reply) {
         measures.iter().map(|measure| shared.counter.guess(&parameters.model, measure)).collect();
     let total = reply.total_tokens.unwrap_or_else(|| weights.iter().sum());
     let guessed = reply.total_tokens.is_none();
+    let replied = if guessed { Replied::Guessed(total) } else { Replied::Reported(total) };
+    shared.metrics.replied(&parameters.model, replied);
     if let Some(reported) = reply.total_tokens {
         shared.counter.learn(&parameters.model, &measures, reported);
     }
@@ -352,6 +388,7 @@ fn hand_out(shared: &Shared, batch: Batch, reply: Reply) {
     for ((queued, answer), tokens) in
         items.into_iter().zip(reply.answers).zip(apportion(total, &weights))
     {
-        queued.item.waiter.land(Ok(answer), Bill { tokens, guessed, trip: Arc::clone(&trip) });
+        let (wasted, trip) = (queued.wasted, Arc::clone(&trip));
+        queued.item.waiter.land(Ok(answer), Bill { tokens, wasted, guessed, trip });
     }
 }

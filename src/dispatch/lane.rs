@@ -47,6 +47,15 @@ impl Caps {
         Self { inputs: inputs.min(max_inputs), tokens, bytes: MAX_BODY_BYTES, worth }
     }
 
+    /// Returns how full a call of so many inputs, tokens and bytes is: the share of the fullest of its bounds, 1 at most.
+    #[expect(clippy::cast_precision_loss, reason = "nothing depends on the last digits")]
+    pub(super) fn fill(self, inputs: usize, tokens: u64, bytes: usize) -> f64 {
+        let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
+        let of_inputs = share(inputs as u64, self.inputs as u64);
+        let of_bytes = share(bytes as u64, self.bytes as u64);
+        of_inputs.max(share(tokens, self.tokens)).max(of_bytes).min(1.0)
+    }
+
     /// Returns a filter that lets items through, by their tokens and bytes, until the call is full; the first always
     /// passes.
     pub(super) fn filter(self) -> impl FnMut(u64, usize) -> bool + Clone {

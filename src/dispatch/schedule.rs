@@ -8,7 +8,11 @@ mod ahead;
 mod refusals;
 mod reserve;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use tokio::{
     sync::mpsc,
@@ -146,6 +150,7 @@ impl Scheduler {
     /// Takes back one of the calls that may be in flight.
     fn take_back(&mut self, finished: Finished, now: Instant) {
         self.in_flight -= 1;
+        self.shared.calls.store(self.in_flight, Ordering::Relaxed);
         if let Some(lane) = self.lanes.get_mut(&finished.parameters) {
             lane.in_flight -= 1;
         }
@@ -285,7 +290,7 @@ impl Scheduler {
             return;
         }
         if let Some(refusal) = self.shared.pool.refusal(&batch.parameters, now) {
-            batch.fail(&refusal);
+            batch.fail(&refusal, &self.shared.metrics);
             return;
         }
         let class = batch.class();
@@ -310,15 +315,24 @@ impl Scheduler {
             Ok(pass) => pass,
             Err(open) => {
                 // The reservation is dropped unsent, which refunds it.
-                batch.fail(&Error::CircuitOpen { retry_after: open.retry_after });
+                let refusal = Error::CircuitOpen { retry_after: open.retry_after };
+                batch.fail(&refusal, &self.shared.metrics);
                 return;
             }
         };
+        let is_first = !batch.has_departed();
         batch.board(now);
         if batch.items.is_empty() {
             return;
         }
+        if is_first {
+            let (inputs, tokens, bytes) = batch.extent();
+            let model = &batch.parameters.model;
+            let fill = caps(&self.shared, model, self.max_inputs).fill(inputs, tokens, bytes);
+            self.shared.metrics.batch(model, u32::try_from(inputs).unwrap_or(u32::MAX), fill);
+        }
         self.in_flight += 1;
+        self.shared.calls.store(self.in_flight, Ordering::Relaxed);
         let parameters = Arc::clone(&batch.parameters);
         self.lanes
             .entry(Arc::clone(&parameters))

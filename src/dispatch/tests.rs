@@ -102,7 +102,7 @@ impl Stage {
             metrics: metrics.clone(),
         });
         let admission = pipeline::Config { max_in_flight: u32::MAX, ..pipeline::Config::default() };
-        let cache = Arc::new(Cache::new(&cache::Config::default()));
+        let cache = Arc::new(Cache::new(&cache::Config::default(), &Metrics::off()));
         let pipeline = Arc::new(Pipeline::new(pipeline::Parts {
             admission: &admission,
             budgets: pipeline::Budgets::default(),
@@ -137,7 +137,7 @@ impl Stage {
 
     /// Returns how many inputs and bytes the dispatch holds.
     fn held(&self) -> (usize, usize) {
-        let room = &self.dispatch.room;
+        let room = &self.dispatch.shared.room;
         (room.inputs.load(Ordering::Relaxed), room.bytes.load(Ordering::Relaxed))
     }
 

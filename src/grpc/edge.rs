@@ -141,7 +141,7 @@ impl Edge {
         }
         let method = method_name(request.uri().path());
         let span = trace::begin(&self.tracer, &request, method);
-        let rpc = Rpc::new(request.headers(), method, span.context().clone());
+        let rpc = Rpc::new(request.headers(), method, span.context().clone(), &self.metrics);
         let mut outcome = Outcome::new(self.metrics.clone(), Arc::clone(&rpc), span);
         if !method.starts_with(OURS) && !outcome.has_place(&self.guests) {
             let full = Error::Overloaded { what: "streams of health and reflection" };

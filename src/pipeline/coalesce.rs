@@ -20,10 +20,10 @@ use super::{
     },
 };
 use crate::{
-    cache::Key,
+    cache::{Key, Stored},
     caller::{Caller, Priority},
     dispatch::{Bill, Departure, Patience, Trip, Waiter},
-    embedding::Answer,
+    embedding::{Answer, Parameters},
     error::{Error, Phase},
     telemetry::{Metrics, trace::TraceContext},
 };
@@ -67,6 +67,10 @@ pub(super) struct Seat {
     pub(super) number: usize,
     /// The request's span.
     pub(super) trace: TraceContext,
+    /// How many of the request's inputs are this one.
+    pub(super) places: u32,
+    /// What the request asks for.
+    pub(super) parameters: Arc<Parameters>,
     /// Where the request hears of it.
     pub(super) landings: mpsc::UnboundedSender<Landed>,
     /// Whether the answer is to be stored.
@@ -194,9 +198,10 @@ impl Flights {
         }
         // A flight may have landed between this request's look-up and here; its answer is in the cache by now.
         if mode != CacheMode::Refresh
-            && let Some(answer) = self.cache.get(&key, Instant::now())
+            && let Some(Stored { answer, tokens }) = self.cache.get(&key, Instant::now())
         {
             drop(flights);
+            self.metrics.saved(&seat.parameters.model, u64::from(tokens) * u64::from(seat.places));
             // The receiver is the request itself, which is still here.
             let _ = seat.tell(Ok(answer), None);
             return (flight, Boarding::Landed);
@@ -224,7 +229,8 @@ impl Flights {
         if let Ok(answer) = result
             && stores
         {
-            self.cache.store(flight.key, answer.clone(), flight.age);
+            let tokens = u32::try_from(bill.tokens).unwrap_or(u32::MAX);
+            self.cache.store(flight.key, Stored { answer: answer.clone(), tokens }, flight.age);
         }
         close(&mut flights, flight);
         drop(flights);
@@ -235,17 +241,21 @@ impl Flights {
             state.trip = Some(Arc::clone(&bill.trip));
             std::mem::take(&mut state.seats)
         };
-        let cost = bill.tokens;
+        let (cost, wasted) = (bill.tokens, bill.wasted);
         // The metric counts what Voyage reported, never a guess.
         let tokens = if bill.guessed { 0 } else { cost };
         let mut bill = Some(bill);
         let (mut payer, mut first_who_left) = (None, None);
+        let (mut served, model) = (0, seats.first().map(|seat| Arc::clone(&seat.parameters.model)));
         for seat in seats {
+            let places = u64::from(seat.places);
             // The first passenger who is still here pays.
             let pays = bill.is_some();
             match seat.tell(result.clone(), bill.take()) {
-                Ok(()) if pays => payer = Some(seat),
-                Ok(()) => {}
+                Ok(()) => {
+                    served += places;
+                    payer = if pays { Some(seat) } else { payer };
+                }
                 Err(landed) => {
                     bill = landed.bill;
                     first_who_left.get_or_insert(seat);
@@ -253,9 +263,13 @@ impl Flights {
             }
         }
         self.metrics.tokens(tokens, payer.as_ref().map(|seat| &seat.caller));
+        // All places but one would have cost a text of their own.
+        if let Some(model) = model.filter(|_| served > 1) {
+            self.metrics.saved(&model, cost.saturating_mul(served - 1));
+        }
         // Leaving is no way to be served for nothing: somebody's quota pays, even if nobody is left.
         if let Some(seat) = debtor(payer, first_who_left) {
-            seat.charge.settle(cost);
+            seat.charge.settle(cost.saturating_add(wasted));
         }
     }
 }

@@ -12,6 +12,7 @@ use super::{
     coalesce::{Flight, Landed},
 };
 use crate::{
+    cache::Stored,
     dispatch::{Bill, ReplyMetadata, Trip},
     embedding::Answer,
     error::{Error, Phase},
@@ -107,6 +108,8 @@ pub(super) struct Gathering {
     trips: Vec<(Arc<Trip>, u32)>,
     /// How many inputs were looked up, by source.
     lookups: [u64; Source::ALL.len()],
+    /// What the hits cost when they were fetched.
+    saved_tokens: u64,
 }
 
 #[derive(Debug)]
@@ -130,6 +133,7 @@ impl Gathering {
             guessed: false,
             trips: Vec::new(),
             lookups: [0; Source::ALL.len()],
+            saved_tokens: 0,
         }
     }
 
@@ -138,12 +142,18 @@ impl Gathering {
         Source::ALL.into_iter().zip(self.lookups)
     }
 
+    /// Returns the tokens that the answers found in the cache have cost.
+    pub(super) fn saved_tokens(&self) -> u64 {
+        self.saved_tokens
+    }
+
     fn note(&mut self, source: Source, inputs: usize) {
         self.lookups[source as usize] += inputs as u64;
     }
 
-    pub(super) fn hit(&mut self, slot: usize, answer: Answer) {
+    pub(super) fn hit(&mut self, slot: usize, Stored { answer, tokens }: Stored) {
         self.note(Source::Hit, 1);
+        self.saved_tokens += u64::from(tokens);
         self.outcomes[slot] = Some(Outcome { result: Ok(answer), source: Source::Hit });
     }
 

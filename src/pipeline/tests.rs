@@ -85,7 +85,7 @@ fn parts<'a>(
         budgets: Budgets::default(),
         scope: Scope::Shared,
         keys: Keys::random(),
-        cache: Arc::new(Cache::new(&cache::Config::default())),
+        cache: Arc::new(Cache::new(&cache::Config::default(), &Metrics::off())),
         dispatch,
         metrics,
     }

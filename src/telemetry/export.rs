@@ -126,7 +126,13 @@ pub fn start(
         None
     };
     let is_pushed = reader.is_some();
-    let metrics = Metrics::with(reader, resource)?;
+    let metrics = Metrics::with(|provider| {
+        let provider = provider.with_resource(resource);
+        match reader {
+            Some(reader) => provider.with_reader(reader),
+            None => provider,
+        }
+    })?;
     metrics.watch_spans(Arc::clone(&flush.tally));
     flush.metrics = is_pushed.then(|| metrics.clone());
     Ok(Exported { spans, sampler: plan.sampler, propagates: plan.propagates, metrics, flush })

@@ -11,7 +11,7 @@ use crate::{
     embedding::{Input, Parameters},
     error::{self, BadResponse, Error, Fault},
     model::MAX_DIMENSION,
-    telemetry::{Metrics, semconv, trace::Span},
+    telemetry::{Metrics, Replied, semconv, trace::Span},
 };
 
 /// Idle connections are closed before a load balancer's usual timeout does it under a request.
@@ -112,8 +112,12 @@ impl Client {
         let status = response.status();
         span.count(semconv::HTTP_RESPONSE_STATUS_CODE, status.as_u16().into());
         let request_id = header(&response, "x-request-id", &scrub);
-        let failure =
-            |fault| Failure { fault, status: Some(status), request_id: request_id.clone() };
+        let failure = |fault| Failure {
+            fault,
+            status: Some(status),
+            request_id: request_id.clone(),
+            tokens: 0,
+        };
         if status != StatusCode::OK {
             // The status decides; a body that does not arrive only takes away its explanation.
             let body = match read(&mut response, MAX_ERROR_BODY).await {
@@ -137,14 +141,18 @@ impl Client {
             Ok(Body::Cut(_)) => return Err(failure(Fault::BadResponse(BadResponse::TOO_LONG))),
             Err(error) => return Err(failure(classify::from_transport(&error))),
         };
-        let (answers, total_tokens) =
-            wire::decode(parameters, inputs.len(), &body).map_err(|bad| {
-                // It is paid for, and nobody can be billed for what nobody gets.
-                self.metrics.tokens(wire::reported_tokens(&body).unwrap_or(0), None);
-                failure(Fault::BadResponse(bad))
-            })?;
+        let (answers, total_tokens) = wire::decode(parameters, inputs.len(), &body)
+            .map_err(|bad| self.unusable(&body, parameters, failure(Fault::BadResponse(bad))))?;
         let warning = header(&response, "x-api-warning", &scrub);
         Ok(Reply { answers, total_tokens, request_id, warning })
+    }
+
+    /// Counts what a reply cost that is of no use: nobody can be billed for what nobody gets.
+    fn unusable(&self, body: &[u8], parameters: &Parameters, failure: Failure) -> Failure {
+        let tokens = wire::reported_tokens(body).unwrap_or(0);
+        self.metrics.tokens(tokens, None);
+        self.metrics.replied(&parameters.model, Replied::Reported(tokens));
+        Failure { tokens, ..failure }
     }
 }
 
@@ -200,11 +208,12 @@ struct Failure {
     fault: Fault,
     status: Option<StatusCode>,
     request_id: Option<Arc<str>>,
+    tokens: u64,
 }
 
 impl Failure {
     fn of(fault: Fault) -> Self {
-        Self { fault, status: None, request_id: None }
+        Self { fault, status: None, request_id: None, tokens: 0 }
     }
 
     fn into_error(self, parameters: &Parameters, key: &Key) -> Error {
@@ -216,6 +225,7 @@ impl Failure {
             attempts: 1,
             request_id: self.request_id,
             key: Arc::clone(key.alias()),
+            tokens: self.tokens,
         }))
     }
 }

@@ -24,6 +24,7 @@ mod keys;
 mod lifecycle;
 mod limits;
 mod metadata;
+mod metrics;
 mod models;
 mod order;
 mod partial;

@@ -106,6 +106,17 @@ impl Gateway {
         Self::run(bound.expect("a gateway"), simulator, watch::channel(true).0)
     }
 
+    /// Starts one that counts with these metrics.
+    pub(crate) async fn measured(
+        metrics: Metrics,
+        adjust: impl FnOnce(&mut Config, &mut Options),
+    ) -> Self {
+        let (config, simulator) = prepare(adjust).await;
+        let rules = config::live_rules(&Sources::default(), &config, &metrics);
+        let bound = app::build_ruled(&config, Secret::new(KEY), rules, metrics).await;
+        Self::run(bound.expect("a gateway"), simulator, watch::channel(true).0)
+    }
+
     /// Starts one that gets every reply of Voyage only after [`Gateway::release`].
     pub(crate) async fn holding(adjust: impl FnOnce(&mut Config, &mut Options)) -> Self {
         Self::telling_and_holding(Metrics::new().expect("metrics").into(), adjust).await

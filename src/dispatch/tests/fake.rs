@@ -291,6 +291,7 @@ fn failure(key: &Key, parameters: &Parameters, fault: Fault) -> Error {
         attempts: 1,
         request_id: None,
         key: Arc::clone(key.alias()),
+        tokens: 0,
     }))
 }
 

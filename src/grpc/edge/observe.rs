@@ -22,7 +22,7 @@ use crate::{
     caller::GivesUp,
     error::{Error, Phase},
     pipeline::Permit,
-    telemetry::{Metrics, trace::Span},
+    telemetry::{EndedRpc, Metrics, trace::Span},
 };
 
 /// Counts the RPC when it is dropped; until a status was seen, the RPC counts as cancelled.
@@ -73,7 +73,13 @@ impl Drop for Outcome {
         if late && self.code == Code::Cancelled {
             self.code = Code::DeadlineExceeded;
         }
-        self.metrics.rpc(self.rpc.method, code_name(self.code), self.rpc.outcome(self.code));
+        self.metrics.rpc(EndedRpc {
+            method: self.rpc.method,
+            code: code_name(self.code),
+            outcome: self.rpc.outcome(self.code),
+            took: self.rpc.started.elapsed(),
+            caller: self.rpc.caller(),
+        });
         if self.code == Code::Ok
             && let Some(overhead) = self.rpc.overhead()
         {

@@ -13,7 +13,7 @@ use crate::{
     caller::Caller,
     error::{Blame, Error},
     grpc::{request_id, status},
-    telemetry::{RpcOutcome, trace::TraceContext},
+    telemetry::{Metrics, RpcOutcome, trace::TraceContext},
 };
 
 /// What the log, metrics and traces say of an RPC.
@@ -22,33 +22,37 @@ pub(in crate::grpc) struct Rpc {
     pub(in crate::grpc) request_id: HeaderValue,
     pub(in crate::grpc) method: &'static str,
     pub(in crate::grpc) trace: TraceContext,
+    /// When its first byte came.
+    pub(in crate::grpc) started: Instant,
+    metrics: Metrics,
     /// Who calls, once that is known.
-    caller: OnceLock<Arc<str>>,
+    caller: OnceLock<Caller>,
     /// Whose doing its failure is; the first one counts, as only one status reaches the caller.
     failure: OnceLock<RpcOutcome>,
     /// Why it failed, as its status says.
     reason: OnceLock<&'static str>,
-    /// When it came, and for how long upstream calls for it were out: of an RPC that may need them.
-    began: Instant,
+    /// For how long upstream calls for it were out: of an RPC that may need them.
     upstream: OnceLock<Duration>,
 }
 
 impl Rpc {
-    pub(super) fn new(headers: &HeaderMap, method: &'static str, trace: TraceContext) -> Arc<Self> {
+    pub(super) fn new(
+        headers: &HeaderMap,
+        method: &'static str,
+        trace: TraceContext,
+        metrics: &Metrics,
+    ) -> Arc<Self> {
         Arc::new(Self {
             request_id: request_id::of(headers),
             method,
             trace,
+            started: Instant::now(),
+            metrics: metrics.clone(),
             caller: OnceLock::new(),
             failure: OnceLock::new(),
             reason: OnceLock::new(),
-            began: Instant::now(),
             upstream: OnceLock::new(),
         })
-    }
-
-    pub(super) fn caller(&self) -> Option<Arc<str>> {
-        self.caller.get().cloned()
     }
 
     pub(super) fn reason(&self) -> Option<&'static str> {
@@ -62,12 +66,17 @@ impl Rpc {
 
     /// Returns the time it has taken so far but for upstream calls; `None` of one that needs none.
     pub(super) fn overhead(&self) -> Option<Duration> {
-        Some(self.began.elapsed().saturating_sub(*self.upstream.get()?))
+        Some(self.started.elapsed().saturating_sub(*self.upstream.get()?))
     }
 
     pub(super) fn called_by(&self, caller: &Caller) {
         // Nobody calls twice.
-        let _ = self.caller.set(Arc::clone(&caller.name));
+        let _ = self.caller.set(caller.clone());
+    }
+
+    /// Returns who calls, where that is known.
+    pub(super) fn caller(&self) -> Option<&Caller> {
+        self.caller.get()
     }
 
     /// Returns how the RPC ended, by the status its caller saw.
@@ -87,7 +96,9 @@ impl Rpc {
     /// Turns an error into the RPC's status and logs it, once.
     pub(super) fn refuse(&self, error: &Error) -> Status {
         let _ = self.failure.set(outcome(error));
-        let _ = self.reason.set(status::reason_name(status::place(error).reason));
+        let reason = status::reason_name(status::place(error).reason);
+        let _ = self.reason.set(reason);
+        self.metrics.error(self.method, reason, error.blame());
         self.log(error);
         // Ids are visible ASCII, the caller's and ours.
         status::status(error, self.request_id.to_str().unwrap_or_default())
@@ -97,7 +108,7 @@ impl Rpc {
         let method = self.method;
         let request_id = self.request_id.to_str().unwrap_or_default();
         let trace_id = self.trace.trace_id();
-        let caller = self.caller.get().map(|name| &**name);
+        let caller = self.caller.get().map(|caller| &*caller.name);
         let reason = status::reason_name(status::place(error).reason);
         let blame = error.blame().as_str();
         match (error.blame(), error) {

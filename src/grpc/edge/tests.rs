@@ -27,9 +27,9 @@ fn framed(message: &[u8]) -> Bytes {
 }
 
 /// An RPC that is not traced, and its span.
-fn unrecorded(headers: &HeaderMap, method: &'static str) -> (Arc<Rpc>, Span) {
+fn unrecorded(headers: &HeaderMap, method: &'static str, metrics: &Metrics) -> (Arc<Rpc>, Span) {
     let span = Tracer::off().serve(headers, method);
-    (Rpc::new(headers, method, span.context().clone()), span)
+    (Rpc::new(headers, method, span.context().clone(), metrics), span)
 }
 
 /// A call of `Embed` with a model that tells the service what to do.

@@ -1,6 +1,6 @@
 //! The span of an RPC, as the edge begins and ends it.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use http::Request;
 use tonic::Code;
@@ -48,7 +48,7 @@ pub(super) fn end(span: &mut Span, rpc: &Rpc, code: Code) {
     span.set(semconv::REQUEST_ID, rpc.request_id.to_str().unwrap_or_default().to_owned());
     span.set(semconv::OUTCOME, rpc.outcome(code).as_str());
     if let Some(caller) = rpc.caller() {
-        span.set(semconv::CALLER, caller);
+        span.set(semconv::CALLER, Arc::clone(&caller.name));
     }
     if let Some(reason) = rpc.reason() {
         span.set(semconv::REASON, reason);

@@ -92,6 +92,7 @@ impl Fake {
                 attempts: 1,
                 request_id: None,
                 key: Arc::from("default"),
+                tokens: 0,
             })))
         };
         if self.down {

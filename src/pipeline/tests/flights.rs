@@ -12,7 +12,7 @@ use crate::{
 };
 
 fn flights() -> Arc<Flights> {
-    let cache = Arc::new(Cache::new(&cache::Config::default()));
+    let cache = Arc::new(Cache::new(&cache::Config::default(), &Metrics::off()));
     Flights::new(cache, Metrics::new().unwrap())
 }
 
@@ -35,6 +35,8 @@ fn board_with(
     let deadline = Instant::now() + MINUTE;
     let seat = Seat {
         number: 0,
+        places: 1,
+        parameters: parameters(),
         landings,
         trace: TraceContext::none(),
         stores: mode.stores(),
@@ -69,7 +71,7 @@ async fn who_looked_before_a_landing_and_boards_after_it_has_the_answer() {
     let (_first, opened) = board(&flights, CacheMode::ReadWrite);
     let waiter = opened.unwrap();
     assert!(waiter.depart(&Departure::now()));
-    let nothing = Bill { tokens: 0, guessed: false, trip: Arc::default() };
+    let nothing = Bill::nothing();
     waiter.land(Ok(vector_of("a")), nothing);
 
     let (mut second, opened) = board(&flights, CacheMode::ReadWrite);

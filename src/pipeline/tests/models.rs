@@ -74,12 +74,12 @@ fn explore(model: impl Fn() + Clone + Send + Sync + 'static) {
 struct Cache(sync::Mutex<cache::Cache>);
 
 impl Cache {
-    fn get(&self, key: &Key, now: Instant) -> Option<Answer> {
+    fn get(&self, key: &Key, now: Instant) -> Option<cache::Stored> {
         self.0.lock().unwrap().get(key, now)
     }
 
-    fn store(&self, key: Key, answer: Answer, flight: u64) {
-        self.0.lock().unwrap().store(key, answer, flight);
+    fn store(&self, key: Key, stored: cache::Stored, flight: u64) {
+        self.0.lock().unwrap().store(key, stored, flight);
     }
 }
 
@@ -147,7 +147,10 @@ fn refusal() -> Error {
 /// A cache that remembers everything, or nothing.
 fn cache(remembers: bool) -> Arc<Cache> {
     let max_bytes = Size::from_mib(u64::from(remembers));
-    let cache = cache::Cache::new(&cache::Config { max_bytes, ..cache::Config::default() });
+    let cache = cache::Cache::new(
+        &cache::Config { max_bytes, ..cache::Config::default() },
+        &Metrics::off(),
+    );
     Arc::new(Cache(sync::Mutex::new(cache)))
 }
 
@@ -184,6 +187,8 @@ impl World {
         let charge = self.charge(mode);
         let seat = Seat {
             number: boarded,
+            places: 1,
+            parameters: parameters(),
             landings: sender,
             trace: TraceContext::none(),
             stores,
@@ -239,7 +244,7 @@ impl World {
                         return;
                     }
                     self.landed.lock().unwrap().push(id);
-                    let bill = Bill { tokens: 1, guessed: false, trip: Arc::default() };
+                    let bill = Bill { tokens: 1, ..Bill::nothing() };
                     return waiter.land(Ok(vector_of(&departed.to_string())), bill);
                 }
             }

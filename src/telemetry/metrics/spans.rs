@@ -4,17 +4,20 @@ use std::sync::Arc;
 
 use opentelemetry::{KeyValue, metrics::MeterProvider as _};
 
-use super::Metrics;
+use super::{Metrics, SCOPE, catalogue};
 use crate::telemetry::export::Tally;
 
 impl Metrics {
-    /// `voyage_gateway_telemetry_spans_total{result}`: spans that were `recorded`, and of these `exported`, `failed` to
-    /// be taken by the collector, or `dropped` before it was asked.
+    /// [`catalogue::SPANS`]: what became of spans, as `tally` tells it.
     pub(in crate::telemetry) fn watch_spans(&self, tally: Arc<Tally>) {
-        let meter = self.instruments.provider.meter("voyage-gateway");
-        meter
-            .u64_observable_counter("voyage_gateway.telemetry.spans")
-            .with_description("Spans by what became of them; those recorded include the others.")
+        let Some(shared) = &self.shared else { return };
+        let metric = &catalogue::SPANS;
+        shared
+            .provider
+            .meter(SCOPE)
+            .u64_observable_counter(metric.name)
+            .with_unit(metric.unit)
+            .with_description(metric.description)
             .with_callback(move |counter| {
                 for (result, spans) in tally.counts() {
                     counter.observe(spans, &[KeyValue::new("result", result)]);
@@ -25,7 +28,9 @@ impl Metrics {
 
     /// Pushes what there is where metrics leave by themselves. Blocks until it is out or cannot be.
     pub(in crate::telemetry) fn flush(&self) {
-        // Whatever failed is in the log already.
-        let _ = self.instruments.provider.force_flush();
+        if let Some(shared) = &self.shared {
+            // Whatever failed is in the log already.
+            let _ = shared.provider.force_flush();
+        }
     }
 }

@@ -7,19 +7,9 @@ use opentelemetry::{
     metrics::{Histogram, Meter},
 };
 
-use super::Metrics;
-use crate::model;
+use super::{Metrics, build, catalogue, model_label};
 
-/// Upper bounds of the overhead's buckets, in seconds.
-const OVERHEAD: [f64; 16] = [
-    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025,
-    0.05, 0.1, 0.25, 0.5, 1.0,
-];
-
-/// Upper bounds of the wait's buckets, in seconds.
-const WAIT: [f64; 14] =
-    [0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0];
-
+/// What waits are measured with.
 pub(super) struct Instruments {
     overhead: Histogram<f64>,
     queue_wait: Histogram<f64>,
@@ -28,40 +18,28 @@ pub(super) struct Instruments {
 impl Instruments {
     pub(super) fn new(meter: &Meter) -> Self {
         Self {
-            overhead: meter
-                .f64_histogram("voyage_gateway.overhead")
-                .with_unit("s")
-                .with_boundaries(OVERHEAD.to_vec())
-                .with_description(
-                    "Time of answered RPCs during which no upstream call for them was out.",
-                )
-                .build(),
-            queue_wait: meter
-                .f64_histogram("voyage_gateway.queue.wait")
-                .with_unit("s")
-                .with_boundaries(WAIT.to_vec())
-                .with_description("Time inputs waited before they were first sent.")
-                .build(),
+            overhead: build::histogram(meter, &catalogue::OVERHEAD),
+            queue_wait: build::histogram(meter, &catalogue::QUEUE_WAIT),
         }
     }
 }
 
 impl Metrics {
-    /// `voyage_gateway_overhead_seconds{rpc_method}`: of an RPC that was answered, the time from its first byte to its
-    /// last during which no upstream call for it was out.
+    /// [`catalogue::OVERHEAD`]: an RPC was answered, and for so long of its time no upstream call for it was out.
     pub fn overhead(&self, method: &'static str, overhead: Duration) {
-        let labels = [KeyValue::new("rpc_method", method)];
-        self.instruments.waits.overhead.record(overhead.as_secs_f64(), &labels);
+        let Some(shared) = &self.shared else { return };
+        let labels = [KeyValue::new("rpc.method", method)];
+        shared.waits.overhead.record(overhead.as_secs_f64(), &labels);
     }
 
-    /// `voyage_gateway_queue_wait_seconds{model, stage}`: of an input that is sent for the first time, how long it waited
-    /// for company, its turn and a free call (`queue`), and for budget (`limiter`); the model is `_other` when it is not
-    /// in the catalogue.
+    /// [`catalogue::QUEUE_WAIT`]: an input is sent for the first time, and waited so long for company, its turn and a
+    /// free call (`queue`), and for budget (`limiter`).
     pub fn queue_wait(&self, model: &str, queue: Duration, limiter: Duration) {
-        let model = model::find(model).map_or("_other", |model| model.name);
+        let Some(shared) = &self.shared else { return };
         for (stage, wait) in [("queue", queue), ("limiter", limiter)] {
-            let labels = [KeyValue::new("model", model), KeyValue::new("stage", stage)];
-            self.instruments.waits.queue_wait.record(wait.as_secs_f64(), &labels);
+            let labels =
+                [KeyValue::new("model", model_label(model)), KeyValue::new("stage", stage)];
+            shared.waits.queue_wait.record(wait.as_secs_f64(), &labels);
         }
     }
 }

@@ -66,7 +66,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("hyper", &["transport", "upstream", "simulator"]),
     ("hyper_util", &["transport", "simulator"]),
     ("h2", &["transport"]),
-    ("rustix", &["transport"]),
+    ("rustix", &["transport", "telemetry"]),
     ("reqwest", &["upstream", "telemetry"]),
     ("rustls", &["upstream"]),
     ("tokio_rustls", &["transport"]),

@@ -165,6 +165,7 @@ fn a_reply_of_errors_only_is_not_larger_than_predicted() {
         attempts: 1,
         request_id: None,
         key: "default".into(),
+        tokens: 0,
     }));
     let outcome = || Outcome { result: Err(error.clone()), source: Source::Miss };
     let count = MAX_INPUTS;

@@ -101,7 +101,7 @@ async fn a_reply_that_panics_ends_as_an_internal_error() {
     let mut response = Response::new(Body::new(StreamBody::new(frames)));
     let id = HeaderValue::from_static("the-id");
     response.headers_mut().insert(request_id::HEADER, id.clone());
-    let (rpc, span) = unrecorded(response.headers(), method_name(&format!("/{EMBED}")));
+    let (rpc, span) = unrecorded(response.headers(), method_name(&format!("/{EMBED}")), &metrics);
     let outcome = Outcome::new(metrics.clone(), rpc, span);
     let seen = read(observe::observed(response, outcome, None, None)).await;
     assert_eq!((seen.code(), &*seen.reason()), (Code::Internal, "INTERNAL"));
