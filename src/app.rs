@@ -10,9 +10,13 @@ mod run;
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, watch},
+};
 use tonic::service::Routes;
 
+pub use follow::LookAgain;
 pub use run::RunError;
 
 use crate::{
@@ -186,8 +190,12 @@ async fn assemble(
         identity::build(&config.auth, &metrics).await.map_err(BuildError::Auth)?;
     let fetched = authenticator.fetched_keys();
     let files = who.into_iter().chain(files).chain([Arc::clone(&rules) as Arc<dyn Reload>]);
-    let followed =
-        Followed { files: files.collect(), interval: config.reload.interval.get(), keys: fetched };
+    let followed = Followed {
+        files: files.collect(),
+        interval: config.reload.interval.get(),
+        keys: fetched,
+        asked: Arc::new(Notify::new()),
+    };
     let settings = settings(config, authenticator, rules);
     let health = Health::new().await;
     let grpc = bind(config.server.listen, "server.listen", grpc_port)?;
@@ -291,6 +299,23 @@ impl Bound {
     /// Returns the address the admin port really has.
     pub fn admin_address(&self) -> io::Result<SocketAddr> {
         self.admin.listener.local_addr()
+    }
+
+    /// Has one more thing looked at again and again.
+    #[must_use]
+    pub fn following(mut self, more: Option<Arc<dyn Reload>>) -> Self {
+        self.followed.files.extend(more);
+        self
+    }
+
+    /// Returns what has everything that is followed looked at now, once this serves.
+    pub fn look_again(&self) -> LookAgain {
+        self.followed.look_again()
+    }
+
+    /// Returns what answers on the gRPC port, for who needs no port.
+    pub fn edge(&self) -> Edge {
+        self.edge.clone()
     }
 
     /// Returns the gateway's metrics.

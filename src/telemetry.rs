@@ -8,7 +8,7 @@ mod metrics;
 pub mod trace;
 
 pub use config::{AdminConfig, LogFormat, TelemetryConfig};
-pub use logging::{LoggingError, init as init_logging};
+pub use logging::{LogLevels, LoggingError, callers_line, init as init_logging};
 pub use metrics::{
     ConnectionFailure, Handshake, Metrics, MetricsError, OpenConnection, OpenHandshake, PortName,
     RpcOutcome,

@@ -1,16 +1,16 @@
 //! `serve`: the gateway, until it is told to stop.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use anyhow::Context as _;
 
 use super::{Failure, runtime};
 use crate::{
-    app::{self, Bound, BuildError},
+    app::{self, Bound, BuildError, LookAgain},
     config::{self, Config, Sources},
     grpc::auth::AuthMode,
     telemetry::{self, Metrics},
-    transport::{StopSignals, process},
+    transport::{Hangup, StopSignals, process},
 };
 
 /// How long work that cannot be stopped, such as a name look-up, may delay the process's end.
@@ -19,21 +19,25 @@ const LAST_WORK: Duration = Duration::from_secs(1);
 pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
     // Before there is a key to keep.
     let undumpable = process::forbid_dumps();
+    let runtime = runtime()?;
+    // The start may take seconds, and the first process of a container is deaf to what it does not catch.
+    let (mut signals, hangup) = {
+        let _inside = runtime.enter();
+        (StopSignals::catch()?, Hangup::catch()?)
+    };
     let config = config::load(sources)?;
     let keys = config::api_keys(&config, &sources.environment)
         .map_err(|problem| Failure::Usage(problem.to_string()))?;
-    telemetry::init_logging(&config.telemetry).context("logging")?;
+    let levels = telemetry::init_logging(&config.telemetry).context("logging")?;
     if let Err(error) = undumpable {
         tracing::warn!(%error, "core dumps cannot be forbidden: they would hold the API key");
     }
     warn(&config);
     process::raise_file_limit();
-    let runtime = runtime()?;
     let ended = runtime.block_on(async {
-        // The start may take seconds, and the first process of a container is deaf to what it does not catch.
-        let mut signals = StopSignals::catch()?;
         let metrics = Metrics::new().map_err(BuildError::from)?;
         let rules = config::live_rules(sources, &config, &metrics);
+        let log = config::live_log_levels(sources, levels, &metrics);
         let bound = tokio::select! {
             bound = app::build_ruled(&config, keys, rules, metrics) => bound?,
             () = signals.wait() => {
@@ -41,17 +45,30 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
                 return Ok(());
             }
         };
-        serve(bound, signals).await
+        serve(bound.following(log), signals, hangup).await
     });
     runtime.shutdown_timeout(LAST_WORK);
     ended
 }
 
-async fn serve(bound: Bound, signals: StopSignals) -> Result<(), Failure> {
+async fn serve(bound: Bound, signals: StopSignals, hangup: Hangup) -> Result<(), Failure> {
     let (stop, hurry) = signals.first_and_second();
     tracing::info!(port = "grpc", address = %bound.grpc_address()?, "listening");
     tracing::info!(port = "admin", address = %bound.admin_address()?, "listening");
-    Ok(bound.run_until(stop, hurry).await.map_err(anyhow::Error::from)?)
+    let again = bound.look_again();
+    tokio::select! {
+        ended = bound.run_until(stop, hurry) => Ok(ended.map_err(anyhow::Error::from)?),
+        never = look_at_every(hangup, again) => match never {},
+    }
+}
+
+/// Has everything looked at again whenever somebody hangs up.
+async fn look_at_every(mut hangup: Hangup, again: LookAgain) -> Infallible {
+    loop {
+        hangup.wait().await;
+        tracing::info!("SIGHUP: looking at everything that may have changed");
+        again.ask();
+    }
 }
 
 /// A file that cannot be used is a wrong setting; what else stops a gateway is the machine's affair.

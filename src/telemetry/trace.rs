@@ -23,4 +23,9 @@ impl TraceContext {
     pub fn trace_id(&self) -> TraceId {
         self.0.trace_id()
     }
+
+    /// Returns the id of the span: 16 hexadecimal digits when it is written.
+    pub fn span_id(&self) -> SpanId {
+        self.0.span_id()
+    }
 }
