@@ -10,10 +10,7 @@ mod run;
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 
-use tokio::{
-    net::TcpListener,
-    sync::{Notify, watch},
-};
+use tokio::{net::TcpListener, sync::watch};
 use tonic::service::Routes;
 
 pub use follow::LookAgain;
@@ -190,12 +187,7 @@ async fn assemble(
         identity::build(&config.auth, &metrics).await.map_err(BuildError::Auth)?;
     let fetched = authenticator.fetched_keys();
     let files = who.into_iter().chain(files).chain([Arc::clone(&rules) as Arc<dyn Reload>]);
-    let followed = Followed {
-        files: files.collect(),
-        interval: config.reload.interval.get(),
-        keys: fetched,
-        asked: Arc::new(Notify::new()),
-    };
+    let followed = Followed::new(files.collect(), config.reload.interval.get(), fetched);
     let settings = settings(config, authenticator, rules);
     let health = Health::new().await;
     let grpc = bind(config.server.listen, "server.listen", grpc_port)?;

@@ -14,11 +14,11 @@ pub(super) struct Followed {
     /// Files, …
     pub(super) files: Vec<Arc<dyn Reload>>,
     /// … every so often.
-    pub(super) interval: Duration,
+    interval: Duration,
     /// Keys of callers' tokens, at their own pace.
-    pub(super) keys: Option<Arc<FetchedKeys>>,
+    keys: Option<Arc<FetchedKeys>>,
     /// Somebody wants the files looked at now.
-    pub(super) asked: Arc<Notify>,
+    asked: Arc<Notify>,
 }
 
 /// Has everything that is followed looked at now rather than soon; cheap to clone.
@@ -39,6 +39,14 @@ impl LookAgain {
 }
 
 impl Followed {
+    pub(super) fn new(
+        files: Vec<Arc<dyn Reload>>,
+        interval: Duration,
+        keys: Option<Arc<FetchedKeys>>,
+    ) -> Self {
+        Self { files, interval, keys, asked: Arc::default() }
+    }
+
     /// Returns what asks for a look at once.
     pub(super) fn look_again(&self) -> LookAgain {
         LookAgain { asked: Arc::clone(&self.asked), keys: self.keys.clone() }
