@@ -8,7 +8,7 @@ mod health;
 mod identity;
 mod run;
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, sync::watch};
 use tonic::service::Routes;
@@ -34,6 +34,9 @@ use health::Health;
 
 /// Connections the admin port may have.
 const ADMIN_CONNECTIONS: u32 = 64;
+
+/// How long one of them may be there without a request: 64 idle peers would keep probes out.
+const ADMIN_IDLE: Duration = Duration::from_secs(60);
 
 /// Files that are for neither port: listeners, standard output, the runtime's own, files that are read, name look-ups.
 const OTHER_FILES: u32 = 64;
@@ -264,7 +267,9 @@ fn ports(
         metrics: metrics.clone(),
     };
     let grpc = Port { tls, ..port(PortName::Grpc, Protocol::Http2, max_connections) };
-    Ok((grpc, port(PortName::Admin, Protocol::Any, ADMIN_CONNECTIONS)))
+    let mut admin = port(PortName::Admin, Protocol::Any, ADMIN_CONNECTIONS);
+    admin.timing.idle = Some(ADMIN_IDLE);
+    Ok((grpc, admin))
 }
 
 fn keys(config: &Config) -> Result<Keys, BuildError> {

@@ -22,7 +22,7 @@ use tokio::{
 };
 
 pub use config::Config;
-pub use file::{MAX_FILE_BYTES, content, read};
+pub use file::{MAX_FILE_BYTES, content, content_within, read};
 
 use crate::telemetry::Metrics;
 

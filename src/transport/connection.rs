@@ -25,6 +25,7 @@ use tonic::body::Body;
 
 use super::{
     greeting::{self, Spoken},
+    idle::Requests,
     stage::{Stage, reached},
     stream::Stream,
     streams::{self, Streams},
@@ -91,6 +92,8 @@ pub struct Timing {
     pub age: Duration,
     /// Calls in flight, after that.
     pub age_grace: Duration,
+    /// No request, before the peer is told to go; `None`: as long as it likes.
+    pub idle: Option<Duration>,
 }
 
 impl Timing {
@@ -102,6 +105,7 @@ impl Timing {
             keepalive_timeout: KEEPALIVE_TIMEOUT,
             age,
             age_grace,
+            idle: None,
         }
     }
 
@@ -202,20 +206,35 @@ pub(super) async fn serve<S, A, F>(
         }
         Err(_) => return port.failed(ConnectionFailure::HandshakeTimeout),
     };
+    let requests = Requests::default();
+    let counted = port.timing.idle.map(|_| requests.clone());
     let service = service_fn(move |request: Request<Incoming>| {
+        let open = counted.as_ref().map(Requests::open);
         let answer = answer(identified(request.map(Body::new), peer.as_ref()));
-        async move { Ok::<_, Infallible>(streams::noted(answer.await)) }
+        async move {
+            let reply = streams::noted(answer.await);
+            Ok::<_, Infallible>(match open {
+                Some(open) => open.until_end_of(reply),
+                None => reply,
+            })
+        }
     });
     let stream = TokioIo::new(stream);
     let age = port.timing.jittered_age();
+    let over = async |age| {
+        tokio::select! {
+            () = sleep(age) => {}
+            () = requests.idle(port.timing.idle) => {}
+        }
+    };
     let ended = match spoken {
         Spoken::Http2 => {
             let connection = terms.http2.serve_connection(stream, service);
-            drive(connection, age, port.timing.age_grace, stages).await
+            drive(connection, over(age), port.timing.age_grace, stages).await
         }
         Spoken::Http1 => {
             let connection = terms.http1.serve_connection(stream, service);
-            drive(connection, age.min(HTTP1_AGE), port.timing.age_grace, stages).await
+            drive(connection, over(age.min(HTTP1_AGE)), port.timing.age_grace, stages).await
         }
     };
     if let Err(failure) = ended {
@@ -262,10 +281,10 @@ fn identified(mut request: Request<Body>, peer: Option<&PeerIdentity>) -> Reques
     request
 }
 
-/// Runs a connection: until its peer ends it; or until `age` or the drain, and then as long as there is grace.
+/// Runs a connection: until its peer ends it; or until it is `over` or the drain, and then as long as there is grace.
 async fn drive<C>(
     connection: C,
-    age: Duration,
+    over: impl Future<Output = ()>,
     age_grace: Duration,
     mut stages: watch::Receiver<Stage>,
 ) -> Result<(), ConnectionFailure>
@@ -277,7 +296,7 @@ where
         biased;
         ended = connection.as_mut() => return judged(ended),
         () = reached(&mut stages, Stage::Draining) => false,
-        () = sleep(age) => true,
+        () = over => true,
     };
     connection.as_mut().graceful_shutdown();
     tokio::select! {
