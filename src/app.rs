@@ -36,7 +36,7 @@ use health::Health;
 const ADMIN_CONNECTIONS: u32 = 64;
 
 /// How long one of them may be there without a request: 64 idle peers would keep probes out.
-const ADMIN_IDLE: Duration = Duration::from_secs(60);
+const ADMIN_IDLE: Duration = Duration::from_mins(1);
 
 /// Files that are for neither port: listeners, standard output, the runtime's own, files that are read, name look-ups.
 const OTHER_FILES: u32 = 64;

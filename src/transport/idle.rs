@@ -69,7 +69,7 @@ mod tests {
             sleep(Duration::from_secs(200)).await;
             drop(second);
         });
-        requests.idle(Some(Duration::from_secs(60))).await;
+        requests.idle(Some(Duration::from_mins(1))).await;
         assert_eq!(started.elapsed().as_secs(), 310);
         let never = timeout(Duration::from_hours(1), requests.idle(None)).await;
         assert!(never.is_err());
@@ -85,7 +85,7 @@ mod tests {
                 drop(busy.open());
             }
         });
-        requests.idle(Some(Duration::from_secs(60))).await;
+        requests.idle(Some(Duration::from_mins(1))).await;
         assert_eq!(started.elapsed().as_secs(), 180);
     }
 }

@@ -62,7 +62,7 @@ impl Hangup {
     /// Waits for the next one; several that nobody waited for are one.
     pub async fn wait(&mut self) {
         if self.0.recv().await.is_none() {
-            pending().await
+            pending::<()>().await;
         }
     }
 }

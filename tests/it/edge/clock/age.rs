@@ -102,7 +102,7 @@ async fn a_drain_ends_an_aged_connection_with_the_others() {
 }
 
 /// What a port may ask for: less than an age.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_without_a_request_is_told_to_go_and_one_with_a_call_is_not() {
