@@ -8,7 +8,7 @@ mod health;
 mod identity;
 mod run;
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use tokio::{net::TcpListener, sync::watch};
 use tonic::service::Routes;
@@ -34,9 +34,6 @@ use health::Health;
 
 /// Connections the admin port may have.
 const ADMIN_CONNECTIONS: u32 = 64;
-
-/// How long one of them may be there without a request: 64 idle peers would keep probes out.
-const ADMIN_IDLE: Duration = Duration::from_mins(1);
 
 /// Files that are for neither port: listeners, standard output, the runtime's own, files that are read, name look-ups.
 const OTHER_FILES: u32 = 64;
@@ -267,9 +264,7 @@ fn ports(
         metrics: metrics.clone(),
     };
     let grpc = Port { tls, ..port(PortName::Grpc, Protocol::Http2, max_connections) };
-    let mut admin = port(PortName::Admin, Protocol::Any, ADMIN_CONNECTIONS);
-    admin.timing.idle = Some(ADMIN_IDLE);
-    Ok((grpc, admin))
+    Ok((grpc, port(PortName::Admin, Protocol::Any, ADMIN_CONNECTIONS)))
 }
 
 fn keys(config: &Config) -> Result<Keys, BuildError> {

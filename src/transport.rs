@@ -7,7 +7,6 @@ mod accept;
 mod config;
 mod connection;
 mod greeting;
-mod idle;
 pub mod process;
 mod signals;
 mod stage;

@@ -25,7 +25,6 @@ use tonic::body::Body;
 
 use super::{
     greeting::{self, Spoken},
-    idle::Requests,
     stage::{Stage, reached},
     stream::Stream,
     streams::{self, Streams},
@@ -92,8 +91,6 @@ pub struct Timing {
     pub age: Duration,
     /// Calls in flight, after that.
     pub age_grace: Duration,
-    /// No request, before the peer is told to go; `None`: as long as it likes.
-    pub idle: Option<Duration>,
 }
 
 impl Timing {
@@ -105,7 +102,6 @@ impl Timing {
             keepalive_timeout: KEEPALIVE_TIMEOUT,
             age,
             age_grace,
-            idle: None,
         }
     }
 
@@ -206,35 +202,20 @@ pub(super) async fn serve<S, A, F>(
         }
         Err(_) => return port.failed(ConnectionFailure::HandshakeTimeout),
     };
-    let requests = Requests::default();
-    let counted = port.timing.idle.map(|_| requests.clone());
     let service = service_fn(move |request: Request<Incoming>| {
-        let open = counted.as_ref().map(Requests::open);
         let answer = answer(identified(request.map(Body::new), peer.as_ref()));
-        async move {
-            let reply = streams::noted(answer.await);
-            Ok::<_, Infallible>(match open {
-                Some(open) => open.until_end_of(reply),
-                None => reply,
-            })
-        }
+        async move { Ok::<_, Infallible>(streams::noted(answer.await)) }
     });
     let stream = TokioIo::new(stream);
     let age = port.timing.jittered_age();
-    let over = async |age| {
-        tokio::select! {
-            () = sleep(age) => {}
-            () = requests.idle(port.timing.idle) => {}
-        }
-    };
     let ended = match spoken {
         Spoken::Http2 => {
             let connection = terms.http2.serve_connection(stream, service);
-            drive(connection, over(age), port.timing.age_grace, stages).await
+            drive(connection, age, port.timing.age_grace, stages).await
         }
         Spoken::Http1 => {
             let connection = terms.http1.serve_connection(stream, service);
-            drive(connection, over(age.min(HTTP1_AGE)), port.timing.age_grace, stages).await
+            drive(connection, age.min(HTTP1_AGE), port.timing.age_grace, stages).await
         }
     };
     if let Err(failure) = ended {
@@ -281,10 +262,10 @@ fn identified(mut request: Request<Body>, peer: Option<&PeerIdentity>) -> Reques
     request
 }
 
-/// Runs a connection: until its peer ends it; or until it is `over` or the drain, and then as long as there is grace.
+/// Runs a connection: until its peer ends it; or until `age` or the drain, and then as long as there is grace.
 async fn drive<C>(
     connection: C,
-    over: impl Future<Output = ()>,
+    age: Duration,
     age_grace: Duration,
     mut stages: watch::Receiver<Stage>,
 ) -> Result<(), ConnectionFailure>
@@ -296,7 +277,7 @@ where
         biased;
         ended = connection.as_mut() => return judged(ended),
         () = reached(&mut stages, Stage::Draining) => false,
-        () = over => true,
+        () = sleep(age) => true,
     };
     connection.as_mut().graceful_shutdown();
     tokio::select! {

@@ -100,19 +100,3 @@ async fn a_drain_ends_an_aged_connection_with_the_others() {
     takes(Duration::ZERO, peer.until_end()).await;
     takes(Duration::ZERO, edge.ended).await.unwrap();
 }
-
-/// What a port may ask for: less than an age.
-const IDLE: Duration = Duration::from_mins(1);
-
-#[tokio::test(start_paused = true)]
-async fn a_peer_without_a_request_is_told_to_go_and_one_with_a_call_is_not() {
-    let edge = Edge::with(Protocol::Any, |port| port.timing.idle = Some(IDLE));
-    let (idle, mut busy) = (edge.polite().await, edge.polite().await);
-    busy.request(1, SLOW, b"").await;
-    takes(IDLE, idle.until_end()).await;
-    assert_eq!(edge.open(), 1);
-    edge.released.send_replace(true);
-    busy.until(|frame| frame.ends(1)).await;
-    takes(IDLE, busy.until_end()).await;
-    assert_eq!((edge.open(), edge.all_failures()), (0, 0));
-}
