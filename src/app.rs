@@ -13,6 +13,7 @@ use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 use tokio::{net::TcpListener, sync::watch};
 use tonic::service::Routes;
 
+pub use follow::LookAgain;
 pub use run::RunError;
 
 use crate::{
@@ -191,8 +192,7 @@ async fn assemble(
         identity::build(&config.auth, &metrics).await.map_err(BuildError::Auth)?;
     let fetched = authenticator.fetched_keys();
     let files = who.into_iter().chain(files).chain([Arc::clone(&rules) as Arc<dyn Reload>]);
-    let followed =
-        Followed { files: files.collect(), interval: config.reload.interval.get(), keys: fetched };
+    let followed = Followed::new(files.collect(), config.reload.interval.get(), fetched);
     let settings = settings(config, authenticator, rules, tracer);
     let health = Health::new().await;
     let grpc = bind(config.server.listen, "server.listen", grpc_port)?;
@@ -298,6 +298,23 @@ impl Bound {
     /// Returns the address the admin port really has.
     pub fn admin_address(&self) -> io::Result<SocketAddr> {
         self.admin.listener.local_addr()
+    }
+
+    /// Has one more thing looked at again and again.
+    #[must_use]
+    pub fn following(mut self, more: Option<Arc<dyn Reload>>) -> Self {
+        self.followed.files.extend(more);
+        self
+    }
+
+    /// Returns what has everything that is followed looked at now, once this serves.
+    pub fn look_again(&self) -> LookAgain {
+        self.followed.look_again()
+    }
+
+    /// Returns what answers on the gRPC port, for who needs no port.
+    pub fn edge(&self) -> Edge {
+        self.edge.clone()
     }
 
     /// Returns the gateway's metrics.

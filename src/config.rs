@@ -6,6 +6,7 @@
 
 mod environment;
 mod key;
+mod log_levels;
 mod path;
 mod problem;
 mod read;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use environment::Environment;
 pub use key::{KeyError, api_keys};
+pub use log_levels::live_log_levels;
 pub use problem::{Origin, Problem, Problems};
 
 use crate::{

@@ -33,7 +33,7 @@ pub struct TelemetryConfig {
     pub log_format: LogFormat,
 
     /// Which log lines are written: a level (`error`, `warn`, `info`, `debug`, `trace`) or levels per module,
-    /// `info,voyage_gateway::dispatch=debug`.
+    /// `info,voyage_gateway::dispatch=debug`. Taken over when the `--config` file changes, and at once on SIGHUP.
     pub log_filter: String,
 
     /// Where traces and metrics are sent over OTLP: the URL of an OpenTelemetry collector, such as

@@ -13,7 +13,7 @@ use crate::{
     caller::Caller,
     error::{Blame, Error},
     grpc::{request_id, status},
-    telemetry::{Metrics, RpcOutcome, trace::TraceContext},
+    telemetry::{self, Metrics, RpcOutcome, trace::TraceContext},
 };
 
 /// What the log, metrics and traces say of an RPC.
@@ -107,19 +107,29 @@ impl Rpc {
     fn log(&self, error: &Error) {
         let method = self.method;
         let request_id = self.request_id.to_str().unwrap_or_default();
-        let trace_id = self.trace.trace_id();
+        let (trace_id, span_id) = (self.trace.trace_id(), self.trace.span_id());
         let caller = self.caller.get().map(|caller| &*caller.name);
         let reason = status::reason_name(status::place(error).reason);
         let blame = error.blame().as_str();
         match (error.blame(), error) {
             (_, Error::Internal { cause }) => {
-                tracing::error!(method, request_id, %trace_id, caller, reason, blame, cause, "rpc failed");
-            }
-            (_, Error::CredentialsInvalid { why }) => {
-                tracing::debug!(method, request_id, %trace_id, caller, reason, blame, why, "rpc failed");
+                tracing::error!(method, request_id, %trace_id, %span_id, caller, reason, blame, cause, "rpc failed");
             }
             (Blame::Caller, _) => {
-                tracing::debug!(method, request_id, %trace_id, caller, reason, blame, "rpc failed");
+                let why = match error {
+                    Error::CredentialsInvalid { why } => Some(*why),
+                    _ => None,
+                };
+                // Callers can cause these at will.
+                match telemetry::callers_line(reason) {
+                    Some(unsaid) => {
+                        let unsaid = (unsaid > 0).then_some(unsaid);
+                        tracing::info!(method, request_id, %trace_id, %span_id, caller, reason, blame, why, unsaid, "rpc failed");
+                    }
+                    None => {
+                        tracing::debug!(method, request_id, %trace_id, %span_id, caller, reason, blame, why, "rpc failed");
+                    }
+                }
             }
             (Blame::Gateway | Blame::Upstream, _) => {
                 let upstream = match error {
@@ -133,6 +143,7 @@ impl Rpc {
                     method,
                     request_id,
                     %trace_id,
+                    %span_id,
                     caller,
                     reason,
                     blame,
