@@ -1,10 +1,12 @@
-//! Seeing inside: metrics, logs, and the port they are read from.
+//! Seeing inside: metrics, logs, the status page, and the port they are read from.
 
 pub mod admin;
 mod callers;
 mod config;
 mod logging;
 mod metrics;
+pub mod recent;
+pub mod status;
 pub mod trace;
 
 pub use config::{AdminConfig, LogFormat, TelemetryConfig};

@@ -152,6 +152,7 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call) {
         }
         Err(Error::Upstream(failure)) => {
             batch.attempts += 1;
+            shared.metrics.recent().upstream_error(&failure, None);
             let gate = settle_failure(&failure, reservation, now);
             if breaker::counts_as_failure(&failure.fault) {
                 pass.failed(now);

@@ -130,7 +130,8 @@ impl BadResponse {
 }
 
 impl Fault {
-    pub(super) fn blame(&self) -> Blame {
+    /// Says who has to act.
+    pub fn blame(&self) -> Blame {
         match self {
             Self::InvalidRequest { .. }
             | Self::TooManyTokens { .. }

@@ -14,13 +14,13 @@ use opentelemetry::{
     metrics::{Counter, Histogram, Meter, MeterProvider as _},
 };
 use opentelemetry_sdk::{Resource, metrics::SdkMeterProvider};
-use prometheus::{Encoder as _, Registry, TextEncoder};
+use prometheus::{Encoder as _, Registry, TextEncoder, proto::MetricFamily};
 
 pub use connections::{ConnectionFailure, OpenConnection, PortName};
 pub use outcome::RpcOutcome;
 pub use tls::{Handshake, OpenHandshake};
 
-use super::callers::CallerNames;
+use super::{callers::CallerNames, recent::Recent};
 use crate::{caller::Caller, embedding::Parameters, model};
 
 /// Upper bounds of the upstream duration's buckets, in seconds.
@@ -51,6 +51,7 @@ struct Instruments {
     reloads: Counter<u64>,
     tls: tls::Instruments,
     auth_failures: Counter<u64>,
+    recent: Recent,
 }
 
 /// Why the metrics cannot be set up or read.
@@ -77,6 +78,16 @@ impl Metrics {
             SdkMeterProvider::builder().with_resource(resource).with_reader(exporter).build();
         let meter = provider.meter("voyage-gateway");
         Ok(Self { instruments: Arc::new(Instruments::new(registry, provider, &meter)) })
+    }
+
+    /// Returns what was slow or failed of late.
+    pub fn recent(&self) -> &Recent {
+        &self.instruments.recent
+    }
+
+    /// Returns all metrics as they stand.
+    pub(super) fn gather(&self) -> Vec<MetricFamily> {
+        self.instruments.registry.gather()
     }
 
     /// Writes all metrics in Prometheus' text format.
@@ -280,6 +291,7 @@ impl Instruments {
         Self {
             registry,
             provider,
+            recent: Recent::default(),
             connections: connections::Instruments::new(meter),
             tls: tls::Instruments::new(meter),
             rpcs: meter

@@ -67,11 +67,18 @@ impl Outcome {
 impl Drop for Outcome {
     fn drop(&mut self) {
         // Whoever reads no reply is cut off, and sees no status.
-        let late = self.expires.is_some_and(|at| at <= Instant::now());
+        let now = Instant::now();
+        let late = self.expires.is_some_and(|at| at <= now);
         if late && self.code == Code::Cancelled {
             self.code = Code::DeadlineExceeded;
         }
-        self.metrics.rpc(self.rpc.method, code_name(self.code), self.rpc.outcome(self.code));
+        let outcome = self.rpc.outcome(self.code);
+        self.metrics.rpc(self.rpc.method, code_name(self.code), outcome);
+        // Streams of health and reflection last as long as their callers like.
+        let recent = self.metrics.recent();
+        if self.place.is_none() && recent.is_slow(now - self.rpc.began) {
+            recent.slow_rpc(self.rpc.slow(outcome, now));
+        }
     }
 }
 

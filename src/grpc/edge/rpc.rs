@@ -3,13 +3,14 @@
 use std::sync::{Arc, OnceLock};
 
 use http::{HeaderMap, HeaderValue};
+use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use crate::{
     caller::Caller,
     error::{Blame, Error},
     grpc::{request_id, status},
-    telemetry::{RpcOutcome, trace::TraceContext},
+    telemetry::{RpcOutcome, recent::SlowRpc, trace::TraceContext},
 };
 
 /// What the log, metrics and traces say of an RPC.
@@ -18,6 +19,8 @@ pub(in crate::grpc) struct Rpc {
     pub(in crate::grpc) request_id: HeaderValue,
     pub(in crate::grpc) method: &'static str,
     pub(in crate::grpc) trace: TraceContext,
+    /// When its headers were here.
+    pub(super) began: Instant,
     /// Who calls, once that is known.
     caller: OnceLock<Arc<str>>,
     /// Whose doing its failure is; the first one counts, as only one status reaches the caller.
@@ -30,6 +33,7 @@ impl Rpc {
             request_id: request_id::of(headers),
             method,
             trace: TraceContext::of(headers),
+            began: Instant::now(),
             caller: OnceLock::new(),
             failure: OnceLock::new(),
         })
@@ -46,6 +50,19 @@ impl Rpc {
             Code::Ok => RpcOutcome::Ok,
             Code::Cancelled => RpcOutcome::Cancelled,
             _ => self.failure.get().copied().unwrap_or(RpcOutcome::Caller),
+        }
+    }
+
+    /// Returns what is told of the RPC when it was slow.
+    pub(super) fn slow(&self, outcome: RpcOutcome, ended: Instant) -> SlowRpc {
+        SlowRpc {
+            method: self.method,
+            took: ended - self.began,
+            outcome,
+            caller: self.caller.get().cloned(),
+            request_id: self.request_id.to_str().unwrap_or_default().to_owned(),
+            trace_id: self.trace.trace_id(),
+            ended,
         }
     }
 
