@@ -96,7 +96,7 @@ fn verdict(html: &mut Html, status: &Status) {
 fn party(html: &mut Html, name: &'static str, causes: &[Cause]) {
     let (class, sign) = match causes.iter().map(|cause| cause.severity).max() {
         None => ("ok", "✓ Well"),
-        Some(Severity::Notice) => ("note", "ⓘ Note"),
+        Some(Severity::Notice) => ("note", "◆ Note"),
         Some(Severity::Impaired) => ("warn", "▲ Impaired"),
         Some(Severity::Failing) => ("bad", "✕ Failing"),
     };
@@ -110,7 +110,13 @@ fn party(html: &mut Html, name: &'static str, causes: &[Cause]) {
 
 fn figures(html: &mut Html, status: &Status) {
     let (rpcs, cache, cost, tokens) = (&status.rpcs, &status.cache, &status.cost, &status.tokens);
-    html.raw("<section aria-labelledby=\"figures-title\"><h2 id=\"figures-title\">Last minute</h2><dl id=\"figures\" class=\"figures\">");
+    html.raw("<section aria-labelledby=\"figures-title\"><h2 id=\"figures-title\">");
+    if status.window_seconds < 60.0 {
+        html.raw("Last ").text(&format::span(status.window_seconds)).raw(", since the start");
+    } else {
+        html.raw("Last minute");
+    }
+    html.raw("</h2><dl id=\"figures\" class=\"figures\">");
     figure(html, "RPCs a second", &format::rate(rpcs.per_second), |html| {
         html.text(&format::short(rpcs.all.since_start)).raw(" since start");
     });

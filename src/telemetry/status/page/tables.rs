@@ -4,10 +4,10 @@ use super::{Html, Status, UNKNOWN, format, known};
 use crate::telemetry::status::report::{Count, Named, Use};
 
 /// Slow RPCs that are shown; the JSON has all.
-const SLOW: usize = 10;
+const SLOW: usize = 6;
 
 /// Errors that are shown; the JSON has all.
-const ERRORS: usize = 10;
+const ERRORS: usize = 6;
 
 /// Writes a section with its heading; `content` can be replaced.
 fn section(
@@ -39,8 +39,16 @@ fn row(html: &mut Html, name: &str, cells: &[String]) {
 
 fn cells(html: &mut Html, cells: &[String]) {
     for cell in cells {
-        html.raw("<td>").text(cell).raw("</td>");
+        // What is nothing stands back behind what is something.
+        let is_nothing = matches!(cell.as_str(), "0" | "0 B" | UNKNOWN);
+        html.raw(if is_nothing { "<td class=\"zero\">" } else { "<td>" }).text(cell).raw("</td>");
     }
+}
+
+fn total(html: &mut Html, count: Count) {
+    html.raw("<tr class=\"total\"><th scope=\"row\">All</th>");
+    cells(html, &counts(count));
+    html.raw("</tr>");
 }
 
 fn end(html: &mut Html) {
@@ -54,8 +62,6 @@ fn nothing(html: &mut Html, text: &'static str) {
 fn counts(count: Count) -> [String; 2] {
     [format::count(count.last_minute), format::short(count.since_start)]
 }
-
-const COUNTED: [&str; 3] = ["", "Last minute", "Since start"];
 
 /// What an outcome means, to whoever does not know its label.
 fn meaning(outcome: &str) -> &'static str {
@@ -73,11 +79,11 @@ fn meaning(outcome: &str) -> &'static str {
 
 pub(super) fn outcomes(html: &mut Html, status: &Status) {
     section(html, "rpcs", "RPCs", |html| {
-        table(html, &COUNTED);
+        table(html, &["Outcome", "Last minute", "Since start"]);
         for Named { name, count } in &status.rpcs.outcomes {
             row(html, meaning(name), &counts(*count));
         }
-        row(html, "All", &counts(status.rpcs.all));
+        total(html, status.rpcs.all);
         end(html);
         let (p50, p99) = (status.rpcs.p50_seconds, status.rpcs.p99_seconds);
         html.raw("<p class=\"foot\">Median ").text(&known(p50, format::took));
@@ -88,15 +94,16 @@ pub(super) fn outcomes(html: &mut Html, status: &Status) {
 pub(super) fn voyage(html: &mut Html, status: &Status) {
     let upstream = &status.upstream;
     section(html, "voyage", "Calls to Voyage", |html| {
-        table(html, &COUNTED);
+        table(html, &["Answer", "Last minute", "Since start"]);
         for Named { name, count } in &upstream.statuses {
             let name = if name == "none" { "No answer".to_owned() } else { format!("HTTP {name}") };
             row(html, &name, &counts(*count));
         }
-        row(html, "All", &counts(upstream.calls));
-        row(html, "Repeated", &counts(upstream.retries));
+        total(html, upstream.calls);
         end(html);
-        html.raw("<p class=\"foot\">Circuit breaker <b>");
+        let [last_minute, since_start] = counts(upstream.retries);
+        html.raw("<p class=\"foot\">Repeated <b>").text(&last_minute).raw("</b>, since start <b>");
+        html.text(&since_start).raw("</b> · circuit breaker <b>");
         let breaker = upstream.breaker.as_deref().unwrap_or(UNKNOWN).replace('_', " ");
         html.text(&breaker).raw("</b>");
         for key in &upstream.keys {
@@ -112,7 +119,7 @@ pub(super) fn budgets(html: &mut Html, status: &Status) {
         if status.rate_limits.is_empty() && status.budgets.is_empty() {
             return nothing(html, "None used yet.");
         }
-        table(html, &["", "Used", "Limit"]);
+        table(html, &["Budget", "Used", "Limit"]);
         for limit in &status.rate_limits {
             let (model, key) = (&limit.model, &limit.key);
             if let Some(requests) = limit.requests {
@@ -152,7 +159,7 @@ pub(super) fn work(html: &mut Html, status: &Status) {
     let count = |value| known(value, format::count);
     let bytes = |value| known(value, format::bytes);
     section(html, "work", "Queue and batches", |html| {
-        table(html, &["", "Now", "At most"]);
+        table(html, &["What", "Now", "At most"]);
         row(html, "RPCs in flight", &[count(work.requests), count(work.max_requests)]);
         let held = [bytes(work.request_bytes), bytes(work.max_request_bytes)];
         row(html, "Bytes in flight", &held);
@@ -177,14 +184,15 @@ pub(super) fn errors(html: &mut Html, status: &Status) {
         }
         table(html, &["Error", "HTTP", "Age"]);
         for error in errors.iter().take(ERRORS) {
-            html.raw("<tr><th scope=\"row\">").text(error.reason).raw("<small>");
-            html.text(whose(error.blame)).raw(" · key ").text(&error.key);
-            id(html, "Voyage’s request", error.request_id.as_deref());
-            id(html, "trace", error.trace_id.as_deref());
-            html.raw("</small></th>");
+            html.raw("<tr class=\"over\"><th scope=\"row\">").text(error.reason).raw("</th>");
             let http = known(error.status, |status| status.to_string());
             cells(html, &[http, format::span(error.age_seconds)]);
-            html.raw("</tr>");
+            below(html, |html| {
+                detail(html, "", whose(error.blame));
+                detail(html, "key ", &error.key);
+                id(html, "request ", error.request_id.as_deref());
+                id(html, "trace ", error.trace_id.as_deref());
+            });
         }
         end(html);
         more(html, errors.len(), ERRORS);
@@ -199,14 +207,14 @@ pub(super) fn slow(html: &mut Html, status: &Status) {
         table(html, &["RPC", "Took", "Age"]);
         for rpc in status.slow_rpcs.iter().take(SLOW) {
             let name = rpc.method.rsplit('.').next().unwrap_or(rpc.method);
-            html.raw("<tr><th scope=\"row\">").text(name).raw("<small>");
-            html.raw(meaning(rpc.outcome)).raw(" · ");
-            html.text(rpc.caller.as_deref().unwrap_or("caller unknown"));
-            id(html, "request", Some(&rpc.request_id));
-            id(html, "trace", Some(&rpc.trace_id));
-            html.raw("</small></th>");
+            html.raw("<tr class=\"over\"><th scope=\"row\">").text(name).raw("</th>");
             cells(html, &[format::took(rpc.seconds), format::span(rpc.age_seconds)]);
-            html.raw("</tr>");
+            below(html, |html| {
+                detail(html, "", meaning(rpc.outcome));
+                detail(html, "", rpc.caller.as_deref().unwrap_or("caller unknown"));
+                id(html, "request ", Some(&rpc.request_id));
+                id(html, "trace ", Some(&rpc.trace_id));
+            });
         }
         end(html);
         more(html, status.slow_rpcs.len(), SLOW);
@@ -215,16 +223,27 @@ pub(super) fn slow(html: &mut Html, status: &Status) {
 
 fn whose(blame: &str) -> &'static str {
     match blame {
-        "caller" => "caller’s doing",
-        "gateway" => "our doing",
+        "caller" => "Caller’s doing",
+        "gateway" => "Our doing",
         _ => "Voyage’s doing",
     }
+}
+
+/// Ends a row with one below it, for what is too long for a column.
+fn below(html: &mut Html, details: impl FnOnce(&mut Html)) {
+    html.raw("</tr><tr class=\"details\"><td colspan=\"3\"><small>");
+    details(html);
+    html.raw("</small></td></tr>");
+}
+
+fn detail(html: &mut Html, name: &'static str, text: &str) {
+    html.raw("<span>").raw(name).text(text).raw("</span> ");
 }
 
 /// An id to search for.
 fn id(html: &mut Html, name: &'static str, id: Option<&str>) {
     if let Some(id) = id {
-        html.raw(" · ").raw(name).raw(" <span class=\"id\">").text(id).raw("</span>");
+        html.raw("<span>").raw(name).raw("<span class=\"id\">").text(id).raw("</span></span> ");
     }
 }
 
@@ -253,7 +272,7 @@ pub(super) fn callers(html: &mut Html, status: &Status) {
 pub(super) fn process(html: &mut Html, status: &Status) {
     let (process, cache) = (&status.process, &status.cache);
     section(html, "process", "Process", |html| {
-        table(html, &["", "Now", "At most"]);
+        table(html, &["What", "Now", "At most"]);
         for port in &process.connections {
             let most = known(port.max, format::count);
             let name = format!("Connections, {} port", port.port);
