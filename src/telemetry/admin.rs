@@ -10,6 +10,7 @@ use std::sync::{
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, Uri, header};
+use http_body::Body as _;
 use http_body_util::Full;
 
 use super::{
@@ -37,9 +38,23 @@ impl Readiness {
 
 /// Answers one request on the admin port.
 pub fn page(method: &Method, uri: &Uri, board: &Board) -> Response<Full<Bytes>> {
-    if method != Method::GET && method != Method::HEAD {
-        return text(StatusCode::METHOD_NOT_ALLOWED, "this port only reads: GET or HEAD\n");
+    match *method {
+        Method::GET => content(uri, board),
+        Method::HEAD => without_body(content(uri, board)),
+        _ => text(StatusCode::METHOD_NOT_ALLOWED, "this port only reads: GET or HEAD\n"),
     }
+}
+
+/// Leaves the head only: over HTTP/2 nobody else does.
+fn without_body(response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+    let (mut head, body) = response.into_parts();
+    if let Some(length) = body.size_hint().exact() {
+        head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Response::from_parts(head, Full::default())
+}
+
+fn content(uri: &Uri, board: &Board) -> Response<Full<Bytes>> {
     match uri.path() {
         "/" => status(board, "text/html; charset=utf-8", |status| status.page),
         // What the page asks for when it brings itself up to date.
