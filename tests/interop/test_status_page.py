@@ -28,7 +28,7 @@ DESKTOP, PHONE = (1000, 900), (360, 740)
 def browser(size=DESKTOP, dark=False, scripts=True):
     options = webdriver.ChromeOptions()
     # Without a sandbox of its own, as root in a container needs it; it sees nothing but the gateway.
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--no-proxy-server"):
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--hide-scrollbars"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     if not scripts:

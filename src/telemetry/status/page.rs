@@ -124,7 +124,7 @@ fn figures(html: &mut Html, status: &Status) {
     let ok = ok.map(|outcome| outcome.count).unwrap_or_default();
     let share = (rpcs.all.last_minute > 0.0).then(|| ok.last_minute / rpcs.all.last_minute);
     figure(html, "RPCs answered", &known(share, format::percent), |html| {
-        html.text(&format::count(rpcs.all.last_minute - ok.last_minute)).raw(" were not");
+        html.text(&format::count(rpcs.all.last_minute - ok.last_minute)).raw(" not answered");
     });
     figure(html, "Cache hits", &known(cache.hit_ratio_last_minute, format::percent), |html| {
         html.text(&known(cache.hit_ratio_since_start, format::percent)).raw(" since start");
