@@ -91,7 +91,7 @@ async fn what_is_written_is_fresh_for_a_moment() {
     let board = Board::new(metrics.clone(), Readiness::default(), || Duration::ZERO);
     let first = board.written().unwrap();
     metrics.shed();
-    tokio::time::advance(FRESH - Duration::from_millis(1)).await;
+    tokio::time::advance(FRESH.checked_sub(Duration::from_millis(1)).unwrap()).await;
     assert_eq!(board.written().unwrap().json, first.json);
     tokio::time::advance(Duration::from_millis(1)).await;
     let later = String::from_utf8(board.written().unwrap().json.to_vec()).unwrap();

@@ -46,7 +46,9 @@ fn paths(value: &Value, path: &str, found: &mut BTreeSet<String>) {
         }
         Value::Array(items) => {
             found.insert(format!("{path}[]"));
-            items.iter().for_each(|item| paths(item, &format!("{path}[]"), found));
+            for item in items {
+                paths(item, &format!("{path}[]"), found);
+            }
         }
         _ => {
             found.insert(path.to_owned());
@@ -139,7 +141,7 @@ async fn the_json_has_the_names_on_file() {
     let strangers: Vec<_> = now
         .iter()
         .filter(|path| !golden.iter().any(|known| known.starts_with(path.as_str())))
-        .filter(|path| !path.ends_with(".text") && !path.contains(".health."))
+        .filter(|path| !path.contains(".health."))
         .collect();
     assert!(strangers.is_empty(), "{strangers:?}");
     let missing: Vec<_> = golden
@@ -165,9 +167,9 @@ async fn it_tells_what_happened() {
     let outcome = |name: &str| {
         let outcomes = told["rpcs"]["outcomes"].as_array().unwrap();
         let found = outcomes.iter().find(|outcome| outcome["name"] == name).unwrap();
-        found["last_minute"].as_f64().unwrap()
+        found["last_minute"].to_string()
     };
-    assert_eq!([outcome("ok"), outcome("caller"), outcome("upstream")], [2.0, 1.0, 0.0]);
+    assert_eq!([outcome("ok"), outcome("caller"), outcome("upstream")], ["2.0", "1.0", "0.0"]);
     assert_eq!(told["cache"]["hit_ratio_since_start"], 0.5);
     assert_eq!(told["upstream"]["calls"]["since_start"], 2.0);
     assert_eq!(told["health"]["state"], "impaired");
