@@ -193,6 +193,9 @@ fn invite(
         r#"  grpcurl -plaintext -d '{{"input":["hi"]}}' {address} voyage.gateway.v1.EmbeddingService/Embed
   grpcurl -plaintext {address} list
   grpcurl -plaintext {address} describe voyage.gateway.v1.EmbedRequest
-  curl http://{admin}/metrics"#
+  curl http://{admin}/metrics
+
+See it move while you do, in a browser:
+  http://{admin}/"#
     )
 }

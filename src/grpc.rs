@@ -19,7 +19,7 @@ use std::sync::Arc;
 use tonic::{codec::CompressionEncoding, service::Routes};
 use tonic_health::pb::health_server::{Health, HealthServer};
 
-pub use auth::Authenticator;
+pub use auth::{Authenticator, wall_clock};
 pub use convert::MAX_INPUTS;
 pub use deadline::Deadlines;
 pub use edge::{Edge, draining, rpc_names};

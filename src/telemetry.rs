@@ -1,4 +1,4 @@
-//! Seeing inside: metrics, traces, logs, and the port they are read from.
+//! Seeing inside: metrics, traces, logs, the status page, and the port they are read from.
 
 pub mod admin;
 mod callers;
@@ -7,7 +7,9 @@ pub mod export;
 mod logging;
 mod metrics;
 pub mod otel_environment;
+pub mod recent;
 pub mod semconv;
+pub mod status;
 pub mod trace;
 
 pub use config::{AdminConfig, LogFormat, OtlpCompression, OtlpProtocol, TelemetryConfig};

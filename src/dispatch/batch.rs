@@ -235,6 +235,9 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call) {
         Err(Error::Upstream(failure)) => {
             batch.attempts += 1;
             batch.waste(failure.tokens);
+            if let Some(recent) = shared.metrics.recent() {
+                recent.upstream_error(&failure, batch.span.trace_id());
+            }
             let gate = settle_failure(&failure, reservation, now);
             if breaker::counts_as_failure(&failure.fault) {
                 pass.failed(now);

@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Upstream},
     telemetry::{
         semconv,
-        trace::{FanIn, Span},
+        trace::{FanIn, Span, TraceId},
     },
 };
 
@@ -34,6 +34,12 @@ impl BatchSpan {
     /// Returns what those who wait are linked to.
     pub(super) fn shared(&self) -> &FanIn {
         &self.shared
+    }
+
+    /// Returns the id of its trace, if that is recorded.
+    pub(super) fn trace_id(&self) -> Option<TraceId> {
+        let context = self.shared.context();
+        context.is_recorded().then(|| context.trace_id())
     }
 
     /// Begins it at the batch's first departure, when all who wait are known.

@@ -160,7 +160,8 @@ impl Fault {
         }
     }
 
-    pub(super) fn blame(&self) -> Blame {
+    /// Says who has to act.
+    pub fn blame(&self) -> Blame {
         match self {
             Self::InvalidRequest { .. }
             | Self::TooManyTokens { .. }

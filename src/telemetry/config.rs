@@ -13,8 +13,9 @@ use crate::{check::Checks, units::Span};
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct AdminConfig {
-    /// The IP address and port of `/metrics`, `/livez`, `/readyz` and gRPC health, in plaintext. It only
-    /// reads, so any address may be given; in Kubernetes `0.0.0.0:9090`.
+    /// The IP address and port of the status page (`/`, as JSON `/status`), `/metrics`, `/livez`, `/readyz` and gRPC
+    /// health, in plaintext. It only reads, so any address may be given; in Kubernetes `0.0.0.0:9090`. The status page
+    /// names callers, models and keys' aliases to whoever reaches the port.
     pub listen: SocketAddr,
 }
 

@@ -25,7 +25,7 @@ use opentelemetry::{
     metrics::{Counter, MeterProvider as _},
 };
 use opentelemetry_sdk::metrics::{MeterProviderBuilder, SdkMeterProvider};
-use prometheus::{Encoder as _, Registry, TextEncoder};
+use prometheus::{Encoder as _, Registry, TextEncoder, proto::MetricFamily};
 
 pub use connections::{ConnectionFailure, OpenConnection, PortName};
 pub use outcome::RpcOutcome;
@@ -34,7 +34,7 @@ pub use spending::Replied;
 pub use tls::{Handshake, OpenHandshake};
 pub use watch::{Admitted, BreakerState, Cached, DispatchState, RateWindow};
 
-use super::{OtelEnvironment, export};
+use super::{OtelEnvironment, export, recent::Recent};
 use crate::model;
 use watch::Watched;
 
@@ -65,6 +65,7 @@ struct Shared {
     tls: tls::Instruments,
     waits: waits::Instruments,
     reloads: Counter<u64>,
+    recent: Recent,
 }
 
 /// Why the metrics cannot be set up or read.
@@ -109,6 +110,7 @@ impl Metrics {
             tls: tls::Instruments::new(&meter),
             waits: waits::Instruments::new(&meter),
             reloads: build::counter(&meter, &catalogue::RELOADS),
+            recent: Recent::default(),
             provider,
         };
         Ok(Self { shared: Some(Arc::new(shared)) })
@@ -117,6 +119,16 @@ impl Metrics {
     /// Records nothing, at no cost.
     pub const fn off() -> Self {
         Self { shared: None }
+    }
+
+    /// Returns what was slow or failed of late, unless nothing is recorded.
+    pub fn recent(&self) -> Option<&Recent> {
+        self.shared.as_ref().map(|shared| &shared.recent)
+    }
+
+    /// Returns all metrics as they stand.
+    pub(super) fn gather(&self) -> Vec<MetricFamily> {
+        self.shared.as_ref().map(|shared| shared.registry.gather()).unwrap_or_default()
     }
 
     /// Writes all metrics in Prometheus' text format; nothing, when they are off.

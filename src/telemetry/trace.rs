@@ -15,7 +15,8 @@ mod span;
 use std::{borrow::Cow, sync::Arc};
 
 use http::HeaderMap;
-use opentelemetry::trace::{SpanId, SpanKind, TraceId, TraceState};
+pub use opentelemetry::trace::TraceId;
+use opentelemetry::trace::{SpanId, SpanKind, TraceState};
 use opentelemetry_sdk::trace::SpanProcessor;
 use tokio::time::Instant;
 

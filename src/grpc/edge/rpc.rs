@@ -13,7 +13,7 @@ use crate::{
     caller::Caller,
     error::{Blame, Error},
     grpc::{request_id, status},
-    telemetry::{self, Metrics, RpcOutcome, trace::TraceContext},
+    telemetry::{self, Metrics, RpcOutcome, recent::SlowRpc, trace::TraceContext},
 };
 
 /// What the log, metrics and traces say of an RPC.
@@ -65,8 +65,8 @@ impl Rpc {
     }
 
     /// Returns the time it has taken so far but for upstream calls; `None` of one that needs none.
-    pub(super) fn overhead(&self) -> Option<Duration> {
-        Some(self.started.elapsed().saturating_sub(*self.upstream.get()?))
+    pub(super) fn overhead(&self, now: Instant) -> Option<Duration> {
+        Some((now - self.started).saturating_sub(*self.upstream.get()?))
     }
 
     pub(super) fn called_by(&self, caller: &Caller) {
@@ -85,6 +85,19 @@ impl Rpc {
             Code::Ok => RpcOutcome::Ok,
             Code::Cancelled => RpcOutcome::Cancelled,
             _ => self.failure.get().copied().unwrap_or(RpcOutcome::Caller),
+        }
+    }
+
+    /// Returns what is told of the RPC when it was slow.
+    pub(super) fn slow(&self, outcome: RpcOutcome, ended: Instant) -> SlowRpc {
+        SlowRpc {
+            method: self.method,
+            took: ended - self.started,
+            outcome,
+            caller: self.caller.get().map(|caller| Arc::clone(&caller.name)),
+            request_id: self.request_id.to_str().unwrap_or_default().to_owned(),
+            trace_id: self.trace.trace_id(),
+            ended,
         }
     }
 
