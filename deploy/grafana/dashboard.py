@@ -22,6 +22,9 @@ BAD = f'voyage_gateway_rpcs_total{{{OF},rpc_method=~"voyage[.].+",outcome=~"upst
 LOOKUPS = f'voyage_gateway_cache_lookups_total{{{OF},result=~"hit|miss|coalesced"}}'
 HITS = f'voyage_gateway_cache_lookups_total{{{OF},result="hit"}}'
 NOT_PAID = f'voyage_gateway_cache_lookups_total{{{OF},result=~"hit|coalesced"}}'
+SAVED = f'voyage_gateway_cost_usd_total{{{OF_MODEL},kind="saved"}}'
+SPENT = f'voyage_gateway_cost_usd_total{{{OF_MODEL},kind="spent"}}'
+TOKENS = f'voyage_gateway_model_tokens_total{{{OF_MODEL},kind=~"billed|saved"}}'
 
 
 def metric(name, of=OF):
@@ -161,9 +164,9 @@ OVERVIEW = [
     stat("Not paid for", "The share of inputs that were in the cache or on their way already.", "percentunit",
          f"(sum(increase({NOT_PAID}[$__range])) or vector(0)) / sum(increase({LOOKUPS}[$__range]))", max=1),
     stat("Saved", "What hits and shared flights would have cost in the chosen time, by the catalogue's prices.", "currencyUSD",
-         f"sum(increase({metric('voyage_gateway_cost_usd_total', OF_MODEL + ',kind="saved"')}[$__range])) or vector(0)"),
+         f"sum(increase({SAVED}[$__range])) or vector(0)"),
     stat("Spent", "What Voyage's calls cost in the chosen time, by the catalogue's prices; free tokens are not taken off.", "currencyUSD",
-         f"sum(increase({metric('voyage_gateway_cost_usd_total', OF_MODEL + ',kind="spent"')}[$__range])) or vector(0)"),
+         f"sum(increase({SPENT}[$__range])) or vector(0)"),
     stat("Replicas", "Replicas that Prometheus sees.", "short", f"count({metric('voyage_gateway_build_info')}) or vector(0)",
          steps(RED, (1, GREEN)), decimals=0),
     graph("RPCs by outcome", "`caller`: only the caller can change it. `upstream`: Voyage failed or refused. `gateway`: we did, or a budget is used up. `shed`: a replica was full.",
@@ -223,7 +226,7 @@ CACHE = [
     graph("Entries that went", "`size`: to make room, so more memory would bring hits. `expired`: older than cache.ttl.", "ops",
           (rate(metric("voyage_gateway_cache_evictions_total"), "cause"), "{{cause}}"), stack=True),
     bars("Tokens saved and billed", "Over the chosen time, by model: what hits and shared flights did not need, and what Voyage billed.", "short",
-         f"sum by (model, kind) (increase({metric('voyage_gateway_model_tokens_total', OF_MODEL + ',kind=~"billed|saved"')}[$__range]))", "{{model}} {{kind}}"),
+         f"sum by (model, kind) (increase({TOKENS}[$__range]))", "{{model}} {{kind}}"),
     bars("Money saved and spent", "Over the chosen time, by model and the catalogue's prices.", "currencyUSD",
          f"sum by (model, kind) (increase({metric('voyage_gateway_cost_usd_total', OF_MODEL)}[$__range]))", "{{model}} {{kind}}"),
 ]  # fmt: skip
