@@ -1,0 +1,111 @@
+"""Traces and metrics of the real process in a real OpenTelemetry Collector with the configuration that is shipped."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+import deployment as deployments
+import observers
+import processes
+from observers import eventually, named
+from python_client import EMBED, embed
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+PARENT = "00f067aa0ba902b7"
+SERVER, CLIENT = 2, 3
+
+
+@pytest.fixture
+def collector(tmp_path):
+    running = observers.Collector(tmp_path)
+    yield running
+    running.close()
+
+
+@pytest.fixture(params=["grpc", "http/protobuf"])
+def traced(request, collector):
+    """A gateway that sends what it records to the Collector soon; every reply of Voyage's takes a while."""
+    address = collector.grpc if request.param == "grpc" else collector.http
+    voyage = processes.simulate("--latency", "300ms")
+    server = processes.serve(
+        deployments.base_url(voyage),
+        VOYAGE_API_KEY="test-key",
+        OTEL_EXPORTER_OTLP_ENDPOINT=f"http://{address}",
+        OTEL_EXPORTER_OTLP_PROTOCOL=request.param,
+        OTEL_TRACES_SAMPLER="always_on",
+        OTEL_BSP_SCHEDULE_DELAY="100",
+        OTEL_METRIC_EXPORT_INTERVAL="1000",
+        OTEL_RESOURCE_ATTRIBUTES="deployment.environment.name=test",
+    )
+    running = deployments.Deployment(server, voyage)
+    yield running
+    running.close()
+
+
+def parent_of(span):
+    return span["traceId"], span.get("parentSpanId", "")
+
+
+def servers(collector, count):
+    """Returns that many server spans of Embed, once they are there."""
+
+    def found():
+        spans = [span for span in collector.spans() if span["kind"] == SERVER and span["name"] == EMBED[1:]]
+        return spans if len(spans) >= count else None
+
+    return eventually(found, f"{count} server spans")
+
+
+def linked_to(collector, server):
+    """Returns the span that links to a server span, once it is there."""
+    wanted = (server["traceId"], server["spanId"])
+
+    def found():
+        for span in collector.spans():
+            if wanted in [(link["traceId"], link["spanId"]) for link in span.get("links", [])]:
+                return span
+        return None
+
+    return eventually(found, "a span that links to the RPC's")
+
+
+def test_a_callers_span_is_the_parent(collector, traced):
+    embed(traced.channel, "one", metadata=[("traceparent", f"00-{TRACE}-{PARENT}-01")])
+    [server] = servers(collector, 1)
+    assert parent_of(server) == (TRACE, PARENT)
+    attributes = named(server["attributes"])
+    assert attributes["rpc.system.name"] == "grpc"
+    assert attributes["rpc.method"] == EMBED[1:]
+    assert attributes["rpc.response.status_code"] == "OK"
+    assert server["resource"]["service.name"] == "voyage-gateway"
+    assert server["resource"]["deployment.environment.name"] == "test"
+
+
+def test_a_batch_links_to_all_who_wait_for_it(collector, traced):
+    # The first call is out when the others come: they gather, and leave together.
+    with ThreadPoolExecutor(4) as callers:
+        waiting = [callers.submit(embed, traced.channel, text) for text in ("one", "two", "three", "four")]
+        assert all(call.result() for call in waiting)
+    waiters = servers(collector, 4)
+    assert len({server["traceId"] for server in waiters}) == 4
+    for server in waiters:
+        batch = linked_to(collector, server)
+        assert (batch["kind"], batch["name"]) == (CLIENT, "embeddings voyage-4")
+        assert batch["traceId"] not in {each["traceId"] for each in waiters}, "a batch has a trace of its own"
+        attempts = [span for span in collector.spans() if parent_of(span) == (batch["traceId"], batch["spanId"])]
+        assert [named(attempt["attributes"])["http.response.status_code"] for attempt in attempts] == ["200"]
+    # Several share a batch.
+    assert any(len(span.get("links", [])) >= 2 for span in collector.spans() if span["kind"] == CLIENT)
+
+
+def test_a_hit_is_one_span(collector, traced):
+    for _ in range(2):
+        embed(traced.channel, "one")
+    first, second = servers(collector, 2)
+    linked_to(collector, first)
+    assert not [span for span in collector.spans() if span["traceId"] == second["traceId"] and span["kind"] == CLIENT]
+
+
+def test_metrics_arrive_too(collector, traced):
+    embed(traced.channel, "one")
+    eventually(lambda: {"voyage_gateway.rpcs", "rpc.server.call.duration"} <= collector.metrics(), "metrics of RPCs")
