@@ -159,7 +159,7 @@ class Collector(Observer):
         found = []
         for each in self._lines("traces"):
             for resource in each.get("resourceSpans", []):
-                attributes = named(resource["resource"]["attributes"])
+                attributes = named(resource["resource"].get("attributes", []))
                 for scope in resource["scopeSpans"]:
                     found += [{**span, "resource": attributes} for span in scope["spans"]]
         return found

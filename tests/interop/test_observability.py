@@ -197,6 +197,8 @@ QUIET = {
     "Files and certificates",
     "Not known who calls",
     "Refused for want of quota",
+    "Repeats and refusals",
+    "Shed and lost",
     "Spans",
 }
 
