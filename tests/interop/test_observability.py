@@ -20,8 +20,8 @@ ALERTS = processes.ROOT / "docs" / "alerts.md"
 DASHBOARD = DEPLOY / "grafana" / "voyage-gateway.json"
 METRICS = processes.ROOT / "docs" / "metrics.md"
 
-# Names of metrics, wherever they are written; a name that ends in `_` is the beginning of several.
-NAME = re.compile(r"(?<![\w:])(?:voyage_gateway|rpc_server|gen_ai_client|process)_\w+(?<!_)")
+# Names of metrics, wherever they are written; what ends in `_` is the beginning of several.
+NAME = re.compile(r"(?<![\w:])(?:voyage_gateway|rpc_server|gen_ai_client|process)_\w+(?<!_)(?!\w)")
 # What a histogram's name ends in, where it is asked for.
 PART = re.compile(r"_(bucket|sum|count)$")
 
