@@ -42,10 +42,6 @@ def traced(request, collector):
     running.close()
 
 
-def parent_of(span):
-    return span["traceId"], span.get("parentSpanId", "")
-
-
 def servers(collector, count):
     """Returns that many server spans of Embed, once they are there."""
 
@@ -56,23 +52,33 @@ def servers(collector, count):
     return eventually(found, f"{count} server spans")
 
 
-def linked_to(collector, server):
-    """Returns the span that links to a server span, once it is there."""
-    wanted = (server["traceId"], server["spanId"])
+def of_trace(collector, trace_id):
+    return [span for span in collector.spans() if span["traceId"] == trace_id]
+
+
+def links(span):
+    """Returns what a span links to, as traces and spans."""
+    return {(link["traceId"], link["spanId"]) for link in span.get("links", [])}
+
+
+def batch_of(collector, server):
+    """Returns the batch that an RPC has waited for, once it is there: each links to the other."""
 
     def found():
+        own = of_trace(collector, server["traceId"])
+        waiting = {(span["traceId"], span["spanId"]) for span in own}
         for span in collector.spans():
-            if wanted in [(link["traceId"], link["spanId"]) for link in span.get("links", [])]:
+            if links(span) & waiting and any((span["traceId"], span["spanId"]) in links(each) for each in own):
                 return span
         return None
 
-    return eventually(found, "a span that links to the RPC's")
+    return eventually(found, "a batch that the RPC and a link lead to")
 
 
 def test_a_callers_span_is_the_parent(collector, traced):
     embed(traced.channel, "one", metadata=[("traceparent", f"00-{TRACE}-{PARENT}-01")])
     [server] = servers(collector, 1)
-    assert parent_of(server) == (TRACE, PARENT)
+    assert (server["traceId"], server["parentSpanId"]) == (TRACE, PARENT)
     attributes = named(server["attributes"])
     assert attributes["rpc.system.name"] == "grpc"
     assert attributes["rpc.method"] == EMBED[1:]
@@ -89,21 +95,22 @@ def test_a_batch_links_to_all_who_wait_for_it(collector, traced):
     waiters = servers(collector, 4)
     assert len({server["traceId"] for server in waiters}) == 4
     for server in waiters:
-        batch = linked_to(collector, server)
+        batch = batch_of(collector, server)
         assert (batch["kind"], batch["name"]) == (CLIENT, "embeddings voyage-4")
         assert batch["traceId"] not in {each["traceId"] for each in waiters}, "a batch has a trace of its own"
-        attempts = [span for span in collector.spans() if parent_of(span) == (batch["traceId"], batch["spanId"])]
+        attempts = [span for span in of_trace(collector, batch["traceId"]) if span.get("parentSpanId") == batch["spanId"]]
         assert [named(attempt["attributes"])["http.response.status_code"] for attempt in attempts] == ["200"]
     # Several share a batch.
-    assert any(len(span.get("links", [])) >= 2 for span in collector.spans() if span["kind"] == CLIENT)
+    assert any(len(links(span)) >= 2 for span in collector.spans() if span["kind"] == CLIENT)
 
 
-def test_a_hit_is_one_span(collector, traced):
-    for _ in range(2):
-        embed(traced.channel, "one")
-    first, second = servers(collector, 2)
-    linked_to(collector, first)
-    assert not [span for span in collector.spans() if span["traceId"] == second["traceId"] and span["kind"] == CLIENT]
+def test_a_hit_waits_for_no_batch(collector, traced):
+    embed(traced.channel, "one")
+    [first] = servers(collector, 1)
+    embed(traced.channel, "one")
+    [second] = [server for server in servers(collector, 2) if server != first]
+    batch_of(collector, first)
+    assert not any(links(span) or span["kind"] == CLIENT for span in of_trace(collector, second["traceId"]))
 
 
 def test_metrics_arrive_too(collector, traced):
