@@ -9,7 +9,6 @@ use prometheus::{CounterVec, GaugeVec, HistogramOpts, HistogramVec, Opts, Regist
 
 use super::*;
 use crate::telemetry::{EndedRpc, RpcOutcome};
-use crate::telemetry::{EndedRpc, RpcOutcome};
 
 /// Families as the metrics would have them.
 struct Given(Registry);
