@@ -8,6 +8,7 @@ mod coalesce;
 mod config;
 mod gather;
 mod quota;
+mod seat;
 mod wait;
 
 // What callers share takes its locks and atomics from here, and its models in the tests take shuttle's.
@@ -39,9 +40,10 @@ use crate::{
     },
     tokens::Measure,
 };
-use coalesce::{Boarding, Flights, Seat};
+use coalesce::{Boarding, Flights};
 use gather::Gathering;
 use quota::{Charge, Quotas};
+use seat::Seat;
 use wait::Wait;
 
 /// A valid request for answers to inputs of one kind.
@@ -325,7 +327,7 @@ impl Pipeline {
         &self,
         misses: Vec<Miss>,
         request: &Request,
-        landings: &mpsc::UnboundedSender<coalesce::Landed>,
+        landings: &mpsc::UnboundedSender<seat::Landed>,
         gathering: &mut Gathering,
     ) -> Vec<Item> {
         let now = Instant::now();

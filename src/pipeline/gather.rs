@@ -7,10 +7,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{
-    CacheMode, Miss,
-    coalesce::{Flight, Landed},
-};
+use super::{CacheMode, Miss, coalesce::Flight, seat::Landed};
 use crate::{
     cache::Stored,
     dispatch::{Bill, ReplyMetadata, Trip},

@@ -6,8 +6,9 @@ use super::{fake::vector_of, *};
 use crate::{
     dispatch::{Bill, Departure, Waiter},
     pipeline::{
-        coalesce::{Boarding, Flights, Landed, Seat},
+        coalesce::{Boarding, Flights},
         quota::Charge,
+        seat::{Landed, Seat},
     },
 };
 

@@ -22,6 +22,8 @@ mod coalesce;
 )]
 #[path = "../quota/account.rs"]
 mod quota;
+#[path = "../seat.rs"]
+mod seat;
 
 use std::{
     collections::HashMap,
@@ -54,8 +56,9 @@ use crate::{
     units::Size,
 };
 use admission::Admission;
-use coalesce::{Boarding, Flights, Landed, Seat};
+use coalesce::{Boarding, Flights};
 use quota::{Account, Charge};
+use seat::{Landed, Seat};
 
 /// Schedules tried of each kind.
 const SCHEDULES: usize = 3_000;

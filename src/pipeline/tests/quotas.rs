@@ -208,8 +208,14 @@ async fn a_refused_request_is_counted_as_looked_up() {
     pipeline.run(request(&["hit"])).await.unwrap();
     refused(pipeline.run(by(&per_minute("search", 1), &["hit", "a miss", "a miss"])).await);
     let page = metrics.render().unwrap();
-    assert!(page.contains("voyage_gateway_cache_lookups_total{result=\"hit\",tier=\"memory\"} 1"), "{page}");
-    assert!(page.contains("voyage_gateway_cache_lookups_total{result=\"miss\",tier=\"none\"} 3"), "{page}");
+    assert!(
+        page.contains("voyage_gateway_cache_lookups_total{result=\"hit\",tier=\"memory\"} 1"),
+        "{page}"
+    );
+    assert!(
+        page.contains("voyage_gateway_cache_lookups_total{result=\"miss\",tier=\"none\"} 3"),
+        "{page}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
