@@ -45,5 +45,5 @@ $(PYTHON): tests/interop/setup.sh tests/interop/requirements.txt
 $(BUF): tests/interop/setup.sh
 	tests/interop/setup.sh buf
 
-$(CLIENTS): tests/interop/setup.sh $(BUF) $(wildcard proto/voyage/gateway/v1/*.proto examples/go/* examples/node/package.json)
+$(CLIENTS): tests/interop/setup.sh $(BUF) $(wildcard proto/voyage/gateway/v1/*.proto examples/go/* examples/node/package.json tests/interop/clients/go/*)
 	tests/interop/setup.sh clients

@@ -63,6 +63,7 @@ clients() {
         sh -c "go version && printf '%s\n' go$go \"\$(go env GOVERSION)\" | sort -V -C"
     (cd examples/go && quietly "the Go stubs" "$OLDPWD/$tools/node_modules/.bin/buf" generate ../../proto)
     (cd examples/go && quietly "the Go example" go build -o "$OLDPWD/$tools/go/embed" .)
+    (cd tests/interop/clients/go && quietly "the Go caller" go build -o "$OLDPWD/$tools/go/load" .)
     need "npm is missing" "nodejs npm" npm --version
     need "openssl or curl is missing, which examples/mtls.sh uses" "openssl curl" sh -c "openssl version && curl --version"
     quietly "the Node example's libraries" \
