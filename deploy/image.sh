@@ -25,11 +25,15 @@ files() {
     target=$1 out=$2
     roots=$(roots)
     cargo auditable build --locked --release --target "$target" --bin voyage-gateway
-    cargo cyclonedx --quiet --format json --target "$target" --override-filename target/sbom
+    # What is linked, not what compiles it. It is written beside Cargo.toml, wherever it is wanted.
+    cargo cyclonedx --quiet --format json --spec-version 1.5 --target "$target" --no-build-deps --override-filename sbom.cdx
     rm -rf "$out"
     install -D -m 0555 "target/$target/release/voyage-gateway" "$out/voyage-gateway"
     install -D -m 0444 "$roots" "$out/etc/ssl/certs/ca-certificates.crt"
-    install -D -m 0444 target/sbom.json "$out/usr/share/voyage-gateway/sbom.cdx.json"
+    # Where it was compiled is nobody's business.
+    sed "s|file://$PWD|file:///src|g" sbom.cdx.json >target/sbom.cdx.json
+    rm sbom.cdx.json
+    install -D -m 0444 target/sbom.cdx.json "$out/usr/share/voyage-gateway/sbom.cdx.json"
     install -D -m 0444 LICENSE "$out/usr/share/voyage-gateway/LICENSE"
 }
 
@@ -37,10 +41,11 @@ build() {
     tag=${1:-voyage-gateway:$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)}
     revision=$(git rev-parse HEAD)
     VOYAGE_GATEWAY_REVISION=$(git rev-parse --short=12 HEAD)
-    export VOYAGE_GATEWAY_REVISION
+    # Times of the commit, in the image and its SBOM: the same sources make the same digest.
+    SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
+    export VOYAGE_GATEWAY_REVISION SOURCE_DATE_EPOCH
     files "$(uname -m)-unknown-linux-musl" target/image/root
-    # Times of the commit: the same sources make the same digest.
-    buildah build --quiet --isolation chroot --format oci --layers=false --timestamp "$(git log -1 --format=%ct)" \
+    buildah build --quiet --isolation chroot --format oci --layers=false --timestamp "$SOURCE_DATE_EPOCH" \
         --build-arg BUILT=prebuilt --build-arg REVISION="$revision" --build-arg VERSION="${tag##*:}" \
         --file deploy/Dockerfile --tag "$tag" . >/dev/null
     rm -f target/image/voyage-gateway.tar
