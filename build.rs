@@ -34,12 +34,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Writes an array of our own files' names and texts; what they import of Google's comes with every protoc.
 fn list_sources(compiled: &FileDescriptorSet, file: &Path) -> Result<(), Box<dyn Error>> {
-    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("proto");
     let mut sources = String::from("[");
     for name in compiled.file.iter().map(prost_types::FileDescriptorProto::name) {
-        let path = root.join(name);
-        if path.is_file() {
-            writeln!(sources, "({name:?}, include_str!({path:?})),")?;
+        if Path::new("proto").join(name).is_file() {
+            let text =
+                format!(r#"include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/proto/{name}"))"#);
+            writeln!(sources, "({name:?}, {text}),")?;
         }
     }
     sources.push(']');
