@@ -26,7 +26,8 @@ files() {
     roots=$(roots)
     cargo auditable build --locked --release --target "$target" --bin voyage-gateway
     # What is linked, not what compiles it. It is written beside Cargo.toml, wherever it is wanted.
-    cargo cyclonedx --quiet --format json --spec-version 1.5 --target "$target" --no-build-deps --override-filename sbom.cdx
+    SOURCE_DATE_EPOCH=${IMAGE_TIME:-0} \
+        cargo cyclonedx --quiet --format json --spec-version 1.5 --target "$target" --no-build-deps --override-filename sbom.cdx
     rm -rf "$out"
     install -D -m 0555 "target/$target/release/voyage-gateway" "$out/voyage-gateway"
     install -D -m 0444 "$roots" "$out/etc/ssl/certs/ca-certificates.crt"
@@ -41,11 +42,11 @@ build() {
     tag=${1:-voyage-gateway:$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)}
     revision=$(git rev-parse HEAD)
     VOYAGE_GATEWAY_REVISION=$(git rev-parse --short=12 HEAD)
-    # Times of the commit, in the image and its SBOM: the same sources make the same digest.
-    SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
-    export VOYAGE_GATEWAY_REVISION SOURCE_DATE_EPOCH
+    # Times of the commit, in the image and its SBOM: the same files make the same digest.
+    IMAGE_TIME=$(git log -1 --format=%ct)
+    export VOYAGE_GATEWAY_REVISION IMAGE_TIME
     files "$(uname -m)-unknown-linux-musl" target/image/root
-    buildah build --quiet --isolation chroot --format oci --layers=false --timestamp "$SOURCE_DATE_EPOCH" \
+    buildah build --quiet --isolation chroot --format oci --layers=false --timestamp "$IMAGE_TIME" \
         --build-arg BUILT=prebuilt --build-arg REVISION="$revision" --build-arg VERSION="${tag##*:}" \
         --file deploy/Dockerfile --tag "$tag" . >/dev/null
     rm -f target/image/voyage-gateway.tar

@@ -48,6 +48,7 @@ def test_its_versions_are_those_of_the_project():
     text = DOCKERFILE.read_text()
     [version] = re.findall(r'^version = "(.+)"', (processes.ROOT / "Cargo.toml").read_text(), re.MULTILINE)
     assert f"ARG VERSION={version}\n" in text
+    assert f"voyage-gateway:{version}\n" in (processes.ROOT / "deploy" / "compose.yaml").read_text()
     setup = (processes.ROOT / "tests" / "interop" / "setup.sh").read_text()
     for tool in ("AUDITABLE", "CYCLONEDX"):
         [pinned] = re.findall(rf"^ARG CARGO_{tool}=(.+)$", text, re.MULTILINE)
