@@ -152,6 +152,21 @@ def test_who_says_it_does_not_serve_is_left_out(replica, call):
         assert caller.calls(2) == {"OK": 2}
 
 
+def test_who_is_full_sends_callers_elsewhere(deploy, call):
+    full = deploy(simulator=["--latency", "1h"], settings=["admission.max_in_flight=1"])
+    free = deploy()
+    held = embedding_service_pb2_grpc.EmbeddingServiceStub(full.channel).Embed.future(
+        embedding_service_pb2.EmbedRequest(inputs=["long"])
+    )
+    while not full.metric("voyage_gateway_in_flight_requests"):
+        pass
+    caller = call(full, free)
+    while full.metric("voyage_gateway_rpcs_total", rpc_response_status_code="UNAVAILABLE") < 5:
+        assert caller.calls(1) == {"OK": 1}
+    assert not held.done()
+    held.cancel()
+
+
 def test_a_gateway_that_drains_is_left_out(deploy, call):
     leaving, staying = (deploy(settings=["drain.delay=1h"]) for _ in range(2))
     caller = call(leaving, staying)
