@@ -10,15 +10,15 @@ fail() {
     exit 1
 }
 
-# Where distributions keep the roots; SSL_CERT_FILE names others.
+# Where distributions keep the roots. IMAGE_ROOTS names others; SSL_CERT_FILE does not, which is the builder's own affair.
 roots() {
-    for file in "${SSL_CERT_FILE:-}" /etc/ssl/certs/ca-certificates.crt /etc/ssl/cert.pem /etc/pki/tls/certs/ca-bundle.crt; do
+    for file in "${IMAGE_ROOTS:-}" /etc/ssl/certs/ca-certificates.crt /etc/ssl/cert.pem /etc/pki/tls/certs/ca-bundle.crt; do
         if [ -s "$file" ]; then
             echo "$file"
             return
         fi
     done
-    fail "no CA certificates here: install ca-certificates, or set SSL_CERT_FILE"
+    fail "no CA certificates here: install ca-certificates, or name a file in IMAGE_ROOTS"
 }
 
 files() {
