@@ -8,13 +8,15 @@ PYTHON := $(TOOLS)/python.stamp
 BUF := $(TOOLS)/buf.stamp
 CLIENTS := $(TOOLS)/clients.stamp
 IMAGE := $(TOOLS)/image.stamp
+PROMETHEUS := $(TOOLS)/prometheus.stamp
+COLLECTOR := $(TOOLS)/collector.stamp
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' Makefile
 
 test: tools fmt lint docs deny buf unit interop ## Check everything; gets the tools it needs by itself
 
-tools: $(PYTHON) $(BUF) $(CLIENTS) ## Get the tools the checks need, under target/tools
+tools: $(PYTHON) $(BUF) $(CLIENTS) $(PROMETHEUS) $(COLLECTOR) ## Get the tools the checks need, under target/tools
 
 fmt: ## Is the code formatted?
 	cargo fmt --check
@@ -36,7 +38,7 @@ buf: $(BUF) ## Is the proto in style, and unbroken since the last tag?
 unit: ## Run the tests that need only Rust
 	cargo test --locked
 
-interop: $(PYTHON) $(BUF) $(CLIENTS) ## Run the tests with real clients: grpcurl, Python, Go, Node, buf
+interop: $(PYTHON) $(BUF) $(CLIENTS) $(PROMETHEUS) $(COLLECTOR) ## Run the tests with real clients, Prometheus and a Collector
 	cargo build --locked
 	$(TOOLS)/venv/bin/pytest -q -p no:cacheprovider tests/interop
 
@@ -63,3 +65,9 @@ $(CLIENTS): tests/interop/setup.sh $(BUF) $(wildcard proto/voyage/gateway/v1/*.p
 
 $(IMAGE): tests/interop/setup.sh
 	tests/interop/setup.sh image
+
+$(PROMETHEUS): tests/interop/setup.sh
+	tests/interop/setup.sh prometheus
+
+$(COLLECTOR): tests/interop/setup.sh $(wildcard tests/interop/collector/*)
+	tests/interop/setup.sh collector

@@ -2,11 +2,13 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 import deployment as deployments
+import observers
 import processes
 from python_client import embed
 
@@ -61,6 +63,13 @@ def test_a_file_that_is_mounted_is_there(services):
     mounts = [Path(volume["source"]) for service in services.values() for volume in service.get("volumes", [])]
     assert len(mounts) >= 5
     assert [str(mount) for mount in mounts if not mount.exists()] == []
+
+
+def test_prometheus_takes_what_is_mounted(services, tmp_path):
+    for volume in services["prometheus"]["volumes"]:
+        shutil.copy(volume["source"], tmp_path / Path(volume["target"]).name)
+    done = processes.run(observers.PROMTOOL, "check", "config", tmp_path / "prometheus.yaml")
+    assert done.returncode == 0 and "1 rule files found" in done.stdout, done.stdout + done.stderr
 
 
 def test_every_name_leads_to_who_listens_there(services, ports):
