@@ -1,12 +1,13 @@
 # `make test` is the whole check, the one that CI runs; `make help` lists the rest.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help test tools fmt lint docs deny buf unit interop
+.PHONY: help test tools fmt lint docs deny buf unit interop roll image
 
 TOOLS := target/tools
 PYTHON := $(TOOLS)/python.stamp
 BUF := $(TOOLS)/buf.stamp
 CLIENTS := $(TOOLS)/clients.stamp
+IMAGE := $(TOOLS)/image.stamp
 PROMETHEUS := $(TOOLS)/prometheus.stamp
 COLLECTOR := $(TOOLS)/collector.stamp
 
@@ -41,14 +42,29 @@ interop: $(PYTHON) $(BUF) $(CLIENTS) $(PROMETHEUS) $(COLLECTOR) ## Run the tests
 	cargo build --locked
 	$(TOOLS)/venv/bin/pytest -q -p no:cacheprovider tests/interop
 
+roll: $(PYTHON) $(BUF) $(CLIENTS) ## Replace gateways one by one under load, and say what callers noticed
+	cargo build --locked
+	$(TOOLS)/venv/bin/pytest -q -s -p no:cacheprovider tests/interop/test_roll.py
+
+# Not part of `test`: it compiles everything once more, optimised and static.
+image: $(PYTHON) $(BUF) $(CLIENTS) $(IMAGE) ## Build the image without a daemon, and try it
+	PATH="$$PWD/$(TOOLS)/cargo/bin:$$PATH" deploy/image.sh build
+	cargo build --locked
+	IMAGE_ROOT=$$PWD/target/image/root $(TOOLS)/venv/bin/pytest -q -s -p no:cacheprovider \
+		tests/interop/image.py tests/interop/test_container.py
+	IMAGE_ROOT=$$PWD/target/image/root $(TOOLS)/venv/bin/python tests/interop/cold_start.py
+
 $(PYTHON): tests/interop/setup.sh tests/interop/requirements.txt
 	tests/interop/setup.sh python
 
 $(BUF): tests/interop/setup.sh
 	tests/interop/setup.sh buf
 
-$(CLIENTS): tests/interop/setup.sh $(BUF) $(wildcard proto/voyage/gateway/v1/*.proto examples/go/* examples/node/package.json)
+$(CLIENTS): tests/interop/setup.sh $(BUF) $(wildcard proto/voyage/gateway/v1/*.proto examples/go/* examples/node/package.json tests/interop/clients/*/*)
 	tests/interop/setup.sh clients
+
+$(IMAGE): tests/interop/setup.sh
+	tests/interop/setup.sh image
 
 $(PROMETHEUS): tests/interop/setup.sh
 	tests/interop/setup.sh prometheus

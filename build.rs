@@ -1,6 +1,8 @@
 //! Compiles `proto/` with protox, so that building needs no `protoc`, and notes the source revision.
 
-use std::{env, error::Error, fs, path::Path, path::PathBuf, process::Command};
+use std::{env, error::Error, fmt::Write as _, fs, path::Path, path::PathBuf, process::Command};
+
+use prost_types::FileDescriptorSet;
 
 const SERVICES: [&str; 2] = ["embedding_service", "model_service"];
 
@@ -15,6 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("voyage_gateway_descriptor.bin"), compiler.encode_file_descriptor_set())?;
+    list_sources(&compiler.file_descriptor_set(), &out.join("voyage_gateway_sources.rs"))?;
 
     let mut config = prost_build::Config::new();
     // They hold texts and vectors, which no log may show; src/grpc/wire.rs says what they print instead.
@@ -27,6 +30,20 @@ fn main() -> Result<(), Box<dyn Error>> {
         .emit_rerun_if_changed(false)
         .compile_fds_with_config(compiler.file_descriptor_set(), config)?;
     Ok(())
+}
+
+/// Writes an array of our own files' names and texts; what they import of Google's comes with every protoc.
+fn list_sources(compiled: &FileDescriptorSet, file: &Path) -> Result<(), Box<dyn Error>> {
+    let mut sources = String::from("[");
+    for name in compiled.file.iter().map(prost_types::FileDescriptorProto::name) {
+        if Path::new("proto").join(name).is_file() {
+            let text =
+                format!(r#"include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/proto/{name}"))"#);
+            writeln!(sources, "({name:?}, {text}),")?;
+        }
+    }
+    sources.push(']');
+    Ok(fs::write(file, sources)?)
 }
 
 /// A build outside a repository, or without git, says "unknown"; `VOYAGE_GATEWAY_REVISION` says it for images.

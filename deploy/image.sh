@@ -1,0 +1,61 @@
+#!/bin/sh
+# `image.sh files TARGET DIR`: compiles for TARGET and puts the image's files into DIR, which is how the Dockerfile does it.
+# `image.sh build [TAG]`: the image without a daemon and without a registry, by buildah, from what is compiled here. It
+# leaves an OCI archive, target/image/voyage-gateway.tar.
+set -eu
+cd "$(dirname "$0")/.."
+
+fail() {
+    echo "image: $1" >&2
+    exit 1
+}
+
+# Where distributions keep the roots. IMAGE_ROOTS names others; SSL_CERT_FILE does not, which is the builder's own affair.
+roots() {
+    for file in "${IMAGE_ROOTS:-}" /etc/ssl/certs/ca-certificates.crt /etc/ssl/cert.pem /etc/pki/tls/certs/ca-bundle.crt; do
+        if [ -s "$file" ]; then
+            echo "$file"
+            return
+        fi
+    done
+    fail "no CA certificates here: install ca-certificates, or name a file in IMAGE_ROOTS"
+}
+
+files() {
+    target=$1 out=$2
+    roots=$(roots)
+    cargo auditable build --locked --release --target "$target" --bin voyage-gateway
+    # What is linked, not what compiles it. It is written beside Cargo.toml, wherever it is wanted.
+    SOURCE_DATE_EPOCH=${IMAGE_TIME:-0} \
+        cargo cyclonedx --quiet --format json --spec-version 1.5 --target "$target" --no-build-deps --override-filename sbom.cdx
+    rm -rf "$out"
+    install -D -m 0555 "target/$target/release/voyage-gateway" "$out/voyage-gateway"
+    install -D -m 0444 "$roots" "$out/etc/ssl/certs/ca-certificates.crt"
+    # Where it was compiled is nobody's business.
+    sed "s|file://$PWD|file:///src|g" sbom.cdx.json >target/sbom.cdx.json
+    rm sbom.cdx.json
+    install -D -m 0444 target/sbom.cdx.json "$out/usr/share/voyage-gateway/sbom.cdx.json"
+    install -D -m 0444 LICENSE "$out/usr/share/voyage-gateway/LICENSE"
+}
+
+build() {
+    tag=${1:-voyage-gateway:$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)}
+    revision=$(git rev-parse HEAD)
+    VOYAGE_GATEWAY_REVISION=$(git rev-parse --short=12 HEAD)
+    # Times of the commit, in the image and its SBOM: the same files make the same digest.
+    IMAGE_TIME=$(git log -1 --format=%ct)
+    export VOYAGE_GATEWAY_REVISION IMAGE_TIME
+    files "$(uname -m)-unknown-linux-musl" target/image/root
+    buildah build --quiet --isolation chroot --format oci --layers=false --timestamp "$IMAGE_TIME" \
+        --build-arg BUILT=prebuilt --build-arg REVISION="$revision" --build-arg VERSION="${tag##*:}" \
+        --file deploy/Dockerfile --tag "$tag" . >/dev/null
+    rm -f target/image/voyage-gateway.tar
+    buildah push --quiet "$tag" "oci-archive:target/image/voyage-gateway.tar:$tag"
+    echo "image: $tag, $(wc -c <target/image/root/voyage-gateway) bytes of binary, target/image/voyage-gateway.tar"
+}
+
+case "${1:-}" in
+    files) files "$2" "$3" ;;
+    build) build "${2:-}" ;;
+    *) fail "expected files or build" ;;
+esac

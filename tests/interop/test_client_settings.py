@@ -1,0 +1,187 @@
+"""Each part of deploy/client/service_config.json does what it is there for, in Python (C-core) and in Go."""
+
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import pytest
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from voyage.gateway.v1 import embedding_service_pb2, embedding_service_pb2_grpc
+
+from callers import PROGRAMS, Caller
+
+SERVICE = "voyage.gateway.v1.EmbeddingService"
+UNAVAILABLE, OK = grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.OK
+# Attempts of one call, and how many may fail before the client repeats none: as the file says.
+ATTEMPTS, TOKENS_TO_LOSE = 4, 50
+
+
+class Replica(embedding_service_pb2_grpc.EmbeddingServiceServicer):
+    """Answers what it is told to: a list of codes, the last one for good."""
+
+    def __init__(self, *codes, pushback=None):
+        self.attempts = []
+        self._codes = list(codes) or [OK]
+        self._pushback = pushback
+        self.health = health.HealthServicer()
+        self.tell(health_pb2.HealthCheckResponse.SERVING)
+        self._server = grpc.server(ThreadPoolExecutor(64))
+        embedding_service_pb2_grpc.add_EmbeddingServiceServicer_to_server(self, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, self._server)
+        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        self._server.start()
+
+    def tell(self, status):
+        """Says how it is."""
+        self.health.set(SERVICE, status)
+
+    def Embed(self, request, context):
+        self.attempts.append(time.monotonic())
+        code = self._codes.pop(0) if len(self._codes) > 1 else self._codes[0]
+        if code is not OK:
+            if self._pushback is not None:
+                context.set_trailing_metadata([("grpc-retry-pushback-ms", self._pushback)])
+            context.abort(code, "no")
+        return embedding_service_pb2.EmbedResponse()
+
+    def close(self):
+        self._server.stop(None)
+
+
+@pytest.fixture
+def replica():
+    """Starts replicas: `replica(UNAVAILABLE, OK)`."""
+    running = []
+
+    def replica(*codes, **options):
+        running.append(Replica(*codes, **options))
+        return running[-1]
+
+    yield replica
+    for each in running:
+        each.close()
+
+
+@pytest.fixture(params=sorted(PROGRAMS))
+def call(request):
+    """Starts a client of replicas: `call(one, another)`."""
+    running = []
+
+    def call(*replicas):
+        running.append(Caller(request.param, "ipv4:" + ",".join(replica.address for replica in replicas)))
+        return running[-1]
+
+    yield call
+    for each in running:
+        each.kill()
+
+
+def code(ended):
+    """How all calls ended, in capitals only: Python writes codes in another way than Go."""
+    [ending] = ended
+    return ending.partition(":")[0].upper().replace("_", "")
+
+
+def test_what_is_unavailable_is_asked_again(replica, call):
+    flaky = replica(UNAVAILABLE, UNAVAILABLE, OK)
+    assert call(flaky).calls(1) == {"OK": 1}
+    assert len(flaky.attempts) == 3
+
+
+def test_and_not_for_ever(replica, call):
+    broken = replica(UNAVAILABLE)
+    assert code(call(broken).calls(1)) == "UNAVAILABLE"
+    assert len(broken.attempts) == ATTEMPTS
+
+
+@pytest.mark.parametrize("other", [grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.INTERNAL])
+def test_no_other_failure_is_repeated(replica, call, other):
+    refusing = replica(other, OK)
+    assert code(call(refusing).calls(1)) == other.name.replace("_", "")
+    assert len(refusing.attempts) == 1
+
+
+def test_a_pushback_is_waited_for(replica, call):
+    # By itself the client would wait 120 ms at most.
+    busy = replica(UNAVAILABLE, OK, pushback="700")
+    assert call(busy).calls(1) == {"OK": 1}
+    first, second = busy.attempts
+    assert second - first >= 0.7
+
+
+def test_a_pushback_can_forbid(replica, call):
+    busy = replica(UNAVAILABLE, OK, pushback="-1")
+    assert code(call(busy).calls(1)) == "UNAVAILABLE"
+    assert len(busy.attempts) == 1
+
+
+def test_many_failures_stop_all_repeats(replica, call):
+    broken = replica(UNAVAILABLE)
+    ended = call(broken).calls(200)
+    assert code(ended) == "UNAVAILABLE" and sum(ended.values()) == 200
+    assert 200 < len(broken.attempts) < 200 + TOKENS_TO_LOSE
+
+
+def test_calls_go_to_all_in_turn(replica, call):
+    replicas = [replica() for _ in range(3)]
+    caller = call(*replicas)
+    while not all(each.attempts for each in replicas):
+        assert caller.calls(3) == {"OK": 3}
+    before = [len(each.attempts) for each in replicas]
+    assert caller.calls(60) == {"OK": 60}
+    assert [len(each.attempts) - earlier for each, earlier in zip(replicas, before)] == [20, 20, 20]
+
+
+def test_who_says_it_does_not_serve_is_left_out(replica, call):
+    leaving, staying = replica(), replica()
+    caller = call(leaving, staying)
+    while not (leaving.attempts and staying.attempts):
+        caller.calls(2)
+    leaving.tell(health_pb2.HealthCheckResponse.NOT_SERVING)
+    # It would answer, so nothing else keeps calls away.
+    left = -1
+    while left != len(leaving.attempts):
+        left = len(leaving.attempts)
+        assert caller.calls(20) == {"OK": 20}
+    assert caller.calls(60) == {"OK": 60}
+    assert len(leaving.attempts) == left
+
+    leaving.tell(health_pb2.HealthCheckResponse.SERVING)
+    while left == len(leaving.attempts):
+        assert caller.calls(2) == {"OK": 2}
+
+
+def test_who_is_full_sends_callers_elsewhere(deploy, call):
+    full = deploy(simulator=["--latency", "1h"], settings=["admission.max_in_flight=1"])
+    free = deploy()
+    held = embedding_service_pb2_grpc.EmbeddingServiceStub(full.channel).Embed.future(
+        embedding_service_pb2.EmbedRequest(inputs=["long"])
+    )
+    while not full.metric("voyage_gateway_in_flight_requests"):
+        pass
+    caller = call(full, free)
+    while full.metric("voyage_gateway_rpcs_total", rpc_response_status_code="UNAVAILABLE") < 5:
+        assert caller.calls(1) == {"OK": 1}
+    assert not held.done()
+    held.cancel()
+
+
+def test_a_gateway_that_drains_is_left_out(deploy, call):
+    leaving, staying = (deploy(settings=["drain.delay=1h"]) for _ in range(2))
+    caller = call(leaving, staying)
+
+    def answered():
+        return leaving.metric("voyage_gateway_rpcs_total", rpc_method=f"{SERVICE}/Embed")
+
+    while not answered():
+        assert caller.calls(2) == {"OK": 2}
+    leaving.server.signal(signal.SIGTERM)
+    while leaving.get("/readyz")[0] == 200:
+        pass
+    left = -1
+    while left != answered():
+        left = answered()
+        assert caller.calls(20) == {"OK": 20}
+    assert caller.calls(60) == {"OK": 60}
+    assert answered() == left

@@ -1,0 +1,148 @@
+"""deploy/compose.yaml: checked as compose checks it, its names and ports against each other, and its gateway run."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+import deployment as deployments
+import observers
+import processes
+from python_client import embed
+
+DEPLOY = processes.ROOT / "deploy"
+FILE = DEPLOY / "compose.yaml"
+LOADER = processes.TOOLS / "go" / "compose"
+# What the images of others listen on, with the settings of the file.
+PORTS = {"collector": {4317, 4318, 8888}, "jaeger": {4317, 16686}, "prometheus": {9090}, "grafana": {3000}}
+
+
+def load(file=FILE, **variables):
+    return processes.run(LOADER, file, **variables)
+
+
+@pytest.fixture(scope="module")
+def services():
+    done = load()
+    assert done.returncode == 0, done.stderr
+    # It warns of what is unset, for one.
+    assert done.stderr == ""
+    return json.loads(done.stdout)["services"]
+
+
+@pytest.fixture(scope="module")
+def ports(services):
+    """What each service listens on: ours by what they are told."""
+    gateway = services["gateway"]["environment"]
+    ours = {
+        "gateway": {port(gateway[f"VOYAGE_GATEWAY__{section}__LISTEN"]) for section in ("SERVER", "ADMIN")},
+        "simulator": {port(after(services["simulator"]["command"], "--listen"))},
+    }
+    assert set(services) == {*ours, *PORTS}
+    return {**ours, **PORTS}
+
+
+def port(address):
+    return int(address.rpartition(":")[2])
+
+
+def after(words, word):
+    return words[words.index(word) + 1]
+
+
+def test_the_check_has_teeth(tmp_path):
+    wrong = tmp_path / "compose.yaml"
+    wrong.write_text(FILE.read_text().replace("    read_only: ", "    readonly: "))
+    done = load(wrong)
+    assert done.returncode == 1 and "readonly" in done.stderr
+
+
+def test_a_file_that_is_mounted_is_there(services):
+    mounts = [Path(volume["source"]) for service in services.values() for volume in service.get("volumes", [])]
+    assert len(mounts) >= 5
+    assert [str(mount) for mount in mounts if not mount.exists()] == []
+
+
+def test_prometheus_takes_what_is_mounted(services, tmp_path):
+    for volume in services["prometheus"]["volumes"]:
+        shutil.copy(volume["source"], tmp_path / Path(volume["target"]).name)
+    done = processes.run(observers.PROMTOOL, "check", "config", tmp_path / "prometheus.yaml")
+    assert done.returncode == 0 and "1 rule files found" in done.stdout, done.stdout + done.stderr
+
+
+def test_every_name_leads_to_who_listens_there(services, ports):
+    said = [FILE.read_text(), (DEPLOY / "compose" / "prometheus.yaml").read_text()]
+    said += [file.read_text() for file in sorted((DEPLOY / "grafana" / "provisioning").rglob("*.yaml"))]
+    names = "|".join(services)
+    found = {
+        (name, int(number))
+        for text in said
+        # Comments and images name hosts as well.
+        for line in text.splitlines()
+        if "image:" not in line and not line.lstrip().startswith("#")
+        for name, number in re.findall(rf"(?<![\w.-])({names}):(\d+)", line)
+    }
+    assert {name for name, _ in found} == {"simulator", "collector", "jaeger", "prometheus", "gateway"}
+    assert [(name, number) for name, number in sorted(found) if number not in ports[name]] == []
+
+
+def test_what_is_published_is_listened_on_and_on_loopback_only(services, ports):
+    published = [(name, each) for name, service in services.items() for each in service.get("ports", [])]
+    assert {name for name, _ in published} == {"gateway", "jaeger", "prometheus", "grafana"}
+    assert [name for name, each in published if each["target"] not in ports[name]] == []
+    assert {each["host_ip"] for _, each in published} == {"127.0.0.1"}
+    assert len({each["published"] for _, each in published}) == len(published)
+
+
+def test_ours_run_as_restricted_as_in_a_cluster(services):
+    for name in ("gateway", "simulator"):
+        service = services[name]
+        assert service["read_only"] and service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        # The image says who they are.
+        assert "user" not in service
+
+
+def test_its_gateway_answers_before_its_simulator(services, ports):
+    listen = "127.0.0.1:0"
+    words = services["simulator"]["command"]
+    told = [listen if word == after(words, "--listen") else word for word in words]
+    voyage = processes.Server(["simulator"], *told)
+    gateway = services["gateway"]
+    [secret] = gateway["secrets"]
+    variables = {
+        **gateway["environment"],
+        "VOYAGE_GATEWAY__SERVER__LISTEN": listen,
+        "VOYAGE_GATEWAY__ADMIN__LISTEN": listen,
+        "VOYAGE_API_KEY_FILE": str(DEPLOY / "compose" / "dummy-key"),
+    }
+    assert gateway["environment"]["VOYAGE_API_KEY_FILE"] == secret["target"]
+    base_url = variables["VOYAGE_GATEWAY__UPSTREAM__BASE_URL"]
+    [simulated] = ports["simulator"]
+    variables["VOYAGE_GATEWAY__UPSTREAM__BASE_URL"] = base_url.replace(
+        f"simulator:{simulated}", voyage.addresses["simulator"]
+    )
+    assert variables["VOYAGE_GATEWAY__UPSTREAM__BASE_URL"] != base_url
+    running = None
+    try:
+        running = deployments.Deployment(processes.Server(["grpc", "admin"], *gateway["command"], **variables))
+        assert embed(running.channel, "hi").embeddings
+        # The container's own check, word by word but for the port.
+        program, *check = gateway["healthcheck"]["test"][1:]
+        assert program == "/voyage-gateway"
+        done = processes.gateway(*check, "--address", running.admin, "--timeout", "20s")
+        assert done.returncode == 0, done.stderr
+    finally:
+        if running:
+            running.close()
+        voyage.kill()
+
+
+def test_a_real_key_and_the_real_voyage_can_be_had():
+    done = load(VOYAGE_API_KEY_FILE="/home/me/key", VOYAGE_BASE_URL="https://api.voyageai.com/v1")
+    project = json.loads(done.stdout)
+    assert project["secrets"]["voyage-api-key"]["file"] == "/home/me/key"
+    gateway = project["services"]["gateway"]["environment"]
+    assert gateway["VOYAGE_GATEWAY__UPSTREAM__BASE_URL"] == "https://api.voyageai.com/v1"
