@@ -96,7 +96,12 @@ def helm_arguments(name):
 @cache
 def helm(name):
     """Renders the chart with the values of that name."""
-    return _run(KUBE / "helm", "template", "voyage-gateway", CHART, *helm_arguments(name))
+    return render_helm(*helm_arguments(name))
+
+
+def render_helm(*arguments):
+    """Renders the chart; what it refuses is an AssertionError."""
+    return _run(KUBE / "helm", "template", "voyage-gateway", CHART, *arguments)
 
 
 def helm_lint(name):
@@ -127,6 +132,12 @@ def container(deployment):
     """Returns a Deployment's one container."""
     (only,) = deployment["spec"]["template"]["spec"]["containers"]
     return only
+
+
+def mounted_config(text):
+    """Returns the name of the ConfigMap that the gateway's pods mount, its hash included."""
+    volumes = find(text, "Deployment")["spec"]["template"]["spec"]["volumes"]
+    return next(each["configMap"]["name"] for each in volumes if each["name"] == "config")
 
 
 def _plain(name):
