@@ -172,7 +172,8 @@ def test_the_rules_are_the_shipped_ones():
     rules = yaml.safe_load((manifests.DEPLOY / "prometheus/rules.yaml").read_text())
     dashboard = (manifests.DEPLOY / "grafana/voyage-gateway.json").read_text()
     for text in [manifests.kustomize("overlays/production"), manifests.helm("production")]:
-        assert manifests.find(text, "PrometheusRule")["spec"] == rules
+        made = manifests.find(text, "PrometheusRule")["spec"]
+        assert made == rules, "run deploy/kustomize/components/monitoring/prometheus-rule.sh"
         config = manifests.find(text, "ConfigMap", "voyage-gateway-dashboard")
         assert config["data"]["voyage-gateway.json"].rstrip() == dashboard.rstrip()
         assert config["metadata"]["labels"]["grafana_dashboard"] == "1"
