@@ -99,9 +99,15 @@ def helm(name):
     return render_helm(*helm_arguments(name))
 
 
-def render_helm(*arguments):
+def render_helm(*arguments, release="voyage-gateway"):
     """Renders the chart; what it refuses is an AssertionError."""
-    return _run(KUBE / "helm", "template", "voyage-gateway", CHART, *arguments)
+    return _run(KUBE / "helm", "template", release, CHART, *arguments)
+
+
+def helm_notes(name):
+    """Returns what `helm install` tells with the values of that name."""
+    text = _run(KUBE / "helm", "install", "voyage-gateway", CHART, "--dry-run=client", *helm_arguments(name))
+    return text.partition("\nNOTES:\n")[2]
 
 
 def helm_lint(name):

@@ -74,6 +74,10 @@ class Server:
         # The process has ended: whoever waits must not wait on.
         self._listening.set()
 
+    @property
+    def pid(self):
+        return self._process.pid
+
     def signal(self, number):
         """Sends a signal and does not wait."""
         self._process.send_signal(number)

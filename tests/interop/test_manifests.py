@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import tomllib
+from pathlib import Path
 
 import grpc
 import pytest
@@ -123,6 +124,22 @@ def test_a_changed_configuration_is_a_rolling_update():
         assert re.fullmatch(r"voyage-gateway-config-[a-z0-9]{10}", name)
 
 
+def test_names_follow_the_release():
+    text = manifests.render_helm(release="other")
+    for each in manifests.objects(text):
+        if each["kind"] != "Secret":
+            assert each["metadata"]["name"].startswith("other"), each["metadata"]
+        assert each["metadata"]["labels"]["app.kubernetes.io/instance"] in ("other", "other-simulator")
+
+
+@pytest.mark.parametrize(("values", "how"), [("defaults", "-plaintext -d"), ("production", "Bearer"), ("mtls", "-cert")])
+def test_the_notes_say_what_to_run(values, how):
+    notes = manifests.helm_notes(values)
+    assert "grpcurl" in notes
+    assert how in notes
+    assert "voyage.gateway.v1.EmbeddingService/Embed" in notes
+
+
 @pytest.mark.parametrize(
     ("setting", "about"),
     [
@@ -223,6 +240,38 @@ def test_no_secret_is_in_the_environment():
             assert "secretKeyRef" not in each.get("valueFrom", {}), where
             assert each["name"] != "VOYAGE_API_KEY", where
         assert "envFrom" not in pod["containers"][0], where
+
+
+@pytest.mark.parametrize("name", ["base", *DEPLOYED])
+def test_replicas_come_and_go_unnoticed(name):
+    """What kube-linter would ask, where it cannot be had."""
+    text = manifests.kustomize(name)
+    spec = manifests.find(text, "Deployment")["spec"]
+    pod = spec["template"]["spec"]
+    assert spec["strategy"]["rollingUpdate"] == {"maxSurge": "25%", "maxUnavailable": 0}
+    assert spec["revisionHistoryLimit"] >= 2
+    budget = manifests.find(text, "PodDisruptionBudget")["spec"]
+    assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+    assert budget["maxUnavailable"] == 1
+    assert {"name": "ndots", "value": "1"} in pod["dnsConfig"]["options"]
+    zones = {each["topologyKey"] for each in pod["topologySpreadConstraints"]}
+    assert zones == {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}
+    account = manifests.find(text, "ServiceAccount", pod["serviceAccountName"])
+    assert account["automountServiceAccountToken"] is False
+    # Whatever selects pods selects exactly these.
+    wanted = spec["selector"]["matchLabels"]
+    assert wanted.items() <= spec["template"]["metadata"]["labels"].items()
+    selectors = [budget["selector"]["matchLabels"]]
+    selectors += [each["labelSelector"]["matchLabels"] for each in pod["topologySpreadConstraints"]]
+    for each in manifests.objects(text):
+        if each["metadata"]["name"].endswith("simulator"):
+            continue
+        found = {"Service": "selector", "NetworkPolicy": "podSelector", "CiliumNetworkPolicy": "endpointSelector"}
+        found |= {"PodMonitor": "selector", "ServiceMonitor": "selector"}
+        if each["kind"] in found:
+            selector = each["spec"][found[each["kind"]]]
+            selectors.append(selector.get("matchLabels", selector))
+    assert all(each == wanted for each in selectors)
 
 
 def test_secret_files_follow_their_secret():
@@ -363,21 +412,43 @@ def test_nobody_reaches_the_nodes_metadata():
             assert not inside or excepted, block
 
 
-def mounted(text, tmp_path):
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    """A certificate and its key, which is its own authority: what the cluster would put into Secrets and ConfigMaps."""
+    folder = tmp_path_factory.mktemp("certificates")
+    key, certificate = folder / "tls.key", folder / "tls.crt"
+    names = "subjectAltName=DNS:voyage-gateway.voyage-gateway.svc.cluster.local"
+    options = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=gateway", "-addext", names]
+    done = processes.run("openssl", "req", "-x509", *options, "-keyout", key, "-out", certificate)
+    assert done.returncode == 0, done.stderr
+    return {"tls.crt": certificate.read_text(), "tls.key": key.read_text(), "ca.crt": certificate.read_text()}
+
+
+def files(volume, text, certificates):
+    """Returns what the kubelet would put into a volume."""
+    if "configMap" in volume:
+        assert volume["configMap"]["name"] == manifests.mounted_config(text)
+        return {"config.toml": config_text(text)}
+    if "secret" in volume:
+        secrets = {"voyage-api-key": {"api-key": "a-key"}, "voyage-gateway-tls": certificates}
+        return secrets[volume["secret"]["secretName"]]
+    projected = {}
+    for source in volume["projected"]["sources"]:
+        if "serviceAccountToken" in source:
+            projected[source["serviceAccountToken"]["path"]] = "a-token"
+        for item in source.get("configMap", {}).get("items", []):
+            projected[item["path"]] = certificates[item["key"]]
+    return projected
+
+
+def mounted(text, tmp_path, certificates):
     """Lays out what the kubelet would mount, and returns the variables and arguments with the paths moved there."""
     deployment = manifests.find(text, "Deployment")
-    secret = manifests.find(text, "Secret", "voyage-api-key")
     volumes = {each["name"]: each for each in deployment["spec"]["template"]["spec"]["volumes"]}
-    contents = {
-        manifests.mounted_config(text): {"config.toml": config_text(text)},
-        secret["metadata"]["name"]: secret["stringData"],
-    }
     for mount in manifests.container(deployment)["volumeMounts"]:
-        volume = volumes[mount["name"]]
-        source = volume["configMap"]["name"] if "configMap" in volume else volume["secret"]["secretName"]
         folder = tmp_path / mount["mountPath"].lstrip("/")
         folder.mkdir(parents=True)
-        for file, content in contents[source].items():
+        for file, content in files(volumes[mount["name"]], text, certificates).items():
             (folder / file).write_text(content)
 
     def moved(word):
@@ -387,32 +458,46 @@ def mounted(text, tmp_path):
     return arguments, {name: moved(value) for name, value in environment(deployment).items()}
 
 
-@pytest.mark.parametrize("render", [lambda: manifests.kustomize("overlays/dev"), lambda: manifests.helm("defaults")])
-def test_the_process_answers_the_probes(render, tmp_path):
-    """The dev pod's process, with its files, arguments and variables; only the ports and the simulator are the test's."""
-    text = render()
-    arguments, variables = mounted(text, tmp_path)
-    voyage = processes.simulate()
+# Nothing is called from here: Voyage and the API server are where nobody listens.
+NOWHERE = {
+    "VOYAGE_GATEWAY__UPSTREAM__BASE_URL": "http://127.0.0.1:1/v1",
+    "VOYAGE_GATEWAY__AUTH__JWT__JWKS_URL": "https://127.0.0.1:1/jwks",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1",
+}
+
+
+@pytest.mark.parametrize("name", DEPLOYED)
+def test_the_process_answers_the_probes(name, tmp_path, certificates):
+    """The pod's process with its files, arguments and variables; only ports and whom it calls are the test's."""
+    text = manifests.kustomize(name)
+    arguments, variables = mounted(text, tmp_path, certificates)
+    variables |= {key: value for key, value in NOWHERE.items() if key in variables or "UPSTREAM" in key}
+    free = ["--set", "server.listen=127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0"]
+    server = processes.Server(["grpc", "admin"], *arguments, *free, **variables)
     try:
-        variables["VOYAGE_GATEWAY__UPSTREAM__BASE_URL"] = f"http://{voyage.addresses['simulator']}/v1"
-        ports = ["--set", "server.listen=127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0"]
-        server = processes.Server(["grpc", "admin"], *arguments, *ports, **variables)
-        try:
-            container = manifests.container(manifests.find(text, "Deployment"))
-            with grpc.insecure_channel(server.addresses["admin"]) as channel:
-                health = health_pb2_grpc.HealthStub(channel)
-                for kind in ["startup", "liveness", "readiness"]:
-                    service = container[f"{kind}Probe"]["grpc"].get("service", "")
-                    reply = health.Check(health_pb2.HealthCheckRequest(service=service), timeout=5)
-                    assert reply.status == health_pb2.HealthCheckResponse.SERVING, kind
-        finally:
-            server.kill()
+        # The two ports that are declared are all that it opens.
+        assert listening(server.pid) == {port(each) for each in server.addresses.values()}
+        only = manifests.container(manifests.find(text, "Deployment"))
+        with grpc.insecure_channel(server.addresses["admin"]) as channel:
+            health = health_pb2_grpc.HealthStub(channel)
+            for kind in ["startup", "liveness", "readiness"]:
+                service = only[f"{kind}Probe"]["grpc"].get("service", "")
+                reply = health.Check(health_pb2.HealthCheckRequest(service=service), timeout=processes.PATIENCE)
+                assert reply.status == health_pb2.HealthCheckResponse.SERVING, kind
     finally:
-        voyage.kill()
+        server.kill()
 
 
-def test_a_missing_secret_ends_the_process(tmp_path):
-    arguments, variables = mounted(manifests.kustomize("overlays/dev"), tmp_path)
+def listening(pid):
+    """Returns the TCP ports that a process listens on, as the kernel knows them."""
+    sockets = {os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()}
+    listed = [line.split() for name in ["tcp", "tcp6"] for line in open(f"/proc/net/{name}").readlines()[1:]]
+    own = [fields for fields in listed if f"socket:[{fields[9]}]" in sockets]
+    return {int(fields[1].rpartition(":")[2], 16) for fields in own if fields[3] == "0A"}
+
+
+def test_a_missing_secret_ends_the_process(tmp_path, certificates):
+    arguments, variables = mounted(manifests.kustomize("overlays/dev"), tmp_path, certificates)
     key = variables["VOYAGE_API_KEY_FILE"]
     os.remove(key)
     done = processes.gateway(*arguments, **variables)
