@@ -132,6 +132,30 @@ def test_names_follow_the_release():
         assert each["metadata"]["labels"]["app.kubernetes.io/instance"] in ("other", "other-simulator")
 
 
+def test_what_clusters_ask_for_besides():
+    text = manifests.render_helm(
+        *manifests.helm_arguments("production"),
+        *["--set", "image.pullSecrets={registry,mirror}", "--set", "apiKey.file="],
+        *["--set", "monitoring.labels.release=stack", "--set", "nodeSelector.pool=apps"],
+        *["--set", "tolerations[0].key=apps", "--set", "tolerations[0].operator=Exists"],
+        *["--set", "priorityClassName=interactive", "--set", "image.digest=sha256:" + 64 * "a"],
+        *["--set", "tracing.endpoint=http://agent.tracing.svc.cluster.local:4999"],
+    )
+    deployment = manifests.find(text, "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    assert pod["imagePullSecrets"] == [{"name": "registry"}, {"name": "mirror"}]
+    assert "VOYAGE_API_KEY_FILE" not in environment(deployment)
+    assert pod["nodeSelector"] == {"pool": "apps"}
+    assert pod["tolerations"] == [{"key": "apps", "operator": "Exists"}]
+    assert pod["priorityClassName"] == "interactive"
+    assert manifests.container(deployment)["image"].endswith("voyage-gateway@sha256:" + 64 * "a")
+    for kind in ["PodMonitor", "PrometheusRule"]:
+        assert manifests.find(text, kind)["metadata"]["labels"]["release"] == "stack"
+    collector = manifests.find(text, "NetworkPolicy", "voyage-gateway-collector")
+    assert ports(collector["spec"]["egress"]) == {("TCP", 4999)}
+    assert lint_manifests.schemas({"besides": text}) == []
+
+
 @pytest.mark.parametrize(("values", "how"), [("defaults", "-plaintext -d"), ("production", "Bearer"), ("mtls", "-cert")])
 def test_the_notes_say_what_to_run(values, how):
     notes = manifests.helm_notes(values)
@@ -334,6 +358,11 @@ def test_the_pod_fits_its_configuration(name, tmp_path):
     scalers = [each for each in manifests.objects(text) if each["kind"] == "HorizontalPodAutoscaler"]
     most = scalers[0]["spec"]["maxReplicas"] if scalers else deployment["spec"]["replicas"]
     assert config["limits"]["replicas"] == most
+    for each in scalers:
+        in_flight, _ = each["spec"]["metrics"]
+        assert in_flight["pods"]["metric"]["name"] == "voyage_gateway_in_flight_requests"
+        # Room for a burst until new replicas are there.
+        assert int(in_flight["pods"]["target"]["averageValue"]) == config["admission"]["max_in_flight"] / 4
     assert ("replicas" in deployment["spec"]) is not bool(scalers)
 
     listens = {"grpc": port(config["server"]["listen"]), "admin": port(config["admin"]["listen"])}
