@@ -124,7 +124,7 @@ def _failed(result):
     return [(each["ID"], each["Message"]) for each in messages if not each["Success"]]
 
 
-# Two linters come from no package registry that the tests install from: whoever has them on the PATH has them run.
+# Two linters are not set up by setup.sh: whoever has them on the PATH has them run.
 OPTIONAL = {"kube-linter": kube_linter, "polaris": polaris}
 LINTERS = {"schemas": schemas, "crds": crds, "kube-score": kube_score, "helm lint": helm_lint}
 

@@ -89,7 +89,7 @@ kube() {
     (cd tests/interop/crds && quietly "tests/interop/crds" go build -o "$OLDPWD/$tools/kube/crds" .)
     for module in kube-linter polaris; do
         command -v "$module" >/dev/null ||
-            echo "setup: $module is in none of the registries used here: its checks are left out until it is on the PATH"
+            echo "setup: $module is not set up here: its checks are left out until it is on the PATH"
     done
 }
 

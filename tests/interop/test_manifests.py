@@ -66,7 +66,7 @@ def port(address):
 @pytest.mark.parametrize("linter", [*lint_manifests.LINTERS, *lint_manifests.OPTIONAL])
 def test_linters_find_nothing(linter):
     if linter not in lint_manifests.present():
-        pytest.skip(f"{linter} is in no registry that the tests install from, and not on the PATH")
+        pytest.skip(f"{linter} is not set up here, and not on the PATH")
     assert lint_manifests.present()[linter](manifests.renderings()) == []
 
 
