@@ -1,4 +1,4 @@
-"""The linters over everything in `deploy/` that can be rendered: it prints what they find, and nothing when all is well.
+"""The linters over all that `deploy/` renders to: it prints what they find, and nothing when all is well.
 
 `make manifests` runs it, and so does tests/interop/test_manifests.py. What is waived, and why, is in `deploy/lint/`.
 """
@@ -57,7 +57,8 @@ def kube_score(renderings):
     """Returns kube-score's findings that no waiver names, and the waivers that name none."""
     config = yaml.safe_load((LINT / "kube-score.yaml").read_text())
     options = [word for check in config["optional"] for word in ("--enable-optional-test", check)]
-    unused = {f"{each['check']} of {each['object']} in {where}" for each in config["waivers"] for where in each["where"]}
+    waivers = config["waivers"]
+    unused = {f"{each['check']} of {each['object']} in {where}" for each in waivers for where in each["where"]}
     findings = []
     for where, text in renderings.items():
         done = _tool([manifests.KUBE / "kube-score", "score", "-", "--output-format", "json", *options], text)
@@ -67,9 +68,9 @@ def kube_score(renderings):
                 # 10 is well; 7 is almost well: a remark.
                 if check["skipped"] or check["grade"] >= 10:
                     continue
-                waivers = [each for each in config["waivers"] if _waives(each, check["check"]["id"], name, where)]
-                unused -= {f"{each['check']} of {each['object']} in {where}" for each in waivers}
-                if not waivers:
+                waiving = [each for each in waivers if _waives(each, check["check"]["id"], name, where)]
+                unused -= {f"{each['check']} of {each['object']} in {where}" for each in waiving}
+                if not waiving:
                     said = "; ".join(comment["summary"] for comment in check["comments"] or [])
                     findings.append(f"kube-score: {where}: {name}: {check['check']['id']}: {said}")
     return findings + [f"kube-score: a waiver that nothing needs: {each}" for each in sorted(unused)]

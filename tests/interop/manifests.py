@@ -140,6 +140,22 @@ def container(deployment):
     return only
 
 
+def environment(deployment):
+    """Returns the variables of the container that are values."""
+    return {each["name"]: each["value"] for each in container(deployment)["env"] if "value" in each}
+
+
+def opened_ports(rules):
+    """Returns the ports that a policy's rules open; a rule without any would open all."""
+    opened = set()
+    for rule in rules:
+        listed = rule["ports"] if "ports" in rule else [port for each in rule["toPorts"] for port in each["ports"]]
+        assert listed
+        opened |= {(each["protocol"], int(each["port"])) for each in listed}
+        assert set(rule) & {"from", "to", "fromEndpoints", "fromEntities", "toEndpoints", "toEntities", "toFQDNs"}
+    return opened
+
+
 def mounted_config(text):
     """Returns the name of the ConfigMap that the gateway's pods mount, its hash included."""
     volumes = find(text, "Deployment")["spec"]["template"]["spec"]["volumes"]
