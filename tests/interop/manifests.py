@@ -99,9 +99,9 @@ def helm(name):
     return render_helm(*helm_arguments(name))
 
 
-def render_helm(*arguments, release="voyage-gateway"):
+def render_helm(*arguments):
     """Renders the chart; what it refuses is an AssertionError."""
-    return _run(KUBE / "helm", "template", release, CHART, *arguments)
+    return _run(KUBE / "helm", "template", CHART, *arguments)
 
 
 def helm_notes(name):

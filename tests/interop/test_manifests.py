@@ -73,8 +73,8 @@ def test_a_changed_configuration_is_a_rolling_update():
         assert re.fullmatch(r"voyage-gateway-config-[a-z0-9]{10}", name)
 
 
-def test_names_follow_the_release():
-    text = manifests.render_helm(release="other")
+def test_two_can_stand_side_by_side():
+    text = manifests.render_helm("--set", "name=other")
     for each in manifests.objects(text):
         if each["kind"] != "Secret":
             assert each["metadata"]["name"].startswith("other"), each["metadata"]

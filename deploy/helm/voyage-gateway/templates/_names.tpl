@@ -1,13 +1,13 @@
 {{- /* What selects the gateway's pods; it never changes. */}}
 {{- define "voyage-gateway.selector" -}}
 app.kubernetes.io/name: voyage-gateway
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Values.name }}
 app.kubernetes.io/component: gateway
 {{- end }}
 
 {{- define "voyage-gateway.simulator.selector" -}}
 app.kubernetes.io/name: voyage-simulator
-app.kubernetes.io/instance: {{ .Release.Name }}-simulator
+app.kubernetes.io/instance: {{ .Values.name }}-simulator
 app.kubernetes.io/component: simulator
 {{- end }}
 
@@ -52,7 +52,7 @@ imagePullSecrets:
 
 {{- /* The name ends in a hash of the content: a changed configuration is a rolling update. */}}
 {{- define "voyage-gateway.config.name" -}}
-{{ .Release.Name }}-config-{{ include "voyage-gateway.config" . | sha256sum | trunc 10 }}
+{{ .Values.name }}-config-{{ include "voyage-gateway.config" . | sha256sum | trunc 10 }}
 {{- end }}
 
 {{- /* auth.mode, said or implied by the simulator. */}}
