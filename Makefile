@@ -7,6 +7,8 @@ TOOLS := target/tools
 PYTHON := $(TOOLS)/python.stamp
 BUF := $(TOOLS)/buf.stamp
 CLIENTS := $(TOOLS)/clients.stamp
+PROMETHEUS := $(TOOLS)/prometheus.stamp
+COLLECTOR := $(TOOLS)/collector.stamp
 KUBE := $(TOOLS)/kube.stamp
 
 help: ## List the targets
@@ -14,7 +16,7 @@ help: ## List the targets
 
 test: tools fmt lint docs deny buf unit interop ## Check everything; gets the tools it needs by itself
 
-tools: $(PYTHON) $(BUF) $(CLIENTS) $(KUBE) ## Get the tools the checks need, under target/tools
+tools: $(PYTHON) $(BUF) $(CLIENTS) $(PROMETHEUS) $(COLLECTOR) $(KUBE) ## Get the tools the checks need, under target/tools
 
 fmt: ## Is the code formatted?
 	cargo fmt --check
@@ -36,7 +38,7 @@ buf: $(BUF) ## Is the proto in style, and unbroken since the last tag?
 unit: ## Run the tests that need only Rust
 	cargo test --locked
 
-interop: $(PYTHON) $(BUF) $(CLIENTS) $(KUBE) ## Run the tests with real clients and manifests: grpcurl, Python, Go, Node, buf, kustomize, helm
+interop: $(PYTHON) $(BUF) $(CLIENTS) $(PROMETHEUS) $(COLLECTOR) $(KUBE) ## Run the tests with real clients, Prometheus, a Collector, and of the manifests
 	cargo build --locked
 	$(TOOLS)/venv/bin/pytest -q -p no:cacheprovider tests/interop
 
@@ -51,6 +53,12 @@ $(BUF): tests/interop/setup.sh
 
 $(CLIENTS): tests/interop/setup.sh $(BUF) $(wildcard proto/voyage/gateway/v1/*.proto examples/go/* examples/node/package.json)
 	tests/interop/setup.sh clients
+
+$(PROMETHEUS): tests/interop/setup.sh
+	tests/interop/setup.sh prometheus
+
+$(COLLECTOR): tests/interop/setup.sh $(wildcard tests/interop/collector/*)
+	tests/interop/setup.sh collector
 
 $(KUBE): tests/interop/setup.sh $(PYTHON) $(wildcard tests/interop/crds/*)
 	tests/interop/setup.sh kube

@@ -13,6 +13,7 @@ use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 use tokio::{net::TcpListener, sync::watch};
 use tonic::service::Routes;
 
+pub use follow::LookAgain;
 pub use run::RunError;
 
 use crate::{
@@ -23,7 +24,7 @@ use crate::{
     grpc::{self, Authenticator, Deadlines, Edge},
     pipeline::{self, Pipeline},
     reload::{self, Live, Reload},
-    telemetry::{Metrics, PortName},
+    telemetry::{Metrics, PortName, Telemetry, trace::Tracer},
     tokens::{Counter, LoadError},
     transport::{Drain, Port, Protocol, Stage, Timing, listen, process, tls::Acceptor},
     upstream::{self, Client, KeyError, KeySources, Keys as ApiKeys, Upstream},
@@ -123,15 +124,17 @@ pub async fn build_ruled(
     config: &Config,
     keys: impl Into<KeySources>,
     rules: Arc<Live<Rules>>,
-    metrics: Metrics,
+    telemetry: impl Into<Telemetry>,
 ) -> Result<Bound, BuildError> {
-    let keys = keys.into().load(&metrics)?;
-    let client = Client::new(&config.upstream, keys.clone(), metrics.clone())?;
+    let telemetry = telemetry.into();
+    let keys = keys.into().load(&telemetry.metrics)?;
+    let client = Client::new(&config.upstream, keys.clone(), telemetry.metrics.clone())?
+        .telling_traces(config.telemetry.propagate_to_voyage);
     for member in &keys {
         let base_url = client.base_url(&member.key()).to_owned();
         tracing::info!(key = %member.alias(), base_url, "calls go upstream");
     }
-    assemble(config, keys, Arc::new(client), rules, metrics).await
+    assemble(config, keys, Arc::new(client), rules, telemetry).await
 }
 
 /// Builds a gateway around any upstream, and binds its ports; its callers' rules never change.
@@ -139,10 +142,11 @@ pub async fn build_with(
     config: &Config,
     api_keys: ApiKeys,
     upstream: Arc<dyn Upstream>,
-    metrics: Metrics,
+    telemetry: impl Into<Telemetry>,
 ) -> Result<Bound, BuildError> {
-    let rules = fixed_rules(config, &metrics);
-    assemble(config, api_keys, upstream, rules, metrics).await
+    let telemetry = telemetry.into();
+    let rules = fixed_rules(config, &telemetry.metrics);
+    assemble(config, api_keys, upstream, rules, telemetry).await
 }
 
 fn fixed_rules(config: &Config, metrics: &Metrics) -> Arc<Live<Rules>> {
@@ -154,8 +158,9 @@ async fn assemble(
     api_keys: ApiKeys,
     upstream: Arc<dyn Upstream>,
     rules: Arc<Live<Rules>>,
-    metrics: Metrics,
+    telemetry: Telemetry,
 ) -> Result<Bound, BuildError> {
+    let Telemetry { metrics, tracer } = telemetry;
     let keys = keys(config)?;
     let tls = Acceptor::load(&config.tls, &metrics).map_err(BuildError::Tls)?;
     let files = tls.iter().map(Acceptor::files).chain(api_keys.files()).collect::<Vec<_>>();
@@ -170,9 +175,10 @@ async fn assemble(
         upstream,
         metrics: metrics.clone(),
     });
-    let cache = Arc::new(Cache::new(&config.cache));
-    let watched = Arc::clone(&cache);
-    metrics.watch_cache(move || watched.size());
+    let cache = Arc::new(Cache::new(&config.cache, &metrics));
+    // Weak, because what it watches holds the metrics.
+    let watched = Arc::downgrade(&cache);
+    metrics.watch_cache(move || Some(watched.upgrade()?.cached()));
     let pipeline = Pipeline::new(pipeline::Parts {
         admission: &config.admission,
         budgets: budgets(config),
@@ -186,9 +192,8 @@ async fn assemble(
         identity::build(&config.auth, &metrics).await.map_err(BuildError::Auth)?;
     let fetched = authenticator.fetched_keys();
     let files = who.into_iter().chain(files).chain([Arc::clone(&rules) as Arc<dyn Reload>]);
-    let followed =
-        Followed { files: files.collect(), interval: config.reload.interval.get(), keys: fetched };
-    let settings = settings(config, authenticator, rules);
+    let followed = Followed::new(files.collect(), config.reload.interval.get(), fetched);
+    let settings = settings(config, authenticator, rules, tracer);
     let health = Health::new().await;
     let grpc = bind(config.server.listen, "server.listen", grpc_port)?;
     let admin = bind(config.admin.listen, "admin.listen", admin_port)?;
@@ -220,6 +225,7 @@ fn settings(
     config: &Config,
     authenticator: Authenticator,
     rules: Arc<Live<Rules>>,
+    tracer: Tracer,
 ) -> grpc::Settings {
     let server = &config.server;
     grpc::Settings {
@@ -232,6 +238,7 @@ fn settings(
         reflection: server.reflection,
         authenticator,
         rules,
+        tracer,
     }
 }
 
@@ -291,6 +298,23 @@ impl Bound {
     /// Returns the address the admin port really has.
     pub fn admin_address(&self) -> io::Result<SocketAddr> {
         self.admin.listener.local_addr()
+    }
+
+    /// Has one more thing looked at again and again.
+    #[must_use]
+    pub fn following(mut self, more: Option<Arc<dyn Reload>>) -> Self {
+        self.followed.files.extend(more);
+        self
+    }
+
+    /// Returns what has everything that is followed looked at now, once this serves.
+    pub fn look_again(&self) -> LookAgain {
+        self.followed.look_again()
+    }
+
+    /// Returns what answers on the gRPC port, for who needs no port.
+    pub fn edge(&self) -> Edge {
+        self.edge.clone()
     }
 
     /// Returns the gateway's metrics.

@@ -8,16 +8,28 @@ mod key;
 
 use std::time::Duration;
 
-use moka::sync::Cache as Moka;
+use moka::{notification::RemovalCause, sync::Cache as Moka};
 use tokio::time::Instant;
 
 pub use config::Config;
 pub use key::{Key, KeyPrefix, Keys};
 
-use crate::embedding::Answer;
+use crate::{
+    embedding::Answer,
+    telemetry::{Cached, Metrics},
+};
 
-/// What moka and the allocator add to an entry, in bytes, measured at 200,000 entries.
-const ENTRY_OVERHEAD: usize = 450;
+/// What moka and the allocator add to an entry, in bytes, measured at 200,000 entries, and the entry's tokens.
+const ENTRY_OVERHEAD: usize = 458;
+
+/// An answer, and what it cost when it was fetched: whoever is given it saves as much.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The answer.
+    pub answer: Answer,
+    /// Its share of the tokens that were billed or, where Voyage reported none, guessed.
+    pub tokens: u32,
+}
 
 /// Answers in memory.
 ///
@@ -31,51 +43,59 @@ pub struct Cache {
 
 #[derive(Clone, Debug)]
 struct Entry {
-    answer: Answer,
+    stored: Stored,
     expires: Instant,
     /// Age of the flight that brought it: a slow older flight never overwrites a refresh.
     flight: u64,
 }
 
 impl Cache {
-    /// Builds an empty cache.
-    pub fn new(config: &Config) -> Self {
+    /// Builds an empty cache, and counts what leaves it by itself.
+    pub fn new(config: &Config, metrics: &Metrics) -> Self {
         let max_bytes = config.max_bytes.get();
+        let metrics = metrics.clone();
         let entries = Moka::builder()
             .max_capacity(max_bytes)
-            .weigher(|_, entry: &Entry| weight(&entry.answer))
+            .weigher(|_, entry: &Entry| weight(&entry.stored.answer))
+            .eviction_listener(move |_, _, cause| match cause {
+                RemovalCause::Size => metrics.evicted("size"),
+                RemovalCause::Expired => metrics.evicted("expired"),
+                RemovalCause::Explicit | RemovalCause::Replaced => {}
+            })
             .time_to_live(config.ttl.get())
             .build();
         Self { entries, max_bytes, ttl: config.ttl.get() }
     }
 
     /// Returns the answer stored under `key`, unless it expired before `now`.
-    pub fn get(&self, key: &Key, now: Instant) -> Option<Answer> {
+    pub fn get(&self, key: &Key, now: Instant) -> Option<Stored> {
         let entry = self.entries.get(key)?;
-        (now < entry.expires).then_some(entry.answer)
+        (now < entry.expires).then_some(entry.stored)
     }
 
     /// Stores the answer a flight brought, unless a later flight has already stored its own.
-    pub fn store(&self, key: Key, answer: Answer, flight: u64) {
+    pub fn store(&self, key: Key, stored: Stored, flight: u64) {
         // moka shows an oversized entry until its next maintenance: refuse it here instead.
-        if u64::from(weight(&answer)) > self.max_bytes {
+        if u64::from(weight(&stored.answer)) > self.max_bytes {
             return;
         }
-        let entry = Entry { answer, expires: Instant::now() + self.ttl, flight };
+        let entry = Entry { stored, expires: Instant::now() + self.ttl, flight };
         self.entries.entry(key).and_upsert_with(|stored| match stored {
             Some(stored) if stored.value().flight > flight => stored.into_value(),
             _ => entry,
         });
     }
 
-    /// Does moka's housekeeping: evictions and expiries happen, and [`Cache::size`] becomes honest.
+    /// Does moka's housekeeping: evictions and expiries happen, and [`Cache::cached`] becomes honest.
     pub fn maintain(&self) {
         self.entries.run_pending_tasks();
     }
 
-    /// Returns how many entries there are and what they weigh in bytes, as of the last maintenance.
-    pub fn size(&self) -> (u64, u64) {
-        (self.entries.entry_count(), self.entries.weighted_size())
+    /// Returns how many entries there are and what they weigh and may weigh in bytes, as of the last maintenance.
+    pub fn cached(&self) -> Cached {
+        let Self { entries, max_bytes, .. } = self;
+        let (bytes, max_bytes) = (entries.weighted_size(), *max_bytes);
+        Cached { entries: entries.entry_count(), bytes, max_bytes }
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod rules;
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, net::SocketAddr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -99,6 +99,15 @@ fn matches(pattern: &str, model: &str) -> bool {
 /// What the peer of a connection proved about itself in the TLS handshake: the name its client certificate gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerIdentity(pub Arc<str>);
+
+/// Where a request came from and to, as the transport knows it; it goes with the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// The connection's other end.
+    pub peer: SocketAddr,
+    /// What the port is bound to, if it is bound.
+    pub server: Option<SocketAddr>,
+}
 
 /// When whoever waits for a reply gives up: what has not been taken by then is nobody's. It goes with the reply, to
 /// whoever sends it.

@@ -120,7 +120,7 @@ impl From<io::Error> for Failure {
 pub fn run(command: Command, environment: Environment) -> Result<(), Failure> {
     match command.action {
         Action::Serve(args) => serve::run(&args.sources(environment)),
-        Action::Demo(args) => Ok(runtime()?.block_on(demo::run(args.once))?),
+        Action::Demo(args) => Ok(runtime()?.block_on(demo::run(args.once, &environment))?),
         Action::Simulate(args) => simulate::run(args),
         Action::Embed(args) => Ok(runtime()?.block_on(embed::run(args))?),
         Action::Health(args) => Ok(runtime()?.block_on(health::run(args))?),

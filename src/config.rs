@@ -6,6 +6,7 @@
 
 mod environment;
 mod key;
+mod log_levels;
 mod path;
 mod problem;
 mod read;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use environment::Environment;
 pub use key::{KeyError, api_keys};
+pub use log_levels::live_log_levels;
 pub use problem::{Origin, Problem, Problems};
 
 use crate::{
@@ -27,7 +29,7 @@ use crate::{
     grpc::{self, auth::AuthMode},
     pipeline,
     reload::{self, Live},
-    telemetry::{self, Metrics},
+    telemetry::{self, Metrics, OtelEnvironment},
     tokens, transport, upstream,
 };
 use tree::Tree;
@@ -115,6 +117,16 @@ pub fn load(sources: &Sources) -> Result<Config, Problems> {
         tree.judge(section, &unmet);
     }
     tree.finish().map(|()| config)
+}
+
+/// Returns what the `OTEL_` variables ask for; one that is not UTF-8 makes no sense.
+pub fn otel(environment: &Environment) -> OtelEnvironment {
+    OtelEnvironment::read(|variable| {
+        let garbled = environment.garbled().iter().any(|name| name == variable);
+        // No value of any variable makes sense with it.
+        let nonsense = garbled.then_some("\u{fffd}");
+        environment.get(variable).or(nonsense).map(str::to_owned)
+    })
 }
 
 /// Returns the rules of `config`, which `sources` gave; they follow the file while the gateway runs.

@@ -16,12 +16,15 @@ use tonic::transport::Channel;
 
 use crate::{
     app::{self, Bound, RunError},
-    config::Config,
+    caller::Rules,
+    config::{self, Config, Environment},
     grpc::v1::{
         EmbedRequest, EmbedResponse, InputType, embedding_service_client::EmbeddingServiceClient,
     },
+    reload::Live,
     secret::Secret,
     simulator::{Latency, Options, Simulator},
+    telemetry::{Exported, export, otel_environment::Problem},
     transport::StopSignals,
 };
 
@@ -34,7 +37,7 @@ const SHOWN: usize = 3;
 type Client = EmbeddingServiceClient<Channel>;
 
 /// Shows the gateway at work; then serves until Ctrl-C, or ends at once with `once`.
-pub async fn run(once: bool) -> anyhow::Result<()> {
+pub async fn run(once: bool, environment: &Environment) -> anyhow::Result<()> {
     let simulator = Simulator::start(Options {
         latency: Latency { base: LATENCY, ..Latency::default() },
         remember: 0,
@@ -42,7 +45,12 @@ pub async fn run(once: bool) -> anyhow::Result<()> {
     })
     .await
     .context("the simulated Voyage")?;
-    let bound = app::build(&config(&simulator, once), Secret::new("demo-key")).await?;
+    let config = demo_config(&simulator, once);
+    let exported = exported(&config, environment)?;
+    let rules = Live::fixed("callers", Rules::new(&config.callers), exported.metrics.clone());
+    let telemetry = exported.telemetry();
+    let bound = app::build_ruled(&config, Secret::new("demo-key"), rules, telemetry).await?;
+    let flush = exported.flush;
     let mut stop_signals = StopSignals::catch()?;
     let (address, admin) = (bound.grpc_address()?, bound.admin_address()?);
     let (stop, stopped) = oneshot::channel::<()>();
@@ -65,11 +73,23 @@ pub async fn run(once: bool) -> anyhow::Result<()> {
     drop(client);
     drop(stop);
     tokio::select! {
-        ended = &mut gateway => ended??,
+        ended = &mut gateway => {
+            ended??;
+            flush.finish(stop_signals.wait()).await;
+        }
         // A second one ends it at once.
         () = stop_signals.wait() => {}
     }
     Ok(())
+}
+
+/// Sets up what the `OTEL_` variables ask for; a demo has no log to say what is wrong with them.
+fn exported(config: &Config, environment: &Environment) -> anyhow::Result<Exported> {
+    let environment = config::otel(environment);
+    for Problem { variable, expected } in environment.problems() {
+        writeln!(io::stderr(), "{variable} is ignored: expected {expected}")?;
+    }
+    Ok(export::start(&config.telemetry, &environment)?)
 }
 
 async fn serve(bound: Bound, stopped: oneshot::Receiver<()>) -> Result<(), RunError> {
@@ -78,7 +98,7 @@ async fn serve(bound: Bound, stopped: oneshot::Receiver<()>) -> Result<(), RunEr
     bound.run_until(over, future::pending()).await
 }
 
-fn config(simulator: &Simulator, once: bool) -> Config {
+fn demo_config(simulator: &Simulator, once: bool) -> Config {
     let mut config = Config::default();
     config.upstream.base_url = Some(simulator.base_url());
     // Nobody balances load over a demo.
@@ -173,6 +193,9 @@ fn invite(
         r#"  grpcurl -plaintext -d '{{"input":["hi"]}}' {address} voyage.gateway.v1.EmbeddingService/Embed
   grpcurl -plaintext {address} list
   grpcurl -plaintext {address} describe voyage.gateway.v1.EmbedRequest
-  curl http://{admin}/metrics"#
+  curl http://{admin}/metrics
+
+See it move while you do, in a browser:
+  http://{admin}/"#
     )
 }

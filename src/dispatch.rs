@@ -11,6 +11,7 @@ mod batch;
 mod breaker;
 mod command;
 mod config;
+mod departure;
 mod isolate;
 mod lane;
 mod limit;
@@ -20,17 +21,20 @@ mod retry;
 mod room;
 mod schedule;
 mod shares;
+mod spans;
+mod state;
 
 // The room takes its atomics from here, and its model in the tests takes shuttle's.
 use std::sync::{
-    self, Arc, OnceLock,
-    atomic::{AtomicU32, Ordering},
+    self, Arc, Mutex, OnceLock, PoisonError,
+    atomic::{AtomicU32, AtomicUsize, Ordering},
 };
 
 use tokio::{sync::mpsc, time::Instant};
 
 pub use breaker::Config as BreakerConfig;
 pub use config::{Config, RetryConfig};
+pub use departure::Departure;
 pub use limit::{Config as LimitsConfig, ModelLimits};
 
 use crate::{
@@ -38,7 +42,7 @@ use crate::{
     embedding::{Answer, Input, Parameters},
     error::Error,
     model,
-    telemetry::Metrics,
+    telemetry::{DispatchState, Metrics},
     tokens::{Counter, Measure},
     upstream::{Keys, Upstream},
 };
@@ -78,7 +82,7 @@ pub trait Waiter: Send + std::fmt::Debug {
     fn priority(&self) -> Priority;
 
     /// Tells that the item is about to be sent. False: nobody waits any more, and it should not be.
-    fn depart(&self) -> bool;
+    fn depart(&self, departure: &Arc<Departure>) -> bool;
 
     /// Tells that the item waits again, behind a closed rate limit.
     fn turn_back(&self);
@@ -112,6 +116,8 @@ pub enum Patience {
 pub struct Bill {
     /// The item's share of the tokens Voyage reported.
     pub tokens: u64,
+    /// Its share of those that Voyage reported with replies of no use: part of no answer's cost, and of what was spent.
+    pub wasted: u64,
     /// True when Voyage reported no usage and the tokens are the gateway's guess.
     pub guessed: bool,
     /// The calls the item was part of.
@@ -124,6 +130,8 @@ pub struct Trip {
     items: AtomicU32,
     requests: AtomicU32,
     reply: OnceLock<ReplyMetadata>,
+    /// When each of its requests was sent and had ended.
+    calls: Mutex<Vec<(Instant, Instant)>>,
 }
 
 /// What a reply says beside its answers.
@@ -144,6 +152,15 @@ impl Trip {
     /// Returns how many HTTP requests were sent so far.
     pub fn requests(&self) -> u32 {
         self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Returns when each of its requests that have ended was sent, and ended.
+    pub fn calls(&self) -> Vec<(Instant, Instant)> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn called(&self, sent_at: Instant, ended_at: Instant) {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).push((sent_at, ended_at));
     }
 
     /// Returns what the first reply said beside its answers, once there is one.
@@ -177,7 +194,6 @@ pub struct Parts<'a> {
 #[derive(Debug)]
 pub struct Dispatch {
     commands: mpsc::UnboundedSender<Command>,
-    room: Arc<Room>,
     shared: Arc<Shared>,
 }
 
@@ -190,6 +206,10 @@ struct Shared {
     breaker: Arc<breaker::Breaker>,
     retries: retry::Budget,
     max_attempts: u32,
+    room: Arc<Room>,
+    /// Calls that are out.
+    calls: AtomicUsize,
+    max_calls: u32,
     metrics: Metrics,
 }
 
@@ -203,6 +223,8 @@ struct Queued {
     /// Tokens it is thought to have.
     expected: u64,
     at: Instant,
+    /// Its share of the tokens that were reported with replies of no use.
+    wasted: u64,
     /// Its place among what the dispatch holds; given back when the item has landed.
     _place: Place,
 }
@@ -225,17 +247,21 @@ impl Dispatch {
             breaker: breaker::Breaker::new(parts.breaker),
             retries: retry::Budget::new(Instant::now()),
             max_attempts: parts.retry.max_attempts,
+            room: Arc::new(Room::new(parts.batch)),
+            calls: AtomicUsize::new(0),
+            max_calls: parts.batch.max_in_flight,
             metrics: parts.metrics,
-            pool: Arc::clone(&pool),
+            pool,
         });
-        let limiter = Arc::clone(&shared.limiter);
-        shared.metrics.watch_free_tier(move || limiter.is_free_tier());
-        shared.metrics.watch_rejected_keys(move || pool.set_aside());
+        // Weak, because what it watches holds the metrics.
+        let watched = Arc::downgrade(&shared);
+        shared.metrics.watch_dispatch(move || {
+            watched.upgrade().map(|shared| shared as Arc<dyn DispatchState>)
+        });
         let (commands, received) = mpsc::unbounded_channel();
         let scheduler = Scheduler::new(parts.batch, Arc::clone(&shared));
         tokio::spawn(scheduler.run(received));
-        let room = Arc::new(Room::new(parts.batch));
-        Arc::new(Self { commands, room, shared })
+        Arc::new(Self { commands, shared })
     }
 
     /// Measures inputs, and returns with each the tokens it may cost, as they are reserved when it is sent.
@@ -299,7 +325,7 @@ impl Dispatch {
         let at = Instant::now();
         let mut accepted = Vec::with_capacity(items.len());
         for item in items {
-            let Some(place) = self.room.enter(item.input.footprint()) else {
+            let Some(place) = self.shared.room.enter(item.input.footprint()) else {
                 self.shared.metrics.shed();
                 let full = Error::Overloaded { what: "inputs waiting for Voyage" };
                 item.waiter.land(Err(full), Bill::nothing());
@@ -310,7 +336,7 @@ impl Dispatch {
                 None => self.shared.estimate(parameters, &item.input),
             };
             let expected = self.shared.counter.guess(&parameters.model, &measure);
-            accepted.push(Queued { item, measure, tokens, expected, at, _place: place });
+            accepted.push(Queued { item, measure, tokens, expected, at, wasted: 0, _place: place });
         }
         let parameters = Arc::clone(parameters);
         // Only a panic ends the scheduler before the dispatch; the items are dropped then, and report it.
@@ -354,7 +380,7 @@ impl Shared {
 impl Bill {
     /// The bill of an item that cost nothing.
     pub fn nothing() -> Self {
-        Self { tokens: 0, guessed: false, trip: Arc::default() }
+        Self { tokens: 0, wasted: 0, guessed: false, trip: Arc::default() }
     }
 }
 

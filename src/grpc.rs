@@ -19,12 +19,17 @@ use std::sync::Arc;
 use tonic::{codec::CompressionEncoding, service::Routes};
 use tonic_health::pb::health_server::{Health, HealthServer};
 
-pub use auth::Authenticator;
+pub use auth::{Authenticator, wall_clock};
 pub use convert::MAX_INPUTS;
 pub use deadline::Deadlines;
 pub use edge::{Edge, draining, rpc_names};
 
-use crate::{caller::Rules, pipeline::Pipeline, reload::Live, telemetry::Metrics};
+use crate::{
+    caller::Rules,
+    pipeline::Pipeline,
+    reload::Live,
+    telemetry::{Metrics, trace::Tracer},
+};
 
 /// Messages, services and clients generated from `proto/`.
 #[allow(
@@ -66,6 +71,8 @@ pub struct Settings {
     pub authenticator: Authenticator,
     /// What each caller may do and spend.
     pub rules: Arc<Live<Rules>>,
+    /// Makes the spans that RPCs begin with.
+    pub tracer: Tracer,
 }
 
 /// Builds everything that answers on the gRPC port.

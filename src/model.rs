@@ -40,6 +40,9 @@ pub struct Model {
     pub rpm: u32,
     /// Tokens a minute of an account in tier 1; tier 3 has three times as many.
     pub tpm: u64,
+    /// US dollars for a million tokens, as docs.voyageai.com/docs/pricing lists them (state of autumn 2026). What is free
+    /// at first, discounts of batch jobs, and the pixels of multimodal models are not in it.
+    pub price: f64,
 }
 
 /// Inputs one upstream request may have, for every model and endpoint.
@@ -64,11 +67,18 @@ impl Model {
         self.dimensions.first().copied()
     }
 
+    /// Returns what so many tokens cost, in US dollars.
+    #[expect(clippy::cast_precision_loss, reason = "nothing depends on the last digits")]
+    pub fn cost(&self, tokens: u64) -> f64 {
+        tokens as f64 * self.price / 1e6
+    }
+
     const fn text(
         name: &'static str,
         dimensions: &'static [u32],
         context: u32,
         request: u32,
+        price: f64,
     ) -> Self {
         // The Matryoshka models are also the ones trained for quantised output.
         let dtypes = if dimensions.len() > 1 { ALL } else { FLOAT };
@@ -82,6 +92,7 @@ impl Model {
             max_request_tokens: request,
             rpm: TIER_1_RPM,
             tpm: TIER_1_TPM,
+            price,
         }
     }
 
@@ -95,7 +106,7 @@ impl Model {
         self
     }
 
-    const fn reranker(name: &'static str, pair_tokens: u32, request: u32) -> Self {
+    const fn reranker(name: &'static str, pair_tokens: u32, request: u32, price: f64) -> Self {
         Self {
             name,
             kind: Kind::Rerank,
@@ -106,43 +117,46 @@ impl Model {
             max_request_tokens: request,
             rpm: TIER_1_RPM,
             tpm: 2_000_000,
+            price,
         }
     }
 }
 
 /// Every model the gateway knows, active ones first within their kind.
 pub const CATALOGUE: &[Model] = &[
-    Model::text("voyage-4-large", MATRYOSHKA, 32_000, 120_000),
-    Model::text("voyage-4", MATRYOSHKA, 32_000, 320_000).with_tpm(8_000_000),
-    Model::text("voyage-4-lite", MATRYOSHKA, 32_000, 1_000_000).with_tpm(16_000_000),
-    Model::text("voyage-code-4", MATRYOSHKA, 32_000, 320_000).with_tpm(8_000_000),
-    Model::text("voyage-3-large", MATRYOSHKA, 32_000, 120_000),
-    Model::text("voyage-3.5", MATRYOSHKA, 32_000, 320_000).with_tpm(8_000_000),
-    Model::text("voyage-3.5-lite", MATRYOSHKA, 32_000, 1_000_000).with_tpm(16_000_000),
-    Model::text("voyage-code-3", MATRYOSHKA, 32_000, 120_000),
-    Model::text("voyage-finance-2", &[1_024], 32_000, 120_000),
-    Model::text("voyage-law-2", &[1_024], 16_000, 120_000),
-    Model::text("voyage-code-2", &[1_536], 16_000, 120_000),
-    Model::text("voyage-3", &[1_024], 32_000, 120_000),
-    Model::text("voyage-3-lite", &[512], 32_000, 120_000),
-    Model::text("voyage-multilingual-2", &[1_024], 32_000, 120_000),
-    Model::text("voyage-large-2-instruct", &[1_024], 16_000, 120_000),
-    Model::text("voyage-large-2", &[1_536], 16_000, 120_000),
-    Model::text("voyage-2", &[1_024], 4_000, 320_000),
-    Model::text("voyage-context-4", MATRYOSHKA, 32_000, 120_000).of_kind(Kind::Contextualized),
-    Model::text("voyage-context-3", MATRYOSHKA, 32_000, 120_000).of_kind(Kind::Contextualized),
-    Model::text("voyage-multimodal-3.5", MATRYOSHKA, 32_000, 320_000)
+    Model::text("voyage-4-large", MATRYOSHKA, 32_000, 120_000, 0.12),
+    Model::text("voyage-4", MATRYOSHKA, 32_000, 320_000, 0.06).with_tpm(8_000_000),
+    Model::text("voyage-4-lite", MATRYOSHKA, 32_000, 1_000_000, 0.02).with_tpm(16_000_000),
+    Model::text("voyage-code-4", MATRYOSHKA, 32_000, 320_000, 0.12).with_tpm(8_000_000),
+    Model::text("voyage-3-large", MATRYOSHKA, 32_000, 120_000, 0.18),
+    Model::text("voyage-3.5", MATRYOSHKA, 32_000, 320_000, 0.06).with_tpm(8_000_000),
+    Model::text("voyage-3.5-lite", MATRYOSHKA, 32_000, 1_000_000, 0.02).with_tpm(16_000_000),
+    Model::text("voyage-code-3", MATRYOSHKA, 32_000, 120_000, 0.18),
+    Model::text("voyage-finance-2", &[1_024], 32_000, 120_000, 0.12),
+    Model::text("voyage-law-2", &[1_024], 16_000, 120_000, 0.12),
+    Model::text("voyage-code-2", &[1_536], 16_000, 120_000, 0.12),
+    Model::text("voyage-3", &[1_024], 32_000, 120_000, 0.06),
+    Model::text("voyage-3-lite", &[512], 32_000, 120_000, 0.02),
+    Model::text("voyage-multilingual-2", &[1_024], 32_000, 120_000, 0.12),
+    Model::text("voyage-large-2-instruct", &[1_024], 16_000, 120_000, 0.12),
+    Model::text("voyage-large-2", &[1_536], 16_000, 120_000, 0.12),
+    Model::text("voyage-2", &[1_024], 4_000, 320_000, 0.10),
+    Model::text("voyage-context-4", MATRYOSHKA, 32_000, 120_000, 0.12)
+        .of_kind(Kind::Contextualized),
+    Model::text("voyage-context-3", MATRYOSHKA, 32_000, 120_000, 0.18)
+        .of_kind(Kind::Contextualized),
+    Model::text("voyage-multimodal-3.5", MATRYOSHKA, 32_000, 320_000, 0.12)
         .of_kind(Kind::Multimodal)
         .with_tpm(2_000_000),
-    Model::text("voyage-multimodal-3", &[1_024], 32_000, 320_000)
+    Model::text("voyage-multimodal-3", &[1_024], 32_000, 320_000, 0.12)
         .of_kind(Kind::Multimodal)
         .with_tpm(2_000_000),
-    Model::reranker("rerank-3", 32_000, 600_000),
-    Model::reranker("rerank-3-lite", 32_000, 600_000).with_tpm(4_000_000),
-    Model::reranker("rerank-2.5", 32_000, 600_000),
-    Model::reranker("rerank-2.5-lite", 32_000, 600_000).with_tpm(4_000_000),
-    Model::reranker("rerank-2", 16_000, 600_000),
-    Model::reranker("rerank-2-lite", 8_000, 600_000).with_tpm(4_000_000),
+    Model::reranker("rerank-3", 32_000, 600_000, 0.05),
+    Model::reranker("rerank-3-lite", 32_000, 600_000, 0.02).with_tpm(4_000_000),
+    Model::reranker("rerank-2.5", 32_000, 600_000, 0.05),
+    Model::reranker("rerank-2.5-lite", 32_000, 600_000, 0.02).with_tpm(4_000_000),
+    Model::reranker("rerank-2", 16_000, 600_000, 0.05),
+    Model::reranker("rerank-2-lite", 8_000, 600_000, 0.02).with_tpm(4_000_000),
 ];
 
 /// Finds a model by its exact name.

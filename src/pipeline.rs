@@ -8,6 +8,7 @@ mod coalesce;
 mod config;
 mod gather;
 mod quota;
+mod wait;
 
 // What callers share takes its locks and atomics from here, and its models in the tests take shuttle's.
 use std::{
@@ -32,12 +33,16 @@ use crate::{
     dispatch::{Dispatch, Item},
     embedding::{Input, Parameters},
     error::{Error, Phase},
-    telemetry::Metrics,
+    telemetry::{
+        Metrics, semconv,
+        trace::{Span, TraceContext},
+    },
     tokens::Measure,
 };
 use coalesce::{Boarding, Flights, Seat};
 use gather::Gathering;
 use quota::{Charge, Quotas};
+use wait::Wait;
 
 /// A valid request for answers to inputs of one kind.
 #[derive(Debug)]
@@ -59,6 +64,8 @@ pub struct Request {
     pub priority: Priority,
     /// Who asks.
     pub caller: Caller,
+    /// The span of its RPC.
+    pub trace: TraceContext,
     /// Bytes the reply is predicted to take.
     pub reply_bytes: usize,
     /// Counts the request for as long as anybody holds it, the reply's bearer too; `None`: until it is answered.
@@ -90,6 +97,17 @@ pub enum CacheMode {
 }
 
 impl CacheMode {
+    /// Returns the name used in traces.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ReadWrite => "read_write",
+            Self::ReadOnly => "read_only",
+            Self::Refresh => "refresh",
+            Self::Bypass => "bypass",
+            Self::OnlyIfCached => "only_if_cached",
+        }
+    }
+
     fn reads(self) -> bool {
         matches!(self, Self::ReadWrite | Self::ReadOnly | Self::OnlyIfCached)
     }
@@ -157,31 +175,54 @@ impl Pipeline {
         let Request { cache_mode, allow_partial, deadline, .. } = request;
 
         let mut gathering = Gathering::new(inputs.len(), cache_mode, allow_partial);
+        let mut looking = request.trace.child(semconv::CACHE_SPAN);
         let misses = self.look_up(&request, inputs, &mut gathering);
+        looking.ends();
         if cache_mode == CacheMode::OnlyIfCached {
             let refused = gathering.refuse_misses(&misses);
-            self.count(&gathering);
+            self.count(&request, &gathering, looking);
             refused?;
         } else {
             let held = self.hold_tokens(&request, misses, &mut gathering).await;
-            let misses = held.inspect_err(|_| self.count(&gathering))?;
+            let misses = match held {
+                Ok(misses) => misses,
+                Err(error) => {
+                    self.count(&request, &gathering, looking);
+                    return Err(error);
+                }
+            };
             let (landings, landed) = mpsc::unbounded_channel();
             let items = self.board(misses, &request, &landings, &mut gathering);
             drop(landings);
-            self.count(&gathering);
+            self.count(&request, &gathering, looking);
+            let wait = Wait::begin(&request.trace, &gathering);
             if !items.is_empty() {
                 self.dispatch.submit(&request.parameters, items);
             }
             gathering.wait(landed, deadline).await?;
+            drop(wait);
         }
         Ok(gathering.finish())
     }
 
     /// Counts what was found and what was not, whatever becomes of the request.
-    fn count(&self, gathering: &Gathering) {
+    fn count(&self, request: &Request, gathering: &Gathering, mut looking: Span) {
+        self.metrics.saved(&request.parameters.model, gathering.saved_tokens());
         for (source, inputs) in gathering.lookups() {
             self.metrics.lookups(source.as_str(), inputs);
         }
+        if !looking.is_recorded() {
+            return;
+        }
+        let of = |wanted: &[Source]| {
+            let lookups = gathering.lookups().filter(|(source, _)| wanted.contains(source));
+            lookups.map(|(_, inputs)| inputs).sum()
+        };
+        looking.set(semconv::CACHE_MODE, request.cache_mode.as_str());
+        looking.count(semconv::INPUTS, of(&Source::ALL));
+        looking.count(semconv::CACHE_HITS, of(&[Source::Hit]));
+        looking.count(semconv::CACHE_MISSES, of(&[Source::Miss, Source::Bypassed]));
+        looking.count(semconv::CACHE_COALESCED, of(&[Source::Coalesced]));
     }
 
     /// Fills in the hits and returns the misses, each distinct input once.
@@ -207,9 +248,9 @@ impl Pipeline {
             };
             let key = prefix.key(&input);
             if mode.reads()
-                && let Some(answer) = self.cache.get(&key, now)
+                && let Some(stored) = self.cache.get(&key, now)
             {
-                gathering.hit(slot, answer);
+                gathering.hit(slot, stored);
             } else if let Some(&first) = seen.get(&key) {
                 misses[first].slots.push(slot);
             } else {
@@ -294,6 +335,9 @@ impl Pipeline {
         {
             let seat = Seat {
                 number,
+                trace: request.trace.clone(),
+                places: u32::try_from(slots.len()).unwrap_or(u32::MAX),
+                parameters: Arc::clone(&request.parameters),
                 landings: landings.clone(),
                 stores: request.cache_mode.stores(),
                 priority: request.priority,

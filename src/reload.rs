@@ -16,10 +16,13 @@ use std::{
 
 use arc_swap::ArcSwap;
 use sha2::{Digest as _, Sha256};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::{
+    sync::Notify,
+    time::{MissedTickBehavior, interval},
+};
 
 pub use config::Config;
-pub use file::{MAX_FILE_BYTES, content, read};
+pub use file::{MAX_FILE_BYTES, content, content_within, read};
 
 use crate::telemetry::Metrics;
 
@@ -147,20 +150,30 @@ impl<T: Send + Sync> Reload for Live<T> {
     }
 }
 
-/// Looks at everything in turn, for ever.
-pub async fn poll(files: Vec<Arc<dyn Reload>>, every: Duration) {
+/// Looks at everything in turn, for ever: every so often, and at once when it is `asked`.
+pub async fn poll(files: Vec<Arc<dyn Reload>>, every: Duration, asked: Arc<Notify>) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // The first tick is at once, and everything has just been read.
     ticks.tick().await;
     loop {
-        ticks.tick().await;
+        let asked = tokio::select! {
+            _ = ticks.tick() => false,
+            () = asked.notified() => true,
+        };
+        let (mut changed, mut refused) = (0, 0);
         for file in &files {
             let file = Arc::clone(file);
             // A file system that hangs must not stop a worker.
-            if tokio::task::spawn_blocking(move || file.reload()).await.is_err() {
-                tracing::error!("looking at a changed file panicked");
+            match tokio::task::spawn_blocking(move || file.reload()).await {
+                Ok(Look::Unchanged) => {}
+                Ok(Look::Changed) => changed += 1,
+                Ok(Look::Refused) => refused += 1,
+                Err(_) => tracing::error!("looking at a changed file panicked"),
             }
+        }
+        if asked {
+            tracing::info!(changed, refused, "looked at all files again");
         }
     }
 }

@@ -1,15 +1,41 @@
-//! Seeing inside: metrics, logs, and the port they are read from.
+//! Seeing inside: metrics, traces, logs, the status page, and the port they are read from.
 
 pub mod admin;
 mod callers;
 mod config;
+pub mod export;
 mod logging;
 mod metrics;
+pub mod otel_environment;
+pub mod recent;
+pub mod semconv;
+pub mod status;
 pub mod trace;
 
-pub use config::{AdminConfig, LogFormat, TelemetryConfig};
-pub use logging::{LoggingError, init as init_logging};
+pub use config::{AdminConfig, LogFormat, OtlpCompression, OtlpProtocol, TelemetryConfig};
+pub use export::{ExportError, Exported, Flush};
+pub use logging::{LogLevels, LoggingError, callers_line, init as init_logging};
 pub use metrics::{
-    ConnectionFailure, Handshake, Metrics, MetricsError, OpenConnection, OpenHandshake, PortName,
-    RpcOutcome,
+    Admitted, BreakerState, Cached, ConnectionFailure, DispatchState, EndedRpc, Handshake, Metrics,
+    MetricsError, OpenConnection, OpenHandshake, PortName, RateWindow, Replied, RpcOutcome,
+    catalogue,
 };
+pub use otel_environment::OtelEnvironment;
+
+use trace::Tracer;
+
+/// All that tells of an RPC; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Telemetry {
+    /// What is counted.
+    pub metrics: Metrics,
+    /// What is traced.
+    pub tracer: Tracer,
+}
+
+/// Metrics alone: nothing is traced.
+impl From<Metrics> for Telemetry {
+    fn from(metrics: Metrics) -> Self {
+        Self { metrics, tracer: Tracer::off() }
+    }
+}

@@ -10,7 +10,7 @@ mod measure;
 
 use std::{
     collections::HashMap,
-    fmt, fs, io,
+    fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -20,12 +20,15 @@ use tokenizers::Tokenizer;
 pub use config::{Config, ModelConfig};
 pub use measure::Measure;
 
-use crate::model;
+use crate::{model, reload};
 use estimate::{Estimate, Vector};
 use measure::Tokens;
 
 /// Models that are learnt one by one; names are the callers' to choose. Later ones share an estimate.
 const MAX_MODELS: usize = 64;
+
+/// Bytes a `tokenizer.json` may have: more than those of today's models take.
+const MAX_TOKENIZER_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Why a tokenizer could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +42,7 @@ pub struct LoadError {
 #[derive(Debug, thiserror::Error)]
 enum Reason {
     #[error("cannot be read: {0}")]
-    Unreadable(#[from] io::Error),
+    Unreadable(String),
     /// The parser's own words are not passed on: they quote the file, which may be quite another one.
     #[error("is not a Hugging Face tokenizer.json (an unresolved Git LFS pointer, perhaps)")]
     Malformed,
@@ -196,7 +199,8 @@ fn load(path: &Path) -> Result<Tokenizer, Reason> {
         tokenizer.with_truncation(None)?.with_padding(None);
         Ok(tokenizer)
     };
-    read(fs::read(path)?).map_err(|_: tokenizers::Error| Reason::Malformed)
+    let content = reload::content_within(path, MAX_TOKENIZER_BYTES).map_err(Reason::Unreadable)?;
+    read(content).map_err(|_: tokenizers::Error| Reason::Malformed)
 }
 
 /// Returns the sum of exact tokens, and the counts of the texts that have none.

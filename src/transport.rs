@@ -17,7 +17,7 @@ pub mod tls;
 pub use accept::{Listener, listen, serve};
 pub use config::{Config, Drain};
 pub use connection::{Port, Protocol, Timing};
-pub use signals::StopSignals;
+pub use signals::{Hangup, StopSignals};
 pub use stage::{Stage, reached};
 pub use tls::Config as TlsConfig;
 

@@ -25,18 +25,20 @@ pub use key::{
 use crate::{
     embedding::{Answer, Input, Parameters},
     error::Error,
+    telemetry::trace::Span,
 };
 
 /// Something that answers batches: Voyage over HTTP, or a stand-in within a test's own clock.
 pub trait Upstream: Send + Sync + 'static {
     /// Sends one request with `key` and all of `inputs`, in this order, and returns one answer for each.
     ///
-    /// Makes exactly one attempt; the error's `index`, where it has one, is a position in `inputs`.
+    /// Makes exactly one attempt, and says in its `span` where it went; the error's `index`, where it has one, is a position in `inputs`.
     fn call<'a>(
         &'a self,
         key: &'a Key,
         parameters: &'a Parameters,
         inputs: &'a [&'a Input],
+        span: &'a mut Span,
     ) -> BoxFuture<'a, Result<Reply, Error>>;
 }
 

@@ -2,6 +2,8 @@
 
 #[path = "promises/budget.rs"]
 mod budget;
+#[path = "promises/collector.rs"]
+mod collector;
 #[path = "promises/failing.rs"]
 mod failing;
 #[path = "promises/overload.rs"]
@@ -87,6 +89,9 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
         for (name, verdict) in budget::run(options.minute()).await? {
             say(&format!("budget, {name}"), verdict);
         }
+    }
+    if wanted("collector hung") {
+        say("collector hung", collector::hung(options.quick).await?);
     }
     anyhow::ensure!(broken == 0, "{broken} promises were not kept");
     Ok(())

@@ -4,16 +4,12 @@ use http::{Request, Response};
 use tonic::{body::Body, service::Routes};
 use tower::ServiceExt as _;
 
-use crate::telemetry::{
-    Metrics,
-    admin::{self, Readiness},
-};
+use crate::telemetry::{admin, status::Board};
 
 /// The admin port: pages over HTTP, health over gRPC.
 #[derive(Clone)]
 pub(super) struct AdminPages {
-    pub(super) metrics: Metrics,
-    pub(super) readiness: Readiness,
+    pub(super) board: Board,
     pub(super) health: Routes,
 }
 
@@ -24,9 +20,7 @@ impl AdminPages {
             .get(http::header::CONTENT_TYPE)
             .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
         if !grpc {
-            let path = request.uri().path();
-            return admin::page(request.method(), path, &self.metrics, &self.readiness)
-                .map(Body::new);
+            return admin::page(request.method(), request.uri(), &self.board).map(Body::new);
         }
         match self.health.oneshot(request).await {
             Ok(response) => response,

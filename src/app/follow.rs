@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use tokio::sync::Notify;
+
 use crate::{
     grpc::auth::FetchedKeys,
     reload::{self, Reload},
@@ -12,21 +14,53 @@ pub(super) struct Followed {
     /// Files, …
     pub(super) files: Vec<Arc<dyn Reload>>,
     /// … every so often.
-    pub(super) interval: Duration,
+    interval: Duration,
     /// Keys of callers' tokens, at their own pace.
-    pub(super) keys: Option<Arc<FetchedKeys>>,
+    keys: Option<Arc<FetchedKeys>>,
+    /// Somebody wants the files looked at now.
+    asked: Arc<Notify>,
+}
+
+/// Has everything that is followed looked at now rather than soon; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct LookAgain {
+    asked: Arc<Notify>,
+    keys: Option<Arc<FetchedKeys>>,
+}
+
+impl LookAgain {
+    /// Asks for it and does not wait. Keys that are fetched keep their least time between two fetches.
+    pub fn ask(&self) {
+        self.asked.notify_one();
+        if let Some(keys) = &self.keys {
+            keys.ask();
+        }
+    }
 }
 
 impl Followed {
+    pub(super) fn new(
+        files: Vec<Arc<dyn Reload>>,
+        interval: Duration,
+        keys: Option<Arc<FetchedKeys>>,
+    ) -> Self {
+        Self { files, interval, keys, asked: Arc::default() }
+    }
+
+    /// Returns what asks for a look at once.
+    pub(super) fn look_again(&self) -> LookAgain {
+        LookAgain { asked: Arc::clone(&self.asked), keys: self.keys.clone() }
+    }
+
     /// Looks at all of it, for ever.
     pub(super) async fn follow(self) {
-        let Self { files, interval, keys } = self;
+        let Self { files, interval, keys, asked } = self;
         let fetching = async {
             if let Some(keys) = keys {
                 keys.keep_fresh().await;
             }
         };
-        tokio::join!(reload::poll(files, interval), fetching);
+        tokio::join!(reload::poll(files, interval, asked), fetching);
     }
 }
 

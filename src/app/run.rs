@@ -12,7 +12,8 @@ use tokio::{
 use super::{Bound, admin::AdminPages};
 use crate::{
     cache::Cache,
-    telemetry::admin::Readiness,
+    grpc::wall_clock,
+    telemetry::{admin::Readiness, status::Board},
     transport::{self, Stage},
 };
 
@@ -55,7 +56,8 @@ impl Bound {
             followed,
         } = self;
         let readiness = Readiness::default();
-        let pages = AdminPages { metrics, readiness: readiness.clone(), health: admin_health };
+        let board = Board::new(metrics, readiness.clone(), wall_clock);
+        let pages = AdminPages { board: board.clone(), health: admin_health };
         let mut admin_server = Server::start("admin port", admin.stages.clone(), {
             let stages = admin.stages.subscribe();
             let answer = move |request| pages.clone().answer(request);
@@ -68,6 +70,7 @@ impl Bound {
         });
         let mut maintenance = Task::start("cache's maintenance", maintain(cache));
         let mut polling = Task::start("look at files", followed.follow());
+        let mut sampling = Task::start("status page's samples", board.keep_samples());
 
         let lost = tokio::select! {
             biased;
@@ -76,6 +79,7 @@ impl Bound {
             name = admin_server.task.ended() => Some(name),
             name = maintenance.ended() => Some(name),
             name = polling.ended() => Some(name),
+            name = sampling.ended() => Some(name),
             () = dispatch.ended() => Some("dispatch"),
         };
         match lost {
@@ -90,6 +94,7 @@ impl Bound {
         admin_server.stop(for_at_most(ADMIN_GRACE, hurry)).await;
         maintenance.handle.abort();
         polling.handle.abort();
+        sampling.handle.abort();
         tracing::info!("stopped");
         lost.map_or(Ok(()), |name| Err(RunError(name)))
     }

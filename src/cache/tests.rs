@@ -10,11 +10,15 @@ use crate::{
 
 fn cache(max_bytes: u64, ttl: Duration) -> Cache {
     let ttl = Span::from_millis(u64::try_from(ttl.as_millis()).unwrap());
-    Cache::new(&Config { max_bytes: Size::from_bytes(max_bytes), ttl, ..Config::default() })
+    Cache::new(
+        &Config { max_bytes: Size::from_bytes(max_bytes), ttl, ..Config::default() },
+        &Metrics::off(),
+    )
 }
 
-fn answer(bytes: usize, fill: u8) -> Answer {
-    Answer::Vector(Vector::new(Bytes::from(vec![fill; bytes])))
+fn stored(bytes: usize, fill: u8) -> Stored {
+    let answer = Answer::Vector(Vector::new(Bytes::from(vec![fill; bytes])));
+    Stored { answer, tokens: fill.into() }
 }
 
 fn parameters() -> Parameters {
@@ -35,9 +39,9 @@ fn key(text: &str) -> Key {
 #[tokio::test(start_paused = true)]
 async fn an_entry_lives_for_its_ttl_on_tokios_clock() {
     let cache = cache(1 << 20, Duration::from_mins(1));
-    cache.store(key("a"), answer(8, 1), 1);
+    cache.store(key("a"), stored(8, 1), 1);
     advance(Duration::from_millis(59_999)).await;
-    assert_eq!(cache.get(&key("a"), Instant::now()), Some(answer(8, 1)));
+    assert_eq!(cache.get(&key("a"), Instant::now()), Some(stored(8, 1)));
     advance(Duration::from_millis(1)).await;
     assert_eq!(cache.get(&key("a"), Instant::now()), None);
 }
@@ -46,39 +50,65 @@ async fn an_entry_lives_for_its_ttl_on_tokios_clock() {
 async fn entries_are_weighed_in_real_bytes_and_bounded() {
     let entry = (size_of::<Key>() + 1000 + ENTRY_OVERHEAD) as u64;
     let cache = cache(10 * entry, Duration::from_hours(1));
-    cache.store(key("first"), answer(1000, 0), 1);
+    cache.store(key("first"), stored(1000, 0), 1);
     cache.maintain();
-    assert_eq!(cache.size(), (1, entry));
+    let max_bytes = 10 * entry;
+    assert_eq!(cache.cached(), Cached { entries: 1, bytes: entry, max_bytes });
     for number in 0..100 {
-        cache.store(key(&number.to_string()), answer(1000, 0), 1);
+        cache.store(key(&number.to_string()), stored(1000, 0), 1);
     }
     cache.maintain();
-    let (entries, bytes) = cache.size();
+    let Cached { entries, bytes, .. } = cache.cached();
     assert!((1..=10).contains(&entries) && bytes <= 10 * entry, "{entries} entries, {bytes} bytes");
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_entry_larger_than_the_cache_is_refused_at_once() {
     let cache = cache(1000, Duration::from_hours(1));
-    cache.store(key("large"), answer(1000, 0), 1);
+    cache.store(key("large"), stored(1000, 0), 1);
     assert_eq!(cache.get(&key("large"), Instant::now()), None);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_cache_of_no_bytes_is_off() {
     let cache = cache(0, Duration::from_hours(1));
-    cache.store(key("a"), answer(8, 0), 1);
+    cache.store(key("a"), stored(8, 0), 1);
     assert_eq!(cache.get(&key("a"), Instant::now()), None);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_answer_of_an_older_flight_does_not_overwrite_a_newer_ones() {
     let cache = cache(1 << 20, Duration::from_hours(1));
-    cache.store(key("a"), answer(8, 2), 2);
-    cache.store(key("a"), answer(8, 1), 1);
-    assert_eq!(cache.get(&key("a"), Instant::now()), Some(answer(8, 2)));
-    cache.store(key("a"), answer(8, 3), 3);
-    assert_eq!(cache.get(&key("a"), Instant::now()), Some(answer(8, 3)));
+    cache.store(key("a"), stored(8, 2), 2);
+    cache.store(key("a"), stored(8, 1), 1);
+    assert_eq!(cache.get(&key("a"), Instant::now()), Some(stored(8, 2)));
+    cache.store(key("a"), stored(8, 3), 3);
+    assert_eq!(cache.get(&key("a"), Instant::now()), Some(stored(8, 3)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_leaves_by_itself_is_evicted() {
+    let metrics = Metrics::new().unwrap();
+    let entry = (size_of::<Key>() + 1000 + ENTRY_OVERHEAD) as u64;
+    let config = Config { max_bytes: Size::from_bytes(10 * entry), ..Config::default() };
+    let cache = Cache::new(&config, &metrics);
+    let evicted = || {
+        let page = metrics.render().unwrap();
+        let lines = page.lines().filter(|line| line.starts_with("voyage_gateway_cache_evictions"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    for flight in 1..=5 {
+        cache.store(key("replaced"), stored(1000, 0), flight);
+    }
+    cache.maintain();
+    assert_eq!(evicted(), [""; 0]);
+    for number in 0..100 {
+        cache.store(key(&number.to_string()), stored(1000, 0), 1);
+    }
+    cache.maintain();
+    let left = 101 - cache.cached().entries;
+    let size = "voyage_gateway_cache_evictions_total{cause=\"size\",tier=\"memory\"}";
+    assert_eq!(evicted(), [format!("{size} {left}")]);
 }
 
 #[test]

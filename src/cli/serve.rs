@@ -1,16 +1,17 @@
 //! `serve`: the gateway, until it is told to stop.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use anyhow::Context as _;
+use futures_util::FutureExt as _;
 
 use super::{Failure, runtime};
 use crate::{
-    app::{self, Bound, BuildError},
+    app::{self, Bound, BuildError, LookAgain},
     config::{self, Config, Sources},
     grpc::auth::AuthMode,
-    telemetry::{self, Metrics},
-    transport::{StopSignals, process},
+    telemetry::{self, ExportError, Flush, export},
+    transport::{Hangup, StopSignals, process},
 };
 
 /// How long work that cannot be stopped, such as a name look-up, may delay the process's end.
@@ -19,39 +20,77 @@ const LAST_WORK: Duration = Duration::from_secs(1);
 pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
     // Before there is a key to keep.
     let undumpable = process::forbid_dumps();
+    let runtime = runtime()?;
+    // The start may take seconds, and the first process of a container is deaf to what it does not catch.
+    let (mut signals, hangup) = {
+        let _inside = runtime.enter();
+        (StopSignals::catch()?, Hangup::catch()?)
+    };
     let config = config::load(sources)?;
     let keys = config::api_keys(&config, &sources.environment)
         .map_err(|problem| Failure::Usage(problem.to_string()))?;
-    telemetry::init_logging(&config.telemetry).context("logging")?;
+    let levels = telemetry::init_logging(&config.telemetry).context("logging")?;
     if let Err(error) = undumpable {
         tracing::warn!(%error, "core dumps cannot be forbidden: they would hold the API key");
     }
     warn(&config);
     process::raise_file_limit();
-    let runtime = runtime()?;
+    let exported = export::start(&config.telemetry, &config::otel(&sources.environment))?;
     let ended = runtime.block_on(async {
-        // The start may take seconds, and the first process of a container is deaf to what it does not catch.
-        let mut signals = StopSignals::catch()?;
-        let metrics = Metrics::new().map_err(BuildError::from)?;
-        let rules = config::live_rules(sources, &config, &metrics);
+        let rules = config::live_rules(sources, &config, &exported.metrics);
+        let log = config::live_log_levels(sources, levels, &exported.metrics);
         let bound = tokio::select! {
-            bound = app::build_ruled(&config, keys, rules, metrics) => bound?,
+            bound = app::build_ruled(&config, keys, rules, exported.telemetry()) => bound?,
             () = signals.wait() => {
                 tracing::info!("stopped before it was up");
                 return Ok(());
             }
         };
-        serve(bound, signals).await
+        let bound = bound.following(log);
+        serve(bound, signals, hangup, exported.flush).await
     });
     runtime.shutdown_timeout(LAST_WORK);
     ended
 }
 
-async fn serve(bound: Bound, signals: StopSignals) -> Result<(), Failure> {
+async fn serve(
+    bound: Bound,
+    signals: StopSignals,
+    hangup: Hangup,
+    flush: Flush,
+) -> Result<(), Failure> {
     let (stop, hurry) = signals.first_and_second();
+    let hurry = hurry.shared();
     tracing::info!(port = "grpc", address = %bound.grpc_address()?, "listening");
     tracing::info!(port = "admin", address = %bound.admin_address()?, "listening");
-    Ok(bound.run_until(stop, hurry).await.map_err(anyhow::Error::from)?)
+    let again = bound.look_again();
+    let ended = tokio::select! {
+        ended = bound.run_until(stop, hurry.clone()) => ended,
+        never = look_at_every(hangup, again) => match never {},
+    };
+    flush.finish(hurry).await;
+    Ok(ended.map_err(anyhow::Error::from)?)
+}
+
+/// A file that cannot be used is a wrong setting, as is what no exporter can be made of.
+impl From<ExportError> for Failure {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::File { .. } | ExportError::Endpoint | ExportError::Collector(_) => {
+                Self::Usage(error.to_string())
+            }
+            ExportError::Thread(_) | ExportError::Metrics(_) => Self::Runtime(error.into()),
+        }
+    }
+}
+
+/// Has everything looked at again whenever somebody hangs up.
+async fn look_at_every(mut hangup: Hangup, again: LookAgain) -> Infallible {
+    loop {
+        hangup.wait().await;
+        tracing::info!("SIGHUP: looking at everything that may have changed");
+        again.ask();
+    }
 }
 
 /// A file that cannot be used is a wrong setting; what else stops a gateway is the machine's affair.

@@ -89,6 +89,7 @@ fn expected(wanted: &str) -> Refusal {
     let wanted = match wanted {
         "u32" => "a whole number from 0 to 4294967295",
         "u64" => "a whole number, 0 or more",
+        "f64" => "a number",
         "a boolean" => "true or false",
         "path string" => "a path",
         "a map" => "a section of keys",

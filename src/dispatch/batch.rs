@@ -5,18 +5,21 @@ use std::sync::{Arc, atomic::Ordering};
 use tokio::time::Instant;
 
 use super::{
-    Bill, Queued, ReplyMetadata, Shared, Trip,
+    Bill, Departure, Queued, ReplyMetadata, Shared, Trip,
     apportion::apportion,
     breaker::{self, Pass},
     command::{Returned, Slot},
+    departure::Holdups,
     isolate::{Verdict, judge},
     limit::{Class, Reservation},
     retry::{self, Retry},
+    spans::{BatchSpan, attempt_failed},
 };
 use crate::{
     caller::Priority,
     embedding::{Input, Parameters},
     error::{Error, Fault, Upstream},
+    telemetry::{Metrics, Replied},
     tokens::Measure,
     upstream::Reply,
 };
@@ -27,6 +30,11 @@ pub(super) struct Batch {
     pub(super) parameters: Arc<Parameters>,
     pub(super) items: Vec<Queued>,
     trip: Arc<Trip>,
+    span: Arc<BatchSpan>,
+    /// When it was sent for the first time.
+    first_at: Option<Instant>,
+    /// When there was no budget for it.
+    pub(super) holdups: Holdups,
     /// Attempts so far; resends of what was taken apart are none.
     attempts: u32,
     /// Whether the one free resend over a fresh connection was used.
@@ -44,10 +52,20 @@ pub(super) struct Call {
 }
 
 impl Batch {
-    pub(super) fn new(parameters: Arc<Parameters>, items: Vec<Queued>) -> Self {
+    pub(super) fn new(parameters: Arc<Parameters>, items: Vec<Queued>, holdups: Holdups) -> Self {
         let trip = Arc::new(Trip::default());
         trip.items.store(count(&items), Ordering::Relaxed);
-        Self { parameters, items, trip, attempts: 0, resent: false, rejections: 0 }
+        Self {
+            parameters,
+            items,
+            span: BatchSpan::new(Arc::clone(&trip)),
+            trip,
+            first_at: None,
+            holdups,
+            attempts: 0,
+            resent: false,
+            rejections: 0,
+        }
     }
 
     /// The same trip with other items.
@@ -56,6 +74,9 @@ impl Batch {
             parameters: Arc::clone(&self.parameters),
             items,
             trip: Arc::clone(&self.trip),
+            span: Arc::clone(&self.span),
+            first_at: self.first_at,
+            holdups: self.holdups.clone(),
             attempts: self.attempts,
             resent: self.resent,
             rejections: self.rejections,
@@ -64,6 +85,25 @@ impl Batch {
 
     pub(super) fn tokens(&self) -> u64 {
         self.items.iter().map(|queued| queued.tokens).sum()
+    }
+
+    /// Tells whether it, or what it was a part of, has been sent before.
+    pub(super) fn has_departed(&self) -> bool {
+        self.first_at.is_some()
+    }
+
+    /// Returns its inputs, tokens and bytes.
+    pub(super) fn extent(&self) -> (usize, u64, usize) {
+        let bytes = self.items.iter().map(|queued| queued.item.input.size()).sum();
+        (self.items.len(), self.tokens(), bytes)
+    }
+
+    /// Shares out tokens that were reported with a reply of no use, as those of an answer would be.
+    fn waste(&mut self, tokens: u64) {
+        let weights: Vec<u64> = self.items.iter().map(|queued| queued.expected).collect();
+        for (queued, share) in self.items.iter_mut().zip(apportion(tokens, &weights)) {
+            queued.wasted = queued.wasted.saturating_add(share);
+        }
     }
 
     pub(super) fn class(&self) -> Class {
@@ -82,8 +122,28 @@ impl Batch {
     }
 
     /// Tells every item that it is being sent, and drops those nobody wants.
-    pub(super) fn board(&mut self) {
-        self.keep(|queued| queued.item.waiter.depart());
+    pub(super) fn board(&mut self, now: Instant) {
+        self.holdups.end(now);
+        let departure = Arc::new(Departure {
+            first_at: *self.first_at.get_or_insert(now),
+            at: now,
+            batch: self.span.shared().clone(),
+            holdups: self.holdups.clone(),
+        });
+        self.keep(|queued| queued.item.waiter.depart(&departure));
+        if !self.items.is_empty() {
+            self.span.begin(&self.parameters);
+        }
+    }
+
+    /// Counts how long each item waited, when it has left for the first time.
+    fn count_waits(&self, metrics: &Metrics) {
+        let Some(left_at) = self.first_at.filter(|_| self.trip.requests() == 0) else { return };
+        for queued in &self.items {
+            let limiter = self.holdups.within(queued.at, left_at);
+            let queue = left_at.saturating_duration_since(queued.at).saturating_sub(limiter);
+            metrics.queue_wait(&self.parameters.model, queue, limiter);
+        }
     }
 
     fn keep(&mut self, wanted: impl FnMut(&Queued) -> bool) {
@@ -111,11 +171,26 @@ impl Batch {
         Returned::new(self, now)
     }
 
-    pub(super) fn fail(self, error: &Error) {
-        let Self { items, trip, attempts, rejections, .. } = self;
+    /// Counts its end, so long after it was sent first; one that never was is none.
+    fn ended(&self, metrics: &Metrics, result: Result<Option<u64>, &'static str>) {
+        if let Some(at) = self.first_at {
+            metrics.embeddings(&self.parameters.model, at.elapsed(), result);
+        }
+    }
+
+    pub(super) fn fail(self, error: &Error, metrics: &Metrics) {
+        let kind = match error {
+            Error::Upstream(upstream) => upstream.fault.kind(),
+            _ => "_OTHER",
+        };
+        self.ended(metrics, Err(kind));
+        let Self { items, trip, span, attempts, rejections, .. } = self;
         let error = error.with_attempts((attempts + rejections).max(1));
+        span.failed(&error);
+        drop(span);
         for queued in items {
-            let bill = Bill { tokens: 0, guessed: false, trip: Arc::clone(&trip) };
+            let (wasted, trip) = (queued.wasted, Arc::clone(&trip));
+            let bill = Bill { tokens: 0, wasted, guessed: false, trip };
             queued.item.waiter.land(Err(error.clone()), bill);
         }
     }
@@ -132,17 +207,24 @@ fn count(items: &[Queued]) -> u32 {
 /// Makes one attempt and decides what comes of it; what goes again is handed to the scheduler.
 pub(super) async fn run(shared: Arc<Shared>, call: Call) {
     let Call { mut batch, mut reservation, pass, mut slot } = call;
-    batch.trip.requests.fetch_add(1, Ordering::Relaxed);
+    batch.count_waits(&shared.metrics);
+    let earlier = batch.trip.requests.fetch_add(1, Ordering::Relaxed);
     let inputs: Vec<&Input> = batch.items.iter().map(|queued| &queued.item.input).collect();
     reservation.sent();
     if batch.attempts == 0 {
         shared.retries.earn(Instant::now());
     }
     let ((seat, key), sent_at) = (reservation.key(), Instant::now());
-    let result = shared.upstream.call(&key, &batch.parameters, &inputs).await;
+    let mut attempt = batch.span.attempt(key.alias(), earlier);
+    let result = shared.upstream.call(&key, &batch.parameters, &inputs, &mut attempt).await;
     drop(inputs);
 
     let now = Instant::now();
+    batch.trip.called(sent_at, now);
+    if let Err(Error::Upstream(failure)) = &result {
+        attempt_failed(&mut attempt, failure);
+    }
+    drop(attempt);
     match result {
         Ok(reply) => {
             pass.succeeded(now);
@@ -152,6 +234,10 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call) {
         }
         Err(Error::Upstream(failure)) => {
             batch.attempts += 1;
+            batch.waste(failure.tokens);
+            if let Some(recent) = shared.metrics.recent() {
+                recent.upstream_error(&failure, batch.span.trace_id());
+            }
             let gate = settle_failure(&failure, reservation, now);
             if breaker::counts_as_failure(&failure.fault) {
                 pass.failed(now);
@@ -162,6 +248,9 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call) {
                 && shared.pool.rejected(seat, &key, sent_at).await
                 // Each is set aside, so there are no more; but files may change as fast as they are read.
                 && batch.rejections < shared.pool.most_rejections();
+            if failure.fault == Fault::Unauthenticated {
+                batch.span.sets_aside(key.alias());
+            }
             slot.returned = if another_key {
                 vec![batch.with_another_key(now)]
             } else {
@@ -170,7 +259,7 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call) {
         }
         Err(other) => {
             reservation.failed(now);
-            batch.fail(&other);
+            batch.fail(&other, &shared.metrics);
         }
     }
 }
@@ -204,27 +293,30 @@ fn after(
     if failure.fault == Fault::ConnectionLost && !batch.resent {
         // The pool's connection was stale; a fresh one is due at once, and free.
         batch.resent = true;
+        batch.span.resends();
         batch.attempts -= 1;
         return vec![Returned::new(batch, now)];
     }
     if let Some(at) = retry_at(shared, &batch, &failure.fault, now) {
         shared.metrics.retry();
+        batch.span.backs_off(at.duration_since(now));
         return vec![Returned::new(batch, at)];
     }
     let items = std::mem::take(&mut batch.items);
     let parts = match judge(&error, items) {
         Verdict::FailAll(items) => {
-            batch.part(items).fail(&error);
+            batch.part(items).fail(&error, &shared.metrics);
             return Vec::new();
         }
         Verdict::FailOne { guilty, rest } => {
-            batch.part(vec![guilty]).fail(&error);
+            batch.part(vec![guilty]).fail(&error, &shared.metrics);
             vec![rest]
         }
         Verdict::Split(first, second) => vec![first, second],
     };
     // What was taken apart is no attempt of its own.
     batch.attempts -= 1;
+    batch.span.splits(parts.iter().map(Vec::len).sum());
     let parts = parts.into_iter().filter(|items| !items.is_empty());
     parts.map(|items| Returned::new(batch.part(items), now)).collect()
 }
@@ -237,10 +329,13 @@ fn behind_the_gate(
     until: Instant,
 ) -> Vec<Returned> {
     shared.metrics.rate_limited();
-    let wait = until.duration_since(Instant::now());
+    let now = Instant::now();
+    let wait = until.duration_since(now);
+    batch.span.rate_limited(wait);
+    batch.holdups.note(now, until);
     let error = error.with_retry_after(wait).with_attempts(batch.attempts);
     if batch.attempts >= shared.max_attempts {
-        batch.fail(&error);
+        batch.fail(&error, &shared.metrics);
         return Vec::new();
     }
     batch.excuse(until, &error);
@@ -274,7 +369,11 @@ fn measures(items: &[Queued]) -> Vec<Measure> {
 }
 
 fn hand_out(shared: &Shared, batch: Batch, reply: Reply) {
-    let Batch { parameters, items, trip, .. } = batch;
+    batch.ended(&shared.metrics, Ok(reply.total_tokens));
+    let Batch { parameters, items, trip, span, .. } = batch;
+    span.used(reply.total_tokens.unwrap_or_default());
+    // What is paid for has come to its end when those who wait hear of it.
+    drop(span);
     // Only the first reply of a trip is kept: the id is told only when there was no other.
     let _ = trip.reply.set(ReplyMetadata { request_id: reply.request_id, warning: reply.warning });
     let measures = measures(&items);
@@ -282,6 +381,8 @@ fn hand_out(shared: &Shared, batch: Batch, reply: Reply) {
         measures.iter().map(|measure| shared.counter.guess(&parameters.model, measure)).collect();
     let total = reply.total_tokens.unwrap_or_else(|| weights.iter().sum());
     let guessed = reply.total_tokens.is_none();
+    let replied = if guessed { Replied::Guessed(total) } else { Replied::Reported(total) };
+    shared.metrics.replied(&parameters.model, replied);
     if let Some(reported) = reply.total_tokens {
         shared.counter.learn(&parameters.model, &measures, reported);
     }
@@ -290,6 +391,7 @@ fn hand_out(shared: &Shared, batch: Batch, reply: Reply) {
     for ((queued, answer), tokens) in
         items.into_iter().zip(reply.answers).zip(apportion(total, &weights))
     {
-        queued.item.waiter.land(Ok(answer), Bill { tokens, guessed, trip: Arc::clone(&trip) });
+        let (wasted, trip) = (queued.wasted, Arc::clone(&trip));
+        queued.item.waiter.land(Ok(answer), Bill { tokens, wasted, guessed, trip });
     }
 }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 pub use config::Config;
 
-use crate::error::Fault;
+use crate::{error::Fault, telemetry::BreakerState};
 use tally::Tally;
 
 /// What those are told who come while the probe is out: how long it takes is not known.
@@ -134,6 +134,15 @@ impl Breaker {
             Phase::Open { until, .. } if now < until => Err(Open { retry_after: until - now }),
             Phase::HalfOpen { .. } => Err(Open { retry_after: PROBE_WAIT }),
             Phase::Closed(_) | Phase::Open { .. } => Ok(()),
+        }
+    }
+
+    /// Returns the phase; a breaker whose time is over is half open, as the next attempt is the probe.
+    pub(crate) fn state(&self, now: Instant) -> BreakerState {
+        match self.lock().phase {
+            Phase::Closed(_) => BreakerState::Closed,
+            Phase::Open { until, .. } if now < until => BreakerState::Open,
+            Phase::Open { .. } | Phase::HalfOpen { .. } => BreakerState::HalfOpen,
         }
     }
 

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     Queued,
+    departure::Holdups,
     queue::{FairClock, Position, Queue},
 };
 use crate::{
@@ -46,6 +47,15 @@ impl Caps {
         Self { inputs: inputs.min(max_inputs), tokens, bytes: MAX_BODY_BYTES, worth }
     }
 
+    /// Returns how full a call of so many inputs, tokens and bytes is: the share of the fullest of its bounds, 1 at most.
+    #[expect(clippy::cast_precision_loss, reason = "nothing depends on the last digits")]
+    pub(super) fn fill(self, inputs: usize, tokens: u64, bytes: usize) -> f64 {
+        let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
+        let of_inputs = share(inputs as u64, self.inputs as u64);
+        let of_bytes = share(bytes as u64, self.bytes as u64);
+        of_inputs.max(share(tokens, self.tokens)).max(of_bytes).min(1.0)
+    }
+
     /// Returns a filter that lets items through, by their tokens and bytes, until the call is full; the first always
     /// passes.
     pub(super) fn filter(self) -> impl FnMut(u64, usize) -> bool + Clone {
@@ -72,6 +82,8 @@ pub(super) struct Lane {
     pub(super) in_flight: usize,
     /// Until when there is known to be no budget for the lane's next call.
     pub(super) blocked_until: Option<Instant>,
+    /// When there was none for those who wait.
+    pub(super) holdups: Holdups,
     /// Until when there is known to be no budget for the turn of the batch items behind interactive ones.
     pub(super) no_turn_until: Option<Instant>,
     /// Whether somebody may be waiting who has not been told that there is no budget in time.
@@ -90,6 +102,7 @@ impl Lane {
             queue: Queue::default(),
             in_flight: 0,
             blocked_until: None,
+            holdups: Holdups::default(),
             no_turn_until: None,
             unexcused: false,
             excused_at: now,
@@ -109,6 +122,20 @@ impl Lane {
         let is_full = self.queue.len() >= caps.inputs || self.queue.tokens() >= caps.tokens;
         let at = if is_full || self.in_flight == 0 { now } else { oldest + max_delay };
         Some(self.blocked_until.map_or(at, |until| at.max(until)))
+    }
+
+    /// Notes that there is no budget for the next call before a known time.
+    pub(super) fn blocked(&mut self, now: Instant, until: Instant) {
+        self.blocked_until = Some(until);
+        let oldest = self.queue.oldest().unwrap_or(now);
+        self.holdups.forget(oldest);
+        self.holdups.note(now, until);
+    }
+
+    /// Notes that there is budget; returns when there was none.
+    pub(super) fn freed(&mut self, now: Instant) -> Holdups {
+        self.holdups.end(now);
+        self.holdups.clone()
     }
 
     /// Returns whether the next batch item has waited long enough to be owed a turn.

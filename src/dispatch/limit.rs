@@ -27,7 +27,7 @@ pub(crate) use outlook::{Outlook, Planned};
 pub(crate) use reservation::Reservation;
 
 use super::pool::{Pool, Usable};
-use crate::model;
+use crate::{model, telemetry::RateWindow};
 use allowance::Allowance;
 use window::{GLANCE, Ticket, Window};
 
@@ -189,6 +189,28 @@ impl Limiter {
     pub(crate) fn usage(&self, model: &str, now: Instant) -> Usage {
         let usable = self.pool.usable(now);
         self.within(model, now, |_, windows| roomiest(windows, usable, now).usage(now))
+    }
+
+    /// Returns what is used of every window there is: of each key, for each model that was called.
+    pub(crate) fn windows(&self, now: Instant) -> Vec<RateWindow> {
+        let mut state = self.lock();
+        let State { windows, free_tier } = &mut *state;
+        let mut found = Vec::new();
+        for (model, windows) in windows {
+            for (seat, (window, free_tier)) in windows.iter_mut().zip(&mut *free_tier).enumerate() {
+                // What a minute has proved would be lost if nobody were told.
+                *free_tier &= !window.advance(now);
+                let Usage { requests, requests_limit, tokens, tokens_limit, .. } =
+                    window.usage(now);
+                found.push(RateWindow {
+                    model: Arc::clone(model),
+                    key: self.pool.alias(seat).map(Arc::clone).unwrap_or_default(),
+                    requests: (requests, requests_limit),
+                    tokens: (tokens, tokens_limit),
+                });
+            }
+        }
+        found
     }
 
     /// Tells whether Voyage treats a key's account as one without a payment method.

@@ -175,6 +175,7 @@ impl Pool {
             attempts: 0,
             request_id: None,
             key: self.alias(0).map(Arc::clone).unwrap_or_default(),
+            tokens: 0,
         })))
     }
 

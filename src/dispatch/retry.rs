@@ -142,6 +142,12 @@ impl Budget {
         })
     }
 
+    /// Returns how many retries there are, in fractions.
+    #[expect(clippy::cast_precision_loss, reason = "it is 10,000 at most")]
+    pub(crate) fn balance(&self, now: Instant) -> f64 {
+        self.with(now, |account| account.balance as f64 / RETRY as f64)
+    }
+
     fn with<R>(&self, now: Instant, work: impl FnOnce(&mut Account) -> R) -> R {
         let mut account = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // One retry a second is a thousandth a millisecond; what is left of a millisecond is paid later.

@@ -8,7 +8,11 @@ mod ahead;
 mod refusals;
 mod reserve;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use tokio::{
     sync::mpsc,
@@ -146,6 +150,7 @@ impl Scheduler {
     /// Takes back one of the calls that may be in flight.
     fn take_back(&mut self, finished: Finished, now: Instant) {
         self.in_flight -= 1;
+        self.shared.calls.store(self.in_flight, Ordering::Relaxed);
         if let Some(lane) = self.lanes.get_mut(&finished.parameters) {
             lane.in_flight -= 1;
         }
@@ -226,9 +231,11 @@ impl Scheduler {
             && self.shares.is_mostly_interactive(&parameters.model, now);
         match self.reserve(&mut taken, &parameters.model, starved, now) {
             Ok((reservation, rest)) => {
-                if let Some(lane) = self.lanes.get_mut(parameters) {
+                let lane = self.lanes.get_mut(parameters);
+                let holdups = lane.map(|lane| {
                     lane.queue.put_back(rest);
-                }
+                    lane.freed(now)
+                });
                 Queue::served(&taken, &mut self.clock);
                 for class in [Priority::Interactive, Priority::Batch] {
                     let of_class = taken.iter().filter(|(position, _)| position.priority == class);
@@ -238,7 +245,9 @@ impl Scheduler {
                 let items = taken.into_iter().map(|(_, queued)| queued).collect();
                 self.interactive_run =
                     if from == Priority::Batch { 0 } else { self.interactive_run + 1 };
-                self.send(Batch::new(Arc::clone(parameters), items), reservation, now);
+                let holdups = holdups.unwrap_or_default();
+                let batch = Batch::new(Arc::clone(parameters), items, holdups);
+                self.send(batch, reservation, now);
             }
             Err(blocked) => {
                 if let Some(lane) = self.lanes.get_mut(parameters) {
@@ -249,7 +258,7 @@ impl Scheduler {
                         lane.no_turn_until = Some(blocked.until);
                         return;
                     }
-                    lane.blocked_until = Some(blocked.until);
+                    lane.blocked(now, blocked.until);
                     // How long a call takes that is out is not known, so it refuses nobody.
                     lane.unexcused = blocked.cause != Cause::InFlight;
                 }
@@ -281,7 +290,7 @@ impl Scheduler {
             return;
         }
         if let Some(refusal) = self.shared.pool.refusal(&batch.parameters, now) {
-            batch.fail(&refusal);
+            batch.fail(&refusal, &self.shared.metrics);
             return;
         }
         let class = batch.class();
@@ -295,6 +304,7 @@ impl Scheduler {
                 }
                 // A time that has not moved on would spin.
                 let at = blocked.until.max(now + Duration::from_millis(1));
+                batch.holdups.note(now, at);
                 self.returned.push(Returned::blocked(batch, at));
             }
         }
@@ -305,15 +315,24 @@ impl Scheduler {
             Ok(pass) => pass,
             Err(open) => {
                 // The reservation is dropped unsent, which refunds it.
-                batch.fail(&Error::CircuitOpen { retry_after: open.retry_after });
+                let refusal = Error::CircuitOpen { retry_after: open.retry_after };
+                batch.fail(&refusal, &self.shared.metrics);
                 return;
             }
         };
-        batch.board();
+        let is_first = !batch.has_departed();
+        batch.board(now);
         if batch.items.is_empty() {
             return;
         }
+        if is_first {
+            let (inputs, tokens, bytes) = batch.extent();
+            let model = &batch.parameters.model;
+            let fill = caps(&self.shared, model, self.max_inputs).fill(inputs, tokens, bytes);
+            self.shared.metrics.batch(model, u32::try_from(inputs).unwrap_or(u32::MAX), fill);
+        }
         self.in_flight += 1;
+        self.shared.calls.store(self.in_flight, Ordering::Relaxed);
         let parameters = Arc::clone(&batch.parameters);
         self.lanes
             .entry(Arc::clone(&parameters))

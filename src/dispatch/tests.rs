@@ -30,6 +30,7 @@ use crate::{
     error::{Fault, Phase},
     pipeline::{self, CacheMode, Pipeline, Request, Response},
     secret::Secret,
+    telemetry::trace::TraceContext,
     tokens,
     units::Span,
     upstream::{KeyLimits, KeySources},
@@ -101,7 +102,7 @@ impl Stage {
             metrics: metrics.clone(),
         });
         let admission = pipeline::Config { max_in_flight: u32::MAX, ..pipeline::Config::default() };
-        let cache = Arc::new(Cache::new(&cache::Config::default()));
+        let cache = Arc::new(Cache::new(&cache::Config::default(), &Metrics::off()));
         let pipeline = Arc::new(Pipeline::new(pipeline::Parts {
             admission: &admission,
             budgets: pipeline::Budgets::default(),
@@ -136,7 +137,7 @@ impl Stage {
 
     /// Returns how many inputs and bytes the dispatch holds.
     fn held(&self) -> (usize, usize) {
-        let room = &self.dispatch.room;
+        let room = &self.dispatch.shared.room;
         (room.inputs.load(Ordering::Relaxed), room.bytes.load(Ordering::Relaxed))
     }
 
@@ -182,6 +183,7 @@ fn request<T: AsRef<str>>(texts: &[T]) -> Request {
         max_queue_wait: None,
         priority: Priority::Interactive,
         caller: Caller::anonymous(),
+        trace: TraceContext::none(),
         reply_bytes: 0,
         permit: None,
     }

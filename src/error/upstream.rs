@@ -23,6 +23,8 @@ pub struct Upstream {
     pub request_id: Option<Arc<str>>,
     /// The alias of the API key the call was made with.
     pub key: Arc<str>,
+    /// Tokens that Voyage reported although its reply is of no use: they are on its bill.
+    pub tokens: u64,
 }
 
 /// What went wrong upstream: the rows of the error table.
@@ -130,7 +132,36 @@ impl BadResponse {
 }
 
 impl Fault {
-    pub(super) fn blame(&self) -> Blame {
+    /// Returns the kind of failure, as metrics and traces name it.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::InvalidRequest { .. } => "invalid_request",
+            Self::TooManyTokens { .. } => "too_many_tokens",
+            Self::InputTooLong { .. } => "input_too_long",
+            Self::ModelNotSupported => "model_not_supported",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden => "forbidden",
+            Self::PaymentRequired => "payment_required",
+            Self::NotFound { .. } => "not_found",
+            Self::PayloadTooLarge { .. } => "payload_too_large",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::ServerError { .. } => "server_error",
+            Self::Unavailable { .. } => "unavailable",
+            Self::Timeout => "timeout",
+            Self::ConnectFailed => "connect_failed",
+            Self::ConnectionLost => "connection_lost",
+            Self::TlsRejected => "tls_rejected",
+            Self::TlsCut => "tls_cut",
+            Self::BadResponse(_) => "bad_response",
+            Self::Protocol => "protocol",
+            Self::Conflict => "conflict",
+            Self::Redirect { .. } => "redirect",
+            Self::UnexpectedStatus => "unexpected_status",
+        }
+    }
+
+    /// Says who has to act.
+    pub fn blame(&self) -> Blame {
         match self {
             Self::InvalidRequest { .. }
             | Self::TooManyTokens { .. }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 
+pub use clock::system as wall_clock;
 pub use config::{AuthMode, Config, JwtConfig};
 pub use jwt::{Fetch, FetchedKeys};
 pub use tokens::{NoEntry, entry};

@@ -24,6 +24,7 @@ use crate::{
     error::Error,
     model::{self, Kind, MAX_DIMENSION, Model},
     pipeline::{CacheMode, Request, Response},
+    telemetry::trace::TraceContext,
 };
 
 /// Inputs one request may have.
@@ -99,6 +100,7 @@ pub(super) fn embed_request(
         max_queue_wait,
         priority: caller.clamp(priority),
         caller,
+        trace: TraceContext::none(),
         reply_bytes: usize::try_from(reply_bytes).unwrap_or(usize::MAX),
         permit: None,
     };

@@ -10,6 +10,7 @@ mod observe;
 mod refusals;
 mod reply;
 mod rpc;
+mod trace;
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -39,13 +40,13 @@ use crate::{
     error::{Error, Phase},
     pipeline::{Admission, Permit},
     reload::Live,
-    telemetry::Metrics,
+    telemetry::{Metrics, semconv, trace::Tracer},
 };
 use observe::Outcome;
 use rpc::Rpc;
 
 /// Name of every method that is not one of ours, so that callers cannot make series.
-const OTHER_METHOD: &str = "_OTHER";
+const OTHER_METHOD: &str = semconv::OTHER;
 
 /// Streams of health, reflection and unknown methods at the same time: they need no credential and may last as long as their
 /// connection. One `Watch` is usual for a client, and each takes some 10 KB.
@@ -67,6 +68,7 @@ pub struct Edge {
     /// Places of streams that nobody answers for: health, reflection, and what does not exist.
     guests: Arc<Semaphore>,
     metrics: Metrics,
+    tracer: Tracer,
 }
 
 /// What the edge knows of an RPC; services find it in the request's extensions.
@@ -127,6 +129,7 @@ impl Edge {
             admission,
             guests: Arc::new(Semaphore::new(MAX_GUESTS)),
             metrics,
+            tracer: settings.tracer.clone(),
         }
     }
 
@@ -136,9 +139,10 @@ impl Edge {
             tracing::debug!("refused a request that is not gRPC");
             return refusal;
         }
-        let rpc = Rpc::new(request.headers(), method_name(request.uri().path()));
-        let method = rpc.method;
-        let mut outcome = Outcome::new(self.metrics.clone(), Arc::clone(&rpc));
+        let method = method_name(request.uri().path());
+        let span = trace::begin(&self.tracer, &request, method);
+        let rpc = Rpc::new(request.headers(), method, span.context().clone(), &self.metrics);
+        let mut outcome = Outcome::new(self.metrics.clone(), Arc::clone(&rpc), span);
         if !method.starts_with(OURS) && !outcome.has_place(&self.guests) {
             let full = Error::Overloaded { what: "streams of health and reflection" };
             let mut response = rpc.refuse(&full).into_http();

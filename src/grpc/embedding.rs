@@ -36,7 +36,9 @@ impl Service {
             convert::embed_request(request, &self.default_model, deadline, caller)?;
         let model = Arc::clone(&request.parameters.model);
         request.permit = Some(call.permit.clone());
+        request.trace = call.rpc.trace.clone();
         let answers = self.pipeline.run(request).await?;
+        call.rpc.was_upstream(answers.upstream_time);
         call.permit.count(shape.check_answers(&answers)?)?;
         let metadata = metadata(&answers, &model);
         let mut reply = Response::new(convert::embed_response(answers, shape, &model));

@@ -9,7 +9,11 @@ use super::{
     Config,
     sync::atomic::{AtomicUsize, Ordering},
 };
-use crate::{caller::Priority, error::Error, telemetry::Metrics};
+use crate::{
+    caller::Priority,
+    error::Error,
+    telemetry::{Admitted, Metrics},
+};
 
 /// Bounds the requests, and the bytes of theirs, that are in flight at once; clones share the bounds.
 #[derive(Clone, Debug)]
@@ -61,6 +65,17 @@ impl Bounded {
     }
 }
 
+impl Shared {
+    fn admitted(&self) -> Admitted {
+        Admitted {
+            requests: self.requests.get(),
+            max_requests: self.requests.max as u64,
+            bytes: self.bytes.get(),
+            max_bytes: self.bytes.max as u64,
+        }
+    }
+}
+
 impl Admission {
     /// Sets the bounds up.
     pub fn new(config: &Config, metrics: Metrics) -> Self {
@@ -70,12 +85,9 @@ impl Admission {
             bytes: Bounded::new(max_bytes),
             metrics,
         });
-        let (requests, bytes) = (Arc::downgrade(&shared), Arc::downgrade(&shared));
         // Weak: the metrics are held by what they would hold.
-        shared.metrics.watch_admission(
-            move || requests.upgrade().map_or(0, |shared| shared.requests.get()),
-            move || bytes.upgrade().map_or(0, |shared| shared.bytes.get()),
-        );
+        let watched = Arc::downgrade(&shared);
+        shared.metrics.watch_admission(move || Some(watched.upgrade()?.admitted()));
         Self { shared }
     }
 

@@ -20,12 +20,12 @@ use super::{
     },
 };
 use crate::{
-    cache::Key,
+    cache::{Key, Stored},
     caller::{Caller, Priority},
-    dispatch::{Bill, Patience, Waiter},
-    embedding::Answer,
+    dispatch::{Bill, Departure, Patience, Trip, Waiter},
+    embedding::{Answer, Parameters},
     error::{Error, Phase},
-    telemetry::Metrics,
+    telemetry::{Metrics, trace::TraceContext},
 };
 
 /// Enough that two cores rarely meet at one lock.
@@ -53,6 +53,10 @@ pub(super) struct Flight {
 struct State {
     seats: Vec<Seat>,
     departed: bool,
+    /// Its last departure.
+    departure: Option<Arc<Departure>>,
+    /// The calls it was part of, when it has landed.
+    trip: Option<Arc<Trip>>,
     stores: bool,
 }
 
@@ -61,6 +65,12 @@ struct State {
 pub(super) struct Seat {
     /// The request's own number for the input.
     pub(super) number: usize,
+    /// The request's span.
+    pub(super) trace: TraceContext,
+    /// How many of the request's inputs are this one.
+    pub(super) places: u32,
+    /// What the request asks for.
+    pub(super) parameters: Arc<Parameters>,
     /// Where the request hears of it.
     pub(super) landings: mpsc::UnboundedSender<Landed>,
     /// Whether the answer is to be stored.
@@ -129,8 +139,21 @@ impl Flight {
         locked(&self.state).departed
     }
 
+    /// Returns how the flight's input was sent last, if it was.
+    pub(super) fn departure(&self) -> Option<Arc<Departure>> {
+        locked(&self.state).departure.clone()
+    }
+
+    /// Returns the calls it was part of, if it has landed.
+    pub(super) fn trip(&self) -> Option<Arc<Trip>> {
+        locked(&self.state).trip.clone()
+    }
+
     fn take_seat(&self, seat: Seat) {
         let mut state = locked(&self.state);
+        if let Some(departure) = &state.departure {
+            departure.batch().waits(&seat.trace);
+        }
         state.stores |= seat.stores;
         state.seats.push(seat);
     }
@@ -175,9 +198,10 @@ impl Flights {
         }
         // A flight may have landed between this request's look-up and here; its answer is in the cache by now.
         if mode != CacheMode::Refresh
-            && let Some(answer) = self.cache.get(&key, Instant::now())
+            && let Some(Stored { answer, tokens }) = self.cache.get(&key, Instant::now())
         {
             drop(flights);
+            self.metrics.saved(&seat.parameters.model, u64::from(tokens) * u64::from(seat.places));
             // The receiver is the request itself, which is still here.
             let _ = seat.tell(Ok(answer), None);
             return (flight, Boarding::Landed);
@@ -205,24 +229,33 @@ impl Flights {
         if let Ok(answer) = result
             && stores
         {
-            self.cache.store(flight.key, answer.clone(), flight.age);
+            let tokens = u32::try_from(bill.tokens).unwrap_or(u32::MAX);
+            self.cache.store(flight.key, Stored { answer: answer.clone(), tokens }, flight.age);
         }
         close(&mut flights, flight);
         drop(flights);
 
         // Nobody takes a seat any more: the flight is closed.
-        let seats = std::mem::take(&mut locked(&flight.state).seats);
-        let cost = bill.tokens;
+        let seats = {
+            let mut state = locked(&flight.state);
+            state.trip = Some(Arc::clone(&bill.trip));
+            std::mem::take(&mut state.seats)
+        };
+        let (cost, wasted) = (bill.tokens, bill.wasted);
         // The metric counts what Voyage reported, never a guess.
         let tokens = if bill.guessed { 0 } else { cost };
         let mut bill = Some(bill);
         let (mut payer, mut first_who_left) = (None, None);
+        let (mut served, model) = (0, seats.first().map(|seat| Arc::clone(&seat.parameters.model)));
         for seat in seats {
+            let places = u64::from(seat.places);
             // The first passenger who is still here pays.
             let pays = bill.is_some();
             match seat.tell(result.clone(), bill.take()) {
-                Ok(()) if pays => payer = Some(seat),
-                Ok(()) => {}
+                Ok(()) => {
+                    served += places;
+                    payer = if pays { Some(seat) } else { payer };
+                }
                 Err(landed) => {
                     bill = landed.bill;
                     first_who_left.get_or_insert(seat);
@@ -230,9 +263,13 @@ impl Flights {
             }
         }
         self.metrics.tokens(tokens, payer.as_ref().map(|seat| &seat.caller));
+        // All places but one would have cost a text of their own.
+        if let Some(model) = model.filter(|_| served > 1) {
+            self.metrics.saved(&model, cost.saturating_mul(served - 1));
+        }
         // Leaving is no way to be served for nothing: somebody's quota pays, even if nobody is left.
         if let Some(seat) = debtor(payer, first_who_left) {
-            seat.charge.settle(cost);
+            seat.charge.settle(cost.saturating_add(wasted));
         }
     }
 }
@@ -268,14 +305,19 @@ impl Waiter for Landing {
         taken.map(|seat| seat.priority).min().unwrap_or(Priority::Batch)
     }
 
-    fn depart(&self) -> bool {
+    fn depart(&self, departure: &Arc<Departure>) -> bool {
         let Some(flight) = &self.flight else { return false };
         let now = Instant::now();
         // Under the shard's lock, so that nobody boards between the look and the closing.
         let mut flights = locked(self.flights.shard(&flight.key));
         let mut state = locked(&flight.state);
+        for seat in state.seats.iter().filter(|seat| seat.is_taken(now)) {
+            departure.batch().waits(&seat.trace);
+        }
         state.departed = state.seats.iter().any(|seat| seat.is_taken(now));
-        if !state.departed {
+        if state.departed {
+            state.departure = Some(Arc::clone(departure));
+        } else {
             close(&mut flights, flight);
         }
         state.departed

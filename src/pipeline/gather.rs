@@ -1,6 +1,6 @@
 //! Puts hits, duplicates, joined and fresh answers back into the places they were asked from.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::mpsc,
@@ -12,6 +12,7 @@ use super::{
     coalesce::{Flight, Landed},
 };
 use crate::{
+    cache::Stored,
     dispatch::{Bill, ReplyMetadata, Trip},
     embedding::Answer,
     error::{Error, Phase},
@@ -68,6 +69,8 @@ pub struct Response {
     pub estimated: bool,
     /// The upstream trips this request paid for.
     pub trips: Vec<Arc<Trip>>,
+    /// For how long upstream calls for its inputs were out, whoever paid.
+    pub upstream_time: Duration,
 }
 
 impl Response {
@@ -93,6 +96,7 @@ impl Response {
 /// A request's answers while they come in.
 #[derive(Debug)]
 pub(super) struct Gathering {
+    began: Instant,
     outcomes: Vec<Option<Outcome>>,
     /// By the number of the seat; a flight's slots are filled once.
     expected: Vec<Expected>,
@@ -104,6 +108,8 @@ pub(super) struct Gathering {
     trips: Vec<(Arc<Trip>, u32)>,
     /// How many inputs were looked up, by source.
     lookups: [u64; Source::ALL.len()],
+    /// What the hits cost when they were fetched.
+    saved_tokens: u64,
 }
 
 #[derive(Debug)]
@@ -118,6 +124,7 @@ struct Expected {
 impl Gathering {
     pub(super) fn new(inputs: usize, mode: CacheMode, allow_partial: bool) -> Self {
         Self {
+            began: Instant::now(),
             outcomes: vec![None; inputs],
             expected: Vec::new(),
             mode,
@@ -126,6 +133,7 @@ impl Gathering {
             guessed: false,
             trips: Vec::new(),
             lookups: [0; Source::ALL.len()],
+            saved_tokens: 0,
         }
     }
 
@@ -134,12 +142,18 @@ impl Gathering {
         Source::ALL.into_iter().zip(self.lookups)
     }
 
+    /// Returns the tokens that the answers found in the cache have cost.
+    pub(super) fn saved_tokens(&self) -> u64 {
+        self.saved_tokens
+    }
+
     fn note(&mut self, source: Source, inputs: usize) {
         self.lookups[source as usize] += inputs as u64;
     }
 
-    pub(super) fn hit(&mut self, slot: usize, answer: Answer) {
+    pub(super) fn hit(&mut self, slot: usize, Stored { answer, tokens }: Stored) {
         self.note(Source::Hit, 1);
+        self.saved_tokens += u64::from(tokens);
         self.outcomes[slot] = Some(Outcome { result: Ok(answer), source: Source::Hit });
     }
 
@@ -178,6 +192,11 @@ impl Gathering {
             self.note(self.source(joined, nth), 1);
         }
         self.expected.push(Expected { slots, flight, joined, landed: false });
+    }
+
+    /// Returns the flights whose answers it waits for.
+    pub(super) fn flights(&self) -> impl Iterator<Item = &Arc<Flight>> {
+        self.expected.iter().map(|expected| &expected.flight)
     }
 
     /// Waits until every flight has landed, one has failed, or the deadline has passed.
@@ -256,7 +275,25 @@ impl Gathering {
         Ok(())
     }
 
+    /// Returns for how long upstream calls for its inputs were out, until now.
+    fn upstream_time(&self, now: Instant) -> Duration {
+        let (mut trips, mut calls) = (Vec::<Arc<Trip>>::new(), Vec::new());
+        for flight in self.flights() {
+            match flight.trip() {
+                Some(trip) if trips.last().is_some_and(|last| Arc::ptr_eq(last, &trip)) => {}
+                Some(trip) => {
+                    calls.extend(trip.calls());
+                    trips.push(trip);
+                }
+                // It has not landed: its call may still be out.
+                None => calls.extend(flight.departure().map(|departure| (departure.at(), now))),
+            }
+        }
+        covered(calls, self.began, now)
+    }
+
     pub(super) fn finish(self) -> Response {
+        let upstream_time = self.upstream_time(Instant::now());
         let lost = || Outcome {
             result: Err(Error::Internal { cause: "an input was lost" }),
             source: Source::Miss,
@@ -272,6 +309,19 @@ impl Gathering {
             // Paying for some items of a trip only means that its tokens were divided.
             estimated: self.guessed || self.trips.iter().any(|(trip, paid)| *paid < trip.items()),
             trips: self.trips.into_iter().map(|(trip, _)| trip).collect(),
+            upstream_time,
         }
     }
+}
+
+/// Returns how much of the time between two instants these calls cover, several at once counting once.
+fn covered(mut calls: Vec<(Instant, Instant)>, from: Instant, to: Instant) -> Duration {
+    calls.sort_unstable();
+    let (mut covered, mut until) = (Duration::ZERO, from);
+    for (sent, ended) in calls {
+        let (sent, ended) = (sent.max(until), ended.min(to));
+        covered += ended.saturating_duration_since(sent);
+        until = until.max(ended);
+    }
+    covered
 }

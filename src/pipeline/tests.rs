@@ -21,7 +21,7 @@ use crate::{
     embedding::{Answer, Dtype, Endpoint, Input, Parameters},
     error::Error,
     secret::Secret,
-    telemetry::Metrics,
+    telemetry::{Metrics, trace::TraceContext},
     tokens::{self, Counter},
     upstream::{KeySources, Upstream},
 };
@@ -51,6 +51,7 @@ fn request(texts: &[&str]) -> Request {
         max_queue_wait: None,
         priority: Priority::Interactive,
         caller: Caller::anonymous(),
+        trace: TraceContext::none(),
         reply_bytes: 0,
         permit: None,
     }
@@ -84,7 +85,7 @@ fn parts<'a>(
         budgets: Budgets::default(),
         scope: Scope::Shared,
         keys: Keys::random(),
-        cache: Arc::new(Cache::new(&cache::Config::default())),
+        cache: Arc::new(Cache::new(&cache::Config::default(), &Metrics::off())),
         dispatch,
         metrics,
     }

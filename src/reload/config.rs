@@ -9,8 +9,9 @@ use crate::{check::Checks, units::Span};
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Config {
-    /// How often the files are looked at: TLS certificates, the API keys, tokens and JWKS of callers, and the
-    /// `[callers]` table of the `--config` file; 100ms to 30s. A changed file that makes no sense changes nothing.
+    /// How often the files are looked at: TLS certificates, the API keys, tokens and JWKS of callers, and of the
+    /// `--config` file the `[callers]` table and `telemetry.log_filter`; 100ms to 30s. SIGHUP has them looked at at once.
+    /// A changed file that makes no sense changes nothing.
     pub interval: Span,
 }
 

@@ -16,6 +16,11 @@ pub fn read(path: &Path) -> Result<Vec<u8>, String> {
 
 /// Reads a file whole, or says what is wrong with it, for whoever names the path by itself.
 pub fn content(path: &Path) -> Result<Vec<u8>, String> {
+    content_within(path, MAX_FILE_BYTES)
+}
+
+/// Reads a file of at most so many bytes whole, or says what is wrong with it.
+pub fn content_within(path: &Path, max_bytes: u64) -> Result<Vec<u8>, String> {
     let failed = |error: io::Error| error.to_string();
     // Opening a pipe waits for its writer, perhaps for ever: look before.
     if !fs::metadata(path).map_err(failed)?.is_file() {
@@ -23,10 +28,10 @@ pub fn content(path: &Path) -> Result<Vec<u8>, String> {
     }
     let mut content = Vec::new();
     File::open(path)
-        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content))
+        .and_then(|file| file.take(max_bytes + 1).read_to_end(&mut content))
         .map_err(failed)?;
-    if content.len() as u64 > MAX_FILE_BYTES {
-        return Err(format!("it is larger than {MAX_FILE_BYTES} bytes"));
+    if content.len() as u64 > max_bytes {
+        return Err(format!("it is larger than {max_bytes} bytes"));
     }
     Ok(content)
 }

@@ -115,7 +115,35 @@ async fn polling_looks_again_and_again() {
         }
     }
     let counted = Arc::new(Counted(AtomicU32::new(0)));
-    let polled = poll(vec![Arc::<Counted>::clone(&counted)], Duration::from_secs(10));
+    let polled = poll(
+        vec![Arc::<Counted>::clone(&counted)],
+        Duration::from_secs(10),
+        Arc::new(Notify::new()),
+    );
     let _ = tokio::time::timeout(Duration::from_secs(35), polled).await;
     assert_eq!(counted.0.load(Ordering::Relaxed), 3, "a panic does not end it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_does_not_wait_for_the_next_look() {
+    #[derive(Debug)]
+    struct Told(Notify);
+    impl Reload for Told {
+        fn reload(&self) -> Look {
+            self.0.notify_one();
+            Look::Unchanged
+        }
+    }
+    let (told, asked) = (Arc::new(Told(Notify::new())), Arc::new(Notify::new()));
+    // Before anybody listens: it is not forgotten.
+    asked.notify_one();
+    let files: Vec<Arc<dyn Reload>> = vec![Arc::<Told>::clone(&told)];
+    let polling = tokio::spawn(poll(files, Duration::from_hours(1), Arc::clone(&asked)));
+    let started = tokio::time::Instant::now();
+    for _ in 0..2 {
+        told.0.notified().await;
+        asked.notify_one();
+    }
+    assert!(started.elapsed() < Duration::from_hours(1));
+    polling.abort();
 }

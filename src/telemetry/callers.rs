@@ -7,8 +7,11 @@ use std::{
 
 use crate::caller::Caller;
 
-/// Callers with a series of their own beside those that `[callers]` names: whoever can make up names cannot make
-/// series.
+/// Callers with a series of their own of those that `[callers]` names. There may be more: an instrument keeps 2,000
+/// series, and a share of them is for others.
+const MAX_NAMED: usize = 1_000;
+
+/// Callers with a series of their own beside those: whoever can make up names cannot make series.
 const MAX_UNNAMED: usize = 256;
 
 /// The label of what nobody was there to pay for.
@@ -17,9 +20,12 @@ const ABANDONED: &str = "abandoned";
 /// The label of all callers beyond the known ones.
 const OTHER: &str = "_other";
 
-/// The names seen so far of callers without a table in `[callers]`.
+/// The names seen so far: those of callers with a table in `[callers]`, and the others.
 #[derive(Debug, Default)]
-pub(super) struct CallerNames(Mutex<HashSet<Arc<str>>>);
+pub(super) struct CallerNames {
+    named: Mutex<HashSet<Arc<str>>>,
+    others: Mutex<HashSet<Arc<str>>>,
+}
 
 impl CallerNames {
     /// Returns the label that stands for a caller, or for nobody.
@@ -27,16 +33,18 @@ impl CallerNames {
         let Some(Caller { name, named, .. }) = caller else { return Arc::from(ABANDONED) };
         // Nobody's tokens are to pass for those of nobody.
         let is_taken = [ABANDONED, OTHER].contains(&&**name);
-        if !is_taken && (*named || self.is_known(name)) {
+        if !is_taken && self.is_known(name, *named) {
             return Arc::clone(name);
         }
         Arc::from(OTHER)
     }
 
     /// Tells whether a caller has a series, which it gets while there is room.
-    fn is_known(&self, name: &Arc<str>) -> bool {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.contains(name) || (known.len() < MAX_UNNAMED && known.insert(Arc::clone(name)))
+    fn is_known(&self, name: &Arc<str>, named: bool) -> bool {
+        let (known, most) =
+            if named { (&self.named, MAX_NAMED) } else { (&self.others, MAX_UNNAMED) };
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.contains(name) || (known.len() < most && known.insert(Arc::clone(name)))
     }
 }
 

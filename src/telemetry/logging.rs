@@ -1,11 +1,20 @@
-//! Logs: one line an event, on standard error.
+//! Logs: one line an event, on standard error. `docs/logs.md` says what the lines mean.
+
+mod bound;
+mod targets;
 
 use std::{
+    fmt,
     io::{self, IsTerminal as _},
     panic, thread,
 };
 
-use tracing_subscriber::{EnvFilter, filter::ParseError, util::TryInitError};
+use tracing_subscriber::{
+    EnvFilter, Layer as _, Registry, filter::ParseError, fmt as lines, layer::SubscriberExt as _,
+    reload, util::SubscriberInitExt as _, util::TryInitError,
+};
+
+pub use bound::callers_line;
 
 use super::{LogFormat, TelemetryConfig};
 
@@ -18,30 +27,77 @@ pub enum LoggingError {
     /// The process has a log already.
     #[error(transparent)]
     Init(#[from] TryInitError),
+    /// The log is gone.
+    #[error("telemetry.log_filter: {0}")]
+    Gone(#[from] reload::Error),
+}
+
+/// Which lines the process's log has; cheap to clone.
+#[derive(Clone)]
+pub struct LogLevels(reload::Handle<EnvFilter, Registry>);
+
+impl LogLevels {
+    /// Makes a filter, and the handle that changes it.
+    fn new(filter: &str) -> Result<(reload::Layer<EnvFilter, Registry>, Self), LoggingError> {
+        let (layer, handle) = reload::Layer::new(EnvFilter::try_new(filter)?);
+        Ok((layer, Self(handle)))
+    }
+
+    /// Puts `telemetry.log_filter` in force from the next line on, or leaves everything as it is.
+    pub fn change(&self, filter: &str) -> Result<(), LoggingError> {
+        self.0.reload(EnvFilter::try_new(filter)?)?;
+        tracing::info!(filter, "the log's levels have changed");
+        warn_of_strangers(filter);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for LogLevels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LogLevels")
+    }
 }
 
 /// Sends the process's log to standard error: JSON for machines, plain lines on a terminal.
-pub fn init(config: &TelemetryConfig) -> Result<(), LoggingError> {
-    use tracing_subscriber::util::SubscriberInitExt as _;
-
-    let filter = EnvFilter::try_new(&config.log_filter)?;
-    // A log that cannot be written is lost: to complain on the same broken pipe would panic.
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .log_internal_errors(false);
+pub fn init(config: &TelemetryConfig) -> Result<LogLevels, LoggingError> {
+    let (filter, levels) = LogLevels::new(&config.log_filter)?;
     let pretty = match config.log_format {
         LogFormat::Pretty => true,
         LogFormat::Json => false,
         LogFormat::Auto => io::stderr().is_terminal(),
     };
-    if pretty {
-        builder.with_ansi(io::stderr().is_terminal()).with_target(false).finish().try_init()?;
-    } else {
-        builder.json().flatten_event(true).with_current_span(false).finish().try_init()?;
-    }
+    let layer = if pretty { for_people().boxed() } else { for_machines(io::stderr).boxed() };
+    Registry::default().with(filter).with(layer).try_init()?;
     log_panics();
-    Ok(())
+    warn_of_strangers(&config.log_filter);
+    Ok(levels)
+}
+
+fn for_people() -> impl tracing_subscriber::Layer<Filtered> {
+    // A log that cannot be written is lost: to complain on the same broken pipe would panic.
+    let layer = lines::layer().with_writer(io::stderr).log_internal_errors(false);
+    layer.with_ansi(io::stderr().is_terminal()).with_target(false)
+}
+
+/// One object a line, whatever is in its values.
+fn for_machines(
+    writer: impl for<'a> lines::MakeWriter<'a> + Send + Sync + 'static,
+) -> impl tracing_subscriber::Layer<Filtered> {
+    let layer = lines::layer().with_writer(writer).log_internal_errors(false);
+    layer.json().flatten_event(true).with_current_span(false)
+}
+
+/// What the lines are written for: whatever passes the filter.
+type Filtered =
+    tracing_subscriber::layer::Layered<reload::Layer<EnvFilter, Registry>, Registry, Registry>;
+
+/// Says which parts of a filter do nothing: a slip in a name looks like silence.
+fn warn_of_strangers(filter: &str) {
+    let targets = targets::strangers(filter);
+    if !targets.is_empty() {
+        let targets = targets.join(",");
+        tracing::warn!(targets, "telemetry.log_filter names targets that no line has");
+    }
 }
 
 /// Logs where a panic happened and never its message: a message can quote what was being worked on.
@@ -52,3 +108,6 @@ fn log_panics() {
         tracing::error!(place, thread = thread.name(), "panicked");
     }));
 }
+
+#[cfg(test)]
+mod tests;

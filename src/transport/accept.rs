@@ -25,7 +25,7 @@ use super::{
     connection::{self, Port, Terms},
     stage::{Stage, reached},
 };
-use crate::telemetry::ConnectionFailure;
+use crate::{caller::Ends, telemetry::ConnectionFailure};
 
 /// Time without accepting after a failure such as "too many open files", so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -60,6 +60,11 @@ pub trait Listener: Send + 'static {
 
     /// Waits for the next connection; returns it and whose it is. Dropping it loses none.
     fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
+
+    /// Returns what it is bound to, if it is.
+    fn address(&self) -> Option<SocketAddr> {
+        None
+    }
 }
 
 impl Listener for TcpListener {
@@ -72,11 +77,15 @@ impl Listener for TcpListener {
         let _ = stream.set_nodelay(true);
         Ok((stream, address))
     }
+
+    fn address(&self) -> Option<SocketAddr> {
+        self.local_addr().ok()
+    }
 }
 
 /// Serves connections until the port is [`Stage::Draining`], then lets them finish until it is [`Stage::Cut`].
 ///
-/// `answer` is called for each request, concurrently; its extensions have the peer's identity, if it has one. Connections beyond the port's number wait in the system's
+/// `answer` is called for each request, concurrently; its extensions have both ends of its connection, and the peer's identity if it has one. Connections beyond the port's number wait in the system's
 /// queue. When the drain begins, new connections are refused before the first peer is told to go away. Returns
 /// when the last connection has ended or was cut.
 pub async fn serve<A, F>(
@@ -90,7 +99,7 @@ pub async fn serve<A, F>(
 {
     port.metrics.max_connections(port.name, port.max_connections);
     let places = Arc::new(Semaphore::new(port.max_connections as usize));
-    let mut connections = Connections::new(port);
+    let mut connections = Connections::new(port, listener.address());
     let mut complaint = Complaint::default();
     loop {
         let accepted = tokio::select! {
@@ -119,20 +128,21 @@ pub async fn serve<A, F>(
 /// The connections of a port, each with a task of its own.
 struct Connections {
     terms: Arc<Terms>,
+    server: Option<SocketAddr>,
     tasks: JoinSet<()>,
     /// Connections hear of a stage from here, when the loop has done its part.
     stages: watch::Sender<Stage>,
 }
 
 impl Connections {
-    fn new(port: Port) -> Self {
+    fn new(port: Port, server: Option<SocketAddr>) -> Self {
         let stages = watch::Sender::new(Stage::Serving);
-        Self { terms: Terms::new(port), tasks: JoinSet::new(), stages }
+        Self { terms: Terms::new(port), server, tasks: JoinSet::new(), stages }
     }
 
     fn begin<S, A, F>(
         &mut self,
-        (stream, address): (S, SocketAddr),
+        (stream, peer): (S, SocketAddr),
         place: OwnedSemaphorePermit,
         answer: A,
     ) where
@@ -141,9 +151,10 @@ impl Connections {
         F: Future<Output = Response<Body>> + Send + 'static,
     {
         let (terms, stages) = (Arc::clone(&self.terms), self.stages.subscribe());
+        let ends = Ends { peer, server: self.server };
         let open = terms.port.metrics.connection(terms.port.name);
         self.tasks.spawn(async move {
-            connection::serve(stream, address, terms, answer, stages).await;
+            connection::serve(stream, ends, terms, answer, stages).await;
             drop((open, place));
         });
     }

@@ -89,7 +89,8 @@ pub struct Drain {
     pub delay: Span,
 
     /// How long calls in flight may go on after that before they are cut off. Together with `delay` it must
-    /// stay 5s below the pod's `terminationGracePeriodSeconds`. A second SIGTERM ends both at once.
+    /// stay 5s below the pod's `terminationGracePeriodSeconds`, or 8s where telemetry is exported. A second
+    /// SIGTERM ends both at once.
     pub grace: Span,
 }
 

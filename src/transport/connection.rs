@@ -1,9 +1,6 @@
 //! One connection's life: handshake, HTTP, and its end: by its peer, by age, or by the drain.
 
-use std::{
-    convert::Infallible, error::Error as _, io, net::SocketAddr, pin::pin, sync::Arc,
-    time::Duration,
-};
+use std::{convert::Infallible, error::Error as _, io, pin::pin, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use hyper::{
@@ -31,7 +28,7 @@ use super::{
     tls::{Acceptor, TlsStream},
 };
 use crate::{
-    caller::PeerIdentity,
+    caller::{Ends, PeerIdentity},
     telemetry::{ConnectionFailure, Metrics, PortName},
 };
 
@@ -177,7 +174,7 @@ impl Terms {
 /// Nothing of it happens in the accept loop: a slow handshake delays only itself.
 pub(super) async fn serve<S, A, F>(
     stream: S,
-    address: SocketAddr,
+    ends: Ends,
     terms: Arc<Terms>,
     answer: A,
     mut stages: watch::Receiver<Stage>,
@@ -197,13 +194,13 @@ pub(super) async fn serve<S, A, F>(
         Ok(Ok(Some(prepared))) => prepared,
         Ok(Ok(None)) => return,
         Ok(Err(error)) => {
-            tracing::debug!(port = port.name.as_str(), peer = %address, %error, "a connection began badly");
+            tracing::debug!(port = port.name.as_str(), peer = %ends.peer, %error, "a connection began badly");
             return port.failed(ConnectionFailure::Handshake);
         }
         Err(_) => return port.failed(ConnectionFailure::HandshakeTimeout),
     };
     let service = service_fn(move |request: Request<Incoming>| {
-        let answer = answer(identified(request.map(Body::new), peer.as_ref()));
+        let answer = answer(identified(request.map(Body::new), ends, peer.as_ref()));
         async move { Ok::<_, Infallible>(streams::noted(answer.await)) }
     });
     let stream = TokioIo::new(stream);
@@ -254,8 +251,13 @@ where
     }))
 }
 
-/// Gives a request the name that its connection's peer has proved.
-fn identified(mut request: Request<Body>, peer: Option<&PeerIdentity>) -> Request<Body> {
+/// Gives a request the ends of its connection, and the name that the peer has proved.
+fn identified(
+    mut request: Request<Body>,
+    ends: Ends,
+    peer: Option<&PeerIdentity>,
+) -> Request<Body> {
+    request.extensions_mut().insert(ends);
     if let Some(peer) = peer {
         request.extensions_mut().insert(peer.clone());
     }

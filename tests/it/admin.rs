@@ -1,4 +1,6 @@
-//! The admin port: probes, metrics and health, over HTTP/1.1 and gRPC on one port.
+//! The admin port: the status page, probes, metrics and health, over HTTP/1.1 and gRPC on one port.
+
+mod status;
 
 use tonic::{Code, transport::Channel};
 use tonic_health::{
@@ -31,7 +33,6 @@ async fn probes_are_answered() {
     assert_eq!(gateway.page("GET", "/livez").await, (200, "ok\n".to_owned()));
     assert_eq!(gateway.page("GET", "/readyz").await, (200, "ok\n".to_owned()));
     assert_eq!(gateway.page("HEAD", "/readyz").await, (200, String::new()));
-    assert_eq!(gateway.page("GET", "/").await.0, 404);
     assert_eq!(gateway.page("GET", "/debug").await.0, 404);
 }
 

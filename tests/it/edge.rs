@@ -4,5 +4,6 @@ mod clock;
 mod drain;
 mod floods;
 mod frames;
+mod hangup;
 mod ports;
 mod process;

@@ -99,6 +99,10 @@ impl Connection {
 }
 
 impl Reply {
+    pub(crate) fn body(&self) -> &Bytes {
+        &self.body
+    }
+
     pub(crate) fn grpc_status(&self) -> Status {
         Status::from_header_map(&self.trailers).expect("a gRPC status")
     }

@@ -8,7 +8,9 @@
 //! flight holds Voyage's replies back ([`Gateway::holding`]) and looks at what the simulator and the metrics
 //! show ([`eventually`]) before it goes on.
 
-use std::{future::pending, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+mod telling;
+
+use std::{future::pending, net::SocketAddr, path::Path, time::Duration};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::{
@@ -32,7 +34,7 @@ use voyage_gateway::{
     grpc::wire::Embedding,
     secret::Secret,
     simulator::{Keys, Options, Shape, Simulator, vector},
-    telemetry::Metrics,
+    telemetry::{Metrics, trace},
     units::Span,
     upstream::{self, Key, KeySources, Keys as ApiKeys, Reply, Upstream},
 };
@@ -104,27 +106,25 @@ impl Gateway {
         Self::run(bound.expect("a gateway"), simulator, watch::channel(true).0)
     }
 
+    /// Starts one that counts with these metrics.
+    pub(crate) async fn measured(
+        metrics: Metrics,
+        adjust: impl FnOnce(&mut Config, &mut Options),
+    ) -> Self {
+        let (config, simulator) = prepare(adjust).await;
+        let rules = config::live_rules(&Sources::default(), &config, &metrics);
+        let bound = app::build_ruled(&config, Secret::new(KEY), rules, metrics).await;
+        Self::run(bound.expect("a gateway"), simulator, watch::channel(true).0)
+    }
+
     /// Starts one that gets every reply of Voyage only after [`Gateway::release`].
     pub(crate) async fn holding(adjust: impl FnOnce(&mut Config, &mut Options)) -> Self {
-        let (config, simulator) = prepare(adjust).await;
-        let metrics = Metrics::new().expect("metrics");
-        let keys = api_keys(&metrics);
-        let client = upstream::Client::new(&config.upstream, keys.clone(), metrics.clone());
-        let (released, watched) = watch::channel(false);
-        let holding = Holding { client: client.expect("a client"), released: watched };
-        let bound = app::build_with(&config, keys, Arc::new(holding), metrics).await;
-        let bound = bound.expect("a gateway");
-        Self::run(bound, simulator, released)
+        Self::telling_and_holding(Metrics::new().expect("metrics").into(), adjust).await
     }
 
     /// Starts one that calls `upstream`, and its simulator never.
     pub(crate) async fn around(upstream: impl Upstream) -> Self {
-        let (config, simulator) = prepare(|_, _| ()).await;
-        let metrics = Metrics::new().expect("metrics");
-        let keys = api_keys(&metrics);
-        let bound = app::build_with(&config, keys, Arc::new(upstream), metrics).await;
-        let bound = bound.expect("a gateway");
-        Self::run(bound, simulator, watch::channel(true).0)
+        Self::telling_around(Metrics::new().expect("metrics").into(), upstream).await
     }
 
     fn run(bound: Bound, simulator: Simulator, released: watch::Sender<bool>) -> Self {
@@ -285,9 +285,10 @@ impl Upstream for Holding {
         key: &'a Key,
         parameters: &'a Parameters,
         inputs: &'a [&'a Input],
+        span: &'a mut trace::Span,
     ) -> BoxFuture<'a, Result<Reply, Error>> {
         Box::pin(async move {
-            let reply = self.client.call(key, parameters, inputs).await;
+            let reply = self.client.call(key, parameters, inputs, span).await;
             let mut released = self.released.clone();
             // The gate's other end goes with its gateway, and this call with it.
             let _ = released.wait_for(|released| *released).await;

@@ -5,6 +5,7 @@
 
 mod documents;
 mod imports;
+mod logs;
 mod paths;
 mod size;
 

@@ -8,7 +8,7 @@ const SIZE: &str =
     "expected a size with its unit (B, KiB, MiB, GiB, KB, MB, GB) such as \"16KiB\" or \"256MiB\"";
 
 /// Every key, with what is said when it is set to something that is of no use to it.
-const EXPECTATIONS: [(&str, &str); 44] = [
+const EXPECTATIONS: [(&str, &str); 49] = [
     ("server.listen", "expected an IP address and a port such as \"127.0.0.1:50051\""),
     ("server.max_request_bytes", SIZE),
     ("server.default_deadline", SPAN),
@@ -37,6 +37,14 @@ const EXPECTATIONS: [(&str, &str); 44] = [
         "telemetry.log_filter",
         "must be a level or levels per module, such as \"info,voyage_gateway::dispatch=debug\"",
     ),
+    (
+        "telemetry.otlp_endpoint",
+        "must be an http or https URL with a host and without user info, query or fragment",
+    ),
+    ("telemetry.otlp_protocol", "expected \"grpc\" or \"http/protobuf\""),
+    ("telemetry.otlp_compression", "expected \"gzip\" or \"none\""),
+    ("telemetry.otlp_timeout", SPAN),
+    ("telemetry.otlp_metrics_interval", SPAN),
     ("drain.delay", SPAN),
     ("drain.grace", SPAN),
     ("limits.rpm", "expected a whole number from 0 to 4294967295"),

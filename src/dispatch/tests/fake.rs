@@ -17,6 +17,7 @@ use super::MINUTE;
 use crate::{
     embedding::{Answer, Input, Parameters, Vector},
     error::{Error, Fault, Upstream as UpstreamError},
+    telemetry::trace::Span,
     upstream::{Key, Reply, Upstream},
 };
 
@@ -225,6 +226,7 @@ impl Upstream for Fake {
         key: &'a Key,
         parameters: &'a Parameters,
         inputs: &'a [&'a Input],
+        _span: &'a mut Span,
     ) -> BoxFuture<'a, Result<Reply, Error>> {
         let texts: Vec<String> = inputs.iter().map(|input| text_of(input)).collect();
         let number = {
@@ -289,6 +291,7 @@ fn failure(key: &Key, parameters: &Parameters, fault: Fault) -> Error {
         attempts: 1,
         request_id: None,
         key: Arc::clone(key.alias()),
+        tokens: 0,
     }))
 }
 

@@ -25,7 +25,7 @@ impl Waiter for Note {
         self.priority
     }
 
-    fn depart(&self) -> bool {
+    fn depart(&self, _departure: &Arc<Departure>) -> bool {
         true
     }
 

@@ -77,7 +77,7 @@ impl Waiter for Defect {
         panic!("a canary")
     }
 
-    fn depart(&self) -> bool {
+    fn depart(&self, _departure: &Arc<Departure>) -> bool {
         panic!("a canary")
     }
 

@@ -25,11 +25,12 @@ impl Clock {
     }
 }
 
+/// Returns the time since 1970 by the machine's own clock.
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place: a token's own times are on this clock and no other"
 )]
-fn system() -> Duration {
+pub fn system() -> Duration {
     // A clock that stands before 1970 is wrong: no token is good by it.
     std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::MAX)
 }

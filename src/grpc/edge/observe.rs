@@ -17,12 +17,12 @@ use tokio::{
 };
 use tonic::{Code, Status, body::Body};
 
-use super::{reply::Reply, rpc::Rpc};
+use super::{reply::Reply, rpc::Rpc, trace};
 use crate::{
     caller::GivesUp,
     error::{Error, Phase},
     pipeline::Permit,
-    telemetry::Metrics,
+    telemetry::{EndedRpc, Metrics, trace::Span},
 };
 
 /// Counts the RPC when it is dropped; until a status was seen, the RPC counts as cancelled.
@@ -30,6 +30,8 @@ use crate::{
 pub(super) struct Outcome {
     metrics: Metrics,
     rpc: Arc<Rpc>,
+    /// Ends with it.
+    span: Span,
     code: Code,
     /// When the caller gives up, if it ever does.
     expires: Option<Instant>,
@@ -38,8 +40,8 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    pub(super) fn new(metrics: Metrics, rpc: Arc<Rpc>) -> Self {
-        Self { metrics, rpc, code: Code::Cancelled, expires: None, place: None }
+    pub(super) fn new(metrics: Metrics, rpc: Arc<Rpc>, span: Span) -> Self {
+        Self { metrics, rpc, span, code: Code::Cancelled, expires: None, place: None }
     }
 
     /// Takes one of `places` until the RPC ends; false: there is none.
@@ -67,11 +69,33 @@ impl Outcome {
 impl Drop for Outcome {
     fn drop(&mut self) {
         // Whoever reads no reply is cut off, and sees no status.
-        let late = self.expires.is_some_and(|at| at <= Instant::now());
+        let now = Instant::now();
+        let late = self.expires.is_some_and(|at| at <= now);
         if late && self.code == Code::Cancelled {
             self.code = Code::DeadlineExceeded;
         }
-        self.metrics.rpc(self.rpc.method, code_name(self.code), self.rpc.outcome(self.code));
+        let outcome = self.rpc.outcome(self.code);
+        let took = now - self.rpc.started;
+        self.metrics.rpc(EndedRpc {
+            method: self.rpc.method,
+            code: code_name(self.code),
+            outcome,
+            took,
+            caller: self.rpc.caller(),
+        });
+        if self.code == Code::Ok
+            && let Some(overhead) = self.rpc.overhead(now)
+        {
+            self.metrics.overhead(self.rpc.method, overhead);
+        }
+        // Streams of health and reflection last as long as their callers like.
+        if let Some(recent) = self.metrics.recent()
+            && self.place.is_none()
+            && recent.is_slow(took)
+        {
+            recent.slow_rpc(self.rpc.slow(outcome, now));
+        }
+        trace::end(&mut self.span, &self.rpc, self.code);
     }
 }
 
@@ -154,7 +178,7 @@ impl HttpBody for Observed {
 }
 
 /// Returns a code as gRPC spells it.
-fn code_name(code: Code) -> &'static str {
+pub(super) fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",

@@ -1,15 +1,19 @@
 //! One RPC as the edge knows it, from its first byte to its last.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use http::{HeaderMap, HeaderValue};
+use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use crate::{
     caller::Caller,
     error::{Blame, Error},
     grpc::{request_id, status},
-    telemetry::{RpcOutcome, trace::TraceContext},
+    telemetry::{self, Metrics, RpcOutcome, recent::SlowRpc, trace::TraceContext},
 };
 
 /// What the log, metrics and traces say of an RPC.
@@ -18,26 +22,61 @@ pub(in crate::grpc) struct Rpc {
     pub(in crate::grpc) request_id: HeaderValue,
     pub(in crate::grpc) method: &'static str,
     pub(in crate::grpc) trace: TraceContext,
+    /// When its first byte came.
+    pub(in crate::grpc) started: Instant,
+    metrics: Metrics,
     /// Who calls, once that is known.
-    caller: OnceLock<Arc<str>>,
+    caller: OnceLock<Caller>,
     /// Whose doing its failure is; the first one counts, as only one status reaches the caller.
     failure: OnceLock<RpcOutcome>,
+    /// Why it failed, as its status says.
+    reason: OnceLock<&'static str>,
+    /// For how long upstream calls for it were out: of an RPC that may need them.
+    upstream: OnceLock<Duration>,
 }
 
 impl Rpc {
-    pub(super) fn new(headers: &HeaderMap, method: &'static str) -> Arc<Self> {
+    pub(super) fn new(
+        headers: &HeaderMap,
+        method: &'static str,
+        trace: TraceContext,
+        metrics: &Metrics,
+    ) -> Arc<Self> {
         Arc::new(Self {
             request_id: request_id::of(headers),
             method,
-            trace: TraceContext::of(headers),
+            trace,
+            started: Instant::now(),
+            metrics: metrics.clone(),
             caller: OnceLock::new(),
             failure: OnceLock::new(),
+            reason: OnceLock::new(),
+            upstream: OnceLock::new(),
         })
+    }
+
+    pub(super) fn reason(&self) -> Option<&'static str> {
+        self.reason.get().copied()
+    }
+
+    /// Notes for how long upstream calls for it were out.
+    pub(in crate::grpc) fn was_upstream(&self, time: Duration) {
+        let _ = self.upstream.set(time);
+    }
+
+    /// Returns the time it has taken so far but for upstream calls; `None` of one that needs none.
+    pub(super) fn overhead(&self, now: Instant) -> Option<Duration> {
+        Some((now - self.started).saturating_sub(*self.upstream.get()?))
     }
 
     pub(super) fn called_by(&self, caller: &Caller) {
         // Nobody calls twice.
-        let _ = self.caller.set(Arc::clone(&caller.name));
+        let _ = self.caller.set(caller.clone());
+    }
+
+    /// Returns who calls, where that is known.
+    pub(super) fn caller(&self) -> Option<&Caller> {
+        self.caller.get()
     }
 
     /// Returns how the RPC ended, by the status its caller saw.
@@ -49,6 +88,19 @@ impl Rpc {
         }
     }
 
+    /// Returns what is told of the RPC when it was slow.
+    pub(super) fn slow(&self, outcome: RpcOutcome, ended: Instant) -> SlowRpc {
+        SlowRpc {
+            method: self.method,
+            took: ended - self.started,
+            outcome,
+            caller: self.caller.get().map(|caller| Arc::clone(&caller.name)),
+            request_id: self.request_id.to_str().unwrap_or_default().to_owned(),
+            trace_id: self.trace.trace_id(),
+            ended,
+        }
+    }
+
     /// Notes that a panic took the RPC.
     pub(super) fn panicked(&self) {
         let _ = self.failure.set(RpcOutcome::Panicked);
@@ -57,6 +109,9 @@ impl Rpc {
     /// Turns an error into the RPC's status and logs it, once.
     pub(super) fn refuse(&self, error: &Error) -> Status {
         let _ = self.failure.set(outcome(error));
+        let reason = status::reason_name(status::place(error).reason);
+        let _ = self.reason.set(reason);
+        self.metrics.error(self.method, reason, error.blame());
         self.log(error);
         // Ids are visible ASCII, the caller's and ours.
         status::status(error, self.request_id.to_str().unwrap_or_default())
@@ -65,19 +120,29 @@ impl Rpc {
     fn log(&self, error: &Error) {
         let method = self.method;
         let request_id = self.request_id.to_str().unwrap_or_default();
-        let trace_id = self.trace.trace_id();
-        let caller = self.caller.get().map(|name| &**name);
+        let (trace_id, span_id) = (self.trace.trace_id(), self.trace.span_id());
+        let caller = self.caller.get().map(|caller| &*caller.name);
         let reason = status::reason_name(status::place(error).reason);
         let blame = error.blame().as_str();
         match (error.blame(), error) {
             (_, Error::Internal { cause }) => {
-                tracing::error!(method, request_id, %trace_id, caller, reason, blame, cause, "rpc failed");
-            }
-            (_, Error::CredentialsInvalid { why }) => {
-                tracing::debug!(method, request_id, %trace_id, caller, reason, blame, why, "rpc failed");
+                tracing::error!(method, request_id, %trace_id, %span_id, caller, reason, blame, cause, "rpc failed");
             }
             (Blame::Caller, _) => {
-                tracing::debug!(method, request_id, %trace_id, caller, reason, blame, "rpc failed");
+                let why = match error {
+                    Error::CredentialsInvalid { why } => Some(*why),
+                    _ => None,
+                };
+                // Callers can cause these at will.
+                match telemetry::callers_line(reason) {
+                    Some(unsaid) => {
+                        let unsaid = (unsaid > 0).then_some(unsaid);
+                        tracing::info!(method, request_id, %trace_id, %span_id, caller, reason, blame, why, unsaid, "rpc failed");
+                    }
+                    None => {
+                        tracing::debug!(method, request_id, %trace_id, %span_id, caller, reason, blame, why, "rpc failed");
+                    }
+                }
             }
             (Blame::Gateway | Blame::Upstream, _) => {
                 let upstream = match error {
@@ -91,6 +156,7 @@ impl Rpc {
                     method,
                     request_id,
                     %trace_id,
+                    %span_id,
                     caller,
                     reason,
                     blame,

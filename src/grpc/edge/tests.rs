@@ -8,13 +8,13 @@ mod trouble;
 use std::{sync::Arc, time::Duration};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use http_body_util::{BodyExt as _, Full};
 use tonic::{Code, metadata::MetadataMap};
 use tonic_types::StatusExt as _;
 
 use super::*;
-use crate::grpc::v1::EmbedRequest;
+use crate::{grpc::v1::EmbedRequest, telemetry::trace::Span};
 use services::{EMBED, edge};
 
 /// A message as gRPC frames it.
@@ -24,6 +24,12 @@ fn framed(message: &[u8]) -> Bytes {
     frame.put_u32(u32::try_from(message.len()).unwrap());
     frame.put_slice(message);
     frame.freeze()
+}
+
+/// An RPC that is not traced, and its span.
+fn unrecorded(headers: &HeaderMap, method: &'static str, metrics: &Metrics) -> (Arc<Rpc>, Span) {
+    let span = Tracer::off().serve(headers, method);
+    (Rpc::new(headers, method, span.context().clone(), metrics), span)
 }
 
 /// A call of `Embed` with a model that tells the service what to do.

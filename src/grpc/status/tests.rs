@@ -22,5 +22,6 @@ fn upstream(fault: Fault, status: Option<u16>) -> Error {
         attempts: 3,
         request_id: status.map(|_| "upstream-id".into()),
         key: "spare".into(),
+        tokens: 0,
     }))
 }

@@ -15,6 +15,7 @@ use tokio::time::{Duration, sleep};
 use crate::{
     embedding::{Answer, Input, Parameters, Vector},
     error::{Error, Fault, Upstream as UpstreamError},
+    telemetry::trace::Span,
     upstream::{Key, Reply, Upstream},
 };
 
@@ -91,6 +92,7 @@ impl Fake {
                 attempts: 1,
                 request_id: None,
                 key: Arc::from("default"),
+                tokens: 0,
             })))
         };
         if self.down {
@@ -117,6 +119,7 @@ impl Upstream for Fake {
         _: &'a Key,
         parameters: &'a Parameters,
         inputs: &'a [&'a Input],
+        _span: &'a mut Span,
     ) -> BoxFuture<'a, Result<Reply, Error>> {
         let texts: Vec<String> = inputs
             .iter()

@@ -4,7 +4,7 @@ use tokio::sync::mpsc;
 
 use super::{fake::vector_of, *};
 use crate::{
-    dispatch::{Bill, Waiter},
+    dispatch::{Bill, Departure, Waiter},
     pipeline::{
         coalesce::{Boarding, Flights, Landed, Seat},
         quota::Charge,
@@ -12,7 +12,7 @@ use crate::{
 };
 
 fn flights() -> Arc<Flights> {
-    let cache = Arc::new(Cache::new(&cache::Config::default()));
+    let cache = Arc::new(Cache::new(&cache::Config::default(), &Metrics::off()));
     Flights::new(cache, Metrics::new().unwrap())
 }
 
@@ -35,7 +35,10 @@ fn board_with(
     let deadline = Instant::now() + MINUTE;
     let seat = Seat {
         number: 0,
+        places: 1,
+        parameters: parameters(),
         landings,
+        trace: TraceContext::none(),
         stores: mode.stores(),
         priority,
         caller: Caller::anonymous(),
@@ -56,7 +59,7 @@ async fn nobody_boards_a_flight_that_is_given_up() {
     let (leaver, opened) = board(&flights, CacheMode::ReadWrite);
     let waiter = opened.unwrap();
     drop(leaver);
-    assert!(!waiter.depart());
+    assert!(!waiter.depart(&Departure::now()));
     // Its item is still there: whoever joined it now would wait for nothing.
     let (_passenger, opened) = board(&flights, CacheMode::ReadWrite);
     assert!(opened.is_some());
@@ -67,8 +70,8 @@ async fn who_looked_before_a_landing_and_boards_after_it_has_the_answer() {
     let flights = flights();
     let (_first, opened) = board(&flights, CacheMode::ReadWrite);
     let waiter = opened.unwrap();
-    assert!(waiter.depart());
-    let nothing = Bill { tokens: 0, guessed: false, trip: Arc::default() };
+    assert!(waiter.depart(&Departure::now()));
+    let nothing = Bill::nothing();
     waiter.land(Ok(vector_of("a")), nothing);
 
     let (mut second, opened) = board(&flights, CacheMode::ReadWrite);

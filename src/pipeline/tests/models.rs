@@ -8,7 +8,11 @@
 #[expect(clippy::duplicate_mod, unreachable_pub, reason = "the second time with shuttle's atomics")]
 #[path = "../admission.rs"]
 mod admission;
-#[expect(clippy::duplicate_mod, reason = "the second time with shuttle's locks and atomics")]
+#[expect(
+    clippy::duplicate_mod,
+    dead_code,
+    reason = "the second time with shuttle's locks and atomics, and in part"
+)]
 #[path = "../coalesce.rs"]
 mod coalesce;
 #[expect(
@@ -39,14 +43,14 @@ use super::{MINUTE, fake::vector_of, parameters};
 use crate::{
     cache::{self, Key, Keys},
     caller::{Caller, Priority},
-    dispatch::{Bill, Waiter},
+    dispatch::{Bill, Departure, Waiter},
     embedding::{Answer, Input},
     error::{Error, Phase},
     pipeline::{
         CacheMode, Config,
         quota::{bucket, sliding},
     },
-    telemetry::Metrics,
+    telemetry::{Metrics, trace::TraceContext},
     units::Size,
 };
 use admission::Admission;
@@ -70,12 +74,12 @@ fn explore(model: impl Fn() + Clone + Send + Sync + 'static) {
 struct Cache(sync::Mutex<cache::Cache>);
 
 impl Cache {
-    fn get(&self, key: &Key, now: Instant) -> Option<Answer> {
+    fn get(&self, key: &Key, now: Instant) -> Option<cache::Stored> {
         self.0.lock().unwrap().get(key, now)
     }
 
-    fn store(&self, key: Key, answer: Answer, flight: u64) {
-        self.0.lock().unwrap().store(key, answer, flight);
+    fn store(&self, key: Key, stored: cache::Stored, flight: u64) {
+        self.0.lock().unwrap().store(key, stored, flight);
     }
 }
 
@@ -143,7 +147,10 @@ fn refusal() -> Error {
 /// A cache that remembers everything, or nothing.
 fn cache(remembers: bool) -> Arc<Cache> {
     let max_bytes = Size::from_mib(u64::from(remembers));
-    let cache = cache::Cache::new(&cache::Config { max_bytes, ..cache::Config::default() });
+    let cache = cache::Cache::new(
+        &cache::Config { max_bytes, ..cache::Config::default() },
+        &Metrics::off(),
+    );
     Arc::new(Cache(sync::Mutex::new(cache)))
 }
 
@@ -180,7 +187,10 @@ impl World {
         let charge = self.charge(mode);
         let seat = Seat {
             number: boarded,
+            places: 1,
+            parameters: parameters(),
             landings: sender,
+            trace: TraceContext::none(),
             stores,
             priority,
             caller,
@@ -218,7 +228,7 @@ impl World {
                 // Dropped before it departs, as by a panic.
                 2 if self.calls.panic => return,
                 0..=2 => {}
-                _ if !waiter.depart() => return waiter.abandon(),
+                _ if !waiter.depart(&Departure::now()) => return waiter.abandon(),
                 step => {
                     let departed = self.clock.fetch_add(1, Ordering::Relaxed);
                     let others = self.sent.fetch_add(1, Ordering::Relaxed);
@@ -234,7 +244,7 @@ impl World {
                         return;
                     }
                     self.landed.lock().unwrap().push(id);
-                    let bill = Bill { tokens: 1, guessed: false, trip: Arc::default() };
+                    let bill = Bill { tokens: 1, ..Bill::nothing() };
                     return waiter.land(Ok(vector_of(&departed.to_string())), bill);
                 }
             }

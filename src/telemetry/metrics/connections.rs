@@ -2,10 +2,10 @@
 
 use opentelemetry::{
     KeyValue,
-    metrics::{Counter, Meter, MeterProvider as _, UpDownCounter},
+    metrics::{Counter, Meter, UpDownCounter},
 };
 
-use super::Metrics;
+use super::{Metrics, build, catalogue};
 
 /// A port, as metrics and logs name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,14 +72,8 @@ pub(super) struct Instruments {
 impl Instruments {
     pub(super) fn new(meter: &Meter) -> Self {
         Self {
-            open: meter
-                .i64_up_down_counter("voyage_gateway.connections")
-                .with_description("Connections that are open.")
-                .build(),
-            failures: meter
-                .u64_counter("voyage_gateway.connection_failures")
-                .with_description("Connections that could not be accepted, or ended badly.")
-                .build(),
+            open: build::up_down(meter, &catalogue::CONNECTIONS),
+            failures: build::counter(meter, &catalogue::CONNECTION_FAILURES),
         }
     }
 }
@@ -93,36 +87,30 @@ pub struct OpenConnection {
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
-        self.metrics.instruments.connections.open.add(-1, &[port(self.port)]);
+        if let Some(shared) = &self.metrics.shared {
+            shared.connections.open.add(-1, &[port(self.port)]);
+        }
     }
 }
 
 impl Metrics {
-    /// `voyage_gateway_connections{port}`: connections that are open.
+    /// [`catalogue::CONNECTIONS`]: a connection is open.
     pub fn connection(&self, name: PortName) -> OpenConnection {
-        self.instruments.connections.open.add(1, &[port(name)]);
+        if let Some(shared) = &self.shared {
+            shared.connections.open.add(1, &[port(name)]);
+        }
         OpenConnection { metrics: self.clone(), port: name }
     }
 
-    /// `voyage_gateway_connection_failures_total{port, reason}`: connections that the system did not give
-    /// (`accept_error`) or that ended badly, by [`ConnectionFailure`].
+    /// [`catalogue::CONNECTION_FAILURES`]: a connection that the system did not give (`accept_error`) or that ended
+    /// badly, by [`ConnectionFailure`].
     pub fn connection_failed(&self, name: PortName, failure: ConnectionFailure) {
+        let Some(shared) = &self.shared else { return };
         let labels = [port(name), KeyValue::new("reason", failure.as_str())];
-        self.instruments.connections.failures.add(1, &labels);
-    }
-
-    /// `voyage_gateway_max_connections{port}`: how many may be open; further ones wait to be accepted.
-    pub fn max_connections(&self, name: PortName, max: u32) {
-        self.instruments
-            .provider
-            .meter("voyage-gateway")
-            .u64_observable_gauge("voyage_gateway.max_connections")
-            .with_description("Connections that may be open.")
-            .with_callback(move |gauge| gauge.observe(max.into(), &[port(name)]))
-            .build();
+        shared.connections.failures.add(1, &labels);
     }
 }
 
-fn port(name: PortName) -> KeyValue {
+pub(super) fn port(name: PortName) -> KeyValue {
     KeyValue::new("port", name.as_str())
 }

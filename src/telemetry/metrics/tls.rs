@@ -1,11 +1,11 @@
-//! TLS: how handshakes end, and when the certificate does.
+//! TLS: how handshakes end.
 
 use opentelemetry::{
     KeyValue,
-    metrics::{Counter, Meter, MeterProvider as _},
+    metrics::{Counter, Meter},
 };
 
-use super::Metrics;
+use super::{Metrics, build, catalogue};
 
 /// How a TLS handshake ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,12 +36,7 @@ pub(super) struct Instruments {
 
 impl Instruments {
     pub(super) fn new(meter: &Meter) -> Self {
-        Self {
-            handshakes: meter
-                .u64_counter("voyage_gateway.tls.handshakes")
-                .with_description("TLS handshakes by outcome.")
-                .build(),
-        }
+        Self { handshakes: build::counter(meter, &catalogue::TLS_HANDSHAKES) }
     }
 }
 
@@ -61,30 +56,14 @@ impl OpenHandshake {
 
 impl Drop for OpenHandshake {
     fn drop(&mut self) {
-        let outcome = KeyValue::new("outcome", self.outcome.as_str());
-        self.metrics.instruments.tls.handshakes.add(1, &[outcome]);
+        let Some(shared) = &self.metrics.shared else { return };
+        shared.tls.handshakes.add(1, &[KeyValue::new("outcome", self.outcome.as_str())]);
     }
 }
 
 impl Metrics {
-    /// `voyage_gateway_tls_handshakes_total{outcome}`: TLS handshakes of callers, by [`Handshake`].
+    /// [`catalogue::TLS_HANDSHAKES`]: a TLS handshake of a caller's begins.
     pub fn tls_handshake(&self) -> OpenHandshake {
         OpenHandshake { metrics: self.clone(), outcome: Handshake::Timeout }
-    }
-
-    /// `voyage_gateway_tls_certificate_not_after_seconds`: when the certificate that callers are shown expires, in
-    /// seconds since 1970, as `not_after` tells it.
-    pub fn watch_certificate(&self, not_after: impl Fn() -> Option<i64> + Send + Sync + 'static) {
-        let meter = self.instruments.provider.meter("voyage-gateway");
-        meter
-            .i64_observable_gauge("voyage_gateway.tls.certificate_not_after")
-            .with_unit("s")
-            .with_description("When the served certificate expires, in seconds since 1970.")
-            .with_callback(move |gauge| {
-                if let Some(not_after) = not_after() {
-                    gauge.observe(not_after, &[]);
-                }
-            })
-            .build();
     }
 }

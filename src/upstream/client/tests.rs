@@ -12,6 +12,7 @@ use super::*;
 use crate::{
     embedding::{Answer, Dtype, Endpoint},
     secret::Secret,
+    telemetry::trace::TraceContext,
     units::Span,
     upstream::KeySources,
 };
@@ -53,7 +54,8 @@ async fn ask(client: &Client) -> Result<Reply, Error> {
         truncation: true,
     };
     let key = client.keys.iter().next().unwrap().key();
-    client.call(&key, &parameters, &[&Input::Text("hi".to_owned())]).await
+    let mut span = TraceContext::none().call("POST");
+    client.call(&key, &parameters, &[&Input::Text("hi".to_owned())], &mut span).await
 }
 
 /// What a client makes of a server.

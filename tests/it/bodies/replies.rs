@@ -7,6 +7,7 @@ use voyage_gateway::{
     embedding::{Answer, Input, Parameters, Vector},
     error::Error,
     grpc::v1::{CacheStatus, EmbedRequest, RequestOptions},
+    telemetry::trace,
     units::{Size, Span},
     upstream::{Key, Reply, Upstream},
 };
@@ -130,6 +131,7 @@ impl Upstream for Wide {
         _: &'a Key,
         _: &'a Parameters,
         inputs: &'a [&'a Input],
+        _span: &'a mut trace::Span,
     ) -> BoxFuture<'a, Result<Reply, Error>> {
         let answer = || Answer::Vector(Vector::new(vec![0; 4096 * 4].into()));
         let answers = inputs.iter().map(|_| answer()).collect();

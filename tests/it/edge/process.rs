@@ -23,20 +23,25 @@ use crate::{
 };
 
 /// `serve`, killed at the end.
-struct Process {
+pub(super) struct Process {
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
-    grpc: SocketAddr,
-    admin: SocketAddr,
+    pub(super) grpc: SocketAddr,
+    pub(super) admin: SocketAddr,
     /// What it logged before it listened.
     events: Vec<Value>,
 }
 
 impl Process {
     /// Starts `command`, which ends in the binary, to serve with these settings.
-    fn spawn(mut command: Command, settings: &[&str]) -> Child {
-        let usual = ["server.listen=127.0.0.1:0", "admin.listen=127.0.0.1:0"];
+    pub(super) fn spawn(mut command: Command, settings: &[&str]) -> Child {
         command.arg("serve");
+        Self::spawn_with(command, settings)
+    }
+
+    /// The same, where the command holds `serve` already.
+    fn spawn_with(mut command: Command, settings: &[&str]) -> Child {
+        let usual = ["server.listen=127.0.0.1:0", "admin.listen=127.0.0.1:0"];
         for setting in usual.iter().chain(settings).chain(&["telemetry.log_format=json"]) {
             command.args(["--set", setting]);
         }
@@ -52,8 +57,14 @@ impl Process {
     }
 
     /// Starts it, and waits until it listens.
-    fn serve(command: Command, settings: &[&str]) -> Self {
-        let mut child = Self::spawn(command, settings);
+    pub(super) fn serve(mut command: Command, settings: &[&str]) -> Self {
+        command.arg("serve");
+        Self::serve_with(command, settings)
+    }
+
+    /// The same, where the command holds `serve` already.
+    pub(super) fn serve_with(command: Command, settings: &[&str]) -> Self {
+        let mut child = Self::spawn_with(command, settings);
         let mut log = BufReader::new(child.stderr.take().expect("a log")).lines();
         let (mut events, mut listening) = (Vec::new(), Vec::new());
         while listening.len() < 2 {
@@ -67,22 +78,29 @@ impl Process {
         Self { child, log, grpc: listening[0], admin: listening[1], events }
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(super) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// Waits for a line of the log.
-    fn until_logged(&mut self, message: &str) {
-        for line in self.log.by_ref() {
-            let event: Value = serde_json::from_str(&line.unwrap()).unwrap_or_default();
-            if event["message"] == message {
-                return;
-            }
-        }
-        panic!("it never said {message}");
+    pub(super) fn until_logged(&mut self, message: &str) {
+        self.until(|event| event["message"] == message);
     }
 
-    fn ended(mut self) -> ExitStatus {
+    /// Waits for a line of the log, and returns what it says until then, that line included.
+    pub(super) fn until(&mut self, is_it: impl Fn(&Value) -> bool) -> Vec<Value> {
+        let mut events = Vec::new();
+        for line in self.log.by_ref() {
+            let event: Value = serde_json::from_str(&line.unwrap()).unwrap_or_default();
+            events.push(event);
+            if events.last().is_some_and(&is_it) {
+                return events;
+            }
+        }
+        panic!("it never said so: {events:?}");
+    }
+
+    pub(super) fn ended(mut self) -> ExitStatus {
         // It may still have something to say.
         for _ in self.log.by_ref() {}
         self.child.wait().unwrap()
@@ -97,7 +115,7 @@ impl Drop for Process {
     }
 }
 
-const BINARY: &str = env!("CARGO_BIN_EXE_voyage-gateway");
+pub(super) const BINARY: &str = env!("CARGO_BIN_EXE_voyage-gateway");
 
 /// Files are kept for 64 connections of the admin port, twice 8 upstream calls and 64 other uses.
 const RESERVED: usize = 64 + 2 * 8 + 64;

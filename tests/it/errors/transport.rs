@@ -16,6 +16,7 @@ use voyage_gateway::{
     embedding::{Input, Parameters},
     error::Error,
     simulator::Fault,
+    telemetry::trace,
     units::Span,
     upstream::{Key, Reply, Upstream},
 };
@@ -181,6 +182,7 @@ impl Upstream for Panicking {
         _: &'a Key,
         _: &'a Parameters,
         _: &'a [&'a Input],
+        _: &'a mut trace::Span,
     ) -> BoxFuture<'a, Result<Reply, Error>> {
         Box::pin(async { panic!("words of a panic") })
     }

@@ -54,19 +54,20 @@ fn is_room(name: &str) -> bool {
 
 /// Paths that only some rooms may name, by how they begin.
 const RESERVED: &[(&str, &[&str])] = &[
-    ("tonic", &["grpc", "transport", "app", "cli", "demo"]),
+    // `telemetry` speaks OTLP: gRPC by tonic, HTTP by reqwest.
+    ("tonic", &["grpc", "transport", "app", "cli", "demo", "telemetry"]),
     ("tonic_health", &["grpc", "app", "cli"]),
     ("tonic_prost", &["grpc"]),
     ("tonic_reflection", &["grpc", "app"]),
-    ("tonic_types", &["grpc"]),
-    ("prost", &["grpc"]),
+    ("tonic_types", &["grpc", "telemetry"]),
+    ("prost", &["grpc", "telemetry"]),
     ("prost_types", &["grpc"]),
     // `upstream` asks the cause of a failed request what it was.
     ("hyper", &["transport", "upstream", "simulator"]),
     ("hyper_util", &["transport", "simulator"]),
     ("h2", &["transport"]),
-    ("rustix", &["transport"]),
-    ("reqwest", &["upstream"]),
+    ("rustix", &["transport", "telemetry"]),
+    ("reqwest", &["upstream", "telemetry"]),
     ("rustls", &["upstream"]),
     ("tokio_rustls", &["transport"]),
     ("x509_parser", &["transport"]),
@@ -76,6 +77,8 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("tokenizers", &["tokens"]),
     ("opentelemetry", &["telemetry"]),
     ("opentelemetry_sdk", &["telemetry"]),
+    ("opentelemetry_proto", &["telemetry"]),
+    ("flate2", &["telemetry"]),
     ("prometheus", &["telemetry"]),
     ("tracing_subscriber", &["telemetry"]),
     ("clap", &["main", "cli"]),
@@ -83,8 +86,9 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("std::env", &["main"]),
     // Time is tokio's, so that a test's clock reaches it.
     ("std::time::Instant", &[]),
-    // But a token's own times are on the wall's clock: `grpc/auth/clock` reads it.
-    ("std::time::SystemTime", &["grpc"]),
+    // But a token's own times are on the wall's clock, which `grpc/auth/clock` reads, and so are those of exported
+    // spans, which `telemetry/trace/anchor` reads.
+    ("std::time::SystemTime", &["grpc", "telemetry"]),
 ];
 
 impl Source {

@@ -57,7 +57,7 @@ impl FetchedKeys {
     }
 
     /// Has the keys fetched soon.
-    pub(super) fn ask(&self) {
+    pub fn ask(&self) {
         self.asked.notify_one();
     }
 

@@ -12,7 +12,13 @@ fn outcome(bytes: &[u8], source: Source) -> Outcome {
 }
 
 fn response(outcomes: Vec<Outcome>) -> Response {
-    Response { outcomes, tokens: 0, estimated: false, trips: Vec::new() }
+    Response {
+        outcomes,
+        tokens: 0,
+        estimated: false,
+        trips: Vec::new(),
+        upstream_time: std::time::Duration::ZERO,
+    }
 }
 
 fn shape_of(dtype: Dtype, encoding: VectorEncoding) -> ReplyShape {

@@ -115,6 +115,7 @@ fn worst_reply(count: usize, dimension: u32, shape: ReplyShape) -> EmbedResponse
         tokens: u64::MAX,
         estimated: true,
         trips: Vec::new(),
+        upstream_time: std::time::Duration::ZERO,
     };
     let mut reply = embed_response(response, shape, &"m".repeat(MAX_MODEL_BYTES));
     reply.usage.as_mut().unwrap().upstream_requests = i32::MAX;
@@ -164,6 +165,7 @@ fn a_reply_of_errors_only_is_not_larger_than_predicted() {
         attempts: 1,
         request_id: None,
         key: "default".into(),
+        tokens: 0,
     }));
     let outcome = || Outcome { result: Err(error.clone()), source: Source::Miss };
     let count = MAX_INPUTS;
@@ -172,6 +174,7 @@ fn a_reply_of_errors_only_is_not_larger_than_predicted() {
         tokens: 0,
         estimated: false,
         trips: Vec::new(),
+        upstream_time: std::time::Duration::ZERO,
     };
     let (dtype, encoding) = (Dtype::Binary, VectorEncoding::Bytes);
     let shape = ReplyShape { dtype, encoding, dimension: None, allow_partial: false, max_bytes: 0 };

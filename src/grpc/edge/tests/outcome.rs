@@ -114,12 +114,9 @@ fn codes_are_named_as_grpc_spells_them() {
         let (edge_metrics, expected) = (Metrics::new().unwrap(), once(EMBED, &spelled));
         let mut response = Response::new(Body::empty());
         response.headers_mut().insert("grpc-status", number.into());
-        drop(observe::observed(
-            response,
-            Outcome::new(edge_metrics.clone(), Rpc::new(&HeaderMap::new(), method())),
-            None,
-            None,
-        ));
+        let (rpc, span) = unrecorded(&HeaderMap::new(), method(), &edge_metrics);
+        let outcome = Outcome::new(edge_metrics.clone(), rpc, span);
+        drop(observe::observed(response, outcome, None, None));
         assert_eq!(counted(&edge_metrics), expected);
     }
 }

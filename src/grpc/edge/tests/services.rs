@@ -45,6 +45,7 @@ impl EmbeddingService for Obedient {
 pub(super) async fn edge() -> (Edge, Metrics) {
     let metrics = Metrics::new().unwrap();
     let settings = Settings {
+        tracer: crate::telemetry::trace::Tracer::off(),
         default_model: Arc::from("voyage-4"),
         max_request_bytes: MAX_REQUEST_BYTES,
         deadlines: Deadlines { default: DEFAULT_DEADLINE, max: Duration::from_mins(5) },

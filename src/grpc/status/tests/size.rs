@@ -28,6 +28,7 @@ fn worst(fault: Fault) -> Error {
         attempts: u32::MAX,
         request_id: Some("r".repeat(4000).into()),
         key: "k".repeat(64).into(),
+        tokens: 0,
     }))
 }
 

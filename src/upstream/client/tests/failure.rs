@@ -39,6 +39,7 @@ async fn a_failure_knows_the_call_it_happened_in() {
         attempts: 1,
         request_id: Some("the-id".into()),
         key: "default".into(),
+        tokens: 0,
     };
     assert_eq!(*failure, expected);
 }

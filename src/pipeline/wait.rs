@@ -1,0 +1,76 @@
+//! A request's wait for its flights, as its trace shows it.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{coalesce::Flight, gather::Gathering};
+use crate::{
+    dispatch::Departure,
+    telemetry::{
+        semconv,
+        trace::{Span, TraceContext},
+    },
+};
+
+/// The span of the wait; it ends when it is dropped, answered or not.
+#[derive(Debug)]
+pub(super) struct Wait {
+    span: Span,
+    began: Instant,
+    /// What is waited for; nothing when nobody wants to know.
+    flights: Vec<Arc<Flight>>,
+}
+
+impl Wait {
+    /// Begins to wait for what `gathering` expects; `None`: that is nothing.
+    pub(super) fn begin(request: &TraceContext, gathering: &Gathering) -> Option<Self> {
+        if !request.is_recorded() || gathering.flights().next().is_none() {
+            return None;
+        }
+        let span = request.child(semconv::WAIT_SPAN);
+        let flights = gathering.flights().cloned().collect();
+        Some(Self { span, began: Instant::now(), flights })
+    }
+
+    /// Says what the wait was made of; `last`: how the input left that was sent last.
+    fn describe(&mut self, last: &Departure) {
+        let waited = last.waited(self.began);
+        self.span.set(semconv::WAIT_QUEUE, waited.queue.as_secs_f64());
+        self.span.set(semconv::WAIT_LIMITER, waited.limiter.as_secs_f64());
+        self.part(semconv::QUEUE_SPAN, Some(self.began), waited.queue);
+        self.part(semconv::LIMITER_SPAN, last.at().checked_sub(waited.limiter), waited.limiter);
+    }
+
+    fn part(&self, name: &'static str, from: Option<Instant>, length: Duration) {
+        let Some(from) = from.filter(|_| !length.is_zero()) else { return };
+        let mut part = self.span.context().child(name);
+        part.begun_at(from);
+        part.ended_at(from + length);
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        let mut departures: Vec<Arc<Departure>> = Vec::new();
+        let mut waiting = false;
+        for flight in &self.flights {
+            match flight.departure() {
+                None => waiting = true,
+                Some(new) if departures.iter().any(|known| known.batch().is(new.batch())) => {}
+                Some(new) => departures.push(new),
+            }
+        }
+        for departure in &departures {
+            self.span.link(departure.batch());
+        }
+        match departures.iter().max_by_key(|departure| departure.at()) {
+            Some(last) => self.describe(last),
+            // It ends before anything was sent.
+            None if waiting => {
+                self.part(semconv::QUEUE_SPAN, Some(self.began), self.began.elapsed());
+            }
+            None => {}
+        }
+    }
+}

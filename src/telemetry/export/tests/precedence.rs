@@ -1,0 +1,103 @@
+//! The configuration and the environment as one.
+
+use super::*;
+use crate::units::Span;
+
+const ENDPOINT: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://variable:4318/base");
+
+fn plan(config: &TelemetryConfig, variables: &[(&str, &str)]) -> Plan {
+    Plan::new(config, &environment(variables)).unwrap()
+}
+
+fn configured() -> TelemetryConfig {
+    TelemetryConfig {
+        otlp_endpoint: Some("http://configured:4317".to_owned()),
+        ..TelemetryConfig::default()
+    }
+}
+
+fn uri(signal: &Signal) -> String {
+    signal.otlp.as_ref().unwrap().uri.to_string()
+}
+
+#[test]
+fn a_key_that_is_set_wins_over_its_variable() {
+    let config = TelemetryConfig {
+        otlp_protocol: Some(OtlpProtocol::HttpProtobuf),
+        otlp_timeout: Some(Span::from_secs(3)),
+        otlp_metrics_interval: Some(Span::from_secs(7)),
+        sample_ratio: Some(0.5),
+        ..configured()
+    };
+    let plan = plan(
+        &config,
+        &[
+            ENDPOINT,
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://own/path"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "1"),
+            ("OTEL_METRIC_EXPORT_INTERVAL", "1"),
+            ("OTEL_TRACES_SAMPLER", "always_off"),
+        ],
+    );
+    assert_eq!(uri(&plan.traces), "http://configured:4317/v1/traces");
+    assert_eq!(uri(&plan.metrics), "http://configured:4317/v1/metrics");
+    assert_eq!(plan.traces.otlp.unwrap().timeout, Duration::from_secs(3));
+    assert_eq!(plan.interval, Duration::from_secs(7));
+    assert_eq!(plan.sampler, Sampler { parent_based: true, ratio: 0.5 });
+}
+
+#[test]
+fn a_variable_holds_where_no_key_is_set() {
+    let plan = plan(
+        &TelemetryConfig::default(),
+        &[ENDPOINT, ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://own/path")],
+    );
+    assert_eq!(uri(&plan.traces), "http://own/path");
+    assert_eq!(uri(&plan.metrics), "http://variable:4318/base/v1/metrics");
+}
+
+#[test]
+fn the_variables_say_whether_and_the_key_where() {
+    let off = plan(&configured(), &[("OTEL_TRACES_EXPORTER", "none")]);
+    assert!(!off.traces.is_on() && off.metrics.is_on());
+    let pulled = plan(&configured(), &[("OTEL_METRICS_EXPORTER", "prometheus")]);
+    assert!(pulled.traces.is_on() && !pulled.metrics.is_on());
+    let both = plan(&configured(), &[("OTEL_TRACES_EXPORTER", "console,otlp")]);
+    assert!(both.traces.console && both.traces.otlp.is_some());
+    let usual = plan(&TelemetryConfig::default(), &[("OTEL_TRACES_EXPORTER", "otlp")]);
+    assert_eq!(uri(&usual.traces), "http://localhost:4318/v1/traces");
+    assert!(!usual.metrics.is_on());
+}
+
+#[test]
+fn the_port_says_what_is_spoken_when_nobody_does() {
+    let grpc = plan(&configured(), &[]).traces.otlp.unwrap();
+    assert_eq!(grpc.protocol, OtlpProtocol::Grpc);
+    assert_eq!(grpc.uri.to_string(), "http://configured:4317/");
+    let http = plan(&TelemetryConfig::default(), &[ENDPOINT]).traces.otlp.unwrap();
+    assert_eq!(http.protocol, OtlpProtocol::HttpProtobuf);
+}
+
+#[test]
+fn an_endpoint_without_a_scheme_is_safe_unless_it_is_said_otherwise() {
+    let bare = ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317");
+    let default = TelemetryConfig::default();
+    assert_eq!(uri(&plan(&default, &[bare]).traces), "https://collector:4317/");
+    let insecure = ("OTEL_EXPORTER_OTLP_INSECURE", "true");
+    assert_eq!(uri(&plan(&default, &[bare, insecure]).traces), "http://collector:4317/");
+}
+
+#[test]
+fn a_file_that_is_of_no_use_is_named_and_not_quoted() {
+    let config = TelemetryConfig {
+        otlp_headers_file: Some(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml").into()),
+        ..configured()
+    };
+    let told = Plan::new(&config, &environment(&[])).unwrap_err().to_string();
+    assert!(
+        told.starts_with("telemetry.otlp_headers_file ") && told.contains("line 1: "),
+        "{told}"
+    );
+    assert!(!told.contains("[package]"), "{told}");
+}

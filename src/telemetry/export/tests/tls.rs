@@ -1,0 +1,106 @@
+//! Collectors behind TLS: whom they must be certified by, and what they are shown.
+
+use std::{fs, path::PathBuf};
+
+use rcgen::{CertifiedKey, KeyPair};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{RootCertStore, ServerConfig, crypto::aws_lc_rs, server::WebPkiClientVerifier},
+};
+
+use super::{
+    collector::{FakeCollector, Manner},
+    *,
+};
+
+/// A file for one test.
+struct File(PathBuf);
+
+impl File {
+    fn new(content: &str) -> Self {
+        let path =
+            std::env::temp_dir().join(format!("voyage-gateway-{:x}.pem", rand::random::<u128>()));
+        fs::write(&path, content).unwrap();
+        Self(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn certified(name: &str) -> CertifiedKey<KeyPair> {
+    rcgen::generate_simple_self_signed([name.to_owned()]).unwrap()
+}
+
+/// Speaks TLS as `server`, with whoever shows `client`'s certificate.
+fn acceptor(server: &CertifiedKey<KeyPair>, client: &CertifiedKey<KeyPair>) -> TlsAcceptor {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut clients = RootCertStore::empty();
+    clients.add(client.cert.der().clone()).unwrap();
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(clients), Arc::clone(&provider))
+            .build()
+            .unwrap();
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(
+            vec![server.cert.der().clone()],
+            server.signing_key.serialize_der().try_into().unwrap(),
+        )
+        .unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    TlsAcceptor::from(Arc::new(config))
+}
+
+#[tokio::test]
+async fn a_collector_behind_tls_gets_spans_from_whom_it_knows() {
+    let (server, client) = (certified("127.0.0.1"), certified("gateway"));
+    let authority = File::new(&server.cert.pem());
+    let certificate = File::new(&client.cert.pem());
+    let key = File::new(&client.signing_key.serialize_pem());
+    for (protocol, name) in
+        [(OtlpProtocol::Grpc, "grpc"), (OtlpProtocol::HttpProtobuf, "http/protobuf")]
+    {
+        let tls = Some(acceptor(&server, &client));
+        let collector = FakeCollector::start_with(protocol, Manner::Takes, tls).await;
+        let url = format!("https://{}/v1/traces", collector.address);
+        let base = [
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", url.as_str()),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", name),
+        ];
+        let shown = [
+            ("OTEL_EXPORTER_OTLP_CERTIFICATE", authority.path()),
+            ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", certificate.path()),
+            ("OTEL_EXPORTER_OTLP_CLIENT_KEY", key.path()),
+        ];
+        // Everything, then without the client's certificate, then without the authority.
+        for (told, lost) in [(3, 0), (1, 1), (0, 1)] {
+            let exported = started(&[&base[..], &shown[..told]].concat());
+            end(&exported, 1);
+            assert_eq!(exported.flush.finish(pending()).await, lost, "{name}, {told}");
+        }
+        assert_eq!(collector.arrived().len(), 1, "{name}");
+    }
+}
+
+#[test]
+fn a_certificate_that_is_none_stops_the_start() {
+    let file = File::new("no certificate: hush");
+    let config = TelemetryConfig {
+        otlp_endpoint: Some("https://collector:4317".to_owned()),
+        otlp_ca_file: Some(file.0.clone()),
+        ..TelemetryConfig::default()
+    };
+    let told = start(&config, &environment(&[])).unwrap_err().to_string();
+    assert!(told.starts_with("telemetry.otlp_ca_file "), "{told}");
+    assert!(!told.contains("hush"), "{told}");
+}

@@ -1,0 +1,72 @@
+//! Lines that callers can cause at will: enough of them to see what is wrong, too few to fill a disk.
+
+use std::{
+    collections::HashMap,
+    sync::{LazyLock, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// Lines in a second, for each reason.
+const LINES: u32 = 10;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Of the process, as its log is. Reasons are a closed list, so this stays small.
+static REASONS: LazyLock<Mutex<HashMap<&'static str, Bound>>> = LazyLock::new(Mutex::default);
+
+/// Tells whether a failure that is the caller's own doing may have a line at info level, and then how many of the same
+/// reason had none since the last that did. One reason's flood hides no other's line.
+pub fn callers_line(reason: &'static str) -> Option<u64> {
+    let mut reasons = REASONS.lock().unwrap_or_else(PoisonError::into_inner);
+    reasons.entry(reason).or_insert_with(Bound::new).line(Instant::now())
+}
+
+/// So many lines in a second.
+#[derive(Debug)]
+struct Bound {
+    second: Instant,
+    said: u32,
+    unsaid: u64,
+}
+
+impl Bound {
+    fn new() -> Self {
+        Self { second: Instant::now(), said: 0, unsaid: 0 }
+    }
+
+    fn line(&mut self, now: Instant) -> Option<u64> {
+        if now.saturating_duration_since(self.second) >= SECOND {
+            (self.second, self.said) = (now, 0);
+        }
+        if self.said == LINES {
+            self.unsaid += 1;
+            return None;
+        }
+        self.said += 1;
+        Some(std::mem::take(&mut self.unsaid))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_has_ten_lines_a_second_and_the_next_tells_of_the_rest() {
+        let mut bound = Bound::new();
+        let now = Instant::now();
+        let said: Vec<_> = (0..25).map(|_| bound.line(now)).collect();
+        assert_eq!(said.iter().flatten().collect::<Vec<_>>(), [&0; 10]);
+        assert_eq!(bound.line(now + Duration::from_millis(999)), None);
+        assert_eq!(bound.line(now + SECOND), Some(16));
+        assert_eq!(bound.line(now + SECOND), Some(0));
+    }
+
+    #[test]
+    fn one_reason_does_not_hide_another() {
+        while callers_line("A_REASON_OF_A_TEST").is_some() {}
+        assert_eq!(callers_line("ANOTHER_REASON_OF_A_TEST"), Some(0));
+    }
+}

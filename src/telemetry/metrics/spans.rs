@@ -1,0 +1,36 @@
+//! What became of spans.
+
+use std::sync::Arc;
+
+use opentelemetry::{KeyValue, metrics::MeterProvider as _};
+
+use super::{Metrics, SCOPE, catalogue};
+use crate::telemetry::export::Tally;
+
+impl Metrics {
+    /// [`catalogue::SPANS`]: what became of spans, as `tally` tells it.
+    pub(in crate::telemetry) fn watch_spans(&self, tally: Arc<Tally>) {
+        let Some(shared) = &self.shared else { return };
+        let metric = &catalogue::SPANS;
+        shared
+            .provider
+            .meter(SCOPE)
+            .u64_observable_counter(metric.name)
+            .with_unit(metric.unit)
+            .with_description(metric.description)
+            .with_callback(move |counter| {
+                for (result, spans) in tally.counts() {
+                    counter.observe(spans, &[KeyValue::new("result", result)]);
+                }
+            })
+            .build();
+    }
+
+    /// Pushes what there is where metrics leave by themselves. Blocks until it is out or cannot be.
+    pub(in crate::telemetry) fn flush(&self) {
+        if let Some(shared) = &self.shared {
+            // Whatever failed is in the log already.
+            let _ = shared.provider.force_flush();
+        }
+    }
+}

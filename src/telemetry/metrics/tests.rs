@@ -1,0 +1,138 @@
+use std::collections::BTreeSet;
+
+use super::{
+    catalogue::{Metric, Values},
+    *,
+};
+use crate::caller::Caller;
+
+mod bounds;
+mod page;
+
+/// Returns the values of a metric's series, each with its labels as they are written.
+fn series(metrics: &Metrics, name: &str) -> Vec<(String, f64)> {
+    let page = metrics.render().unwrap();
+    let lines = page.lines().filter_map(|line| line.strip_prefix(name));
+    lines
+        .filter(|rest| rest.starts_with(['{', ' ']))
+        .map(|rest| {
+            let (labels, value) = rest.rsplit_once(' ').unwrap();
+            (labels.to_owned(), value.parse().unwrap())
+        })
+        .collect()
+}
+
+#[test]
+fn the_catalogue_is_consistent() {
+    let (mut names, mut shown) = (BTreeSet::new(), BTreeSet::new());
+    for metric in catalogue::all() {
+        let Metric { name, prometheus, .. } = metric;
+        assert!(names.insert(name) && shown.insert(prometheus), "{name} is there twice");
+        assert!(metric.description.ends_with('.') && metric.purpose.ends_with('.'), "{name}");
+        assert!(prometheus.starts_with(&name.replace('.', "_")), "{name} is not {prometheus}");
+        let is_counter = metric.kind == catalogue::Kind::Counter;
+        assert_eq!(prometheus.ends_with("_total"), is_counter, "{name}");
+        let is_histogram = metric.kind == catalogue::Kind::Histogram;
+        assert_eq!(!metric.buckets.is_empty(), is_histogram, "{name}");
+        assert!(metric.buckets.is_sorted_by(|one, next| one < next), "{name}");
+        for label in metric.labels {
+            let most = match label.values {
+                Values::Closed(values) => values.len(),
+                Values::Bounded(_, most) => most,
+            };
+            assert!(most > 0, "{name}");
+        }
+    }
+}
+
+/// Most instruments keep 2,000 series, what is beyond shares one; those that need more are given more.
+#[test]
+fn no_legal_configuration_has_more_series_than_are_kept() {
+    for metric in catalogue::all() {
+        let most = metric.max_series();
+        assert!(most < 2_000 || (most < 4_000 && metric.buckets.is_empty()), "{}", metric.name);
+    }
+}
+
+#[test]
+fn metrics_that_are_off_record_nothing() {
+    let metrics = Metrics::off();
+    metrics.panic();
+    metrics.tokens(1, None);
+    metrics.watch_cache(|| unreachable!("nobody looks"));
+    drop(metrics.connection(PortName::Grpc));
+    assert_eq!(metrics.render().unwrap(), "");
+}
+
+#[test]
+fn money_is_counted_at_the_prices_of_the_catalogue() {
+    let metrics = Metrics::new().unwrap();
+    metrics.replied("voyage-4", Replied::Reported(500_000));
+    metrics.replied("voyage-4", Replied::Guessed(3));
+    metrics.replied("a-model-of-tomorrow", Replied::Reported(7));
+    metrics.saved("voyage-4-lite", 2_000_000);
+    metrics.saved("voyage-4-lite", 0);
+    let of = |kind: &str, model: &str| format!("{{kind=\"{kind}\",model=\"{model}\"}}");
+    assert_eq!(
+        series(&metrics, "voyage_gateway_model_tokens_total"),
+        [
+            (of("billed", "_other"), 7.0),
+            (of("billed", "voyage-4"), 500_000.0),
+            (of("estimated", "voyage-4"), 3.0),
+            (of("saved", "voyage-4-lite"), 2_000_000.0),
+        ]
+    );
+    let cost = series(&metrics, "voyage_gateway_cost_usd_total");
+    let [(saved, saved_usd), (spent, spent_usd)] = &cost[..] else { panic!("{cost:?}") };
+    assert_eq!((saved, spent), (&of("saved", "voyage-4-lite"), &of("spent", "voyage-4")));
+    assert!((saved_usd - 0.04).abs() < 1e-9 && (spent_usd - 0.03).abs() < 1e-9, "{cost:?}");
+}
+
+#[test]
+fn whoever_tells_last_is_believed() {
+    let metrics = Metrics::new().unwrap();
+    let told = |entries| move || Some(Cached { entries, bytes: 2, max_bytes: 3 });
+    metrics.watch_cache(told(1));
+    metrics.watch_cache(told(7));
+    for _ in 0..2 {
+        metrics.max_connections(PortName::Grpc, 5);
+    }
+    let memory = "{tier=\"memory\"}".to_owned();
+    assert_eq!(series(&metrics, "voyage_gateway_cache_entries"), [(memory, 7.0)]);
+    let grpc = "{port=\"grpc\"}".to_owned();
+    assert_eq!(series(&metrics, "voyage_gateway_max_connections"), [(grpc, 5.0)]);
+}
+
+#[test]
+fn models_that_share_a_label_show_the_one_with_the_least_room() {
+    let window = |model: &str, used| RateWindow {
+        model: Arc::from(model),
+        key: Arc::from("a"),
+        requests: (used, 10),
+        tokens: (used, 100),
+    };
+    let windows = ["one", "two", "voyage-4"].into_iter().zip([3, 90, 50]);
+    let windows = watch::by_label(windows.map(|(model, used)| window(model, used)).collect());
+    assert_eq!(windows, [window("two", 90), window("voyage-4", 50)]);
+}
+
+#[test]
+fn the_process_is_measured() {
+    let metrics = Metrics::new().unwrap();
+    let one = |name| {
+        let series = series(&metrics, name);
+        let [(labels, value)] = &series[..] else { panic!("{series:?}") };
+        (labels.clone(), *value)
+    };
+    let build = "{revision=\"";
+    assert!(one("voyage_gateway_build_info").0.starts_with(build));
+    assert!(one("process_uptime_seconds").1 >= 0.0);
+    if cfg!(target_os = "linux") {
+        assert!(one("process_memory_usage_bytes").1 > 1e6);
+        assert!(one("process_unix_file_descriptor_count").1 >= 3.0);
+        assert!(one("process_thread_count").1 >= 2.0);
+        let cpu = series(&metrics, "process_cpu_time_seconds_total");
+        assert_eq!(cpu.len(), 2);
+        assert!(cpu.iter().map(|(_, seconds)| seconds).sum::<f64>() < 1e6, "{cpu:?}");
+    }
+}

@@ -1,0 +1,81 @@
+//! `docs/metrics.md` is written from the catalogue.
+
+use std::{env, fmt::Write as _, fs};
+
+use super::*;
+use crate::telemetry::metrics::catalogue::Kind;
+
+const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
+
+const HEAD: &str = "\
+# Metrics
+
+`/metrics` on the admin port shows all of these in Prometheus' text format. The names there are those of OpenTelemetry with
+underscores for dots, the unit, and `_total` behind a counter; labels likewise. `target_info`, which the exporter adds,
+names the service. A series is there from the first time that something was counted.
+
+No label holds anything that a stranger can choose: each has a closed list of values or a bounded number of them, which is
+said beside it. Optional labels are marked with `?`.
+
+This page is written from the catalogue in the source (`cargo test metrics_page_is_up_to_date`).
+";
+
+fn unit(metric: &Metric) -> String {
+    if metric.unit.is_empty() { "–".to_owned() } else { format!("`{}`", metric.unit) }
+}
+
+fn labels(metric: &Metric) -> String {
+    let label = |label: &catalogue::Label| {
+        let mark = if label.required { "" } else { "?" };
+        let values = match label.values {
+            Values::Closed(values) => {
+                values.iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(" ")
+            }
+            Values::Bounded(how, _) => how.to_owned(),
+        };
+        format!("`{}`{mark}: {values}", label.name.replace('.', "_"))
+    };
+    if metric.labels.is_empty() {
+        return "–".to_owned();
+    }
+    metric.labels.iter().map(label).collect::<Vec<_>>().join("; ")
+}
+
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Counter => "counter",
+        Kind::UpDownCounter => "gauge (an up-down counter to OpenTelemetry)",
+        Kind::Gauge => "gauge",
+        Kind::Histogram => "histogram",
+    }
+}
+
+fn render() -> String {
+    let mut text = HEAD.to_owned();
+    for metric in catalogue::all() {
+        let Metric { name, prometheus, description, purpose, .. } = metric;
+        write!(text, "\n## `{prometheus}`\n\n{description} {purpose}\n\n").unwrap();
+        writeln!(text, "- {}, unit {}, `{name}`", kind(metric.kind), unit(metric)).unwrap();
+        writeln!(text, "- labels: {}", labels(metric)).unwrap();
+        if !metric.buckets.is_empty() {
+            let bounds: Vec<_> = metric.buckets.iter().map(f64::to_string).collect();
+            writeln!(text, "- buckets: {}", bounds.join(" ")).unwrap();
+        }
+    }
+    text
+}
+
+#[test]
+fn metrics_page_is_up_to_date() {
+    let wanted = render();
+    if fs::read_to_string(PATH).unwrap_or_default() == wanted {
+        return;
+    }
+    if env::var_os("CI").is_none() {
+        fs::write(PATH, wanted).unwrap();
+        panic!("docs/metrics.md was out of date and is now rewritten: look at it and commit it");
+    }
+    panic!(
+        "docs/metrics.md is out of date: run `cargo test metrics_page_is_up_to_date` and commit it"
+    );
+}

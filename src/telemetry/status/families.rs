@@ -1,0 +1,141 @@
+//! The metrics' families, read by the names Prometheus knows them by.
+
+use std::collections::{BTreeMap, HashMap};
+
+use prometheus::proto::{Metric, MetricFamily, MetricType};
+
+/// Values by one label's.
+pub(super) type By = BTreeMap<String, f64>;
+
+/// Everything the registry holds, by name. What is not there is `None`: nothing was counted yet, or nobody counts it.
+pub(super) struct Families(HashMap<String, MetricFamily>);
+
+/// Labels and the values they must have.
+pub(super) type Wanted<'a> = &'a [(&'a str, &'a str)];
+
+impl Families {
+    pub(super) fn new(families: Vec<MetricFamily>) -> Self {
+        Self(families.into_iter().map(|family| (family.name().to_owned(), family)).collect())
+    }
+
+    /// Returns the sum of the series that have these labels; of a family without such a series, 0.
+    pub(super) fn sum(&self, name: &str, wanted: Wanted<'_>) -> Option<f64> {
+        let family = self.0.get(name)?;
+        Some(matching(family, wanted).map(|series| value(family, series)).sum())
+    }
+
+    /// Returns the values by a label, those of equal ones summed.
+    pub(super) fn by(&self, name: &str, by: &str) -> By {
+        let mut values = By::new();
+        for (labels, value) in self.series(name) {
+            *values.entry(label(labels, by).to_owned()).or_default() += value;
+        }
+        values
+    }
+
+    /// Returns each series with its value.
+    pub(super) fn series(&self, name: &str) -> impl Iterator<Item = (&Metric, f64)> {
+        let series =
+            |family| matching(family, &[]).map(move |series| (series, value(family, series)));
+        self.0.get(name).into_iter().flat_map(series)
+    }
+
+    /// Returns a histogram, its series added up.
+    pub(super) fn histogram(&self, name: &str, wanted: Wanted<'_>) -> Option<Buckets> {
+        let family = self.0.get(name)?;
+        let mut sum = Buckets::default();
+        for series in matching(family, wanted) {
+            sum.add(&Buckets::of(series));
+        }
+        Some(sum)
+    }
+}
+
+fn matching<'a>(family: &'a MetricFamily, wanted: Wanted<'a>) -> impl Iterator<Item = &'a Metric> {
+    let has =
+        move |series: &&Metric| wanted.iter().all(|(name, value)| label(series, name) == *value);
+    family.get_metric().iter().filter(has)
+}
+
+/// Returns a label's value; empty when it has none.
+pub(super) fn label<'a>(series: &'a Metric, name: &str) -> &'a str {
+    series.get_label().iter().find(|label| label.name() == name).map_or("", |label| label.value())
+}
+
+fn value(family: &MetricFamily, series: &Metric) -> f64 {
+    match family.get_field_type() {
+        MetricType::COUNTER => series.get_counter().get_value(),
+        MetricType::GAUGE => series.get_gauge().get_value(),
+        _ => 0.0,
+    }
+}
+
+/// A histogram: how many values were at most each bound, and their sum.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Buckets {
+    /// Upper bounds with cumulative counts, without that of infinity.
+    bounds: Vec<(f64, f64)>,
+    pub(super) count: f64,
+    pub(super) sum: f64,
+}
+
+impl Buckets {
+    #[expect(clippy::cast_precision_loss, reason = "counts stay below 2^53")]
+    fn of(series: &Metric) -> Self {
+        let histogram = series.get_histogram();
+        let buckets = histogram.get_bucket().iter();
+        let finite = buckets.filter(|bucket| bucket.upper_bound().is_finite());
+        Self {
+            bounds: finite
+                .map(|bucket| (bucket.upper_bound(), bucket.cumulative_count() as f64))
+                .collect(),
+            count: histogram.get_sample_count() as f64,
+            sum: histogram.get_sample_sum(),
+        }
+    }
+
+    /// Adds one of equal bounds.
+    fn add(&mut self, other: &Self) {
+        if self.bounds.is_empty() {
+            self.bounds.clone_from(&other.bounds);
+        } else {
+            for ((_, count), (_, more)) in self.bounds.iter_mut().zip(&other.bounds) {
+                *count += more;
+            }
+        }
+        self.count += other.count;
+        self.sum += other.sum;
+    }
+
+    /// Returns what came since it was `earlier`.
+    pub(super) fn since(&self, earlier: &Self) -> Self {
+        let mut since = self.clone();
+        for ((_, count), (_, less)) in since.bounds.iter_mut().zip(&earlier.bounds) {
+            *count -= less;
+        }
+        since.count -= earlier.count;
+        since.sum -= earlier.sum;
+        since
+    }
+
+    /// Estimates a quantile as Prometheus does: straight between a bucket's bounds, and the last bound for what is
+    /// beyond it. `None`: there are no values.
+    pub(super) fn quantile(&self, share: f64) -> Option<f64> {
+        if self.count <= 0.0 {
+            return None;
+        }
+        let rank = share * self.count;
+        let (mut lower, mut before) = (0.0, 0.0);
+        for (upper, count) in &self.bounds {
+            if *count >= rank && *count > before {
+                return Some(lower + (upper - lower) * (rank - before) / (count - before));
+            }
+            (lower, before) = (*upper, *count);
+        }
+        self.bounds.last().map(|(bound, _)| *bound)
+    }
+
+    pub(super) fn mean(&self) -> Option<f64> {
+        (self.count > 0.0).then(|| self.sum / self.count)
+    }
+}

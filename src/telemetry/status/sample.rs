@@ -1,0 +1,129 @@
+//! The last minute: what the counters were then, and are now.
+
+use std::{collections::VecDeque, time::Duration};
+
+use tokio::time::Instant;
+
+use super::families::{Buckets, By, Families};
+
+/// How often the numbers are kept.
+pub(super) const EVERY: Duration = Duration::from_secs(5);
+
+/// How far back the page looks.
+pub(super) const WINDOW: Duration = Duration::from_mins(1);
+
+/// Samples that are kept: a minute's, and the one it begins with.
+const MAX_SAMPLES: usize = 13;
+
+/// The counters whose last minute is shown.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) outcomes: By,
+    pub(super) lookups: By,
+    pub(super) statuses: By,
+    pub(super) caller_tokens: By,
+    pub(super) caller_rpcs: By,
+    pub(super) tokens: By,
+    pub(super) cost: By,
+    pub(super) refusals: By,
+    /// Counters that have no label of interest, by name.
+    pub(super) plain: By,
+    pub(super) upstream_seconds: Buckets,
+    pub(super) rpc_seconds: Buckets,
+    pub(super) fill: Buckets,
+    pub(super) size: Buckets,
+    pub(super) waits: Buckets,
+}
+
+/// Counters without a label of interest.
+const PLAIN: [&str; 4] = [
+    "voyage_gateway_rate_limited_total",
+    "voyage_gateway_retries_total",
+    "voyage_gateway_shed_total",
+    "voyage_gateway_panics_total",
+];
+
+impl Counts {
+    pub(super) fn of(families: &Families) -> Self {
+        let histogram = |name| families.histogram(name, &[]).unwrap_or_default();
+        let plain = PLAIN
+            .iter()
+            .filter_map(|name| families.sum(name, &[]).map(|value| ((*name).to_owned(), value)));
+        Self {
+            outcomes: families.by("voyage_gateway_rpcs_total", "outcome"),
+            lookups: families.by("voyage_gateway_cache_lookups_total", "result"),
+            statuses: families.by("voyage_gateway_upstream_calls_total", "status"),
+            caller_tokens: families.by("voyage_gateway_tokens_total", "billed_to"),
+            caller_rpcs: families.by("voyage_gateway_caller_rpcs_total", "caller"),
+            tokens: families.by("voyage_gateway_model_tokens_total", "kind"),
+            cost: families.by("voyage_gateway_cost_usd_total", "kind"),
+            refusals: families.by("voyage_gateway_quota_refusals_total", "rule"),
+            plain: plain.collect(),
+            upstream_seconds: histogram("voyage_gateway_upstream_duration_seconds"),
+            rpc_seconds: histogram("rpc_server_call_duration_seconds"),
+            fill: histogram("voyage_gateway_batch_fill_ratio"),
+            size: histogram("voyage_gateway_batch_size"),
+            waits: histogram("voyage_gateway_queue_wait_seconds"),
+        }
+    }
+
+    /// Returns what was counted since `earlier`.
+    fn since(&self, earlier: &Self) -> Self {
+        Self {
+            outcomes: less(&self.outcomes, &earlier.outcomes),
+            lookups: less(&self.lookups, &earlier.lookups),
+            statuses: less(&self.statuses, &earlier.statuses),
+            caller_tokens: less(&self.caller_tokens, &earlier.caller_tokens),
+            caller_rpcs: less(&self.caller_rpcs, &earlier.caller_rpcs),
+            tokens: less(&self.tokens, &earlier.tokens),
+            cost: less(&self.cost, &earlier.cost),
+            refusals: less(&self.refusals, &earlier.refusals),
+            plain: less(&self.plain, &earlier.plain),
+            upstream_seconds: self.upstream_seconds.since(&earlier.upstream_seconds),
+            rpc_seconds: self.rpc_seconds.since(&earlier.rpc_seconds),
+            fill: self.fill.since(&earlier.fill),
+            size: self.size.since(&earlier.size),
+            waits: self.waits.since(&earlier.waits),
+        }
+    }
+}
+
+/// What was not there earlier has been counted from 0.
+fn less(now: &By, earlier: &By) -> By {
+    let less = |(name, value): (&String, &f64)| {
+        (name.clone(), value - earlier.get(name).copied().unwrap_or(0.0))
+    };
+    now.iter().map(less).collect()
+}
+
+/// The samples of the last minute, and one before.
+#[derive(Debug)]
+pub(super) struct Samples(VecDeque<(Instant, Counts)>);
+
+impl Samples {
+    /// Begins with nothing counted.
+    pub(super) fn new(now: Instant) -> Self {
+        Self(VecDeque::from([(now, Counts::default())]))
+    }
+
+    pub(super) fn keep(&mut self, now: Instant, counts: Counts) {
+        self.0.push_back((now, counts));
+        // One that is as old as the window is enough to look back on.
+        while self.0.len() > MAX_SAMPLES
+            || self.0.get(1).is_some_and(|(at, _)| now.saturating_duration_since(*at) >= WINDOW)
+        {
+            self.0.pop_front();
+        }
+    }
+
+    /// Returns what was counted in the last minute, or since the start when that is less, and how long that is: up to
+    /// [`EVERY`] more than a minute.
+    pub(super) fn window(&self, now: Instant, counts: &Counts) -> (Duration, Counts) {
+        let old_enough =
+            |(at, _): &&(Instant, Counts)| now.saturating_duration_since(*at) >= WINDOW;
+        match self.0.iter().rev().find(old_enough).or_else(|| self.0.front()) {
+            Some((at, earlier)) => (now.saturating_duration_since(*at), counts.since(earlier)),
+            None => (Duration::ZERO, Counts::default()),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! From given families to what is shown.
+
+mod golden;
+mod health;
+mod page;
+mod window;
+
+use prometheus::{CounterVec, GaugeVec, HistogramOpts, HistogramVec, Opts, Registry};
+
+use super::*;
+use crate::telemetry::{EndedRpc, RpcOutcome};
+
+/// Families as the metrics would have them.
+struct Given(Registry);
+
+/// Labels with their values.
+type Labels<'a> = &'a [(&'a str, &'a str)];
+
+impl Given {
+    fn nothing() -> Self {
+        Self(Registry::new())
+    }
+
+    fn names<'a>(series: &[(Labels<'a>, f64)]) -> Vec<&'a str> {
+        let labels = series.first().map(|(labels, _)| *labels).unwrap_or_default();
+        labels.iter().map(|(name, _)| *name).collect()
+    }
+
+    /// A counter of these series.
+    fn counter(self, name: &str, series: &[(Labels<'_>, f64)]) -> Self {
+        let family = CounterVec::new(Opts::new(name, "."), &Self::names(series)).unwrap();
+        for (labels, value) in series {
+            let values: Vec<_> = labels.iter().map(|(_, value)| *value).collect();
+            family.with_label_values(&values).inc_by(*value);
+        }
+        self.0.register(Box::new(family)).unwrap();
+        self
+    }
+
+    /// A gauge of these series.
+    fn gauge(self, name: &str, series: &[(Labels<'_>, f64)]) -> Self {
+        let family = GaugeVec::new(Opts::new(name, "."), &Self::names(series)).unwrap();
+        for (labels, value) in series {
+            let values: Vec<_> = labels.iter().map(|(_, value)| *value).collect();
+            family.with_label_values(&values).set(*value);
+        }
+        self.0.register(Box::new(family)).unwrap();
+        self
+    }
+
+    /// A histogram of these values, one series each.
+    fn histogram(self, name: &str, bounds: &[f64], series: &[(&str, &[f64])]) -> Self {
+        let options = HistogramOpts::new(name, ".").buckets(bounds.to_vec());
+        let family = HistogramVec::new(options, &["model"]).unwrap();
+        for (model, values) in series {
+            for value in *values {
+                family.with_label_values(&[*model]).observe(*value);
+            }
+        }
+        self.0.register(Box::new(family)).unwrap();
+        self
+    }
+
+    fn families(&self) -> Families {
+        Families::new(self.0.gather())
+    }
+
+    /// The status a second after a start.
+    fn status(&self) -> report::Status {
+        self.status_with(&super::super::recent::Recent::default(), true)
+    }
+
+    fn status_with(&self, recent: &super::super::recent::Recent, is_ready: bool) -> report::Status {
+        let now = Instant::now();
+        let started = now.checked_sub(Duration::from_secs(10)).unwrap();
+        let sources = Sources {
+            families: self.families(),
+            samples: &Samples::new(started),
+            recent,
+            is_ready,
+            started,
+            now,
+            wall_seconds: 1_000_000.0,
+        };
+        sources.status()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_written_is_fresh_for_a_moment() {
+    let metrics = Metrics::new().unwrap();
+    let board = Board::new(metrics.clone(), Readiness::default(), || Duration::ZERO);
+    let first = board.written().unwrap();
+    metrics.shed();
+    tokio::time::advance(FRESH.checked_sub(Duration::from_millis(1)).unwrap()).await;
+    assert_eq!(board.written().unwrap().json, first.json);
+    tokio::time::advance(Duration::from_millis(1)).await;
+    let later = String::from_utf8(board.written().unwrap().json.to_vec()).unwrap();
+    assert!(later.contains(r#""code":"full""#), "{later}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_minute_is_one_of_the_board_s_own() {
+    let metrics = Metrics::new().unwrap();
+    let board = Board::new(metrics.clone(), Readiness::default(), || Duration::ZERO);
+    let sampling = tokio::spawn(board.clone().keep_samples());
+    let rpcs = async || {
+        let json: serde_json::Value =
+            serde_json::from_slice(&board.written().unwrap().json).unwrap();
+        let all = &json["rpcs"]["all"];
+        (all["last_minute"].as_f64().unwrap(), all["since_start"].as_f64().unwrap())
+    };
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    metrics.rpc(EndedRpc {
+        method: "m",
+        code: "OK",
+        outcome: RpcOutcome::Ok,
+        took: Duration::ZERO,
+        caller: None,
+    });
+    tokio::time::sleep(Duration::from_secs(59)).await;
+    assert_eq!(rpcs().await, (1.0, 1.0));
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(rpcs().await, (0.0, 1.0));
+    sampling.abort();
+}

@@ -1,0 +1,126 @@
+use super::*;
+use crate::telemetry::status::report::{Cause, Status};
+
+fn codes(causes: &[Cause]) -> Vec<&'static str> {
+    causes.iter().map(|cause| cause.code).collect()
+}
+
+/// Who has to act, and for what.
+fn found(
+    status: &Status,
+) -> (&'static str, Vec<&'static str>, Vec<&'static str>, Vec<&'static str>) {
+    let health = &status.health;
+    (health.state, codes(&health.gateway), codes(&health.voyage), codes(&health.callers))
+}
+
+#[tokio::test]
+async fn nothing_counted_is_well() {
+    assert_eq!(found(&Given::nothing().status()), ("well", vec![], vec![], vec![]));
+}
+
+#[tokio::test]
+async fn draining_is_said_first() {
+    let recent = super::super::super::recent::Recent::default();
+    let status = Given::nothing().status_with(&recent, false);
+    assert_eq!(found(&status), ("draining", vec!["draining"], vec![], vec![]));
+}
+
+#[tokio::test]
+async fn an_open_breaker_is_voyage_s() {
+    let state = |state| {
+        let is = |name| f64::from(u8::from(name == state));
+        let series: Vec<[(&str, &str); 1]> =
+            ["closed", "open", "half_open"].map(|name| [("state", name)]).to_vec();
+        let series: Vec<(Labels<'_>, f64)> =
+            series.iter().map(|labels| (labels.as_slice(), is(labels[0].1))).collect();
+        Given::nothing().gauge("voyage_gateway_breaker_state", &series).status()
+    };
+    assert_eq!(found(&state("closed")), ("well", vec![], vec![], vec![]));
+    assert_eq!(found(&state("open")), ("failing", vec![], vec!["breaker_open"], vec![]));
+    assert_eq!(found(&state("half_open")), ("impaired", vec![], vec!["breaker_half_open"], vec![]));
+}
+
+#[tokio::test]
+async fn a_rejected_key_is_ours_and_worse_without_another() {
+    let keys = |rejected: [f64; 2]| {
+        let series: [(Labels<'_>, f64); 2] =
+            [(&[("key", "a")], rejected[0]), (&[("key", "b")], rejected[1])];
+        Given::nothing().gauge("voyage_gateway_upstream_key_rejected", &series).status()
+    };
+    assert_eq!(found(&keys([0.0, 0.0])).0, "well");
+    assert_eq!(found(&keys([1.0, 0.0])), ("impaired", vec!["key_rejected"], vec![], vec![]));
+    assert_eq!(found(&keys([1.0, 1.0])).0, "failing");
+    assert!(keys([0.0, 1.0]).health.gateway[0].text.contains("the key b"));
+}
+
+#[tokio::test]
+async fn a_used_up_budget_is_ours_and_a_quota_the_callers() {
+    let budget = |used| {
+        let labels: Labels<'_> = &[("budget", "limits.daily_tokens")];
+        Given::nothing()
+            .gauge("voyage_gateway_budget_used_tokens", &[(labels, used)])
+            .gauge("voyage_gateway_budget_limit_tokens", &[(labels, 100.0)])
+    };
+    let refused = |given: Given, rule| {
+        given.counter("voyage_gateway_quota_refusals_total", &[(&[("rule", rule)], 1.0)])
+    };
+    assert_eq!(found(&budget(99.0).status()).0, "well");
+    assert_eq!(found(&budget(100.0).status()).1, ["budget_exhausted"]);
+    // Less than it would have held was left.
+    assert_eq!(found(&refused(budget(99.0), "limits.daily_tokens").status()).0, "failing");
+    let quota = refused(budget(1.0), "tokens_per_day").status();
+    assert_eq!(found(&quota), ("well", vec![], vec![], vec!["quota"]));
+}
+
+#[tokio::test]
+async fn outcomes_tell_whose_doing_it_is() {
+    let of = |outcome| {
+        let series: [(Labels<'_>, f64); 2] =
+            [(&[("outcome", "ok")], 5.0), (&[("outcome", outcome)], 1.0)];
+        found(&Given::nothing().counter("voyage_gateway_rpcs_total", &series).status())
+    };
+    assert_eq!(of("caller"), ("well", vec![], vec![], vec!["refused"]));
+    assert_eq!(of("cancelled"), ("well", vec![], vec![], vec!["cancelled"]));
+    assert_eq!(of("upstream"), ("impaired", vec![], vec!["failures"], vec![]));
+    assert_eq!(of("gateway"), ("impaired", vec!["failures"], vec![], vec![]));
+}
+
+#[tokio::test]
+async fn calls_that_failed_are_voyage_s_but_not_refusals() {
+    let of = |status| {
+        let series: [(Labels<'_>, f64); 1] = [(&[("status", status)], 2.0)];
+        found(&Given::nothing().counter("voyage_gateway_upstream_calls_total", &series).status()).2
+    };
+    for status in ["none", "500", "503"] {
+        assert_eq!(of(status), ["calls_failed"], "{status}");
+    }
+    for status in ["200", "400", "401"] {
+        assert!(of(status).is_empty(), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn what_else_impairs_is_said() {
+    let labels: Labels<'_> = &[];
+    let counted = |name| found(&Given::nothing().counter(name, &[(labels, 1.0)]).status());
+    assert_eq!(counted("voyage_gateway_shed_total").1, ["full"]);
+    assert_eq!(counted("voyage_gateway_panics_total").1, ["panic"]);
+    assert_eq!(counted("voyage_gateway_rate_limited_total").2, ["rate_limited"]);
+    let free = Given::nothing().gauge("voyage_gateway_free_tier", &[(labels, 1.0)]).status();
+    assert_eq!(found(&free).1, ["free_tier"]);
+}
+
+#[tokio::test]
+async fn a_certificate_is_spoken_of_before_it_expires() {
+    let labels: Labels<'_> = &[];
+    let day = 86_400.0;
+    let left = |seconds: f64| {
+        let name = "voyage_gateway_tls_certificate_not_after_seconds";
+        let status = Given::nothing().gauge(name, &[(labels, 1_000_000.0 + seconds)]).status();
+        (status.health.state, status.health.gateway.first().map(|cause| cause.text.clone()))
+    };
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(left(14.0 * day), ("well", None));
+    assert_eq!(left(2.5 * day), ("well", text("The certificate expires in 2 d 12 h.")));
+    assert_eq!(left(-90.0), ("failing", text("The certificate expired 1 min 30 s ago.")));
+}

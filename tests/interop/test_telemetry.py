@@ -1,0 +1,59 @@
+"""What the OTEL_ variables do, seen from outside the process."""
+
+import http.server
+import threading
+
+from processes import gateway
+
+
+def demo(**variables):
+    done = gateway("demo", "--once", **variables)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_console_shows_metrics():
+    assert "voyage_gateway.rpcs{" in demo(OTEL_METRICS_EXPORTER="console").stdout
+
+
+def test_disabled_shows_nothing():
+    done = demo(OTEL_METRICS_EXPORTER="console", OTEL_TRACES_EXPORTER="console", OTEL_SDK_DISABLED="true")
+    assert "voyage_gateway.rpcs{" not in done.stdout
+    assert "trace " not in done.stdout
+
+
+def test_a_bad_variable_is_named_and_not_quoted():
+    done = demo(OTEL_TRACES_SAMPLER="canary")
+    assert done.stderr.count("OTEL_TRACES_SAMPLER") == 1
+    assert "canary" not in done.stderr
+
+
+def test_metrics_reach_another_languages_http_server():
+    posts = []
+
+    class Collector(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["content-length"]))
+            posts.append((self.path, self.headers, body))
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Collector)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    demo(
+        OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=f"http://127.0.0.1:{server.server_port}/v1/metrics",
+        OTEL_EXPORTER_OTLP_HEADERS="x-team=search",
+    )
+    server.shutdown()
+    path, headers, body = posts[-1]
+    assert (path, headers["content-type"]) == ("/v1/metrics", "application/x-protobuf")
+    assert headers["x-team"] == "search"
+    assert b"voyage_gateway.rpcs" in body
+
+
+def test_a_dead_collector_costs_nothing():
+    demo(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1", HTTPS_PROXY="http://127.0.0.1:1")
