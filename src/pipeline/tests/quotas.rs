@@ -195,7 +195,7 @@ async fn partly_served_is_what_is_cached_in_flight_or_within_the_quota() {
     let page = metrics.render().unwrap();
     for line in [
         "voyage_gateway_quota_refusals_total{rule=\"tokens_per_minute\"} 1",
-        "voyage_gateway_cache_lookups_total{result=\"hit\"} 1",
+        "voyage_gateway_cache_lookups_total{result=\"hit\",tier=\"memory\"} 1",
     ] {
         assert!(page.contains(line), "{line}\n{page}");
     }
@@ -208,8 +208,8 @@ async fn a_refused_request_is_counted_as_looked_up() {
     pipeline.run(request(&["hit"])).await.unwrap();
     refused(pipeline.run(by(&per_minute("search", 1), &["hit", "a miss", "a miss"])).await);
     let page = metrics.render().unwrap();
-    assert!(page.contains("voyage_gateway_cache_lookups_total{result=\"hit\"} 1"), "{page}");
-    assert!(page.contains("voyage_gateway_cache_lookups_total{result=\"miss\"} 3"), "{page}");
+    assert!(page.contains("voyage_gateway_cache_lookups_total{result=\"hit\",tier=\"memory\"} 1"), "{page}");
+    assert!(page.contains("voyage_gateway_cache_lookups_total{result=\"miss\",tier=\"none\"} 3"), "{page}");
 }
 
 #[tokio::test(start_paused = true)]
