@@ -1,7 +1,7 @@
 # `make test` is the whole check, the one that CI runs; `make help` lists the rest.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help test tools fmt lint docs deny buf unit interop roll image
+.PHONY: help test tools fmt lint docs deny buf unit interop manifests roll image
 
 TOOLS := target/tools
 PYTHON := $(TOOLS)/python.stamp
@@ -10,13 +10,14 @@ CLIENTS := $(TOOLS)/clients.stamp
 IMAGE := $(TOOLS)/image.stamp
 PROMETHEUS := $(TOOLS)/prometheus.stamp
 COLLECTOR := $(TOOLS)/collector.stamp
+KUBE := $(TOOLS)/kube.stamp
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' Makefile
 
 test: tools fmt lint docs deny buf unit interop ## Check everything; gets the tools it needs by itself
 
-tools: $(PYTHON) $(BUF) $(CLIENTS) $(PROMETHEUS) $(COLLECTOR) ## Get the tools the checks need, under target/tools
+tools: $(PYTHON) $(BUF) $(CLIENTS) $(PROMETHEUS) $(COLLECTOR) $(KUBE) ## Get the tools the checks need, under target/tools
 
 fmt: ## Is the code formatted?
 	cargo fmt --check
@@ -38,9 +39,12 @@ buf: $(BUF) ## Is the proto in style, and unbroken since the last tag?
 unit: ## Run the tests that need only Rust
 	cargo test --locked
 
-interop: $(PYTHON) $(BUF) $(CLIENTS) $(PROMETHEUS) $(COLLECTOR) ## Run the tests with real clients, Prometheus and a Collector
+interop: $(PYTHON) $(BUF) $(CLIENTS) $(PROMETHEUS) $(COLLECTOR) $(KUBE) ## Run the tests with real clients, Prometheus, a Collector, and of the manifests
 	cargo build --locked
 	$(TOOLS)/venv/bin/pytest -q -p no:cacheprovider tests/interop
+
+manifests: $(PYTHON) $(KUBE) ## Do the linters find nothing in deploy/? Prints nothing if so; part of interop
+	@$(TOOLS)/venv/bin/python -B tests/interop/lint_manifests.py
 
 roll: $(PYTHON) $(BUF) $(CLIENTS) ## Replace gateways one by one under load, and say what callers noticed
 	cargo build --locked
@@ -71,3 +75,6 @@ $(PROMETHEUS): tests/interop/setup.sh
 
 $(COLLECTOR): tests/interop/setup.sh $(wildcard tests/interop/collector/*)
 	tests/interop/setup.sh collector
+
+$(KUBE): tests/interop/setup.sh $(PYTHON) $(wildcard tests/interop/crds/*)
+	tests/interop/setup.sh kube

