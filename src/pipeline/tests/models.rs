@@ -22,6 +22,7 @@ mod coalesce;
 )]
 #[path = "../quota/account.rs"]
 mod quota;
+#[expect(clippy::duplicate_mod, reason = "the second time with that quota")]
 #[path = "../seat.rs"]
 mod seat;
 
