@@ -18,7 +18,7 @@ use super::{
 use crate::{
     caller::Priority,
     embedding::{Input, Parameters},
-    error::{Error, Fault, Upstream},
+    error::{Error, Fault, Phase, Upstream},
     telemetry::{Metrics, Replied},
     tokens::Measure,
     upstream::Reply,
@@ -176,6 +176,11 @@ impl Batch {
         if let Some(at) = self.first_at {
             metrics.embeddings(&self.parameters.model, at.elapsed(), result);
         }
+    }
+
+    /// Ends because nobody waits for any of its items any more.
+    pub(super) fn give_up(self, metrics: &Metrics) {
+        self.fail(&Error::DeadlineExceeded { phase: Phase::Queue }, metrics);
     }
 
     pub(super) fn fail(self, error: &Error, metrics: &Metrics) {
@@ -339,6 +344,10 @@ fn behind_the_gate(
         return Vec::new();
     }
     batch.excuse(until, &error);
+    if batch.items.is_empty() {
+        batch.fail(&error, &shared.metrics);
+        return Vec::new();
+    }
     vec![Returned::new(batch, until)]
 }
 

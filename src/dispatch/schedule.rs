@@ -287,6 +287,7 @@ impl Scheduler {
     fn repeat(&mut self, mut batch: Batch, now: Instant) {
         batch.drop_abandoned();
         if batch.items.is_empty() {
+            batch.give_up(&self.shared.metrics);
             return;
         }
         if let Some(refusal) = self.shared.pool.refusal(&batch.parameters, now) {
@@ -301,6 +302,10 @@ impl Scheduler {
                 if blocked.cause != Cause::InFlight {
                     let retry_after = blocked.until.duration_since(now);
                     batch.excuse(blocked.until, &Error::QueueTimeout { retry_after });
+                }
+                if batch.items.is_empty() {
+                    batch.give_up(&self.shared.metrics);
+                    return;
                 }
                 // A time that has not moved on would spin.
                 let at = blocked.until.max(now + Duration::from_millis(1));
@@ -323,6 +328,9 @@ impl Scheduler {
         let is_first = !batch.has_departed();
         batch.board(now);
         if batch.items.is_empty() {
+            if !is_first {
+                batch.give_up(&self.shared.metrics);
+            }
             return;
         }
         if is_first {

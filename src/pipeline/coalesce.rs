@@ -71,6 +71,20 @@ pub(super) enum Boarding {
     Landed,
 }
 
+impl State {
+    /// Clears the seats of those who have left before there are more seats: whoever comes and leaves again and again
+    /// must not fill the memory. The first who left stays, as it may have to pay.
+    fn make_room(&mut self) {
+        if self.seats.len() < self.seats.capacity() {
+            return;
+        }
+        let mut is_first = true;
+        self.seats.retain(|seat| !seat.landings.is_closed() || std::mem::take(&mut is_first));
+        // At least as many again: clearing stays rare.
+        self.seats.reserve(self.seats.len().max(4));
+    }
+}
+
 impl Flight {
     fn new(key: Key, age: u64) -> Arc<Self> {
         Arc::new(Self { key, age, state: Mutex::default() })
@@ -102,6 +116,7 @@ impl Flight {
             departure.batch().waits(&seat.trace);
         }
         state.stores |= seat.stores;
+        state.make_room();
         state.seats.push(seat);
     }
 }
@@ -157,6 +172,13 @@ impl Flights {
         flights.insert(key, Arc::clone(&flight));
         drop(flights);
         (Arc::clone(&flight), Boarding::Opened(self.waiter(flight)))
+    }
+
+    /// Returns how many seats there are in all flights.
+    #[cfg(test)]
+    pub(super) fn seats(&self) -> usize {
+        let of = |flight: &Arc<Flight>| locked(&flight.state).seats.len();
+        self.shards.iter().map(|shard| locked(shard).values().map(of).sum::<usize>()).sum()
     }
 
     fn waiter(self: &Arc<Self>, flight: Arc<Flight>) -> Box<dyn Waiter> {

@@ -138,7 +138,8 @@ impl Default for TelemetryConfig {
 fn is_filter(filter: &str) -> bool {
     filter.split(',').all(|directive| {
         let level = directive.rsplit_once('=').map_or(directive, |(_, level)| level);
-        level.trim().parse::<LevelFilter>().is_ok()
+        let level = level.trim();
+        !level.is_empty() && level.parse::<LevelFilter>().is_ok()
     }) && EnvFilter::builder().parse(filter).is_ok()
 }
 

@@ -14,9 +14,12 @@ use tracing_subscriber::{
     reload, util::SubscriberInitExt as _, util::TryInitError,
 };
 
-pub use bound::callers_line;
+pub use bound::bounded_line;
 
 use super::{LogFormat, TelemetryConfig};
+
+/// Where lines about the levels come from: whatever the filter says, they are there.
+const LEVELS: &str = "voyage_gateway::telemetry::levels";
 
 /// Why the log cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -39,15 +42,16 @@ pub struct LogLevels(reload::Handle<EnvFilter, Registry>);
 impl LogLevels {
     /// Makes a filter, and the handle that changes it.
     fn new(filter: &str) -> Result<(reload::Layer<EnvFilter, Registry>, Self), LoggingError> {
-        let (layer, handle) = reload::Layer::new(EnvFilter::try_new(filter)?);
+        let (layer, handle) = reload::Layer::new(parsed(filter)?);
         Ok((layer, Self(handle)))
     }
 
     /// Puts `telemetry.log_filter` in force from the next line on, or leaves everything as it is.
     pub fn change(&self, filter: &str) -> Result<(), LoggingError> {
-        self.0.reload(EnvFilter::try_new(filter)?)?;
-        tracing::info!(filter, "the log's levels have changed");
+        let parsed = parsed(filter)?;
+        tracing::info!(target: LEVELS, filter, "the log's levels have changed");
         warn_of_strangers(filter);
+        self.0.reload(parsed)?;
         Ok(())
     }
 }
@@ -91,12 +95,17 @@ fn for_machines(
 type Filtered =
     tracing_subscriber::layer::Layered<reload::Layer<EnvFilter, Registry>, Registry, Registry>;
 
+/// Makes a filter. What it does not speak of has its errors: a slip in a name must not silence everything.
+fn parsed(filter: &str) -> Result<EnvFilter, ParseError> {
+    EnvFilter::try_new(format!("error,{LEVELS}=info,{filter}"))
+}
+
 /// Says which parts of a filter do nothing: a slip in a name looks like silence.
 fn warn_of_strangers(filter: &str) {
     let targets = targets::strangers(filter);
     if !targets.is_empty() {
         let targets = targets.join(",");
-        tracing::warn!(targets, "telemetry.log_filter names targets that no line has");
+        tracing::warn!(target: LEVELS, targets, "telemetry.log_filter names targets that no line has");
     }
 }
 

@@ -69,7 +69,9 @@ fn a_filter_is_made_of_levels() {
         let config = load_set(&[&format!("telemetry.log_filter={filter}")]).unwrap();
         assert_eq!(config.telemetry.log_filter, filter);
     }
-    for filter in ["inof", "voyage_gateway::dispatch", "info,hyper=loud", "a=b=c"] {
+    for filter in
+        ["inof", "voyage_gateway::dispatch", "info,hyper=loud", "a=b=c", "", "info,", "hyper="]
+    {
         let told = report(load_set(&[&format!("telemetry.log_filter='{filter}'")]));
         assert!(told.starts_with("telemetry.log_filter: must be a level or levels"), "{told}");
     }

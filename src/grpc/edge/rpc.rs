@@ -134,7 +134,7 @@ impl Rpc {
                     _ => None,
                 };
                 // Callers can cause these at will.
-                match telemetry::callers_line(reason) {
+                match telemetry::bounded_line(reason) {
                     Some(unsaid) => {
                         let unsaid = (unsaid > 0).then_some(unsaid);
                         tracing::info!(method, request_id, %trace_id, %span_id, caller, reason, blame, why, unsaid, "rpc failed");
@@ -152,18 +152,39 @@ impl Rpc {
                 let http_status = upstream.and_then(|upstream| upstream.status);
                 let upstream_request_id =
                     upstream.and_then(|upstream| upstream.request_id.as_deref());
-                tracing::warn!(
-                    method,
-                    request_id,
-                    %trace_id,
-                    %span_id,
-                    caller,
-                    reason,
-                    blame,
-                    http_status,
-                    upstream_request_id,
-                    "rpc failed"
-                );
+                // The worse it goes, the more of them there are.
+                match telemetry::bounded_line(reason) {
+                    Some(unsaid) => {
+                        let unsaid = (unsaid > 0).then_some(unsaid);
+                        tracing::warn!(
+                            method,
+                            request_id,
+                            %trace_id,
+                            %span_id,
+                            caller,
+                            reason,
+                            blame,
+                            http_status,
+                            upstream_request_id,
+                            unsaid,
+                            "rpc failed"
+                        );
+                    }
+                    None => {
+                        tracing::debug!(
+                            method,
+                            request_id,
+                            %trace_id,
+                            %span_id,
+                            caller,
+                            reason,
+                            blame,
+                            http_status,
+                            upstream_request_id,
+                            "rpc failed"
+                        );
+                    }
+                }
             }
         }
     }

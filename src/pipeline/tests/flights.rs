@@ -67,6 +67,21 @@ async fn nobody_boards_a_flight_that_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn those_who_come_and_leave_while_a_call_is_out_take_no_room() {
+    let flights = flights();
+    let (_first, opened) = board(&flights, CacheMode::ReadWrite);
+    let waiter = opened.unwrap();
+    assert!(waiter.depart(&Departure::now()));
+    for _ in 0..10_000 {
+        drop(board(&flights, CacheMode::ReadWrite));
+    }
+    assert!(flights.seats() < 16, "{} seats", flights.seats());
+    let (mut late, _) = board(&flights, CacheMode::ReadWrite);
+    waiter.land(Ok(vector_of("a")), Bill::nothing());
+    assert_eq!(late.try_recv().unwrap().result, Ok(vector_of("a")));
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_looked_before_a_landing_and_boards_after_it_has_the_answer() {
     let flights = flights();
     let (_first, opened) = board(&flights, CacheMode::ReadWrite);

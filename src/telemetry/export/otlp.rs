@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::collector::{
 use tokio::{
     runtime::Handle,
     sync::watch,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 pub(super) use tls::Tls;
@@ -78,6 +78,11 @@ impl Collector {
         Ok(Self { wire, timeout: target.timeout, runtime, stage })
     }
 
+    /// Tells whether the process has let go of what was not sent.
+    pub(super) fn is_cut(&self) -> bool {
+        *self.stage.borrow() == Stage::Cut
+    }
+
     /// Sends, at most as long as the target's timeout, and returns how many of the spans or points were rejected, or
     /// why all failed. It may be awaited on any thread: the work is done on the exporters' runtime.
     pub(super) async fn send(&self, request: Request) -> Result<u64, String> {
@@ -100,6 +105,7 @@ impl Collector {
 
     async fn repeat(&self, request: Request) -> Result<u64, String> {
         let mut backoff = BACKOFF;
+        let deadline = Instant::now() + self.timeout;
         for _ in 1..ATTEMPTS {
             match self.attempt(request.clone()).await {
                 Ok(rejected) => return Ok(rejected),
@@ -107,7 +113,9 @@ impl Collector {
                 Err(Failed { why, again: Some(earliest) }) => {
                     // Half of it by chance, so that a fleet does not come back as one.
                     let pause = earliest.max(backoff.mul_f64(rand::random_range(0.5..1.0)));
-                    if !self.pause(pause).await {
+                    // A repeat that cannot be in time would only hide why it was needed.
+                    let in_time = pause < deadline.saturating_duration_since(Instant::now());
+                    if !in_time || !self.pause(pause).await {
                         return Err(why);
                     }
                 }

@@ -21,6 +21,9 @@ const GRPC_PORT: u16 = 4317;
 /// Spans in one export, unless there is a variable for it.
 const BATCH: usize = 512;
 
+/// Headers that go to a collector with each export.
+const MAX_HEADERS: usize = 64;
+
 /// How long spans wait for company, and how long they do where a person looks on.
 const DELAY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_millis(200));
 
@@ -153,6 +156,9 @@ fn headers(text: &[u8]) -> Result<HeaderMap, String> {
         });
         let (name, mut value) = header.ok_or_else(|| format!("line {}: {FORM}", place + 1))?;
         value.set_sensitive(true);
+        if headers.len() >= MAX_HEADERS {
+            return Err(format!("expected at most {MAX_HEADERS} headers"));
+        }
         headers.append(name, value);
     }
     Ok(headers)

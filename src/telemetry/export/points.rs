@@ -29,6 +29,10 @@ impl PushMetricExporter for Points {
             console::points(metrics);
         }
         let Some(collector) = &self.collector else { return Ok(()) };
+        if collector.is_cut() {
+            // The SDK tries once more when it is dropped: everything has been said by then.
+            return Err(OTelSdkError::AlreadyShutdown);
+        }
         let request = Request::Points(ExportMetricsServiceRequest::from(metrics));
         match collector.send(request).await {
             Ok(rejected) => {

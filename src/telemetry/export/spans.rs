@@ -101,7 +101,9 @@ impl SpanExporter for Spans {
             }
             Err(why) => {
                 self.tally.failed(count);
-                self.outage.begin(&why);
+                if !collector.is_cut() {
+                    self.outage.begin(&why);
+                }
                 Err(OTelSdkError::InternalFailure(why))
             }
         }

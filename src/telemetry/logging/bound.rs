@@ -16,9 +16,9 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Of the process, as its log is. Reasons are a closed list, so this stays small.
 static REASONS: LazyLock<Mutex<HashMap<&'static str, Bound>>> = LazyLock::new(Mutex::default);
 
-/// Tells whether a failure that is the caller's own doing may have a line at info level, and then how many of the same
+/// Tells whether a failed RPC may have a line at its level, and then how many of the same
 /// reason had none since the last that did. One reason's flood hides no other's line.
-pub fn callers_line(reason: &'static str) -> Option<u64> {
+pub fn bounded_line(reason: &'static str) -> Option<u64> {
     let mut reasons = REASONS.lock().unwrap_or_else(PoisonError::into_inner);
     reasons.entry(reason).or_insert_with(Bound::new).line(Instant::now())
 }
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn one_reason_does_not_hide_another() {
-        while callers_line("A_REASON_OF_A_TEST").is_some() {}
-        assert_eq!(callers_line("ANOTHER_REASON_OF_A_TEST"), Some(0));
+        while bounded_line("A_REASON_OF_A_TEST").is_some() {}
+        assert_eq!(bounded_line("ANOTHER_REASON_OF_A_TEST"), Some(0));
     }
 }

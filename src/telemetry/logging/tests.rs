@@ -89,7 +89,18 @@ fn levels_change_for_one_target_and_back_and_a_bad_filter_changes_nothing() {
         say("after");
     });
     let levels = "the log's levels have changed";
-    assert_eq!(written.messages(), ["changed dispatch", "refused dispatch", levels]);
+    assert_eq!(written.messages(), [levels, "changed dispatch", "refused dispatch", levels]);
+}
+
+#[test]
+fn a_filter_of_a_slip_alone_is_told_and_silences_no_error() {
+    let written = logged("voyage-gateway=debug", |levels| {
+        levels.change("voyage-gateway=debug").unwrap();
+        tracing::info!(target: "voyage_gateway::app", "all is well");
+        tracing::error!(target: "voyage_gateway::app", "it is not");
+    });
+    let strangers = "telemetry.log_filter names targets that no line has";
+    assert_eq!(written.messages(), ["the log's levels have changed", strangers, "it is not"]);
 }
 
 #[test]

@@ -60,10 +60,10 @@ impl<'a> Reader<'a> {
         self.parsed(variable, "true or false", |value| value.to_ascii_lowercase().parse().ok())
     }
 
-    /// A whole number from 1.
+    /// A whole number of spans, 1 to a million: the SDK sets memory aside for as many.
     pub(super) fn number(&mut self, variable: &str) -> Option<usize> {
-        self.parsed(variable, "a whole number from 1", |value| {
-            value.parse().ok().filter(|&number| number > 0)
+        self.parsed(variable, "a whole number, 1 to 1000000", |value| {
+            value.parse().ok().filter(|number| (1..=1_000_000).contains(number))
         })
     }
 

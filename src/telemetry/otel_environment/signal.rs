@@ -7,6 +7,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use super::read::{self, Reader};
 use crate::telemetry::config::{OtlpCompression, OtlpProtocol};
 
+/// Headers that go to a collector with each export.
+const MAX_HEADERS: usize = 64;
+
 /// What the variables say about traces, or about metrics.
 #[derive(Clone, Debug, Default)]
 pub(in crate::telemetry) struct SignalEnvironment {
@@ -157,6 +160,9 @@ fn headers(text: &str) -> Option<HeaderMap> {
         let name: HeaderName = name.parse().ok()?;
         let mut value: HeaderValue = value.parse().ok()?;
         value.set_sensitive(true);
+        if headers.len() >= MAX_HEADERS {
+            return None;
+        }
         headers.append(name, value);
     }
     Some(headers)

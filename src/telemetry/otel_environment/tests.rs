@@ -75,7 +75,7 @@ fn a_variable_that_makes_no_sense_is_told_once_and_ignored() {
         ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "sideways"),
         ("OTEL_BSP_SCHEDULE_DELAY", "soon"),
         ("OTEL_BSP_EXPORT_TIMEOUT", "1s"),
-        ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "1000000000000"),
         ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "4096"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "1e3"),
         ("OTEL_METRIC_EXPORT_TIMEOUT", "x"),

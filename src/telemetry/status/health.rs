@@ -9,6 +9,12 @@ use super::{
 /// From how long before its end a certificate is spoken of, in seconds.
 const CERTIFICATE_NOTICE: f64 = 14.0 * 86_400.0;
 
+/// The share of a budget from which it counts as used up: hardly a call fits into the rest.
+const USED_UP: f64 = 0.99;
+
+/// The share of RPCs that run out of time from which Voyage is too slow, and the fewest that tell.
+const LATE: (f64, f64) = (0.05, 5.0);
+
 /// Says what is not well, and whose it is to mend.
 pub(super) fn of(status: &Status, window: &Counts, is_ready: bool) -> Health {
     let gateway = gateway(status, window, is_ready);
@@ -41,10 +47,18 @@ fn gateway(status: &Status, window: &Counts, is_ready: bool) -> Vec<Cause> {
     rejected_keys(status, &mut causes);
     budgets(status, window, &mut causes);
     let plain = |name: &str| window.plain.get(name).copied().unwrap_or_default();
-    let shed = plain("voyage_gateway_shed_total");
+    let shed = outcome(window, "shed");
     if shed > 0.0 {
-        let text = format!("Full: {} refused in the last minute.", requests(shed));
+        let text = format!("Full: {} refused in the last minute.", rpcs(shed));
         causes.add("full", Severity::Impaired, text);
+    }
+    let waiting = reason(window, "QUEUE_TIMEOUT");
+    if waiting > 0.0 {
+        let text = format!(
+            "{} could not wait for room in the rate limit in the last minute.",
+            rpcs(waiting)
+        );
+        causes.add("rate_limit_full", Severity::Impaired, text);
     }
     let panics = plain("voyage_gateway_panics_total");
     if panics > 0.0 {
@@ -77,9 +91,12 @@ fn rejected_keys(status: &Status, causes: &mut Causes) {
 fn budgets(status: &Status, window: &Counts, causes: &mut Causes) {
     for budget in &status.budgets {
         let refused = window.refusals.iter().any(|(rule, n)| budget.budget == *rule && *n > 0.0);
-        if refused || budget.tokens.used >= budget.tokens.limit {
+        if budget.tokens.used >= budget.tokens.limit * USED_UP {
             let text = format!("{} is used up: only what is cached is answered.", budget.budget);
             causes.add("budget_exhausted", Severity::Failing, text);
+        } else if refused {
+            let text = format!("What is left of {} was not enough for some.", budget.budget);
+            causes.add("budget_short", Severity::Impaired, text);
         }
     }
     if status.upstream.free_tier {
@@ -107,8 +124,8 @@ fn voyage(status: &Status, window: &Counts) -> Vec<Cause> {
             causes.add("breaker_open", Severity::Failing, text);
         }
         Some("half_open") => {
-            let text = "It kept failing and is being tried again.";
-            causes.add("breaker_half_open", Severity::Impaired, text);
+            let text = "It kept failing; the next call tries it again.";
+            causes.add("breaker_half_open", Severity::Notice, text);
         }
         _ => {}
     }
@@ -125,7 +142,12 @@ fn voyage(status: &Status, window: &Counts) -> Vec<Cause> {
         let text = format!("{} of {} calls failed in the last minute.", n(failed), n(calls));
         causes.add("calls_failed", Severity::Impaired, text);
     }
-    let lost = outcome(window, "upstream");
+    let late = reason(window, "DEADLINE_EXCEEDED");
+    if late >= LATE.1 && late >= LATE.0 * status.rpcs.all.last_minute {
+        let text = format!("{} ran out of time waiting for it in the last minute.", rpcs(late));
+        causes.add("slow", Severity::Impaired, text);
+    }
+    let lost = outcome(window, "upstream") - reason(window, "QUEUE_TIMEOUT");
     if lost > 0.0 {
         let text = format!("{} failed because of it in the last minute.", rpcs(lost));
         causes.add("failures", Severity::Impaired, text);
@@ -166,6 +188,10 @@ fn callers(status: &Status, window: &Counts) -> Vec<Cause> {
 
 fn outcome(window: &Counts, name: &str) -> f64 {
     window.outcomes.get(name).copied().unwrap_or_default()
+}
+
+fn reason(window: &Counts, name: &str) -> f64 {
+    window.reasons.get(name).copied().unwrap_or_default()
 }
 
 fn n(count: f64) -> String {

@@ -19,6 +19,7 @@ const MAX_SAMPLES: usize = 13;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counts {
     pub(super) outcomes: By,
+    pub(super) reasons: By,
     pub(super) lookups: By,
     pub(super) statuses: By,
     pub(super) caller_tokens: By,
@@ -36,10 +37,9 @@ pub(super) struct Counts {
 }
 
 /// Counters without a label of interest.
-const PLAIN: [&str; 4] = [
+const PLAIN: [&str; 3] = [
     "voyage_gateway_rate_limited_total",
     "voyage_gateway_retries_total",
-    "voyage_gateway_shed_total",
     "voyage_gateway_panics_total",
 ];
 
@@ -51,6 +51,7 @@ impl Counts {
             .filter_map(|name| families.sum(name, &[]).map(|value| ((*name).to_owned(), value)));
         Self {
             outcomes: families.by("voyage_gateway_rpcs_total", "outcome"),
+            reasons: families.by("voyage_gateway_errors_total", "reason"),
             lookups: families.by("voyage_gateway_cache_lookups_total", "result"),
             statuses: families.by("voyage_gateway_upstream_calls_total", "status"),
             caller_tokens: families.by("voyage_gateway_tokens_total", "billed_to"),
@@ -71,6 +72,7 @@ impl Counts {
     fn since(&self, earlier: &Self) -> Self {
         Self {
             outcomes: less(&self.outcomes, &earlier.outcomes),
+            reasons: less(&self.reasons, &earlier.reasons),
             lookups: less(&self.lookups, &earlier.lookups),
             statuses: less(&self.statuses, &earlier.statuses),
             caller_tokens: less(&self.caller_tokens, &earlier.caller_tokens),

@@ -91,12 +91,12 @@ async fn what_is_written_is_fresh_for_a_moment() {
     let metrics = Metrics::new().unwrap();
     let board = Board::new(metrics.clone(), Readiness::default(), || Duration::ZERO);
     let first = board.written().unwrap();
-    metrics.shed();
+    metrics.panic();
     tokio::time::advance(FRESH.checked_sub(Duration::from_millis(1)).unwrap()).await;
     assert_eq!(board.written().unwrap().json, first.json);
     tokio::time::advance(Duration::from_millis(1)).await;
     let later = String::from_utf8(board.written().unwrap().json.to_vec()).unwrap();
-    assert!(later.contains(r#""code":"full""#), "{later}");
+    assert!(later.contains(r#""code":"panic""#), "{later}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,6 +14,9 @@ use super::{
     span::{MAX_LINKS, Origin, Span, TraceContext, Tree},
 };
 
+/// Waiters told apart; beyond them a waiter may be counted more than once.
+const MAX_KNOWN: usize = 4_096;
+
 /// Work that several RPCs wait for, such as a batch; cheap to clone.
 ///
 /// It is recorded exactly when one of those is who wait for it when it begins.
@@ -44,6 +47,8 @@ struct Waiters {
     recorded: Vec<TraceContext>,
     others: Vec<TraceContext>,
     known: HashSet<SpanId>,
+    /// Those beyond.
+    further: usize,
     last: Option<SpanId>,
 }
 
@@ -123,7 +128,14 @@ impl Waiters {
     fn add(&mut self, waiter: &TraceContext) {
         let id = waiter.span_id();
         // The items of one request mostly come together.
-        if id == SpanId::INVALID || self.last.replace(id) == Some(id) || !self.known.insert(id) {
+        if id == SpanId::INVALID || self.last.replace(id) == Some(id) {
+            return;
+        }
+        if self.known.len() >= MAX_KNOWN {
+            self.further += usize::from(!self.known.contains(&id));
+            return;
+        }
+        if !self.known.insert(id) {
             return;
         }
         let of_its_kind = if waiter.is_recorded() { &mut self.recorded } else { &mut self.others };
@@ -140,6 +152,8 @@ impl Waiters {
             span.link_to(waiter.linked());
             linked += 1;
         }
-        span.drop_links(u32::try_from(self.known.len() - linked).unwrap_or(u32::MAX));
+        span.drop_links(
+            u32::try_from(self.known.len() + self.further - linked).unwrap_or(u32::MAX),
+        );
     }
 }

@@ -37,7 +37,7 @@ async fn an_open_breaker_is_voyage_s() {
     };
     assert_eq!(found(&state("closed")), ("well", vec![], vec![], vec![]));
     assert_eq!(found(&state("open")), ("failing", vec![], vec!["breaker_open"], vec![]));
-    assert_eq!(found(&state("half_open")), ("impaired", vec![], vec!["breaker_half_open"], vec![]));
+    assert_eq!(found(&state("half_open")), ("well", vec![], vec!["breaker_half_open"], vec![]));
 }
 
 #[tokio::test]
@@ -64,10 +64,11 @@ async fn a_used_up_budget_is_ours_and_a_quota_the_callers() {
     let refused = |given: Given, rule| {
         given.counter("voyage_gateway_quota_refusals_total", &[(&[("rule", rule)], 1.0)])
     };
-    assert_eq!(found(&budget(99.0).status()).0, "well");
-    assert_eq!(found(&budget(100.0).status()).1, ["budget_exhausted"]);
-    // Less than it would have held was left.
-    assert_eq!(found(&refused(budget(99.0), "limits.daily_tokens").status()).0, "failing");
+    assert_eq!(found(&budget(98.0).status()).0, "well");
+    assert_eq!(found(&budget(99.0).status()).1, ["budget_exhausted"]);
+    // One request that is larger than what is left does not use it up.
+    let short = found(&refused(budget(50.0), "limits.daily_tokens").status());
+    assert_eq!(short, ("impaired", vec!["budget_short"], vec![], vec![]));
     let quota = refused(budget(1.0), "tokens_per_day").status();
     assert_eq!(found(&quota), ("well", vec![], vec![], vec!["quota"]));
 }
@@ -83,6 +84,24 @@ async fn outcomes_tell_whose_doing_it_is() {
     assert_eq!(of("cancelled"), ("well", vec![], vec![], vec!["cancelled"]));
     assert_eq!(of("upstream"), ("impaired", vec![], vec!["failures"], vec![]));
     assert_eq!(of("gateway"), ("impaired", vec!["failures"], vec![], vec![]));
+    assert_eq!(of("shed"), ("impaired", vec!["full"], vec![], vec![]));
+}
+
+#[tokio::test]
+async fn voyage_is_too_slow_when_many_run_out_of_time_and_the_rate_limit_is_ours() {
+    let of = |reason, outcome, count| {
+        let outcomes: [(Labels<'_>, f64); 2] =
+            [(&[("outcome", "ok")], 100.0), (&[("outcome", outcome)], count)];
+        let reasons: [(Labels<'_>, f64); 1] = [(&[("reason", reason)], count)];
+        let given = Given::nothing()
+            .counter("voyage_gateway_rpcs_total", &outcomes)
+            .counter("voyage_gateway_errors_total", &reasons);
+        found(&given.status())
+    };
+    assert_eq!(of("DEADLINE_EXCEEDED", "caller", 5.0).2, Vec::<&str>::new());
+    assert_eq!(of("DEADLINE_EXCEEDED", "caller", 10.0).2, ["slow"]);
+    let waiting = of("QUEUE_TIMEOUT", "upstream", 10.0);
+    assert_eq!(waiting, ("impaired", vec!["rate_limit_full"], vec![], vec![]));
 }
 
 #[tokio::test]
@@ -103,7 +122,6 @@ async fn calls_that_failed_are_voyage_s_but_not_refusals() {
 async fn what_else_impairs_is_said() {
     let labels: Labels<'_> = &[];
     let counted = |name| found(&Given::nothing().counter(name, &[(labels, 1.0)]).status());
-    assert_eq!(counted("voyage_gateway_shed_total").1, ["full"]);
     assert_eq!(counted("voyage_gateway_panics_total").1, ["panic"]);
     assert_eq!(counted("voyage_gateway_rate_limited_total").2, ["rate_limited"]);
     let free = Given::nothing().gauge("voyage_gateway_free_tier", &[(labels, 1.0)]).status();
