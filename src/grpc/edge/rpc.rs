@@ -124,67 +124,32 @@ impl Rpc {
         let caller = self.caller.get().map(|caller| &*caller.name);
         let reason = status::reason_name(status::place(error).reason);
         let blame = error.blame().as_str();
-        match (error.blame(), error) {
-            (_, Error::Internal { cause }) => {
-                tracing::error!(method, request_id, %trace_id, %span_id, caller, reason, blame, cause, "rpc failed");
+        if let Error::Internal { cause } = error {
+            tracing::error!(method, request_id, %trace_id, %span_id, caller, reason, blame, cause, "rpc failed");
+            return;
+        }
+        let why = match error {
+            Error::CredentialsInvalid { why } => Some(*why),
+            _ => None,
+        };
+        let upstream = match error {
+            Error::Upstream(upstream) => Some(upstream),
+            _ => None,
+        };
+        let http_status = upstream.and_then(|upstream| upstream.status);
+        let upstream_request_id = upstream.and_then(|upstream| upstream.request_id.as_deref());
+        // Callers can cause failures at will, and when all goes badly there are most of them.
+        let line = telemetry::bounded_line(reason);
+        let unsaid = line.filter(|unsaid| *unsaid > 0);
+        match (line, error.blame()) {
+            (None, _) => {
+                tracing::debug!(method, request_id, %trace_id, %span_id, caller, reason, blame, why, http_status, upstream_request_id, "rpc failed");
             }
-            (Blame::Caller, _) => {
-                let why = match error {
-                    Error::CredentialsInvalid { why } => Some(*why),
-                    _ => None,
-                };
-                // Callers can cause these at will.
-                match telemetry::bounded_line(reason) {
-                    Some(unsaid) => {
-                        let unsaid = (unsaid > 0).then_some(unsaid);
-                        tracing::info!(method, request_id, %trace_id, %span_id, caller, reason, blame, why, unsaid, "rpc failed");
-                    }
-                    None => {
-                        tracing::debug!(method, request_id, %trace_id, %span_id, caller, reason, blame, why, "rpc failed");
-                    }
-                }
+            (Some(_), Blame::Caller) => {
+                tracing::info!(method, request_id, %trace_id, %span_id, caller, reason, blame, why, http_status, upstream_request_id, unsaid, "rpc failed");
             }
-            (Blame::Gateway | Blame::Upstream, _) => {
-                let upstream = match error {
-                    Error::Upstream(upstream) => Some(upstream),
-                    _ => None,
-                };
-                let http_status = upstream.and_then(|upstream| upstream.status);
-                let upstream_request_id =
-                    upstream.and_then(|upstream| upstream.request_id.as_deref());
-                // The worse it goes, the more of them there are.
-                match telemetry::bounded_line(reason) {
-                    Some(unsaid) => {
-                        let unsaid = (unsaid > 0).then_some(unsaid);
-                        tracing::warn!(
-                            method,
-                            request_id,
-                            %trace_id,
-                            %span_id,
-                            caller,
-                            reason,
-                            blame,
-                            http_status,
-                            upstream_request_id,
-                            unsaid,
-                            "rpc failed"
-                        );
-                    }
-                    None => {
-                        tracing::debug!(
-                            method,
-                            request_id,
-                            %trace_id,
-                            %span_id,
-                            caller,
-                            reason,
-                            blame,
-                            http_status,
-                            upstream_request_id,
-                            "rpc failed"
-                        );
-                    }
-                }
+            (Some(_), Blame::Gateway | Blame::Upstream) => {
+                tracing::warn!(method, request_id, %trace_id, %span_id, caller, reason, blame, http_status, upstream_request_id, unsaid, "rpc failed");
             }
         }
     }
