@@ -241,6 +241,14 @@ impl Error {
         Self::InvalidRequest(Arc::from([only]))
     }
 
+    /// Returns the kind of Voyage's failure, as metrics and traces name it; `_OTHER` of anything else.
+    pub fn upstream_kind(&self) -> &'static str {
+        match self {
+            Self::Upstream(upstream) => upstream.fault.kind(),
+            _ => "_OTHER",
+        }
+    }
+
     /// Says who has to act.
     pub fn blame(&self) -> Blame {
         match self {

@@ -146,9 +146,9 @@ impl Batch {
         }
     }
 
-    fn keep(&mut self, wanted: impl FnMut(&Queued) -> bool) {
+    fn keep(&mut self, mut wanted: impl FnMut(&Queued) -> bool) {
         let (kept, gone): (Vec<Queued>, Vec<Queued>) =
-            std::mem::take(&mut self.items).into_iter().partition(wanted_ref(wanted));
+            std::mem::take(&mut self.items).into_iter().partition(|queued| wanted(queued));
         self.items = kept;
         self.trip.items.fetch_sub(count(&gone), Ordering::Relaxed);
         for queued in gone {
@@ -184,11 +184,7 @@ impl Batch {
     }
 
     pub(super) fn fail(self, error: &Error, metrics: &Metrics) {
-        let kind = match error {
-            Error::Upstream(upstream) => upstream.fault.kind(),
-            _ => "_OTHER",
-        };
-        self.ended(metrics, Err(kind));
+        self.ended(metrics, Err(error.upstream_kind()));
         let Self { items, trip, span, attempts, rejections, .. } = self;
         let error = error.with_attempts((attempts + rejections).max(1));
         span.failed(&error);
@@ -199,10 +195,6 @@ impl Batch {
             queued.item.waiter.land(Err(error.clone()), bill);
         }
     }
-}
-
-fn wanted_ref(mut wanted: impl FnMut(&Queued) -> bool) -> impl FnMut(&Queued) -> bool {
-    move |queued| wanted(queued)
 }
 
 fn count(items: &[Queued]) -> u32 {

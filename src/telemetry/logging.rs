@@ -2,6 +2,7 @@
 
 mod bound;
 mod targets;
+mod told;
 
 use std::{
     fmt,
@@ -17,9 +18,6 @@ use tracing_subscriber::{
 pub use bound::bounded_line;
 
 use super::{LogFormat, TelemetryConfig};
-
-/// Where lines about the levels come from: whatever the filter says, they are there.
-const LEVELS: &str = "voyage_gateway::telemetry::levels";
 
 /// Why the log cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -49,8 +47,8 @@ impl LogLevels {
     /// Puts `telemetry.log_filter` in force from the next line on, or leaves everything as it is.
     pub fn change(&self, filter: &str) -> Result<(), LoggingError> {
         let parsed = parsed(filter)?;
-        tracing::info!(target: LEVELS, filter, "the log's levels have changed");
-        warn_of_strangers(filter);
+        told::changed(filter);
+        told::strangers(filter);
         self.0.reload(parsed)?;
         Ok(())
     }
@@ -73,7 +71,7 @@ pub fn init(config: &TelemetryConfig) -> Result<LogLevels, LoggingError> {
     let layer = if pretty { for_people().boxed() } else { for_machines(io::stderr).boxed() };
     Registry::default().with(filter).with(layer).try_init()?;
     log_panics();
-    warn_of_strangers(&config.log_filter);
+    told::strangers(&config.log_filter);
     Ok(levels)
 }
 
@@ -97,16 +95,7 @@ type Filtered =
 
 /// Makes a filter. What it does not speak of has its errors: a slip in a name must not silence everything.
 fn parsed(filter: &str) -> Result<EnvFilter, ParseError> {
-    EnvFilter::try_new(format!("error,{LEVELS}=info,{filter}"))
-}
-
-/// Says which parts of a filter do nothing: a slip in a name looks like silence.
-fn warn_of_strangers(filter: &str) {
-    let targets = targets::strangers(filter);
-    if !targets.is_empty() {
-        let targets = targets.join(",");
-        tracing::warn!(target: LEVELS, targets, "telemetry.log_filter names targets that no line has");
-    }
+    EnvFilter::try_new(format!("error,{}=info,{filter}", told::TARGET))
 }
 
 /// Logs where a panic happened and never its message: a message can quote what was being worked on.
