@@ -38,7 +38,12 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
     let exported = export::start(&config.telemetry, &config::otel(&sources.environment))?;
     let ended = runtime.block_on(async {
         let rules = config::live_rules(sources, &config, &exported.metrics);
-        let log = config::live_log_levels(sources, levels, &exported.metrics);
+        let log = config::live_log_levels(
+            sources,
+            &config.telemetry.log_filter,
+            levels,
+            &exported.metrics,
+        );
         let bound = tokio::select! {
             bound = app::build_ruled(&config, keys, rules, exported.telemetry()) => bound?,
             () = signals.wait() => {

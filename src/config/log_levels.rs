@@ -21,9 +21,10 @@ struct Followed {
 
 /// Returns what has the log follow the file that `sources` name; `None` if there is none.
 ///
-/// As for rules, the whole configuration must make sense; environment and `--set` win over the file.
+/// `in_force` is the filter that the log was set up with. As for rules, the whole configuration must make sense; environment and `--set` win over the file.
 pub fn live_log_levels(
     sources: &Sources,
+    in_force: &str,
     levels: LogLevels,
     metrics: &Metrics,
 ) -> Option<Arc<dyn Reload>> {
@@ -34,7 +35,15 @@ pub fn live_log_levels(
         Err(problems) => Err(problems.to_string()),
     };
     match Live::load(WHAT, vec![file], metrics.clone(), parse) {
-        Ok(filter) => Some(Arc::new(Followed { filter, levels, metrics: metrics.clone() })),
+        Ok(filter) => {
+            // The file may have changed since the log was set up.
+            if *filter.get() != in_force
+                && let Err(error) = levels.change(&filter.get())
+            {
+                tracing::error!(%error, "the log's levels cannot be changed");
+            }
+            Some(Arc::new(Followed { filter, levels, metrics: metrics.clone() }))
+        }
         Err(error) => {
             tracing::warn!(%error, "a changed telemetry.log_filter will not be noticed");
             None

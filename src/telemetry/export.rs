@@ -30,7 +30,7 @@ pub(super) use tally::Tally;
 
 use super::{
     Metrics, MetricsError, OtelEnvironment, Telemetry, TelemetryConfig,
-    trace::{Propagation, Tracer},
+    trace::{Propagation, Sampling, Tracer},
 };
 use console::Console;
 use otlp::Collector;
@@ -38,8 +38,6 @@ use outage::Outage;
 use plan::{Plan, Signal};
 use spans::{Counted, Spans};
 use stage::Stage;
-
-pub use super::otel_environment::Sampler;
 
 /// Spans that may wait to be exported, unless there is a variable for it.
 pub(super) const QUEUE: usize = 2048;
@@ -80,7 +78,7 @@ pub struct Exported {
     /// Where spans are written when they end: the tracer's sink. `None`: they go nowhere, and none need be made.
     pub spans: Option<Arc<dyn SpanProcessor>>,
     /// Which traces are recorded.
-    pub sampler: Sampler,
+    pub sampler: Sampling,
     /// Whether callers' `traceparent` is heeded.
     pub propagates: bool,
     /// The gateway's metrics, which also leave by themselves where that is asked for.
@@ -142,7 +140,7 @@ impl Exported {
     /// Returns what RPCs are told with.
     pub fn telemetry(&self) -> Telemetry {
         let tracer = match &self.spans {
-            Some(spans) => Tracer::new(self.sampler.into(), Arc::clone(spans)),
+            Some(spans) => Tracer::new(self.sampler, Arc::clone(spans)),
             None => Tracer::off(),
         };
         let propagation =

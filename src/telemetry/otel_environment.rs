@@ -14,31 +14,8 @@ use opentelemetry_sdk::metrics::Temporality;
 pub use read::Problem;
 pub(super) use signal::{Exporters, SignalEnvironment};
 
-use super::{
-    export::Limits,
-    trace::{Rule, Sampling},
-};
+use super::{export::Limits, trace::Sampling};
 use read::Reader;
-
-/// How traces are chosen.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Sampler {
-    /// Whether a caller's own decision is followed; `root` is for callers who decided nothing.
-    pub parent_based: bool,
-    /// The share of the other traces that is recorded: 0 to 1.
-    pub ratio: f64,
-}
-
-impl From<Sampler> for Sampling {
-    fn from(Sampler { parent_based, ratio }: Sampler) -> Self {
-        Self { rule: Rule::Ratio(ratio), parent_based }
-    }
-}
-
-impl Sampler {
-    /// Records everything, unless a caller decided otherwise.
-    pub const DEFAULT: Self = Self { parent_based: true, ratio: 1.0 };
-}
 
 /// What the `OTEL_*` variables ask for; without them, nothing.
 #[derive(Clone, Debug, Default)]
@@ -47,7 +24,7 @@ pub struct OtelEnvironment {
     pub(super) service_name: Option<String>,
     /// Resource attributes in their order.
     pub(super) attributes: Vec<(String, String)>,
-    pub(super) sampler: Option<Sampler>,
+    pub(super) sampler: Option<Sampling>,
     pub(super) propagates: Option<bool>,
     pub(super) traces: SignalEnvironment,
     pub(super) metrics: SignalEnvironment,
@@ -112,7 +89,7 @@ fn attributes(reader: &mut Reader<'_>) -> Vec<(String, String)> {
 }
 
 /// All six standard values; a bad argument is a bad variable of its own, and then everything is recorded.
-fn sampler(reader: &mut Reader<'_>) -> Option<Sampler> {
+fn sampler(reader: &mut Reader<'_>) -> Option<Sampling> {
     const NAMES: &str = "always_on, always_off, traceidratio, or these with parentbased_ before";
     let (parent_based, root) = reader.parsed("OTEL_TRACES_SAMPLER", NAMES, |name| {
         let name = name.to_ascii_lowercase();
@@ -131,7 +108,7 @@ fn sampler(reader: &mut Reader<'_>) -> Option<Sampler> {
             ratio.unwrap_or(1.0)
         }
     };
-    Some(Sampler { parent_based, ratio })
+    Some(Sampling { parent_based, ratio })
 }
 
 /// Tells whether `traceparent` is heeded. Baggage is known and carries nothing here.

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 pub use context::Propagation;
 pub use fan_in::FanIn;
-pub use sampling::{Rule, Sampling};
+pub use sampling::Sampling;
 pub use span::{MAX_LINKS, Span, TraceContext};
 
 use context::Remote;
@@ -45,7 +45,7 @@ impl Tracer {
 
     /// Returns a tracer that records nothing; RPCs have ids all the same.
     pub fn off() -> Self {
-        let sampling = Sampling { rule: Rule::AlwaysOff, parent_based: false };
+        let sampling = Sampling { parent_based: false, ratio: 0.0 };
         Self { sampling, propagation: Propagation::default(), sink: None }
     }
 

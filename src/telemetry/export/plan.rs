@@ -11,7 +11,8 @@ use crate::{
     reload,
     telemetry::{
         OtelEnvironment, OtlpCompression, OtlpProtocol, TelemetryConfig,
-        otel_environment::{Exporters, Sampler, SignalEnvironment},
+        otel_environment::{Exporters, SignalEnvironment},
+        trace::Sampling,
     },
 };
 
@@ -40,7 +41,7 @@ pub(super) struct Plan {
     pub(super) delay: Duration,
     pub(super) interval: Duration,
     pub(super) limits: Limits,
-    pub(super) sampler: Sampler,
+    pub(super) sampler: Sampling,
     pub(super) propagates: bool,
 }
 
@@ -87,7 +88,7 @@ impl Plan {
         let batching = environment.batching;
         let queue = batching.queue.unwrap_or(QUEUE);
         let delay = if traces.console { DELAY.1 } else { DELAY.0 };
-        let ratio = config.sample_ratio.map(|ratio| Sampler { parent_based: true, ratio });
+        let ratio = config.sample_ratio.map(|ratio| Sampling { parent_based: true, ratio });
         Ok(Self {
             queue,
             batch: batching.batch.unwrap_or(BATCH).min(queue),
@@ -98,7 +99,7 @@ impl Plan {
                 .or(environment.interval)
                 .unwrap_or(INTERVAL),
             limits: environment.limits,
-            sampler: ratio.or(environment.sampler).unwrap_or(Sampler::DEFAULT),
+            sampler: ratio.or(environment.sampler).unwrap_or(Sampling::parent_based(1.0)),
             propagates: environment.propagates.unwrap_or(true),
             traces,
             metrics,

@@ -92,7 +92,7 @@ fn without_a_word_nothing_leaves() {
     let exported = started(&[]);
     assert!(exported.spans.is_none());
     assert!(exported.flush.runtime.is_none() && exported.flush.metrics.is_none());
-    assert_eq!(exported.sampler, Sampler::DEFAULT);
+    assert_eq!(exported.sampler, Sampling::parent_based(1.0));
 }
 
 #[test]

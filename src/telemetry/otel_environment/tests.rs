@@ -47,7 +47,7 @@ fn all_six_samplers_are_known() {
         ("ParentBased_TraceIdRatio", true, 0.25),
     ] {
         let sampler = read(&[("OTEL_TRACES_SAMPLER", name), arg]).sampler;
-        assert_eq!(sampler, Some(Sampler { parent_based, ratio }), "{name}");
+        assert_eq!(sampler, Some(Sampling { parent_based, ratio }), "{name}");
     }
 }
 
@@ -92,7 +92,7 @@ fn a_bad_argument_records_everything() {
     let variables = [("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "7")];
     assert_eq!(refused(&variables), ["OTEL_TRACES_SAMPLER_ARG"]);
     let sampler = read(&variables).sampler.unwrap();
-    assert_eq!(sampler, Sampler { parent_based: false, ratio: 1.0 });
+    assert_eq!(sampler, Sampling { parent_based: false, ratio: 1.0 });
 }
 
 #[test]

@@ -8,45 +8,24 @@ const VALUES: f64 = 9_223_372_036_854_775_808.0;
 /// Which traces are recorded.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampling {
-    /// What is decided of traces that begin here, or of all.
-    pub rule: Rule,
     /// Whether a caller's decision, where it made one, stands.
     pub parent_based: bool,
-}
-
-/// What is decided of a trace by itself.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Rule {
-    /// It is recorded.
-    AlwaysOn,
-    /// It is not.
-    AlwaysOff,
-    /// This share of traces is, 0 to 1, by the trace's id: every service that sees the id decides the same.
-    Ratio(f64),
+    /// The share of the other traces, 0 to 1, by the trace's id: every service that sees the id decides the same.
+    pub ratio: f64,
 }
 
 impl Sampling {
     /// Records this share of the traces that begin here, and of others those that their callers record.
     pub const fn parent_based(ratio: f64) -> Self {
-        Self { rule: Rule::Ratio(ratio), parent_based: true }
+        Self { parent_based: true, ratio }
     }
 
     /// Tells whether a trace is recorded; `parent`: whether the caller records it, if it said.
     pub fn samples(self, trace_id: TraceId, parent: Option<bool>) -> bool {
         match parent {
             Some(sampled) if self.parent_based => sampled,
-            _ => self.rule.samples(trace_id),
-        }
-    }
-}
-
-impl Rule {
-    fn samples(self, trace_id: TraceId) -> bool {
-        match self {
-            Self::AlwaysOn => true,
-            Self::AlwaysOff => false,
-            Self::Ratio(ratio) if ratio >= 1.0 => true,
-            Self::Ratio(ratio) => (low_half(trace_id) >> 1) < share(ratio),
+            _ if self.ratio >= 1.0 => true,
+            _ => (low_half(trace_id) >> 1) < share(self.ratio),
         }
     }
 }

@@ -46,9 +46,9 @@ impl Kept {
     }
 }
 
-fn tracer(rule: Rule) -> (Tracer, Arc<Kept>) {
+fn tracer(ratio: f64) -> (Tracer, Arc<Kept>) {
     let kept = Arc::new(Kept::default());
-    let sampling = Sampling { rule, parent_based: true };
+    let sampling = Sampling::parent_based(ratio);
     (Tracer::new(sampling, Arc::clone(&kept) as Arc<dyn SpanProcessor>), kept)
 }
 
@@ -145,10 +145,10 @@ proptest! {
         kind in 0..3,
     ) {
         let trace_id = TraceId::from(id.max(1));
-        let (rule, root) = match kind {
-            0 => (Rule::AlwaysOn, Sampler::AlwaysOn),
-            1 => (Rule::AlwaysOff, Sampler::AlwaysOff),
-            _ => (Rule::Ratio(ratio), Sampler::TraceIdRatioBased(ratio)),
+        let (ratio, root) = match kind {
+            0 => (1.0, Sampler::AlwaysOn),
+            1 => (0.0, Sampler::AlwaysOff),
+            _ => (ratio, Sampler::TraceIdRatioBased(ratio)),
         };
         let sdk = if parent_based { Sampler::ParentBased(Box::new(root)) } else { root };
         let context = parent.map(|sampled| {
@@ -158,14 +158,14 @@ proptest! {
             Context::new().with_remote_span_context(span)
         });
         let theirs = sdk.should_sample(context.as_ref(), trace_id, "", &SpanKind::Server, &[], &[]);
-        let ours = Sampling { rule, parent_based }.samples(trace_id, parent);
+        let ours = Sampling { parent_based, ratio }.samples(trace_id, parent);
         prop_assert_eq!(ours, theirs.decision == SamplingDecision::RecordAndSample);
     }
 }
 
 #[test]
 fn a_recorded_span_hangs_below_its_callers() {
-    let (tracer, kept) = tracer(Rule::AlwaysOff);
+    let (tracer, kept) = tracer(0.0);
     let span = tracer.serve(&headers(&[("traceparent", PARENT), ("tracestate", "a=b")]), "root");
     let child = span.context().child("child");
     drop(child);
@@ -186,7 +186,7 @@ fn a_recorded_span_hangs_below_its_callers() {
 
 #[test]
 fn what_is_not_recorded_has_ids_and_is_not_written() {
-    let (tracer, kept) = tracer(Rule::AlwaysOn);
+    let (tracer, kept) = tracer(1.0);
     let unsampled = PARENT.replace("-01", "-00");
     let headers = headers(&[("traceparent", &unsampled)]);
     for span in [tracer.serve(&headers, "root"), Tracer::off().serve(&headers, "root")] {
@@ -206,7 +206,7 @@ fn what_is_not_recorded_has_ids_and_is_not_written() {
 
 #[tokio::test(start_paused = true)]
 async fn times_are_tokios() {
-    let (tracer, kept) = tracer(Rule::AlwaysOn);
+    let (tracer, kept) = tracer(1.0);
     let mut root = tracer.serve(&HeaderMap::new(), "root");
     tokio::time::advance(Duration::from_secs(2)).await;
     let now = Instant::now();
@@ -232,7 +232,7 @@ async fn times_are_tokios() {
 
 #[test]
 fn a_span_that_a_panic_takes_ends_as_failed() {
-    let (tracer, kept) = tracer(Rule::AlwaysOn);
+    let (tracer, kept) = tracer(1.0);
     let ended = catch_unwind(AssertUnwindSafe(|| {
         let _span = tracer.serve(&HeaderMap::new(), "root");
         panic!("a canary");
@@ -245,8 +245,8 @@ fn a_span_that_a_panic_takes_ends_as_failed() {
 
 #[test]
 fn shared_work_is_recorded_when_one_of_those_who_wait_is() {
-    let (on, kept) = tracer(Rule::AlwaysOn);
-    let (off, _) = tracer(Rule::AlwaysOff);
+    let (on, kept) = tracer(1.0);
+    let (off, _) = tracer(0.0);
     let root = |tracer: &Tracer| tracer.serve(&HeaderMap::new(), "root");
     let (seen, unseen, late) = (root(&on), root(&off), root(&on));
 
@@ -283,8 +283,8 @@ fn shared_work_is_recorded_when_one_of_those_who_wait_is() {
 
 #[test]
 fn links_are_bounded_and_the_rest_is_counted() {
-    let (on, kept) = tracer(Rule::AlwaysOn);
-    let (off, _) = tracer(Rule::AlwaysOff);
+    let (on, kept) = tracer(1.0);
+    let (off, _) = tracer(0.0);
     let shared = FanIn::new();
     let waiting: Vec<_> = (0..200)
         .map(|number| {

@@ -44,7 +44,7 @@ fn a_key_that_is_set_wins_over_its_variable() {
     assert_eq!(uri(&plan.metrics), "http://configured:4317/v1/metrics");
     assert_eq!(plan.traces.otlp.unwrap().timeout, Duration::from_secs(3));
     assert_eq!(plan.interval, Duration::from_secs(7));
-    assert_eq!(plan.sampler, Sampler { parent_based: true, ratio: 0.5 });
+    assert_eq!(plan.sampler, Sampling { parent_based: true, ratio: 0.5 });
 }
 
 #[test]
