@@ -74,6 +74,13 @@ def test_a_changed_configuration_is_a_rolling_update():
         assert re.fullmatch(r"voyage-gateway-config-[a-z0-9]{10}", name)
 
 
+@pytest.mark.parametrize("rendered", sorted(manifests.renderings()))
+def test_a_pod_says_which_configuration_it_runs_with(rendered):
+    text = manifests.renderings()[rendered]
+    annotations = manifests.find(text, "Deployment")["spec"]["template"]["metadata"]["annotations"]
+    assert annotations["checksum/config"] == manifests.mounted_config(text)
+
+
 def test_two_can_stand_side_by_side():
     text = manifests.render_helm("--set", "name=other")
     for each in manifests.objects(text):
