@@ -17,6 +17,11 @@ kube_modules=(
     helm.sh/helm/v4/cmd/helm@v4.3.1
     github.com/zegl/kube-score/cmd/kube-score@v1.20.0
 )
+# Some module proxies refuse these two. polaris' versions are not modules', so it goes by commit: that of 10.2.2.
+kube_modules_where_allowed=(
+    golang.stackrox.io/kube-linter/cmd/kube-linter@v0.8.3
+    github.com/fairwindsops/polaris@dafa0b74fc09
+)
 checkov_version=3.3.30
 mkdir -p "$tools"
 
@@ -130,7 +135,7 @@ collector() {
 # What renders and judges deploy/, built from its modules: helm takes longest, minutes of both cores when cold.
 kube() {
     need_go
-    local module
+    local module linter
     for module in "${kube_modules[@]}"; do
         GOBIN=$PWD/$tools/kube quietly "$module" go install "$module"
     done
@@ -138,9 +143,10 @@ kube() {
     # In an environment of its own: it has opinions on what the clients use.
     quietly "checkov" python3 -m venv "$tools/checkov"
     quietly "checkov" "$tools/checkov/bin/pip" install --disable-pip-version-check "checkov==$checkov_version"
-    for module in kube-linter polaris; do
-        command -v "$module" >/dev/null ||
-            echo "setup: $module is not set up here: its checks are left out until it is on the PATH"
+    for module in "${kube_modules_where_allowed[@]}"; do
+        linter=$(basename "${module%@*}")
+        GOBIN=$PWD/$tools/kube go install "$module" >"$log" 2>&1 || command -v "$linter" >/dev/null ||
+            echo "setup: $linter cannot be had here, so its checks are left out until it is on the PATH ($(reason))"
     done
 }
 
