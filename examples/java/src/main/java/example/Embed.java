@@ -77,10 +77,10 @@ public final class Embed {
     for (Any detail : StatusProto.fromThrowable(error).getDetailsList()) {
       if (detail.is(ErrorInfo.class)) {
         ErrorInfo info = detail.unpack(ErrorInfo.class);
-        return info.getReason() + " of " + info.getDomain() + ": " + error.getStatus();
+        return info.getReason() + " of " + info.getDomain() + ": " + error.getMessage();
       }
     }
-    return error.getStatus().toString();
+    return error.getMessage();
   }
 
   public static void main(String[] arguments) throws Exception {
