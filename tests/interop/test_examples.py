@@ -1,13 +1,12 @@
 """The runnable examples run, and docs/clients.md shows their own lines."""
 
-import os
 import re
 import subprocess
 
 import pytest
 
 import processes
-from test_restarts import CLIENTS, STUBS
+from test_restarts import CLIENTS, STUBS, program
 
 
 def test_certificates_quotas_and_a_rotation_under_load():
@@ -38,22 +37,6 @@ PROGRAMS = {
 }
 
 
-@pytest.fixture(scope="module")
-def rust():
-    """The Rust example, which is a crate of its own."""
-    target = processes.TARGET / "examples"
-    done = subprocess.run(
-        ["cargo", "build", "--quiet", "--locked", "--manifest-path", EXAMPLES / "rust/Cargo.toml"],
-        capture_output=True,
-        encoding="utf-8",
-        env=os.environ | {"CARGO_TARGET_DIR": str(target)},
-        timeout=60 * processes.PATIENCE,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return [target / "debug" / "voyage-gateway-example"]
-
-
 @pytest.fixture
 def guarded(deploy, tmp_path):
     """A gateway that asks for tokens, and the file of one."""
@@ -64,13 +47,10 @@ def guarded(deploy, tmp_path):
     return deployment, tmp_path / "token"
 
 
-@pytest.mark.parametrize("language", [*sorted(CLIENTS), "rust"])
-def test_an_example_sends_its_credential(request, guarded, language):
+@pytest.mark.parametrize("language", sorted(CLIENTS))
+def test_an_example_sends_its_credential(guarded, language):
     deployment, token = guarded
-    if language == "rust":
-        command = [*request.getfixturevalue("rust"), deployment.address]
-    else:
-        command = [*CLIENTS[language], f"{'-' if language == 'go' else '--'}gateway", deployment.address]
+    command = [*program(language), f"{'-' if language == 'go' else '--'}gateway", deployment.address]
     variables = {"PYTHONPATH": str(STUBS), "no_proxy": "127.0.0.1"}
 
     done = processes.run(*command, "one text", "another", VOYAGE_GATEWAY_TOKEN_FILE=str(token), **variables)

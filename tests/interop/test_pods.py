@@ -362,9 +362,18 @@ def listening(pid):
     return {int(fields[1].rpartition(":")[2], 16) for fields in own if fields[3] == "0A"}
 
 
-def test_a_missing_secret_ends_the_process(tmp_path, certificates):
-    arguments, variables = mounted(manifests.kustomize("overlays/dev"), tmp_path, certificates)
-    key = variables["VOYAGE_API_KEY_FILE"]
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [
+        ("overlays/dev", "VOYAGE_API_KEY_FILE"),
+        ("overlays/production", "VOYAGE_GATEWAY__AUTH__JWT__JWKS_CA_FILE"),
+        ("tokens", "VOYAGE_GATEWAY__AUTH__TOKENS_FILE"),
+        ("mtls", "VOYAGE_GATEWAY__TLS__KEY"),
+    ],
+)
+def test_a_missing_secret_ends_the_process(name, variable, tmp_path, certificates):
+    arguments, variables = mounted(manifests.kustomize(name), tmp_path, certificates)
+    key = variables[variable]
     os.remove(key)
     done = processes.gateway(*arguments, **variables)
     assert done.returncode == 2
