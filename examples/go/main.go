@@ -1,7 +1,9 @@
-// Embeds texts through voyage-gateway, as a Go service does it: several addresses, deadlines, retries, and errors that
-// say who has to act.
+// Embeds texts through voyage-gateway, as a Go service does it: several addresses, deadlines, retries, a credential for
+// each call, and errors that say who has to act.
 //
 //	buf generate ../../proto && go run . -gateway localhost:50051 "a text" "another"
+//
+// VOYAGE_GATEWAY_TOKEN_FILE names the file of the bearer token, where the gateway asks for one.
 package main
 
 import (
@@ -65,8 +67,26 @@ func connect(addresses []string, config string) (*grpc.ClientConn, error) {
 	return grpc.NewClient("replicas:///voyage-gateway",
 		grpc.WithResolvers(replicas),
 		grpc.WithDefaultServiceConfig(string(serviceConfig)),
-		grpc.WithTransportCredentials(insecure.NewCredentials()))
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithPerRPCCredentials(bearer(os.Getenv("VOYAGE_GATEWAY_TOKEN_FILE"))))
 }
+
+// bearer is the file of a token, which is read for every call: the kubelet renews it.
+type bearer string
+
+func (file bearer) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	if file == "" {
+		return nil, nil
+	}
+	token, err := os.ReadFile(string(file))
+	if err != nil {
+		return nil, err
+	}
+	return map[string]string{"authorization": "Bearer " + strings.TrimSpace(string(token))}, nil
+}
+
+// RequireTransportSecurity is true where the gateway has [tls]; then the token never leaves in plaintext.
+func (bearer) RequireTransportSecurity() bool { return false }
 
 func embed(client gatewayv1.EmbeddingServiceClient, texts []string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

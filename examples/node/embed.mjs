@@ -1,7 +1,9 @@
-// Embeds texts through voyage-gateway, as a Node service does it: several addresses, deadlines, retries, and errors
-// by their code.
+// Embeds texts through voyage-gateway, as a Node service does it: several addresses, deadlines, retries, a credential
+// for each call, and errors by their code.
 //
 //   npm install && node embed.mjs --gateway localhost:50051 "a text" "another"
+//
+// VOYAGE_GATEWAY_TOKEN_FILE names the file of the bearer token, where the gateway asks for one.
 
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -36,11 +38,19 @@ function connect(addresses) {
   });
 }
 
+/** The token, which is read for every call: the kubelet renews its file. */
+function credential() {
+  const metadata = new grpc.Metadata();
+  const file = process.env.VOYAGE_GATEWAY_TOKEN_FILE;
+  if (file) metadata.set("authorization", `Bearer ${readFileSync(file, "utf8").trim()}`);
+  return metadata;
+}
+
 /** One call, as a promise. */
 function embed(client, inputs, milliseconds) {
   return new Promise((resolve, reject) => {
     const deadline = Date.now() + milliseconds;
-    client.embed({ inputs }, { deadline }, (error, reply) => (error ? reject(error) : resolve(reply)));
+    client.embed({ inputs }, credential(), { deadline }, (error, reply) => (error ? reject(error) : resolve(reply)));
   });
 }
 

@@ -1,14 +1,17 @@
-"""Embeds texts through voyage-gateway, as a Python service does it: several addresses, deadlines, retries, and errors
-that say who has to act.
+"""Embeds texts through voyage-gateway, as a Python service does it: several addresses, deadlines, retries, a
+credential for each call, and errors that say who has to act.
 
     pip install grpcio grpcio-status grpcio-tools
     python -m grpc_tools.protoc -I ../../proto --python_out=. --grpc_python_out=. ../../proto/voyage/gateway/v1/*.proto
     python embed.py --gateway localhost:50051 "a text" "another"
+
+VOYAGE_GATEWAY_TOKEN_FILE names the file of the bearer token, where the gateway asks for one.
 """
 
 import argparse
 import collections
 import json
+import os
 import sys
 import threading
 from pathlib import Path
@@ -32,9 +35,16 @@ def connect(addresses, service_config):
     return grpc.insecure_channel(f"ipv4:{addresses}", options)
 
 
+def credential():
+    """The token, which is read for every call: the kubelet renews its file."""
+    file = os.environ.get("VOYAGE_GATEWAY_TOKEN_FILE")
+    return [("authorization", f"Bearer {Path(file).read_text().strip()}")] if file else []
+
+
 def embed(stub, texts, seconds):
     """One call."""
-    return stub.Embed(embedding_service_pb2.EmbedRequest(inputs=texts), timeout=seconds)
+    request = embedding_service_pb2.EmbedRequest(inputs=texts)
+    return stub.Embed(request, timeout=seconds, metadata=credential())
 
 
 def explain(error):

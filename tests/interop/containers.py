@@ -17,18 +17,21 @@ IMAGE = os.environ.get("IMAGE_ROOT")
 
 CONFIG = "/etc/voyage-gateway"
 SECRET = "/run/secrets/voyage"
+TOKENS = "/run/secrets/callers"
 
 # The mounts are the new namespace's own. A bind mount becomes read-only only when it is mounted once more.
 _ENTER = """
 set -eu
-root=$1 config=$2 secret=$3
-shift 3
+root=$1
+shift
 mount --bind "$root" "$root"
-mount --bind "$config" "$root/etc/voyage-gateway"
-mount --bind "$secret" "$root/run/secrets/voyage"
-for volume in "$root/etc/voyage-gateway" "$root/run/secrets/voyage" "$root"; do
-    mount -o remount,bind,ro "$volume"
+while [ "$1" != -- ]; do
+    mount --bind "$1" "$root$2"
+    mount -o remount,bind,ro "$root$2"
+    shift 2
 done
+shift
+mount -o remount,bind,ro "$root"
 exec unshare --root "$root" --wd / --setgid 65532 --setuid 65532 /voyage-gateway "$@"
 """
 
@@ -61,7 +64,7 @@ class Volume:
 
     @staticmethod
     def _name(name):
-        return {"config": "config.toml", "api_key": "api-key"}[name]
+        return {"config": "config.toml", "api_key": "api-key", "tokens": "tokens"}[name]
 
 
 def root(directory):
@@ -76,7 +79,7 @@ def root(directory):
             _copy(Path(library), directory)
         _copy(Path("/etc/ssl/certs/ca-certificates.crt"), directory)
     # A runtime makes the mount points.
-    for mount in (CONFIG, SECRET):
+    for mount in (CONFIG, SECRET, TOKENS):
         (directory / mount.lstrip("/")).mkdir(parents=True, exist_ok=True)
     return directory
 
@@ -87,7 +90,8 @@ def _copy(file, directory):
     shutil.copy(file, copy)
 
 
-def command(root, config, secret):
-    """The words that a subcommand of the binary is to follow."""
+def command(root, volumes):
+    """The words that a subcommand of the binary is to follow; the volumes are by the path they are mounted at."""
+    mounts = [word for path, volume in volumes.items() for word in (volume.path, path)]
     restrict = ["setpriv", "--no-new-privs", "--inh-caps=-all", "--", "unshare", "--mount", "--propagation", "private"]
-    return [*restrict, "--", "sh", "-c", _ENTER, "container", root, config.path, secret.path]
+    return [*restrict, "--", "sh", "-c", _ENTER, "container", root, *mounts, "--"]

@@ -20,6 +20,8 @@ COMBINATIONS = {
     "jwt-route": ["jwt-auth", "network-policy", "gateway-api", "monitoring-by-service"],
     "mtls": ["mtls", "network-policy", "monitoring", "autoscaling"],
     "mtls-cilium": ["mtls", "network-policy-cilium", "monitoring-by-service"],
+    "tokens": ["tokens-auth", "network-policy", "autoscaling", "tracing"],
+    "tokens-cilium": ["tokens-auth", "network-policy-cilium", "gateway-api"],
     "open-route": ["open", "gateway-api"],
 }
 
@@ -47,6 +49,7 @@ TWINS = {
     "dev": "overlays/dev",
     "production": "overlays/production",
     "mtls": "mtls-cilium",
+    "tokens": "tokens-cilium",
     "open": "open-route",
 }
 

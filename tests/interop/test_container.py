@@ -5,12 +5,14 @@ import re
 import signal
 from pathlib import Path
 
+import grpc
 import pytest
 
 import containers
 import deployment as deployments
+import manifests
 import processes
-from python_client import embed
+from python_client import embed, failure
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a root file system of its own takes root")
 
@@ -37,16 +39,22 @@ def root(tmp_path_factory):
 
 @pytest.fixture
 def pod(root, tmp_path):
-    """The command that runs the binary with the volumes, and the Secret's: `pod(CONFIG, api_key="a")`."""
+    """The command that runs the binary with the volumes, and the last Secret's: `pod(CONFIG, api_key="a")`."""
 
     # The tests' own folder lets nobody else in.
     for folder in [root, *root.parents, *tmp_path.parents, tmp_path]:
         if "pytest" in str(folder):
             folder.chmod(0o755)
 
-    def pod(config, **secret):
-        secrets = containers.Volume(tmp_path / "secret", **secret)
-        return containers.command(root, containers.Volume(tmp_path / "config", config=config), secrets), secrets
+    def pod(config, tokens=None, **secret):
+        volumes = {
+            containers.CONFIG: containers.Volume(tmp_path / "config", config=config),
+            containers.SECRET: containers.Volume(tmp_path / "secret", **secret),
+        }
+        if tokens:
+            volumes[containers.TOKENS] = containers.Volume(tmp_path / "tokens", tokens=tokens)
+        changing = containers.TOKENS if tokens else containers.SECRET
+        return containers.command(root, volumes), volumes[changing]
 
     return pod
 
@@ -86,6 +94,44 @@ def test_it_runs_with_nothing_but_its_files(pod):
 
         server.signal(signal.SIGTERM)
         assert server.wait() == 0
+    finally:
+        running.close()
+        voyage.kill()
+
+
+def hashed(token):
+    made = processes.gateway("hash-token", "--caller", "search", stdin=token)
+    assert made.returncode == 0, made.stderr
+    return made.stdout
+
+
+def test_callers_tokens_are_followed(pod):
+    """The Secret of the component tokens-auth, as the kubelet mounts and changes it."""
+    component = manifests.environment(manifests.find(manifests.kustomize("tokens"), "Deployment"))
+    first, second = (f"{word}-n3q0Wm1bKcVw0s3a8pJ2yH5uTgXe9LrZ" for word in ("first", "second"))
+    command, secret = pod(CONFIG, tokens=hashed(first), api_key="key")
+    voyage = simulate("key")
+    variables = {key: value for key, value in component.items() if "AUTH" in key} | {
+        "VOYAGE_API_KEY_FILE": KEY_FILE,
+        "VOYAGE_GATEWAY__UPSTREAM__BASE_URL": deployments.base_url(voyage),
+    }
+    running = deployments.Deployment(processes.Server(["grpc", "admin"], *ARGUMENTS, command=command, **variables))
+
+    def bearer(token):
+        return [("authorization", f"Bearer {token}")]
+
+    try:
+        assert failure(embed, running.channel, "a text").code() is grpc.StatusCode.UNAUTHENTICATED
+        assert embed(running.channel, "a text", metadata=bearer(first)).embeddings
+        refused = failure(embed, running.channel, "a text", metadata=bearer(second))
+        assert refused.code() is grpc.StatusCode.UNAUTHENTICATED
+
+        secret.update(tokens=hashed(second))
+        while not running.metric("voyage_gateway_reloads_total", what="auth.tokens_file", outcome="changed"):
+            pass
+        assert embed(running.channel, "a text", metadata=bearer(second)).embeddings
+        refused = failure(embed, running.channel, "a text", metadata=bearer(first))
+        assert refused.code() is grpc.StatusCode.UNAUTHENTICATED
     finally:
         running.close()
         voyage.kill()

@@ -114,7 +114,7 @@ def test_what_clusters_ask_for_besides():
 
 
 @pytest.mark.parametrize(
-    ("values", "how"), [("defaults", "-plaintext -d"), ("production", "Bearer"), ("mtls", "-cert")]
+    ("values", "how"), [("defaults", "-plaintext -d"), ("production", "Bearer"), ("mtls", "-cert"), ("tokens", "callers.md says how")]
 )
 def test_the_notes_say_what_to_run(values, how):
     notes = manifests.helm_notes(values)
@@ -131,7 +131,8 @@ def test_the_notes_say_what_to_run(values, how):
         ("image.tags=1", "tags"),
         ("image.tag=latest", "tag"),
         ("image.pullPolicy=Sometimes", "pullPolicy"),
-        ("auth.mode=tokens", "mode"),
+        ("auth.mode=token", "mode"),
+        ("auth.tokens.secret=a", "secret"),
         ("auth.jwt.jwks_url=https://a", "jwks_url"),
         ("auth.jwt.jwksUrl=http://a", "jwksUrl"),
         ("networkPolicy.kind=calico", "kind"),

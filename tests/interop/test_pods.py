@@ -10,9 +10,11 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+import deployment as deployments
 import manifests
 import processes
 from manifests import environment, opened_ports
+from python_client import embed, failure
 
 # What can be run: the base alone is not, since it does not say who may call.
 DEPLOYED = ["overlays/dev", "overlays/production", *manifests.COMBINATIONS]
@@ -258,6 +260,16 @@ def certificates(tmp_path_factory):
     return {"tls.crt": certificate.read_text(), "tls.key": key.read_text(), "ca.crt": certificate.read_text()}
 
 
+TOKEN = "n3q0Wm1bKcVw0s3a8pJ2yH5uTgXe9LrZfD4oQi7BvYk="
+
+
+def hashed(token):
+    """Returns the line for a caller's token, as an operator makes it."""
+    made = processes.gateway("hash-token", "--caller", "search", stdin=f"{token}\n")
+    assert made.returncode == 0, made.stderr
+    return made.stdout
+
+
 def files(volume, text, certificates):
     """Returns what the kubelet would put into a volume."""
     if "configMap" in volume:
@@ -265,6 +277,7 @@ def files(volume, text, certificates):
         return {"config.toml": config_text(text)}
     if "secret" in volume:
         secrets = {"voyage-api-key": {"api-key": "a-key"}, "voyage-gateway-tls": certificates}
+        secrets["voyage-gateway-tokens"] = {"tokens": hashed(TOKEN)}
         return secrets[volume["secret"]["secretName"]]
     projected = {}
     for source in volume["projected"]["sources"]:
@@ -322,6 +335,25 @@ def test_the_process_answers_the_probes(name, tmp_path, certificates):
         server.kill()
 
 
+@pytest.mark.parametrize("name", ["tokens", "tokens-cilium"])
+def test_a_pod_of_tokens_takes_its_callers_and_nobody_else(name, tmp_path, certificates):
+    arguments, variables = mounted(manifests.kustomize(name), tmp_path, certificates)
+    simulator = processes.simulate()
+    variables |= {key: value for key, value in NOWHERE.items() if key in variables}
+    variables["VOYAGE_GATEWAY__UPSTREAM__BASE_URL"] = deployments.base_url(simulator)
+    free = ["--set", "server.listen=127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0"]
+    pod = deployments.Deployment(processes.Server(["grpc", "admin"], *arguments, *free, **variables), simulator)
+    try:
+        for metadata in [], [("authorization", f"Bearer {TOKEN[::-1]}")]:
+            refused = failure(embed, pod.channel, "a text", metadata=metadata)
+            assert refused.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert pod.metric("voyage_gateway_tokens_total") == 0
+        assert embed(pod.channel, "a text", metadata=[("authorization", f"Bearer {TOKEN}")]).embeddings
+        assert pod.metric("voyage_gateway_tokens_total", billed_to="search") > 0
+    finally:
+        pod.close()
+
+
 def listening(pid):
     """Returns the TCP ports that a process listens on, as the kernel knows them."""
     sockets = {os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()}
@@ -330,9 +362,18 @@ def listening(pid):
     return {int(fields[1].rpartition(":")[2], 16) for fields in own if fields[3] == "0A"}
 
 
-def test_a_missing_secret_ends_the_process(tmp_path, certificates):
-    arguments, variables = mounted(manifests.kustomize("overlays/dev"), tmp_path, certificates)
-    key = variables["VOYAGE_API_KEY_FILE"]
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [
+        ("overlays/dev", "VOYAGE_API_KEY_FILE"),
+        ("overlays/production", "VOYAGE_GATEWAY__AUTH__JWT__JWKS_CA_FILE"),
+        ("tokens", "VOYAGE_GATEWAY__AUTH__TOKENS_FILE"),
+        ("mtls", "VOYAGE_GATEWAY__TLS__KEY"),
+    ],
+)
+def test_a_missing_secret_ends_the_process(name, variable, tmp_path, certificates):
+    arguments, variables = mounted(manifests.kustomize(name), tmp_path, certificates)
+    key = variables[variable]
     os.remove(key)
     done = processes.gateway(*arguments, **variables)
     assert done.returncode == 2

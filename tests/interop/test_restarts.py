@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 
@@ -18,10 +19,27 @@ CLIENTS = {
     "go": [processes.TOOLS / "go" / "embed", "-service-config", EXAMPLES / ".." / "deploy/client/service_config.json"],
     "node": ["node", EXAMPLES / "node" / "embed.mjs"],
     "python": [sys.executable, EXAMPLES / "python" / "embed.py"],
+    "rust": [processes.TARGET / "examples" / "debug" / "voyage-gateway-example"],
 }
 
 RESTARTS = 20
 WORKERS = 8
+
+
+@cache
+def program(language):
+    """Returns how an example is started. The Rust one is a crate of its own, and compiled here."""
+    if language == "rust":
+        done = subprocess.run(
+            ["cargo", "build", "--quiet", "--locked", "--manifest-path", EXAMPLES / "rust" / "Cargo.toml"],
+            capture_output=True,
+            encoding="utf-8",
+            env=os.environ | {"CARGO_TARGET_DIR": str(processes.TARGET / "examples")},
+            timeout=60 * processes.PATIENCE,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    return CLIENTS[language]
 
 
 class Load:
@@ -30,7 +48,7 @@ class Load:
     def __init__(self, language, addresses):
         flag = "-" if language == "go" else "--"
         self._process = subprocess.Popen(
-            [str(word) for word in CLIENTS[language]]
+            [str(word) for word in program(language)]
             + [f"{flag}gateway", ",".join(addresses), f"{flag}until-eof", str(WORKERS)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -95,7 +113,7 @@ def test_restarts_lose_no_call(voyage, language):
 def test_the_examples_embed(deployment, language):
     flag = "-" if language == "go" else "--"
     done = processes.run(
-        *CLIENTS[language],
+        *program(language),
         *[f"{flag}gateway", deployment.address, "one text", "another"],
         PYTHONPATH=str(STUBS),
         no_proxy="127.0.0.1",
@@ -106,7 +124,7 @@ def test_the_examples_embed(deployment, language):
         ["another", "1024 numbers"],
     ]
     done = processes.run(
-        *CLIENTS[language],
+        *program(language),
         *[f"{flag}gateway", deployment.address, ""],
         PYTHONPATH=str(STUBS),
         no_proxy="127.0.0.1",

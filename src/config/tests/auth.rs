@@ -28,7 +28,7 @@ fn each_mode_is_taken_with_its_keys() {
     ] {
         assert_eq!(told(set), [] as [&str; 0], "{set:?}");
     }
-    let url = "auth.jwt.jwks_url=https://kubernetes.default.svc/openid/v1/jwks";
+    let url = "auth.jwt.jwks_url=https://kubernetes.default.svc.cluster.local/openid/v1/jwks";
     let (ca, token) = ("auth.jwt.jwks_ca_file=/ca.crt", "auth.jwt.jwks_token_file=/token");
     let config = load_set(&[JWT[0], JWT[1], JWT[2], url, ca, token, "auth.jwt.leeway=1m"]).unwrap();
     assert_eq!(load_file(&config.to_toml()), Ok(config));

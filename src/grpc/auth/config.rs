@@ -57,7 +57,8 @@ pub struct JwtConfig {
 
     /// Where the JWK set is served: `https`, or `http` on loopback. Fetched at the start, every 5 minutes, and
     /// when a token names a key that is not known. In Kubernetes
-    /// `https://kubernetes.default.svc/openid/v1/jwks`. Either this or `jwks_file`.
+    /// `https://kubernetes.default.svc.cluster.local/openid/v1/jwks`, in full: with `ndots: 1` shorter names may not
+    /// be found. Either this or `jwks_file`.
     pub jwks_url: Option<String>,
 
     /// A PEM file with the only CAs that `jwks_url` may be certified by. Unset: those of the system. In Kubernetes

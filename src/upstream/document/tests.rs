@@ -190,7 +190,7 @@ fn files_that_cannot_be_used_are_named() {
 #[test]
 fn what_is_fetched_cannot_be_changed_on_the_way() {
     for url in [
-        "https://kubernetes.default.svc/openid/v1/jwks",
+        "https://kubernetes.default.svc.cluster.local/openid/v1/jwks",
         "HTTPS://issuer.example:8443/keys?policy=one",
         "http://127.0.0.1:8001/openid/v1/jwks",
         "http://localhost/jwks",
