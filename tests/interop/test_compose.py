@@ -1,4 +1,4 @@
-"""deploy/compose.yaml: checked as compose checks it, its names and ports against each other, and its gateway run."""
+"""deploy/compose.yaml: checked as compose checks it, and its names and ports against each other; test_wires.py runs it."""
 
 import json
 import re
@@ -7,20 +7,13 @@ from pathlib import Path
 
 import pytest
 
-import deployment as deployments
 import observers
 import processes
-from python_client import embed
+from compose import FILE, load
 
 DEPLOY = processes.ROOT / "deploy"
-FILE = DEPLOY / "compose.yaml"
-LOADER = processes.TOOLS / "go" / "compose"
 # What the images of others listen on, with the settings of the file.
 PORTS = {"collector": {4317, 4318, 8888}, "jaeger": {4317, 16686}, "prometheus": {9090}, "grafana": {3000}}
-
-
-def load(file=FILE, **variables):
-    return processes.run(LOADER, file, **variables)
 
 
 @pytest.fixture(scope="module")
@@ -103,41 +96,6 @@ def test_ours_run_as_restricted_as_in_a_cluster(services):
         assert service["security_opt"] == ["no-new-privileges:true"]
         # The image says who they are.
         assert "user" not in service
-
-
-def test_its_gateway_answers_before_its_simulator(services, ports):
-    listen = "127.0.0.1:0"
-    words = services["simulator"]["command"]
-    told = [listen if word == after(words, "--listen") else word for word in words]
-    voyage = processes.Server(["simulator"], *told)
-    gateway = services["gateway"]
-    [secret] = gateway["secrets"]
-    variables = {
-        **gateway["environment"],
-        "VOYAGE_GATEWAY__SERVER__LISTEN": listen,
-        "VOYAGE_GATEWAY__ADMIN__LISTEN": listen,
-        "VOYAGE_API_KEY_FILE": str(DEPLOY / "compose" / "dummy-key"),
-    }
-    assert gateway["environment"]["VOYAGE_API_KEY_FILE"] == secret["target"]
-    base_url = variables["VOYAGE_GATEWAY__UPSTREAM__BASE_URL"]
-    [simulated] = ports["simulator"]
-    variables["VOYAGE_GATEWAY__UPSTREAM__BASE_URL"] = base_url.replace(
-        f"simulator:{simulated}", voyage.addresses["simulator"]
-    )
-    assert variables["VOYAGE_GATEWAY__UPSTREAM__BASE_URL"] != base_url
-    running = None
-    try:
-        running = deployments.Deployment(processes.Server(["grpc", "admin"], *gateway["command"], **variables))
-        assert embed(running.channel, "hi").embeddings
-        # The container's own check, word by word but for the port.
-        program, *check = gateway["healthcheck"]["test"][1:]
-        assert program == "/voyage-gateway"
-        done = processes.gateway(*check, "--address", running.admin, "--timeout", "20s")
-        assert done.returncode == 0, done.stderr
-    finally:
-        if running:
-            running.close()
-        voyage.kill()
 
 
 def test_a_real_key_and_the_real_voyage_can_be_had():
