@@ -115,6 +115,10 @@ class Services:
         status = process.wait(float(grace.removesuffix("s")))
         assert status == 0, f"{name} ends with {status}:\n{self.log(name)}"
 
+    def running(self):
+        """Returns who was started, in that order."""
+        return list(self._processes)
+
     def needed_by(self, name):
         """Returns who depends on it: they start after it, and end before."""
         return [other for other, service in self._services.items() if name in service.get("depends_on", {})]
