@@ -1,7 +1,7 @@
 """The services of deploy/compose.yaml as plain processes, started and stopped as compose does it.
 
-Each has an address of its own on this machine's loopback, as each has one in compose's network: every port stays as it is,
-and only names become addresses. A folder of its own stands for a service's root; what is mounted lies there.
+Each has an address of its own on this machine's loopback, as each has one in compose's network: every port stays as it
+is, and only names become addresses. A folder of its own stands for a service's root; what is mounted lies there.
 """
 
 import json
@@ -45,7 +45,7 @@ def load(file=FILE, **variables):
 
 
 def commands(name):
-    """The commands that the comment at the file's beginning shows, which begin with `name`: variables and words of each."""
+    """Yields the commands of the file's first comment that begin with `name`: the variables and the words of each."""
     comment = [line[1:].strip() for line in FILE.read_text().partition("\nname:")[0].splitlines()]
     for line in comment:
         words = shlex.split(line) if f"{name} " in line else []

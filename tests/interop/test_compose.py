@@ -65,6 +65,16 @@ def test_prometheus_takes_what_is_mounted(services, tmp_path):
     assert done.returncode == 0 and "1 rule files found" in done.stdout, done.stdout + done.stderr
 
 
+def test_what_is_run_here_is_what_the_images_hold(services):
+    versions = {name: service["image"].rpartition(":")[2].removeprefix("v") for name, service in services.items()}
+    collector = (processes.ROOT / "tests" / "interop" / "collector" / "go.mod").read_text()
+    assert f"go.opentelemetry.io/collector/otelcol v{versions['collector']}\n" in collector
+    # As a Go module, Prometheus 3.16.0 is 0.316.0.
+    major, minor, patch = versions["prometheus"].split(".")
+    setup = (processes.ROOT / "tests" / "interop" / "setup.sh").read_text()
+    assert f"github.com/prometheus/prometheus@v0.{major}{minor:0>2}.{patch}\n" in setup
+
+
 def test_every_name_leads_to_who_listens_there(services, ports):
     said = [FILE.read_text(), (DEPLOY / "compose" / "prometheus.yaml").read_text()]
     said += [file.read_text() for file in sorted((DEPLOY / "grafana" / "provisioning").rglob("*.yaml"))]
