@@ -108,12 +108,17 @@ def test_a_trace_arrives_with_the_batch_it_waited_for(services):
     arrives(services, batch, "embeddings voyage-4")
 
 
-def test_jaeger_knows_the_gateway_when_grafana_asks(services):
-    def known():
-        answer = services.ask("jaeger", 16686, "/api/services")
-        return answer and "voyage-gateway" in (json.loads(answer)["data"] or [])
+def test_jaeger_answers_what_grafana_asks(services):
+    """The questions of its data source: services, what they do, and traces; a trace is asked for above."""
+    with channel(services) as calls:
+        embed(calls, "listed")
 
-    eventually(known, "the gateway among Jaeger's services")
+    def data(path, **query):
+        return json.loads(services.ask("jaeger", 16686, path, **query) or '{"data": null}')["data"] or []
+
+    eventually(lambda: "voyage-gateway" in data("/api/services"), "the gateway among the services")
+    eventually(lambda: EMBED[1:] in data("/api/services/voyage-gateway/operations"), "what the gateway does")
+    eventually(lambda: data("/api/traces", service="voyage-gateway", operation=EMBED[1:], limit=20), "its traces")
 
 
 # ---- metrics
