@@ -10,6 +10,7 @@ CLIENTS := $(TOOLS)/clients.stamp
 IMAGE := $(TOOLS)/image.stamp
 PROMETHEUS := $(TOOLS)/prometheus.stamp
 COLLECTOR := $(TOOLS)/collector.stamp
+COMPOSE := $(TOOLS)/compose.stamp
 KUBE := $(TOOLS)/kube.stamp
 
 help: ## List the targets
@@ -17,7 +18,7 @@ help: ## List the targets
 
 test: tools fmt lint docs deny buf unit interop ## Check everything; gets the tools it needs by itself
 
-tools: $(PYTHON) $(BUF) $(CLIENTS) $(PROMETHEUS) $(COLLECTOR) $(KUBE) ## Get the tools the checks need, under target/tools
+tools: $(PYTHON) $(BUF) $(CLIENTS) $(PROMETHEUS) $(COLLECTOR) $(COMPOSE) $(KUBE) ## Get the tools the checks need, under target/tools
 
 fmt: ## Is the code formatted?
 	cargo fmt --check
@@ -39,7 +40,7 @@ buf: $(BUF) ## Is the proto in style, and unbroken since the last tag?
 unit: ## Run the tests that need only Rust
 	cargo test --locked
 
-interop: $(PYTHON) $(BUF) $(CLIENTS) $(PROMETHEUS) $(COLLECTOR) $(KUBE) ## Run the tests with real clients, Prometheus, a Collector, and of the manifests
+interop: $(PYTHON) $(BUF) $(CLIENTS) $(PROMETHEUS) $(COLLECTOR) $(COMPOSE) $(KUBE) ## Run the tests with real clients, Prometheus, a Collector, Jaeger, and of the manifests
 	cargo build --locked
 	$(TOOLS)/venv/bin/pytest -q -p no:cacheprovider tests/interop
 
@@ -75,6 +76,9 @@ $(PROMETHEUS): tests/interop/setup.sh
 
 $(COLLECTOR): tests/interop/setup.sh $(wildcard tests/interop/collector/*)
 	tests/interop/setup.sh collector
+
+$(COMPOSE): tests/interop/setup.sh
+	tests/interop/setup.sh compose
 
 $(KUBE): tests/interop/setup.sh $(PYTHON) $(wildcard tests/interop/crds/*)
 	tests/interop/setup.sh kube

@@ -84,7 +84,28 @@ class Observer:
         self._process.stderr.close()
 
 
-class Prometheus(Observer):
+class Queries:
+    """What the Prometheus at an address answers."""
+
+    def __init__(self, address):
+        self.address = address
+
+    def api(self, path, **query):
+        """Returns the data of an answer, which must be one."""
+        status, text = get(self.address, f"/api/v1/{path}", **query)
+        answer = json.loads(text)
+        assert status == 200 and answer["status"] == "success", f"{query}: {answer}"
+        return answer["data"]
+
+    def query(self, expression):
+        """Returns the samples of an expression at this moment."""
+        return self.api("query", query=expression)["result"]
+
+    def rules(self):
+        return [rule for group in self.api("rules")["groups"] for rule in group["rules"]]
+
+
+class Prometheus(Queries, Observer):
     """Prometheus with the shipped configuration; only what is scraped and how often differ."""
 
     def __init__(self, folder, admin):
@@ -104,22 +125,9 @@ class Prometheus(Observer):
             f"--storage.tsdb.path={folder / 'data'}",
             "--web.listen-address=127.0.0.1:0",
         ]
-        super().__init__(command, r'"Listening on" address=(\S+)', 1)
-        eventually(lambda: get(self.addresses[0], "/-/ready")[0] == 200, "a Prometheus that is ready")
-
-    def api(self, path, **query):
-        """Returns the data of an answer, which must be one."""
-        status, text = get(self.addresses[0], f"/api/v1/{path}", **query)
-        answer = json.loads(text)
-        assert status == 200 and answer["status"] == "success", f"{query}: {answer}"
-        return answer["data"]
-
-    def query(self, expression):
-        """Returns the samples of an expression at this moment."""
-        return self.api("query", query=expression)["result"]
-
-    def rules(self):
-        return [rule for group in self.api("rules")["groups"] for rule in group["rules"]]
+        Observer.__init__(self, command, r'"Listening on" address=(\S+)', 1)
+        Queries.__init__(self, self.addresses[0])
+        eventually(lambda: get(self.address, "/-/ready")[0] == 200, "a Prometheus that is ready")
 
 
 class Collector(Observer):

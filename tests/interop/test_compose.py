@@ -1,4 +1,4 @@
-"""deploy/compose.yaml: checked as compose checks it, its names and ports against each other, and its gateway run."""
+"""deploy/compose.yaml: checked as compose checks it, and its names and ports against each other; test_wires.py runs it."""
 
 import json
 import re
@@ -7,20 +7,13 @@ from pathlib import Path
 
 import pytest
 
-import deployment as deployments
 import observers
 import processes
-from python_client import embed
+from compose import FILE, load
 
 DEPLOY = processes.ROOT / "deploy"
-FILE = DEPLOY / "compose.yaml"
-LOADER = processes.TOOLS / "go" / "compose"
 # What the images of others listen on, with the settings of the file.
 PORTS = {"collector": {4317, 4318, 8888}, "jaeger": {4317, 16686}, "prometheus": {9090}, "grafana": {3000}}
-
-
-def load(file=FILE, **variables):
-    return processes.run(LOADER, file, **variables)
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +65,16 @@ def test_prometheus_takes_what_is_mounted(services, tmp_path):
     assert done.returncode == 0 and "1 rule files found" in done.stdout, done.stdout + done.stderr
 
 
+def test_what_is_run_here_is_what_the_images_hold(services):
+    versions = {name: service["image"].rpartition(":")[2].removeprefix("v") for name, service in services.items()}
+    collector = (processes.ROOT / "tests" / "interop" / "collector" / "go.mod").read_text()
+    assert f"go.opentelemetry.io/collector/otelcol v{versions['collector']}\n" in collector
+    # As a Go module, Prometheus 3.16.0 is 0.316.0.
+    major, minor, patch = versions["prometheus"].split(".")
+    setup = (processes.ROOT / "tests" / "interop" / "setup.sh").read_text()
+    assert f"github.com/prometheus/prometheus@v0.{major}{minor:0>2}.{patch}\n" in setup
+
+
 def test_every_name_leads_to_who_listens_there(services, ports):
     said = [FILE.read_text(), (DEPLOY / "compose" / "prometheus.yaml").read_text()]
     said += [file.read_text() for file in sorted((DEPLOY / "grafana" / "provisioning").rglob("*.yaml"))]
@@ -103,41 +106,6 @@ def test_ours_run_as_restricted_as_in_a_cluster(services):
         assert service["security_opt"] == ["no-new-privileges:true"]
         # The image says who they are.
         assert "user" not in service
-
-
-def test_its_gateway_answers_before_its_simulator(services, ports):
-    listen = "127.0.0.1:0"
-    words = services["simulator"]["command"]
-    told = [listen if word == after(words, "--listen") else word for word in words]
-    voyage = processes.Server(["simulator"], *told)
-    gateway = services["gateway"]
-    [secret] = gateway["secrets"]
-    variables = {
-        **gateway["environment"],
-        "VOYAGE_GATEWAY__SERVER__LISTEN": listen,
-        "VOYAGE_GATEWAY__ADMIN__LISTEN": listen,
-        "VOYAGE_API_KEY_FILE": str(DEPLOY / "compose" / "dummy-key"),
-    }
-    assert gateway["environment"]["VOYAGE_API_KEY_FILE"] == secret["target"]
-    base_url = variables["VOYAGE_GATEWAY__UPSTREAM__BASE_URL"]
-    [simulated] = ports["simulator"]
-    variables["VOYAGE_GATEWAY__UPSTREAM__BASE_URL"] = base_url.replace(
-        f"simulator:{simulated}", voyage.addresses["simulator"]
-    )
-    assert variables["VOYAGE_GATEWAY__UPSTREAM__BASE_URL"] != base_url
-    running = None
-    try:
-        running = deployments.Deployment(processes.Server(["grpc", "admin"], *gateway["command"], **variables))
-        assert embed(running.channel, "hi").embeddings
-        # The container's own check, word by word but for the port.
-        program, *check = gateway["healthcheck"]["test"][1:]
-        assert program == "/voyage-gateway"
-        done = processes.gateway(*check, "--address", running.admin, "--timeout", "20s")
-        assert done.returncode == 0, done.stderr
-    finally:
-        if running:
-            running.close()
-        voyage.kill()
 
 
 def test_a_real_key_and_the_real_voyage_can_be_had():

@@ -1,6 +1,5 @@
 """What is shipped for observability, before the real Prometheus and the real Collector."""
 
-import json
 import re
 import subprocess
 import sys
@@ -13,11 +12,10 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_serv
 
 import observers
 import processes
+from dashboard import DASHBOARD, make_traffic, panels, queries
 from observers import DEPLOY, PROMTOOL, RULES, eventually
-from python_client import embed, failure
 
 ALERTS = processes.ROOT / "docs" / "alerts.md"
-DASHBOARD = DEPLOY / "grafana" / "voyage-gateway.json"
 METRICS = processes.ROOT / "docs" / "metrics.md"
 
 # Names of metrics, wherever they are written; what ends in `_` is the beginning of several.
@@ -45,13 +43,6 @@ def agrees(done):
 def alerts():
     groups = yaml.safe_load(RULES.read_text())["groups"]
     return [rule for group in groups for rule in group["rules"] if "alert" in rule]
-
-
-def make_traffic(deployment):
-    """One of each: a miss, a hit, two that are one, and a mistake."""
-    embed(deployment.channel, "one", "two", "two")
-    embed(deployment.channel, "one")
-    assert failure(embed, deployment.channel, "").code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
 # ---- the files
@@ -93,10 +84,6 @@ def test_the_dashboard_is_what_its_program_writes():
     assert done.stdout == DASHBOARD.read_text(), "run deploy/grafana/dashboard.py"
 
 
-def panels():
-    return [panel for panel in json.loads(DASHBOARD.read_text())["panels"] if panel["type"] != "row"]
-
-
 def test_every_panel_says_what_it_shows():
     taken = set()
     for panel in panels():
@@ -127,7 +114,7 @@ def test_every_metric_that_is_named_exists():
 
 def test_metrics_follow_the_conventions(deploy):
     own = deploy()
-    make_traffic(own)
+    make_traffic(own.channel)
     done = promtool("check", "metrics", stdin=own.get("/metrics")[1])
     faults = (done.stdout + done.stderr).splitlines()
     # Names of OpenTelemetry's conventions, which Prometheus would have otherwise.
@@ -141,7 +128,7 @@ def scraped(deployment, tmp_path_factory):
     running = observers.Prometheus(tmp_path_factory.mktemp("prometheus"), deployment.admin)
 
     def evaluated():
-        make_traffic(deployment)
+        make_traffic(deployment.channel)
         counted = running.query('sum(rate(voyage_gateway_rpcs_total{outcome="ok"}[1m])) > 0')
         return counted and all(rule["lastEvaluation"] > "0002" for rule in running.rules())
 
@@ -173,18 +160,6 @@ def test_every_recording_rule_records(scraped):
 
 def test_nothing_pages_for_a_gateway_that_is_well(scraped):
     assert scraped.query('ALERTS{severity="page"}') == []
-
-
-def queries():
-    """Returns the dashboard's queries as Grafana would send them, when everything is chosen."""
-    chosen = {"$__rate_interval": "1m", "$__range": "5m", "$job": ".*", "$instance": ".*", "$model": ".*"}
-    for panel in panels():
-        for target in panel["targets"]:
-            expression = target["expr"]
-            for variable, value in chosen.items():
-                expression = expression.replace(variable, value)
-            assert "$" not in expression, target["expr"]
-            yield panel["title"], expression
 
 
 def test_every_query_of_the_dashboard_is_understood(scraped):

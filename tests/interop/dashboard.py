@@ -1,0 +1,33 @@
+"""The dashboard's panels and queries, and calls that make them show something."""
+
+import json
+
+import grpc
+
+from observers import DEPLOY
+from python_client import embed, failure
+
+DASHBOARD = DEPLOY / "grafana" / "voyage-gateway.json"
+
+
+def make_traffic(channel):
+    """One of each: a miss, a hit, two that are one, and a mistake."""
+    embed(channel, "one", "two", "two")
+    embed(channel, "one")
+    assert failure(embed, channel, "").code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+def panels():
+    return [panel for panel in json.loads(DASHBOARD.read_text())["panels"] if panel["type"] != "row"]
+
+
+def queries():
+    """Returns the dashboard's queries as Grafana would send them, when everything is chosen."""
+    chosen = {"$__rate_interval": "1m", "$__range": "5m", "$job": ".*", "$instance": ".*", "$model": ".*"}
+    for panel in panels():
+        for target in panel["targets"]:
+            expression = target["expr"]
+            for variable, value in chosen.items():
+                expression = expression.replace(variable, value)
+            assert "$" not in expression, target["expr"]
+            yield panel["title"], expression
