@@ -114,7 +114,7 @@ async fn a_peer_that_breaks_http2_is_named() {
 
 #[tokio::test]
 async fn rest_and_grpc_web_over_http2() {
-    let long = format!("text/{}", "x".repeat(500));
+    let endless = format!("text/{}", "x".repeat(500));
     for (method, content_type, path, expected) in [
         (
             Method::POST,
@@ -128,7 +128,7 @@ async fn rest_and_grpc_web_over_http2() {
             EMBED,
             json!({"path": EMBED, "content_type": "application/grpc-web+proto", "http_status": 415}),
         ),
-        (Method::POST, Some(&long), "/", json!({"content_type": format!("{}...", &long[..100])})),
+        (Method::POST, Some(&endless), "/", json!({"content_type": format!("{}...", &endless[..100])})),
         (Method::POST, Some("a\"b\tc"), "/", json!({"content_type": r#"a\"b\tc"#})),
         (
             Method::GET,
@@ -166,8 +166,8 @@ async fn services_and_methods_that_are_not_there() {
     let gateway = Gateway::start().await;
     let connection = Connection::open(gateway.grpc()).await;
     let grpc = [("content-type", "application/grpc"), ("te", "trailers"), ("x-request-id", "mine")];
-    let long = format!("/{}", "s/%22".repeat(200));
-    for path in ["/voyage.gateway.v1.EmbeddingService/Embark", "/voyage.Embeddings/Embed", &long] {
+    let endless = format!("/{}", "s/%22".repeat(200));
+    for path in ["/voyage.gateway.v1.EmbeddingService/Embark", "/voyage.Embeddings/Embed", &endless] {
         let reply = connection.clone().send(path, &grpc, framed(b"")).await;
         assert_eq!(reply.grpc_status().code(), Code::Unimplemented);
         let lines = log.lines(NO_SUCH);
