@@ -128,7 +128,12 @@ async fn rest_and_grpc_web_over_http2() {
             EMBED,
             json!({"path": EMBED, "content_type": "application/grpc-web+proto", "http_status": 415}),
         ),
-        (Method::POST, Some(&endless), "/", json!({"content_type": format!("{}...", &endless[..100])})),
+        (
+            Method::POST,
+            Some(&endless),
+            "/",
+            json!({"content_type": format!("{}...", &endless[..100])}),
+        ),
         (Method::POST, Some("a\"b\tc"), "/", json!({"content_type": r#"a\"b\tc"#})),
         (
             Method::GET,
@@ -167,7 +172,8 @@ async fn services_and_methods_that_are_not_there() {
     let connection = Connection::open(gateway.grpc()).await;
     let grpc = [("content-type", "application/grpc"), ("te", "trailers"), ("x-request-id", "mine")];
     let endless = format!("/{}", "s/%22".repeat(200));
-    for path in ["/voyage.gateway.v1.EmbeddingService/Embark", "/voyage.Embeddings/Embed", &endless] {
+    for path in ["/voyage.gateway.v1.EmbeddingService/Embark", "/voyage.Embeddings/Embed", &endless]
+    {
         let reply = connection.clone().send(path, &grpc, framed(b"")).await;
         assert_eq!(reply.grpc_status().code(), Code::Unimplemented);
         let lines = log.lines(NO_SUCH);

@@ -16,3 +16,6 @@ impl fmt::Display for Excerpt<'_> {
         write!(f, "{}{more}", shown.escape_ascii())
     }
 }
+
+#[cfg(test)]
+mod tests;
