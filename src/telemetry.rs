@@ -14,7 +14,7 @@ pub mod trace;
 
 pub use config::{AdminConfig, LogFormat, OtlpCompression, OtlpProtocol, TelemetryConfig};
 pub use export::{ExportError, Exported, Flush};
-pub use logging::{LogLevels, LoggingError, bounded_line, init as init_logging};
+pub use logging::{Excerpt, LogLevels, LoggingError, bounded_line, init as init_logging};
 pub use metrics::{
     Admitted, BreakerState, Cached, ConnectionFailure, DispatchState, EndedRpc, Handshake, Metrics,
     MetricsError, OpenConnection, OpenHandshake, PortName, RateWindow, Replied, RpcOutcome,

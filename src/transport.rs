@@ -1,12 +1,13 @@
 //! Sockets: who gets in, for how long, and how the last one gets out.
 //!
 //! [`serve`] is the loop that accepts; `connection` is one connection's life, from its first bytes (`greeting`) to its
-//! end; [`process`] is what the process asks of the system beforehand.
+//! end; `mistake` is why there was none; [`process`] is what the process asks of the system beforehand.
 
 mod accept;
 mod config;
 mod connection;
 mod greeting;
+mod mistake;
 pub mod process;
 mod signals;
 mod stage;

@@ -16,6 +16,13 @@ pub struct Deadlines {
     pub max: Duration,
 }
 
+impl Deadlines {
+    /// Returns the time that callers get who set none.
+    pub(super) fn unasked(self) -> Duration {
+        self.default.min(self.max)
+    }
+}
+
 /// When an RPC must be answered.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deadline {
@@ -30,7 +37,7 @@ pub(super) struct Deadline {
 /// Reads the caller's deadline, capped, with a default.
 pub(super) fn of(headers: &HeaderMap, bounds: Deadlines) -> Result<Deadline, Error> {
     let explicit = parse(headers)?;
-    let timeout = explicit.unwrap_or(bounds.default).min(bounds.max);
+    let timeout = explicit.map_or(bounds.unasked(), |asked| asked.min(bounds.max));
     let margin = (timeout / 50).max(Duration::from_millis(5)).min(timeout);
     let now = Instant::now();
     Ok(Deadline {

@@ -6,6 +6,7 @@
 
 mod content;
 mod message;
+mod mistakes;
 mod observe;
 mod refusals;
 mod reply;
@@ -136,7 +137,7 @@ impl Edge {
     /// Answers one RPC.
     pub async fn serve(self, mut request: Request<Body>) -> Response<Body> {
         if let Some(refusal) = content::refusal(&request) {
-            tracing::debug!("refused a request that is not gRPC");
+            mistakes::not_grpc(&request, refusal.status());
             return refusal;
         }
         let method = method_name(request.uri().path());
@@ -150,6 +151,9 @@ impl Edge {
             return observe::observed(response, outcome, None, None);
         }
 
+        if method == OTHER_METHOD {
+            mistakes::no_such_method(&request, &rpc);
+        }
         let (mut expires, mut permit) = (None, None);
         let mut response = match deadline::of(request.headers(), self.deadlines) {
             // An unknown method is answered as such, whatever else is wrong with the request.
@@ -159,6 +163,9 @@ impl Edge {
                 Err(error) => rpc.refuse(&error).into_http(),
                 Ok(caller) => {
                     rpc.called_by(&caller);
+                    if !deadline.explicit && method.starts_with(OURS) {
+                        mistakes::no_deadline(&request, &rpc, self.deadlines.unasked());
+                    }
                     let admitted = self.admission.permit();
                     // A stream may go on for ever, a single answer may not.
                     let ends = deadline.explicit || method.starts_with(OURS);

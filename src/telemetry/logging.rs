@@ -1,6 +1,7 @@
 //! Logs: one line an event, on standard error. `docs/logs.md` says what the lines mean.
 
 mod bound;
+mod excerpt;
 mod targets;
 mod told;
 
@@ -16,6 +17,7 @@ use tracing_subscriber::{
 };
 
 pub use bound::bounded_line;
+pub use excerpt::Excerpt;
 
 use super::{LogFormat, TelemetryConfig};
 

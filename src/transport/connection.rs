@@ -22,6 +22,7 @@ use tonic::body::Body;
 
 use super::{
     greeting::{self, Spoken},
+    mistake::Mistake,
     stage::{Stage, reached},
     stream::Stream,
     streams::{self, Streams},
@@ -184,20 +185,9 @@ pub(super) async fn serve<S, A, F>(
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     let port = &terms.port;
-    // Whoever has said enough when the drain begins is still told to go away, rather than hung up on.
-    let prepared = tokio::select! {
-        biased;
-        prepared = timeout(port.timing.handshake, prepared(stream, port)) => prepared,
-        () = reached(&mut stages, Stage::Draining) => return,
-    };
-    let Prepared { spoken, stream, peer } = match prepared {
-        Ok(Ok(Some(prepared))) => prepared,
-        Ok(Ok(None)) => return,
-        Ok(Err(error)) => {
-            tracing::debug!(port = port.name.as_str(), peer = %ends.peer, %error, "a connection began badly");
-            return port.failed(ConnectionFailure::Handshake);
-        }
-        Err(_) => return port.failed(ConnectionFailure::HandshakeTimeout),
+    let Some(Prepared { spoken, stream, peer, .. }) = begun(stream, ends, port, &mut stages).await
+    else {
+        return;
     };
     let service = service_fn(move |request: Request<Incoming>| {
         let answer = answer(identified(request.map(Body::new), ends, peer.as_ref()));
@@ -215,9 +205,45 @@ pub(super) async fn serve<S, A, F>(
             drive(connection, age.min(HTTP1_AGE), port.timing.age_grace, stages).await
         }
     };
-    if let Err(failure) = ended {
+    if let Err(failure) = ended.or_else(|end| judged(&end, ends, port)) {
         port.failed(failure);
     }
+}
+
+/// Prepares a stream in good time. `None`: nothing will be served on it, which is counted and told unless the drain or
+/// a peer without a word is the cause.
+async fn begun<S>(
+    stream: S,
+    ends: Ends,
+    port: &Port,
+    stages: &mut watch::Receiver<Stage>,
+) -> Option<Prepared<S>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    // Whoever has said enough when the drain begins is still told to go away, rather than hung up on.
+    let prepared = tokio::select! {
+        biased;
+        prepared = timeout(port.timing.handshake, prepared(stream, port)) => prepared,
+        () = reached(stages, Stage::Draining) => return None,
+    };
+    let (problem, failure) = match prepared {
+        Ok(Ok(prepared)) => {
+            if prepared.as_ref().is_some_and(|prepared| prepared.is_tls) {
+                told(port, ends, &Mistake::Tls);
+            }
+            return prepared;
+        }
+        Ok(Err(mistake)) => (mistake, ConnectionFailure::Handshake),
+        Err(_) => (Mistake::Late, ConnectionFailure::HandshakeTimeout),
+    };
+    told(port, ends, &problem);
+    port.failed(failure);
+    None
+}
+
+fn told(port: &Port, ends: Ends, problem: &Mistake) {
+    tracing::debug!(port = port.name.as_str(), peer = %ends.peer, %problem, "a connection began badly");
 }
 
 /// A connection that is ready for HTTP.
@@ -226,12 +252,14 @@ struct Prepared<S> {
     stream: Stream<Either<S, TlsStream<S>>>,
     /// What the peer has proved to be called.
     peer: Option<PeerIdentity>,
+    /// Whether what would be HTTP/1.1 is TLS. HTTP refuses it, in words by which clients know that this is plaintext.
+    is_tls: bool,
 }
 
 /// Makes of an accepted stream the one that HTTP is spoken over, and finds out which HTTP, and with whom.
 ///
 /// `None`: the peer left without a word.
-async fn prepared<S>(stream: S, port: &Port) -> io::Result<Option<Prepared<S>>>
+async fn prepared<S>(stream: S, port: &Port) -> Result<Option<Prepared<S>>, Mistake>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -242,10 +270,15 @@ where
             (Either::Right(stream), peer)
         }
     };
-    let heard = greeting::hear(&mut stream, port.protocol).await?;
+    let heard =
+        greeting::hear(&mut stream, port.protocol).await.map_err(|mistake| match mistake {
+            Mistake::Tls if port.tls.is_some() => Mistake::DoubleTls,
+            mistake => mistake,
+        })?;
     let patience = port.timing.stall();
     Ok(heard.map(|(spoken, said)| Prepared {
         spoken,
+        is_tls: greeting::is_tls(&said),
         stream: Stream::new(stream, said, patience),
         peer,
     }))
@@ -264,41 +297,56 @@ fn identified(
     request
 }
 
+/// How a connection ended that did not end well.
+enum End {
+    /// It was cut, for this.
+    Cut(ConnectionFailure),
+    /// HTTP ended it.
+    Http(hyper::Error),
+}
+
 /// Runs a connection: until its peer ends it; or until `age` or the drain, and then as long as there is grace.
 async fn drive<C>(
     connection: C,
     age: Duration,
     age_grace: Duration,
     mut stages: watch::Receiver<Stage>,
-) -> Result<(), ConnectionFailure>
+) -> Result<(), End>
 where
     C: GracefulConnection<Error = hyper::Error>,
 {
     let mut connection = pin!(connection);
     let aged = tokio::select! {
         biased;
-        ended = connection.as_mut() => return judged(ended),
+        ended = connection.as_mut() => return ended.map_err(End::Http),
         () = reached(&mut stages, Stage::Draining) => false,
         () = sleep(age) => true,
     };
     connection.as_mut().graceful_shutdown();
     tokio::select! {
         biased;
-        ended = connection => judged(ended),
-        () = reached(&mut stages, Stage::Cut) => Err(ConnectionFailure::CutAtDrain),
-        () = sleep(age_grace), if aged => Err(ConnectionFailure::CutAtAge),
+        ended = connection => ended.map_err(End::Http),
+        () = reached(&mut stages, Stage::Cut) => Err(End::Cut(ConnectionFailure::CutAtDrain)),
+        () = sleep(age_grace), if aged => Err(End::Cut(ConnectionFailure::CutAtAge)),
     }
 }
 
 /// Tells whose fault an end was; a peer that is simply gone is at no fault.
-fn judged(ended: Result<(), hyper::Error>) -> Result<(), ConnectionFailure> {
-    let Err(error) = ended else { return Ok(()) };
-    tracing::debug!(%error, "a connection ended badly");
+fn judged(end: &End, ends: Ends, port: &Port) -> Result<(), ConnectionFailure> {
+    let error = match end {
+        End::Cut(failure) => return Err(*failure),
+        End::Http(error) => error,
+    };
     let http2 = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
     let io = http2.map_or_else(
         || error.source().and_then(|source| source.downcast_ref::<io::Error>()),
         h2::Error::get_io,
     );
+    // HTTP/2's own words for it, of a closed list: those of a peer may follow in the error's.
+    let reason = http2.and_then(h2::Error::reason);
+    let cause = reason.as_ref().map(h2::Reason::description);
+    let (name, peer) = (port.name.as_str(), ends.peer);
+    tracing::debug!(port = name, %peer, %error, cause, "a connection ended badly");
     if error.is_timeout() || io.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
         Err(ConnectionFailure::Unresponsive)
     } else if error.is_parse() || http2.is_some_and(|error| error.is_library() && !error.is_io()) {

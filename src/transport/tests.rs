@@ -1,9 +1,12 @@
-//! What the process asks of the system, and who has which age.
+//! What the process asks of the system, who has which age, and what the first bytes of a connection are.
 
 use std::time::Duration;
 
+use tokio::io::AsyncReadExt as _;
+
 use super::{
-    Timing,
+    Protocol, Timing,
+    greeting::{self, Spoken},
     process::{TooFewFiles, afford, affordable_connections, forbid_dumps},
 };
 
@@ -48,4 +51,45 @@ fn ages_differ_by_a_tenth_either_way() {
     assert!(ages.iter().all(|one| one.abs_diff(age) <= age / 10));
     assert!(ages.iter().any(|one| *one < age * 19 / 20));
     assert!(ages.iter().any(|one| *one > age * 21 / 20));
+}
+
+#[tokio::test]
+async fn first_bytes_are_known_however_they_come() {
+    let tls = Err("the peer spoke TLS to a port without [tls]");
+    let http1 = Err("the peer spoke HTTP/1.1 to a port of gRPC");
+    let unknown = Err("the peer spoke no HTTP/2, and nothing else that is known");
+    let left = Err("the peer left in the middle of its first bytes");
+    for (said, expected) in [
+        (greeting::PREFACE.as_slice(), Ok(Some(Spoken::Http2))),
+        (b"", Ok(None)),
+        (&greeting::PREFACE[..23], left),
+        (b"\x16\x03\x01\x02\x00\x01", tls),
+        (b"GET /", http1),
+        (b"POST / HTTP/1.1\r\n", http1),
+        (b"PRI * HTTP/1.1\r\n\r\nSM\r\n\r\n", unknown),
+        (b"SSH-2.0-x", unknown),
+        (b"\x00", unknown),
+    ] {
+        for cut in [0, 2, 3] {
+            let (first, rest) = said.split_at(cut.min(said.len()));
+            let mut stream = first.chain(rest);
+            let heard = greeting::hear(&mut stream, Protocol::Http2).await;
+            let heard = heard.map(|heard| heard.map(|(spoken, _)| spoken));
+            let heard = heard.map_err(|mistake| mistake.to_string());
+            assert_eq!(heard, expected.map_err(str::to_owned), "{said:?} in two at {cut}");
+        }
+    }
+}
+
+#[test]
+fn tls_is_known_by_its_first_byte() {
+    for (said, tls) in [
+        (b"\x16".as_slice(), true),
+        (b"\x16\x03", true),
+        (b"\x16\x02", false),
+        (b"GET", false),
+        (&greeting::PREFACE, false),
+    ] {
+        assert_eq!(greeting::is_tls(said), tls, "{said:?}");
+    }
 }

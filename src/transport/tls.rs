@@ -4,15 +4,17 @@
 //! keeps what it began with until it ends.
 
 mod config;
+mod failure;
 mod identity;
 mod served;
 
-use std::{fmt, io, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 
 pub use config::Config;
+pub use failure::TlsError;
 pub use tokio_rustls::server::TlsStream;
 
 use crate::{
@@ -31,11 +33,6 @@ pub struct Acceptor {
     served: Arc<Live<Served>>,
     metrics: Metrics,
 }
-
-/// A handshake that came to nothing.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct TlsError(io::Error);
 
 impl Acceptor {
     /// Reads the files of `[tls]`; `None` when there are none.
@@ -82,7 +79,7 @@ impl Acceptor {
         let config = Arc::clone(&self.served.get().config);
         let shaken = TlsAcceptor::from(config).accept(stream).await;
         handshake.ended(if shaken.is_ok() { Handshake::Ok } else { Handshake::Failed });
-        let stream = shaken.map_err(TlsError)?;
+        let stream = shaken.map_err(TlsError::from)?;
         let certificates = stream.get_ref().1.peer_certificates();
         let identity = certificates.and_then(|chain| identity::of(chain.first()?));
         Ok((stream, identity))
@@ -93,13 +90,6 @@ impl Acceptor {
 impl fmt::Debug for Acceptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Acceptor").field(&self.served).finish()
-    }
-}
-
-/// For a caller that speaks in I/O errors, as everything on a connection does.
-impl From<TlsError> for io::Error {
-    fn from(TlsError(error): TlsError) -> Self {
-        error
     }
 }
 

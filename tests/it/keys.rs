@@ -1,14 +1,15 @@
 //! The keys for Voyage: files that change while callers are served, and what becomes of rejected keys.
 
 use std::{
-    fs, io,
+    fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Duration,
 };
 
 use tonic::Code;
+use tracing::Level;
 use voyage_gateway::{
     config::Config,
     simulator::{Fault, Keys, Options},
@@ -17,7 +18,7 @@ use voyage_gateway::{
 };
 
 use crate::support::{
-    Gateway, assert_vectors, details, eventually, metadata, numbered, reason, sample, texts,
+    Gateway, Log, assert_vectors, details, eventually, metadata, numbered, reason, sample, texts,
 };
 
 const OLD: &str = "pa-canary-old";
@@ -300,33 +301,10 @@ async fn a_rate_limit_names_the_key_it_is_of() {
     assert_eq!(keys, [OLD, NEW]);
 }
 
-/// Where the log of a test goes.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn neither_log_nor_metrics_nor_errors_show_a_key_of_the_pool() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
     // A test has one thread of its own, but for the one that reads files.
-    let _guard = tracing::subscriber::set_default(subscriber);
-
+    let log = Log::from(Level::TRACE);
     let mounts = [Mount::new(OLD), Mount::new("pa-canary-bad")];
     let [one, two] = mounts.each_ref().map(Mount::file);
     let gateway = Gateway::with_keys(pool(&[("team-a", &two), ("team-b", &one)]), often).await;
@@ -344,7 +322,7 @@ async fn neither_log_nor_metrics_nor_errors_show_a_key_of_the_pool() {
     let redirected = gateway.embed(texts(&["four"])).await.err().unwrap();
     assert_eq!(metadata(&redirected, "location").as_deref(), Some("[redacted].example"));
 
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.text();
     assert!(log.contains("team-a") && log.contains("rejects the API key"), "{log}");
     assert_eq!(log.matches("rejects the API key").count(), 2, "once a key: {log}");
     let shown = format!("{log} {told:?} {redirected:?} {}", gateway.metrics().await);

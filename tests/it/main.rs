@@ -25,6 +25,7 @@ mod lifecycle;
 mod limits;
 mod metadata;
 mod metrics;
+mod mistakes;
 mod models;
 mod order;
 mod partial;

@@ -8,6 +8,7 @@
 //! flight holds Voyage's replies back ([`Gateway::holding`]) and looks at what the simulator and the metrics
 //! show ([`eventually`]) before it goes on.
 
+mod log;
 mod telling;
 
 use std::{future::pending, net::SocketAddr, path::Path, time::Duration};
@@ -38,6 +39,8 @@ use voyage_gateway::{
     units::Span,
     upstream::{self, Key, KeySources, Keys as ApiKeys, Reply, Upstream},
 };
+
+pub(crate) use log::Log;
 
 /// The gateway's key for Voyage; no reply to a caller may show it.
 pub(crate) const KEY: &str = "pa-a-key-that-no-caller-may-see";

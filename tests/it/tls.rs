@@ -2,6 +2,7 @@
 
 mod authority;
 mod handshakes;
+mod mistakes;
 mod peers;
 mod start;
 mod swap;

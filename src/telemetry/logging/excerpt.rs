@@ -1,0 +1,21 @@
+//! What strangers said, fit for a line of the log.
+
+use std::fmt;
+
+/// Bytes that are shown.
+const SHOWN: usize = 100;
+
+/// Shows the beginning of what somebody sent: visible ASCII as it is, all else escaped, and `...` where it goes on.
+#[derive(Clone, Copy, Debug)]
+pub struct Excerpt<'a>(pub &'a [u8]);
+
+impl fmt::Display for Excerpt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = &self.0[..self.0.len().min(SHOWN)];
+        let more = if shown.len() < self.0.len() { "..." } else { "" };
+        write!(f, "{}{more}", shown.escape_ascii())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+"""`docs/troubleshooting.md` tells the truth: its commands are run as they stand there, and say what it says."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import grpc
+import pytest
+
+from processes import BINARY, GRPCURL, PATIENCE, ROOT, environment, gateway
+from python_client import embed, failure
+
+PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
+DEBUG = "telemetry.log_filter=info,voyage_gateway=debug"
+TOKEN = "n3q0Wm1bKcVw0s3a8pJ2yH5uTgXe9LrZfD4oQi7BvYk="
+
+
+def sections():
+    """Returns, by heading, the commands that have an output, with it."""
+    found = {}
+    for section in re.split(r"^## ", PAGE, flags=re.MULTILINE)[1:]:
+        heading, _, text = section.partition("\n")
+        found[heading] = re.findall(r"^```sh\n(.*?)^```\n\n```text\n(.*?)^```\n", text, re.MULTILINE | re.DOTALL)
+    return {heading: pairs for heading, pairs in found.items() if pairs}
+
+
+# What each section is about; `{pki}` is a folder with certificates.
+PLAIN = {}
+TLS = {"settings": ["tls.cert={pki}/server.pem", "tls.key={pki}/server.key"]}
+MTLS = {"settings": [*TLS["settings"], "tls.client_ca={pki}/ca.pem", "auth.mode=mtls"]}
+SCENES = {
+    "Nothing listens": PLAIN,
+    "TLS to a plaintext port": PLAIN,
+    "Plaintext to a TLS port": TLS,
+    "The certificate is not trusted": TLS,
+    "The caller's certificate": MTLS,
+    "The wrong port or method": PLAIN,
+    "All calls at one replica": PLAIN,
+    "UNAUTHENTICATED and PERMISSION_DENIED": {"settings": ["auth.mode=tokens", "auth.tokens_file={pki}/tokens"]},
+    "DEADLINE_EXCEEDED": {"simulator": ["--fault", "hang"]},
+    "RESOURCE_EXHAUSTED": {"settings": ["limits.rpm=1"]},
+    "INVALID_ARGUMENT": PLAIN,
+    "UNAVAILABLE": {"simulator": ["--fault", "503"]},
+    "Wrong vectors": PLAIN,
+    "Cold cache, cost": PLAIN,
+    "The pod does not start": PLAIN,
+    "Find one call": PLAIN,
+}
+
+# What the log must say of it, where the page sends people to the log.
+SAID = {
+    "TLS to a plaintext port": "the peer spoke TLS to a port without [tls]",
+    "Plaintext to a TLS port": "the peer spoke without TLS to a port with [tls]",
+    "The certificate is not trusted": "the peer refused the handshake with the alert …",
+    "The caller's certificate": "the peer showed no client certificate to a port with tls.client_ca",
+}
+
+# Where somebody has called, and is still connected.
+USED = {"All calls at one replica", "RESOURCE_EXHAUSTED"}
+
+# A resolver is the machine's, and may take its time.
+NOT_RUN = {"The name does not resolve"}
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory):
+    """An authority, a server's certificate, a caller's, and a file of tokens."""
+    folder = tmp_path_factory.mktemp("pki")
+    key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
+    made = [f"openssl req -x509 {key} -days 2 -keyout ca.key -out ca.pem -subj /CN=ca"]
+    for name, names in (("server", "DNS:localhost,IP:127.0.0.1"), ("caller", "URI:spiffe://example.internal/search")):
+        made += [
+            f"openssl req -new {key} -keyout {name}.key -out {name}.csr -subj /CN={name}",
+            f"echo subjectAltName={names} > {name}.ext",
+            f"openssl x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2"
+            f" -extfile {name}.ext -out {name}.pem",
+        ]
+    done = shell("\n".join(["set -e", *made]), folder)
+    assert done.returncode == 0, done.stdout
+    (folder / "tokens").write_text(gateway("hash-token", "--caller", "search", stdin=f"{TOKEN}\n").stdout)
+    return folder
+
+
+def shell(script, folder, **variables):
+    """Runs what a reader would paste; what it says on both outputs is what they see."""
+    path = ":".join([str(GRPCURL.parent), str(BINARY.parent), environment()["PATH"]])
+    return subprocess.run(
+        ["bash", "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        cwd=folder,
+        env=environment(**{**variables, "PATH": path, "NO_PROXY": "*"}),
+        timeout=2 * PATIENCE,
+        check=False,
+    )
+
+
+def check_says(output, expected):
+    """Checks that the lines come one after the other, where `…` stands for anything on a line."""
+    place = 0
+    for line in expected.splitlines():
+        pattern = ".*".join(re.escape(part) for part in line.split("…"))
+        found = re.compile(pattern).search(output, place)
+        assert found, f"{line!r} is not in:\n{output}"
+        place = found.end()
+
+
+def problems(log):
+    return [event["problem"] for event in map(json.loads, log) if "problem" in event]
+
+
+def documented():
+    """Returns the problems of the page's table."""
+    table = PAGE.split("\n## What the gateway saw\n")[1].split("\n## ")[0]
+    rows = [line.split(" | ")[0].removeprefix("| ") for line in table.splitlines() if line.startswith("| the ")]
+    assert len(rows) > 10
+    return set(rows)
+
+
+def as_documented(problem):
+    return next((row for row in documented() if re.fullmatch(".*".join(map(re.escape, row.split("…"))), problem)), None)
+
+
+def test_every_output_of_the_page_is_run():
+    assert set(sections()) == set(SCENES) | NOT_RUN
+    assert set(SAID) <= set(SCENES)
+
+
+@pytest.mark.parametrize("heading", SCENES)
+def test_commands_say_what_the_page_says(deploy, pki, heading):
+    scene = SCENES[heading]
+    settings = [setting.format(pki=pki) for setting in scene.get("settings", [])]
+    watched = deploy(simulator=scene.get("simulator", []), settings=[DEBUG, *settings])
+    if heading in USED:
+        embed(watched.channel, "all that a minute has room for")
+    for command, expected in sections()[heading]:
+        done = shell(command, pki, GATEWAY=watched.address, ADMIN=watched.admin)
+        check_says(done.stdout, expected)
+    watched.server.kill()
+    seen = [as_documented(problem) for problem in problems(watched.server.log) if "RPC" not in problem]
+    assert None not in seen, problems(watched.server.log)
+    if heading in SAID:
+        assert SAID[heading] in seen, watched.server.log
+
+
+def test_the_page_has_every_problem_of_the_log_and_no_other():
+    source = ROOT / "src" / "transport"
+    text = "".join(Path(source / name).read_text() for name in ("mistake.rs", "tls/failure.rs"))
+    said = {words.replace("{0}", "…") for words in re.findall(r'#\[error\("([^"]*)"\)\]', text)}
+    assert documented() == said
+
+
+def test_what_python_says(deploy, pki):
+    tls = deploy(settings=[setting.format(pki=pki) for setting in TLS["settings"]])
+    plain = deploy()
+    error = failure(embed, tls.channel, "hi", timeout=10)
+    said = [(error, grpc.StatusCode.UNAVAILABLE, "Socket closed")]
+    with grpc.secure_channel(tls.address, grpc.ssl_channel_credentials()) as channel:
+        said.append((failure(embed, channel, "hi"), grpc.StatusCode.UNAVAILABLE, "CERTIFICATE_VERIFY_FAILED"))
+    with grpc.secure_channel(plain.address, grpc.ssl_channel_credentials()) as channel:
+        said.append((failure(embed, channel, "hi"), grpc.StatusCode.UNAVAILABLE, "onnection reset by peer"))
+    texts = [f"text {number}" for number in range(1100)]
+    error = failure(embed, plain.channel, *texts, options={"max_response_bytes": 100_000_000})
+    said.append((error, grpc.StatusCode.RESOURCE_EXHAUSTED, "eceived message larger than max"))
+    for error, code, words in said:
+        assert error.code() == code and words in error.details(), error
+        assert words in PAGE
+
+
+def test_anchors_lead_somewhere():
+    def anchor(heading):
+        return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+    for name in ("troubleshooting", "logs", "deployment", "errors", "alerts"):
+        text = (ROOT / "docs" / f"{name}.md").read_text()
+        for page, wanted in re.findall(r"\]\((\w*(?:\.md)?)#([\w-]+)\)", text):
+            target = (ROOT / "docs" / page).read_text() if page else text
+            assert wanted in map(anchor, re.findall(r"^#+ (.*)$", target, re.MULTILINE)), (name, page, wanted)
