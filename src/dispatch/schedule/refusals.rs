@@ -124,11 +124,18 @@ impl Scheduler {
                 queued.item.waiter.abandon();
             }
         }
+        for returned in &mut self.returned {
+            returned.batch.drop_abandoned();
+        }
+        for given_up in self.returned.extract_if(.., |returned| returned.batch.items.is_empty()) {
+            given_up.batch.give_up(&self.shared.metrics);
+        }
     }
 
     /// Returns when one of these wants to look again.
     pub(super) fn next_refusal(&self) -> Option<Instant> {
-        let waiting = self.lanes.values().any(|lane| lane.queue.len() > 0);
+        let queued = self.lanes.values().any(|lane| lane.queue.len() > 0);
+        let waiting = queued || !self.returned.is_empty();
         let sweep = waiting.then(|| self.swept_at + SWEEP);
         let excuses = self.lanes.values().filter(|lane| lane.unexcused);
         excuses.map(|lane| lane.excuse_at).chain(sweep).min()
