@@ -158,6 +158,7 @@ impl Edge {
             Ok(deadline) => match self.identify(&request, method) {
                 Err(error) => rpc.refuse(&error).into_http(),
                 Ok(caller) => {
+                    rpc.has_until(&deadline);
                     rpc.called_by(&caller);
                     let admitted = self.admission.permit();
                     // A stream may go on for ever, a single answer may not.
