@@ -80,6 +80,7 @@ impl Scheduler {
                 max_inputs: self.max_inputs,
                 sent: self.shares.of(&model),
                 interactive_run: self.interactive_run,
+                calls_are_out: self.in_flight > 0,
                 now,
                 lanes: &lanes.iter().map(|lane| &**lane).collect::<Vec<_>>(),
                 returned: &self.returned.iter().filter(of_model).collect::<Vec<_>>(),
