@@ -109,8 +109,8 @@ impl File {
     fn of_headers(count: usize) -> Self {
         let name = format!("voyage-gateway-headers-{:x}", rand::random::<u128>());
         let path = std::env::temp_dir().join(name);
-        let lines: String = (0..count).map(|number| format!("x-{number}: canary\n")).collect();
-        std::fs::write(&path, lines).unwrap();
+        let lines: Vec<_> = (0..count).map(|number| format!("x-{number}: canary")).collect();
+        std::fs::write(&path, lines.join("\n")).unwrap();
         Self(path)
     }
 }
