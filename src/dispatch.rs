@@ -223,7 +223,7 @@ struct Queued {
     /// Tokens it is thought to have.
     expected: u64,
     at: Instant,
-    /// Its share of the tokens that were reported with replies of no use.
+    /// Its share of the tokens of replies of no use.
     wasted: u64,
     /// Its place among what the dispatch holds; given back when the item has landed.
     _place: Place,

@@ -271,6 +271,14 @@ impl Error {
         }
     }
 
+    /// Says who has to act where the caller gave ample time: what it waited for took too long.
+    pub fn blame_in_ample_time(&self) -> Blame {
+        match self {
+            Self::DeadlineExceeded { phase: Phase::Queue | Phase::Upstream } => Blame::Upstream,
+            _ => self.blame(),
+        }
+    }
+
     /// Says how many attempts were made before this error became the answer.
     #[must_use]
     pub fn with_attempts(&self, attempts: u32) -> Self {

@@ -5,6 +5,7 @@ use super::*;
 mod auth;
 mod example;
 mod key;
+mod log_levels;
 mod precedence;
 mod problems;
 mod rules;

@@ -98,9 +98,10 @@ impl Batch {
         (self.items.len(), self.tokens(), bytes)
     }
 
-    /// Shares out tokens that were reported with a reply of no use, as those of an answer would be.
-    fn waste(&mut self, tokens: u64) {
+    /// Shares out the tokens of a reply of no use, as those of an answer would be; of one that was cut, by estimate.
+    fn waste(&mut self, failure: &Upstream) {
         let weights: Vec<u64> = self.items.iter().map(|queued| queued.expected).collect();
+        let tokens = if failure.was_cut() { weights.iter().sum() } else { failure.tokens };
         for (queued, share) in self.items.iter_mut().zip(apportion(tokens, &weights)) {
             queued.wasted = queued.wasted.saturating_add(share);
         }
@@ -231,7 +232,7 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call) {
         }
         Err(Error::Upstream(failure)) => {
             batch.attempts += 1;
-            batch.waste(failure.tokens);
+            batch.waste(&failure);
             if let Some(recent) = shared.metrics.recent() {
                 recent.upstream_error(&failure, batch.span.trace_id());
             }

@@ -2,6 +2,7 @@
 
 mod breaker;
 mod clock;
+mod ends;
 mod fairness;
 mod fake;
 mod gathering;

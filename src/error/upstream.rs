@@ -27,6 +27,15 @@ pub struct Upstream {
     pub tokens: u64,
 }
 
+impl Upstream {
+    /// Tells whether it was a reply to be paid for that did not come to its end: nobody knows how many tokens it had.
+    pub fn was_cut(&self) -> bool {
+        let is_whole =
+            matches!(self.fault, Fault::BadResponse(bad) if bad != BadResponse::TOO_LONG);
+        self.status == Some(200) && !is_whole
+    }
+}
+
 /// What went wrong upstream: the rows of the error table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {

@@ -32,6 +32,9 @@ pub(super) struct Deadline {
     pub(super) answer_by: Instant,
     /// Whether the caller set it.
     pub(super) explicit: bool,
+    /// Whether it leaves time enough: half of what callers get who set none. The other half is for those who count
+    /// their own way, or try again.
+    pub(super) ample: bool,
 }
 
 /// Reads the caller's deadline, capped, with a default.
@@ -44,6 +47,7 @@ pub(super) fn of(headers: &HeaderMap, bounds: Deadlines) -> Result<Deadline, Err
         at: now + timeout,
         answer_by: now + timeout.saturating_sub(margin),
         explicit: explicit.is_some(),
+        ample: timeout >= bounds.default.min(bounds.max) / 2,
     })
 }
 

@@ -162,6 +162,7 @@ impl Edge {
             Ok(deadline) => match self.identify(&request, method) {
                 Err(error) => rpc.refuse(&error).into_http(),
                 Ok(caller) => {
+                    rpc.has_until(&deadline);
                     rpc.called_by(&caller);
                     if !deadline.explicit && method.starts_with(OURS) {
                         mistakes::no_deadline(&request, &rpc, self.deadlines.unasked());

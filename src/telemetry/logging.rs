@@ -41,7 +41,9 @@ pub struct LogLevels(reload::Handle<EnvFilter, Registry>);
 
 impl LogLevels {
     /// Makes a filter, and the handle that changes it.
-    fn new(filter: &str) -> Result<(reload::Layer<EnvFilter, Registry>, Self), LoggingError> {
+    pub(crate) fn new(
+        filter: &str,
+    ) -> Result<(reload::Layer<EnvFilter, Registry>, Self), LoggingError> {
         let (layer, handle) = reload::Layer::new(parsed(filter)?);
         Ok((layer, Self(handle)))
     }

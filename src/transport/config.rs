@@ -22,7 +22,8 @@ pub struct Config {
     /// `RESOURCE_EXHAUSTED` before they are read. Raise it for bulk callers, with `admission.max_bytes`.
     pub max_request_bytes: Size,
 
-    /// How long a call may take when its caller sets no deadline.
+    /// How long a call may take when its caller sets no deadline. Half of it is ample time: when as much passes in
+    /// the queue or upstream, that is not the caller's doing.
     pub default_deadline: Span,
 
     /// The longest a call may take: a later deadline is cut to this.

@@ -58,6 +58,8 @@ pub(super) struct Known<'a> {
     pub(super) sent: Sent,
     /// Interactive calls since the last batch call.
     pub(super) interactive_run: u32,
+    /// Whether calls are out, of whatever model.
+    pub(super) calls_are_out: bool,
     pub(super) now: Instant,
     pub(super) lanes: &'a [&'a Lane],
     pub(super) returned: &'a [&'a Returned],
@@ -136,8 +138,9 @@ enum Who {
 impl<'a> Ahead<'a> {
     fn new(known: Known<'a>, staying: Option<HashSet<u64>>) -> Self {
         let outlook = known.shared.limiter.outlook(known.model, known.now);
-        // Nobody knows until when a probe stands in the way.
-        let is_known = !outlook.trusts_a_probe();
+        // Nobody knows until when a probe stands in the way; and a call that lands, as those that are out do here at
+        // once, has everyone tried again.
+        let is_known = !outlook.trusts_a_probe() && !known.calls_are_out;
         let line = |lane: &&'a Lane| Line::new(lane, is_known, known.now);
         let mut ahead = Self {
             outlook,

@@ -80,6 +80,7 @@ impl Scheduler {
                 max_inputs: self.max_inputs,
                 sent: self.shares.of(&model),
                 interactive_run: self.interactive_run,
+                calls_are_out: self.in_flight > 0,
                 now,
                 lanes: &lanes.iter().map(|lane| &**lane).collect::<Vec<_>>(),
                 returned: &self.returned.iter().filter(of_model).collect::<Vec<_>>(),
@@ -124,11 +125,18 @@ impl Scheduler {
                 queued.item.waiter.abandon();
             }
         }
+        for returned in &mut self.returned {
+            returned.batch.drop_abandoned();
+        }
+        for given_up in self.returned.extract_if(.., |returned| returned.batch.items.is_empty()) {
+            given_up.batch.give_up(&self.shared.metrics);
+        }
     }
 
     /// Returns when one of these wants to look again.
     pub(super) fn next_refusal(&self) -> Option<Instant> {
-        let waiting = self.lanes.values().any(|lane| lane.queue.len() > 0);
+        let queued = self.lanes.values().any(|lane| lane.queue.len() > 0);
+        let waiting = queued || !self.returned.is_empty();
         let sweep = waiting.then(|| self.swept_at + SWEEP);
         let excuses = self.lanes.values().filter(|lane| lane.unexcused);
         excuses.map(|lane| lane.excuse_at).chain(sweep).min()

@@ -217,6 +217,16 @@ async fn a_batch_that_waits_to_go_again_is_ahead() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_is_out_has_everyone_tried_again_when_it_lands() {
+    let sized = |lane, texts: &[usize]| Ask { texts: texts.to_vec(), ..batch(lane, 0) };
+    // The first part of the last one's texts is out when the rest must wait: the other lane waits for more by then.
+    let queue = [sized(2, &[1_712, 425]), sized(2, &[1_764, 825, 2_023])];
+    let last = sized(0, &[688, 153, 661, 1_501]);
+    let spent = vec![3_000, 2_000, 3_000];
+    Scene { spent, ..Scene::behind(queue, last) }.check().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_cannot_wait_is_not_ahead_of_others() {
     let scene = Scene::behind([ask(1, 5)], ask(0, 1));
     let stage = scene.set().await;

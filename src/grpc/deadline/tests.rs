@@ -91,6 +91,18 @@ async fn a_caller_without_a_deadline_gets_the_default() {
     assert!(of(&timeout(b"1S"), BOUNDS).unwrap().explicit);
 }
 
+#[test]
+fn half_of_the_default_is_ample() {
+    for (value, ample) in [("29999m", false), ("30S", true), ("59999m", true), ("99999999H", true)]
+    {
+        assert_eq!(of(&timeout(value.as_bytes()), BOUNDS).unwrap().ample, ample, "{value}");
+    }
+    assert!(of(&HeaderMap::new(), BOUNDS).unwrap().ample);
+    // A default beyond the maximum is held to it.
+    let bounds = Deadlines { default: Duration::from_mins(20), ..BOUNDS };
+    assert!(of(&HeaderMap::new(), bounds).unwrap().ample);
+}
+
 #[tokio::test(start_paused = true)]
 async fn no_caller_gets_more_than_the_maximum() {
     for value in ["301S", "99999999H"] {

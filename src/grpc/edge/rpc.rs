@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 use crate::{
     caller::Caller,
     error::{Blame, Error},
-    grpc::{request_id, status},
+    grpc::{deadline::Deadline, request_id, status},
     telemetry::{self, Metrics, RpcOutcome, recent::SlowRpc, trace::TraceContext},
 };
 
@@ -27,6 +27,8 @@ pub(in crate::grpc) struct Rpc {
     metrics: Metrics,
     /// Who calls, once that is known.
     caller: OnceLock<Caller>,
+    /// Whether its deadline leaves ample time, once that is read.
+    ample: OnceLock<bool>,
     /// Whose doing its failure is; the first one counts, as only one status reaches the caller.
     failure: OnceLock<RpcOutcome>,
     /// Why it failed, as its status says.
@@ -49,6 +51,7 @@ impl Rpc {
             started: Instant::now(),
             metrics: metrics.clone(),
             caller: OnceLock::new(),
+            ample: OnceLock::new(),
             failure: OnceLock::new(),
             reason: OnceLock::new(),
             upstream: OnceLock::new(),
@@ -72,6 +75,17 @@ impl Rpc {
     pub(super) fn called_by(&self, caller: &Caller) {
         // Nobody calls twice.
         let _ = self.caller.set(caller.clone());
+    }
+
+    pub(super) fn has_until(&self, deadline: &Deadline) {
+        // It is read once.
+        let _ = self.ample.set(deadline.ample);
+    }
+
+    /// Says who has to act.
+    fn blame(&self, error: &Error) -> Blame {
+        let is_ample = self.ample.get().copied().unwrap_or_default();
+        if is_ample { error.blame_in_ample_time() } else { error.blame() }
     }
 
     /// Returns who calls, where that is known.
@@ -108,28 +122,33 @@ impl Rpc {
 
     /// Turns an error into the RPC's status and logs it, once.
     pub(super) fn refuse(&self, error: &Error) -> Status {
-        let _ = self.failure.set(outcome(error));
+        let blame = self.blame(error);
+        let _ = self.failure.set(outcome(error, blame));
         let reason = status::reason_name(status::place(error).reason);
         let _ = self.reason.set(reason);
-        self.metrics.error(self.method, reason, error.blame());
-        self.log(error);
+        self.metrics.error(self.method, reason, blame);
+        self.log(error, blame);
         // Ids are visible ASCII, the caller's and ours.
         status::status(error, self.request_id.to_str().unwrap_or_default())
     }
 
-    fn log(&self, error: &Error) {
+    fn log(&self, error: &Error, blamed: Blame) {
         let method = self.method;
         let request_id = self.request_id.to_str().unwrap_or_default();
         let (trace_id, span_id) = (self.trace.trace_id(), self.trace.span_id());
         let caller = self.caller.get().map(|caller| &*caller.name);
         let reason = status::reason_name(status::place(error).reason);
-        let blame = error.blame().as_str();
+        let blame = blamed.as_str();
         if let Error::Internal { cause } = error {
             tracing::error!(method, request_id, %trace_id, %span_id, caller, reason, blame, cause, "rpc failed");
             return;
         }
         let why = match error {
             Error::CredentialsInvalid { why } => Some(*why),
+            _ => None,
+        };
+        let phase = match error {
+            Error::DeadlineExceeded { phase } => Some(phase.as_str()),
             _ => None,
         };
         let upstream = match error {
@@ -141,23 +160,23 @@ impl Rpc {
         // Callers can cause failures at will, and when all goes badly there are most of them.
         let line = telemetry::bounded_line(reason);
         let unsaid = line.filter(|unsaid| *unsaid > 0);
-        match (line, error.blame()) {
+        match (line, blamed) {
             (None, _) => {
-                tracing::debug!(method, request_id, %trace_id, %span_id, caller, reason, blame, why, http_status, upstream_request_id, "rpc failed");
+                tracing::debug!(method, request_id, %trace_id, %span_id, caller, reason, blame, why, phase, http_status, upstream_request_id, "rpc failed");
             }
             (Some(_), Blame::Caller) => {
-                tracing::info!(method, request_id, %trace_id, %span_id, caller, reason, blame, why, http_status, upstream_request_id, unsaid, "rpc failed");
+                tracing::info!(method, request_id, %trace_id, %span_id, caller, reason, blame, why, phase, http_status, upstream_request_id, unsaid, "rpc failed");
             }
             (Some(_), Blame::Gateway | Blame::Upstream) => {
-                tracing::warn!(method, request_id, %trace_id, %span_id, caller, reason, blame, http_status, upstream_request_id, unsaid, "rpc failed");
+                tracing::warn!(method, request_id, %trace_id, %span_id, caller, reason, blame, phase, http_status, upstream_request_id, unsaid, "rpc failed");
             }
         }
     }
 }
 
 /// Tells whose doing an error is.
-fn outcome(error: &Error) -> RpcOutcome {
-    match (error, error.blame()) {
+fn outcome(error: &Error, blame: Blame) -> RpcOutcome {
+    match (error, blame) {
         (Error::Overloaded { .. }, _) => RpcOutcome::Shed,
         (_, Blame::Caller) => RpcOutcome::Caller,
         (_, Blame::Upstream) => RpcOutcome::Upstream,

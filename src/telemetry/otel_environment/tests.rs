@@ -145,6 +145,24 @@ fn no_credential_is_shown() {
 }
 
 #[test]
+fn a_variable_may_have_so_many_headers_and_with_more_it_is_ignored() {
+    const NAME: &str = "OTEL_EXPORTER_OTLP_HEADERS";
+    let of = |count: usize| {
+        let headers: Vec<_> = (0..count).map(|number| format!("x-{number}=canary")).collect();
+        read(&[(NAME, &headers.join(","))])
+    };
+    assert_eq!(of(64).traces.headers.len(), 64);
+    // More than a map of headers holds at all.
+    for count in [65, 40_000] {
+        let read = of(count);
+        assert!(read.traces.headers.is_empty() && read.metrics.headers.is_empty());
+        let told = read.problems();
+        assert!(told.iter().all(|problem| problem.variable == NAME), "{told:?}");
+        assert_eq!(told.len(), 1, "{told:?}");
+    }
+}
+
+#[test]
 fn limits_of_spans_come_before_those_of_all_attributes() {
     let limits = read(&[
         ("OTEL_ATTRIBUTE_COUNT_LIMIT", "9"),

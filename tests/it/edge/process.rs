@@ -100,6 +100,11 @@ impl Process {
         panic!("it never said so: {events:?}");
     }
 
+    /// Waits until it says no more, and returns what it said until then.
+    pub(super) fn rest(&mut self) -> Vec<Value> {
+        self.log.by_ref().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect()
+    }
+
     pub(super) fn ended(mut self) -> ExitStatus {
         // It may still have something to say.
         for _ in self.log.by_ref() {}

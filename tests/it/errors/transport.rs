@@ -22,7 +22,10 @@ use voyage_gateway::{
 };
 
 use super::{Row, check_discretion, pushback, walk};
-use crate::support::{Gateway, assert_vectors, details, metadata, reason, texts};
+use crate::{
+    raw::Connection,
+    support::{Gateway, assert_vectors, details, eventually, metadata, reason, sample, texts},
+};
 
 #[tokio::test]
 async fn a_connection_that_is_reset() {
@@ -171,6 +174,34 @@ async fn a_deadline_that_passes() {
     let second = gateway.client().await.embed(late).await;
     check_late(&first.await.unwrap().err().unwrap(), "upstream");
     check_late(&second.err().unwrap(), "queue");
+    // Whoever gave all the time there is has not made it pass.
+    eventually(async || late_by(&gateway).await == (0, 2)).await;
+}
+
+/// Returns how many RPCs ran out of time by their callers' doing, and by Voyage's.
+async fn late_by(gateway: &Gateway) -> (u64, u64) {
+    let metrics = gateway.metrics().await;
+    let of = |whose| {
+        let labels = [("rpc_response_status_code", "DEADLINE_EXCEEDED"), ("outcome", whose)];
+        let errors = [("reason", "DEADLINE_EXCEEDED"), ("blame", whose)];
+        let ended = sample(&metrics, "voyage_gateway_rpcs_total", &labels);
+        // An error is counted when it is told, and its RPC when that has left.
+        assert!(sample(&metrics, "voyage_gateway_errors_total", &errors) >= ended);
+        ended
+    };
+    (of("caller"), of("upstream"))
+}
+
+#[tokio::test]
+async fn a_deadline_that_is_too_short_is_its_callers_doing() {
+    let gateway = Gateway::holding(|config, _| config.batch.max_in_flight = 1).await;
+    let connection = Connection::open(gateway.grpc()).await;
+    for (phase, text) in [("upstream", "first"), ("queue", "second")] {
+        let hasty = [("grpc-timeout", "500m")];
+        let status = connection.clone().embed(&hasty, &texts(&[text])).await.err().unwrap();
+        check_late(&status, phase);
+    }
+    eventually(async || late_by(&gateway).await == (2, 0)).await;
 }
 
 /// An upstream with a defect.

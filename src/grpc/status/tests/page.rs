@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{rows::rows, *};
-use crate::error::Blame;
 
 const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/errors.md"));
 
@@ -68,12 +67,9 @@ fn code() -> BTreeMap<String, Line> {
         line.codes.insert(spelled);
         let details = status(&row.error, "the-id").get_error_details();
         line.domains.insert(details.error_info().unwrap().domain.clone());
-        let fault = match row.error.blame() {
-            Blame::Caller => "caller",
-            Blame::Gateway => "gateway",
-            Blame::Upstream => "upstream",
-        };
-        line.faults.insert(fault.to_owned());
+        for blame in [row.error.blame(), row.error.blame_in_ample_time()] {
+            line.faults.insert(blame.as_str().to_owned());
+        }
         let retry = match place.retry {
             Retry::Never | Retry::Forbidden => "no",
             Retry::After(_) | Retry::Elsewhere => "yes",

@@ -101,3 +101,39 @@ fn a_file_that_is_of_no_use_is_named_and_not_quoted() {
     );
     assert!(!told.contains("[package]"), "{told}");
 }
+
+/// A file that is removed at the end of its test.
+struct File(PathBuf);
+
+impl File {
+    fn of_headers(count: usize) -> Self {
+        let name = format!("voyage-gateway-headers-{:x}", rand::random::<u128>());
+        let path = std::env::temp_dir().join(name);
+        let lines: Vec<_> = (0..count).map(|number| format!("x-{number}: canary")).collect();
+        std::fs::write(&path, lines.join("\n")).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn a_file_may_have_so_many_headers_and_more_are_refused() {
+    let planned = |count| {
+        let file = File::of_headers(count);
+        let config = TelemetryConfig { otlp_headers_file: Some(file.0.clone()), ..configured() };
+        Plan::new(&config, &environment(&[]))
+    };
+    let most = planned(64).unwrap();
+    assert_eq!(most.traces.otlp.unwrap().headers.len(), 64);
+    // More than a map of headers holds at all.
+    for count in [65, 40_000] {
+        let told = planned(count).unwrap_err().to_string();
+        assert!(told.starts_with("telemetry.otlp_headers_file "), "{told}");
+        assert!(told.ends_with("expected at most 64 headers"), "{told}");
+    }
+}

@@ -1,0 +1,32 @@
+//! The log follows the file from the start.
+
+use std::fs;
+
+use tracing::{Level, enabled, subscriber::with_default};
+use tracing_subscriber::{Registry, layer::SubscriberExt as _};
+
+use super::*;
+use crate::{reload::Look, telemetry::LogLevels};
+
+#[test]
+fn a_filter_that_changed_before_the_log_was_set_up_is_taken_over() {
+    let file = File::new("[telemetry]\nlog_filter = \"info\"\n");
+    let sources = Sources { file: Some(file.path().to_owned()), ..Sources::default() };
+    let first = load(&sources).unwrap().telemetry.log_filter;
+    let (layer, levels) = LogLevels::new(&first).unwrap();
+    let follow = || live_log_levels(&sources, &first, levels.clone(), &Metrics::off()).unwrap();
+    with_default(Registry::default().with(layer), || {
+        // Nothing has changed.
+        drop(follow());
+        assert!(enabled!(Level::INFO) && !enabled!(Level::DEBUG));
+
+        fs::write(file.path(), "[telemetry]\nlog_filter = \"warn\"\n").unwrap();
+        let followed = follow();
+        assert!(enabled!(Level::WARN) && !enabled!(Level::INFO));
+        // It is in force: the next look finds no change.
+        assert_eq!(followed.reload(), Look::Unchanged);
+        fs::write(file.path(), "[telemetry]\nlog_filter = \"debug\"\n").unwrap();
+        assert_eq!(followed.reload(), Look::Changed);
+        assert!(enabled!(Level::DEBUG));
+    });
+}

@@ -1,0 +1,64 @@
+//! A collector in good health: the process has nothing to complain of.
+
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    process::Command,
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use rustix::process::Signal;
+use tokio::net::TcpListener;
+
+use super::process::{BINARY, Process};
+use crate::{raw::Connection, support::texts};
+
+/// Takes whatever it is sent over OTLP/HTTP, and notes the paths.
+async fn collector() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let paths: Arc<Mutex<Vec<String>>> = Arc::default();
+    let noted = Arc::clone(&paths);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let noted = Arc::clone(&noted);
+            let take = service_fn(move |request: Request<Incoming>| {
+                let noted = Arc::clone(&noted);
+                async move {
+                    let path = request.uri().path().to_owned();
+                    let _ = request.into_body().collect().await;
+                    noted.lock().unwrap().push(path);
+                    Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+                }
+            });
+            // How a connection ends is the exporter's affair.
+            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), take));
+        }
+    });
+    (address, paths)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clean_stop_beside_a_healthy_collector_warns_of_nothing() {
+    let (address, paths) = collector().await;
+    let endpoint = format!("telemetry.otlp_endpoint=http://{address}");
+    let mut process = Process::serve(Command::new(BINARY), &[&endpoint]);
+    let connection = Connection::open(process.grpc).await;
+    connection.embed(&[], &texts(&[""])).await.unwrap_err();
+    process.signal(Signal::TERM);
+    let events = process.rest();
+    let warnings: Vec<_> = events
+        .iter()
+        .filter(|event| event["level"] == "WARN" || event["level"] == "ERROR")
+        .collect();
+    assert!(warnings.is_empty(), "{warnings:?}");
+    assert_eq!(process.ended().code(), Some(0));
+    let paths = paths.lock().unwrap();
+    for path in ["/v1/traces", "/v1/metrics"] {
+        assert!(paths.iter().any(|taken| taken == path), "{paths:?}");
+    }
+}
