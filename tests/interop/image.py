@@ -1,7 +1,9 @@
 """The image that `make image` has built: what is in it, and who runs it. Not among the tests of `make test`."""
 
 import json
+import platform
 import re
+import shutil
 import tarfile
 import zlib
 
@@ -83,6 +85,39 @@ def test_there_is_the_binary_its_roots_and_papers_and_nothing_else(archive, mani
 def test_the_binary_is_static(config):
     assert "NEEDED" not in processes.run("readelf", "--dynamic", BINARY).stdout
     assert "INTERP" not in processes.run("readelf", "--program-headers", "--wide", BINARY).stdout
+
+
+# Stands in for a compiler.
+CARGO = """#!/bin/sh
+case $1 in
+    auditable) mkdir -p "target/$6/release" && echo binary >"target/$6/release/voyage-gateway" ;;
+    cyclonedx) echo "file://$PWD/src" >sbom.cdx.json ;;
+esac
+"""
+
+
+def test_busybox_is_enough_to_put_it_together(tmp_path):
+    """Alpine has no other shell and tools, and it is what the Dockerfile compiles in."""
+    tools, out = tmp_path / "bin", tmp_path / "out"
+    tools.mkdir()
+    busybox = shutil.which("busybox")
+    assert processes.run(busybox, "--install", "-s", tools).returncode == 0
+    (tools / "cargo").write_text(CARGO)
+    (tools / "cargo").chmod(0o755)
+    (tmp_path / "deploy").mkdir()
+    script = shutil.copy(processes.ROOT / "deploy" / "image.sh", tmp_path / "deploy")
+    shutil.copy(processes.ROOT / "LICENSE", tmp_path)
+    target = f"{platform.machine()}-unknown-linux-musl"
+    done = processes.run(busybox, "sh", script, "files", target, out, PATH=str(tools))
+    assert (done.returncode, done.stderr) == (0, "")
+    made = {str(file.relative_to(out)): oct(file.stat().st_mode & 0o7777) for file in out.rglob("*") if file.is_file()}
+    assert made == {
+        "etc/ssl/certs/ca-certificates.crt": "0o444",
+        "usr/share/voyage-gateway/LICENSE": "0o444",
+        "usr/share/voyage-gateway/sbom.cdx.json": "0o444",
+        "voyage-gateway": "0o555",
+    }
+    assert (out / "usr/share/voyage-gateway/sbom.cdx.json").read_text() == "file:///src/src\n"
 
 
 def test_what_it_is_made_of_can_be_told(sbom):

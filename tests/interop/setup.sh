@@ -92,7 +92,8 @@ clients() {
 image() {
     local target
     target=$(uname -m)-unknown-linux-musl
-    need "buildah or musl's C compiler is missing" "buildah musl-tools" sh -c "buildah --version && musl-gcc --version"
+    need "buildah, busybox or musl's C compiler is missing" "buildah busybox-static musl-tools" \
+        sh -c "buildah --version && busybox --help && musl-gcc --version"
     quietly "Rust for $target" rustup target add "$target"
     for tool in cargo-auditable@0.7.7 cargo-cyclonedx@0.5.9; do
         quietly "$tool" cargo install --locked --root "$tools/cargo" "$tool"
