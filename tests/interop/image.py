@@ -136,5 +136,11 @@ def test_scanners_read_the_same_from_the_binary_alone(sbom):
     with BINARY.open("rb") as file:
         file.seek(int(start, 16))
         packages = json.loads(zlib.decompress(file.read(int(size, 16))))["packages"]
-    linked = {(each["name"], each["version"]) for each in packages if each.get("kind", "runtime") == "runtime"}
-    assert {(each["name"], each["version"]) for each in sbom["components"]} <= linked
+    of_kind = {kind: {named(each) for each in packages if each.get("kind", "runtime") == kind} for kind in ["runtime", "build"]}
+    # What macros need is of its kind `build`, and in the SBOM too.
+    told = {named(each) for each in [sbom["metadata"]["component"], *sbom["components"]]}
+    assert of_kind["runtime"] <= told <= of_kind["runtime"] | of_kind["build"]
+
+
+def named(package):
+    return package["name"], package["version"]
