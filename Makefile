@@ -56,7 +56,7 @@ roll: $(PYTHON) $(BUF) $(CLIENTS) ## Replace gateways one by one under load, and
 
 # Not part of `test`: it compiles everything once more, optimised and static. Another ARCH than this machine's is compiled
 # by Zig and run by QEMU.
-image: $(PYTHON) $(BUF) $(CLIENTS) $(KUBE) $(IMAGE) $(if $(filter $(ARCH),$(NATIVE)),,$(CROSS)) ## Build the image without a daemon, and try it; ARCH=arm64 or amd64 for another machine's
+image: $(PYTHON) $(BUF) $(CLIENTS) $(KUBE) $(IMAGE) $(if $(filter $(ARCH),$(NATIVE)),,$(CROSS)) ## Build the image without a daemon, and try it (ARCH=arm64 for that)
 	PATH="$$PWD/$(TOOLS)/cargo/bin:$$PWD/$(TOOLS)/cross/bin:$$PATH" deploy/image.sh build $(ARCH)
 	cargo build --locked
 	IMAGE_ARCH=$(ARCH) $(TOOLS)/venv/bin/pytest -q -s -p no:cacheprovider \
