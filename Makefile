@@ -8,10 +8,14 @@ PYTHON := $(TOOLS)/python.stamp
 BUF := $(TOOLS)/buf.stamp
 CLIENTS := $(TOOLS)/clients.stamp
 IMAGE := $(TOOLS)/image.stamp
+CROSS := $(TOOLS)/cross.stamp
 PROMETHEUS := $(TOOLS)/prometheus.stamp
 COLLECTOR := $(TOOLS)/collector.stamp
 COMPOSE := $(TOOLS)/compose.stamp
 KUBE := $(TOOLS)/kube.stamp
+
+NATIVE := $(subst x86_64,amd64,$(subst aarch64,arm64,$(shell uname -m)))
+ARCH := $(NATIVE)
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' Makefile
@@ -51,13 +55,14 @@ roll: $(PYTHON) $(BUF) $(CLIENTS) ## Replace gateways one by one under load, and
 	cargo build --locked
 	$(TOOLS)/venv/bin/pytest -q -s -p no:cacheprovider tests/interop/test_roll.py
 
-# Not part of `test`: it compiles everything once more, optimised and static.
-image: $(PYTHON) $(BUF) $(CLIENTS) $(IMAGE) ## Build the image without a daemon, and try it
-	PATH="$$PWD/$(TOOLS)/cargo/bin:$$PATH" deploy/image.sh build
+# Not part of `test`: it compiles everything once more, optimised and static. Another ARCH than this machine's is compiled
+# by Zig and run by QEMU.
+image: $(PYTHON) $(BUF) $(CLIENTS) $(KUBE) $(IMAGE) $(if $(filter $(ARCH),$(NATIVE)),,$(CROSS)) ## Build the image without a daemon, and try it (ARCH=arm64 for that)
+	PATH="$$PWD/$(TOOLS)/cargo/bin:$$PWD/$(TOOLS)/cross/bin:$$PATH" deploy/image.sh build $(ARCH)
 	cargo build --locked
-	IMAGE_ROOT=$$PWD/target/image/root $(TOOLS)/venv/bin/pytest -q -s -p no:cacheprovider \
+	IMAGE_ARCH=$(ARCH) $(TOOLS)/venv/bin/pytest -q -s -p no:cacheprovider \
 		tests/interop/image.py tests/interop/test_container.py
-	IMAGE_ROOT=$$PWD/target/image/root $(TOOLS)/venv/bin/python tests/interop/cold_start.py
+	$(if $(filter $(ARCH),$(NATIVE)),IMAGE_ARCH=$(ARCH) $(TOOLS)/venv/bin/python tests/interop/cold_start.py)
 
 $(PYTHON): tests/interop/setup.sh tests/interop/requirements.txt
 	tests/interop/setup.sh python
@@ -70,6 +75,9 @@ $(CLIENTS): tests/interop/setup.sh $(BUF) $(wildcard proto/voyage/gateway/v1/*.p
 
 $(IMAGE): tests/interop/setup.sh
 	tests/interop/setup.sh image
+
+$(CROSS): tests/interop/setup.sh
+	tests/interop/setup.sh cross
 
 $(PROMETHEUS): tests/interop/setup.sh
 	tests/interop/setup.sh prometheus

@@ -1,7 +1,8 @@
 #!/bin/sh
 # `image.sh files TARGET DIR`: compiles for TARGET and puts the image's files into DIR, which is how the Dockerfile does it.
-# `image.sh build [TAG]`: the image without a daemon and without a registry, by buildah, from what is compiled here. It
-# leaves an OCI archive, target/image/voyage-gateway.tar.
+# `image.sh build ARCH [TAG]`: the image for amd64 or arm64 without a daemon and without a registry, by buildah, from what
+# is compiled here. It leaves an OCI archive, target/image/ARCH/voyage-gateway.tar.
+# It makes do with busybox, which is all that Alpine has.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -21,41 +22,61 @@ roots() {
     fail "no CA certificates here: install ca-certificates, or name a file in IMAGE_ROOTS"
 }
 
+# `put MODE FILE COPY`
+put() {
+    mkdir -p "$(dirname "$3")"
+    cp "$2" "$3"
+    chmod "$1" "$3"
+}
+
 files() {
     target=$1 out=$2
     roots=$(roots)
-    cargo auditable build --locked --release --target "$target" --bin voyage-gateway
+    case $target in
+        "$(uname -m)"-*) build=build ;;
+        # Zig has a C compiler and a libc for every architecture.
+        *) build=zigbuild ;;
+    esac
+    cargo auditable "$build" --locked --release --target "$target" --bin voyage-gateway
     # What is linked, not what compiles it. It is written beside Cargo.toml, wherever it is wanted.
     SOURCE_DATE_EPOCH=${IMAGE_TIME:-0} \
         cargo cyclonedx --quiet --format json --spec-version 1.5 --target "$target" --no-build-deps --override-filename sbom.cdx
-    rm -rf "$out"
-    install -D -m 0555 "target/$target/release/voyage-gateway" "$out/voyage-gateway"
-    install -D -m 0444 "$roots" "$out/etc/ssl/certs/ca-certificates.crt"
     # Where it was compiled is nobody's business.
     sed "s|file://$PWD|file:///src|g" sbom.cdx.json >target/sbom.cdx.json
     rm sbom.cdx.json
-    install -D -m 0444 target/sbom.cdx.json "$out/usr/share/voyage-gateway/sbom.cdx.json"
-    install -D -m 0444 LICENSE "$out/usr/share/voyage-gateway/LICENSE"
+    umask 022
+    rm -rf "$out"
+    put 0555 "target/$target/release/voyage-gateway" "$out/voyage-gateway"
+    put 0444 "$roots" "$out/etc/ssl/certs/ca-certificates.crt"
+    put 0444 target/sbom.cdx.json "$out/usr/share/voyage-gateway/sbom.cdx.json"
+    put 0444 LICENSE "$out/usr/share/voyage-gateway/LICENSE"
 }
 
 build() {
-    tag=${1:-voyage-gateway:$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)}
+    arch=$1
+    case $arch in
+        amd64) target=x86_64-unknown-linux-musl ;;
+        arm64) target=aarch64-unknown-linux-musl ;;
+        *) fail "expected amd64 or arm64" ;;
+    esac
+    tag=${2:-voyage-gateway:$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)}
+    archive=target/image/$arch/voyage-gateway.tar
     revision=$(git rev-parse HEAD)
     VOYAGE_GATEWAY_REVISION=$(git rev-parse --short=12 HEAD)
     # Times of the commit, in the image and its SBOM: the same files make the same digest.
     IMAGE_TIME=$(git log -1 --format=%ct)
     export VOYAGE_GATEWAY_REVISION IMAGE_TIME
-    files "$(uname -m)-unknown-linux-musl" target/image/root
-    buildah build --quiet --isolation chroot --format oci --layers=false --timestamp "$IMAGE_TIME" \
+    files "$target" "target/image/$arch/root"
+    buildah build --quiet --isolation chroot --format oci --layers=false --timestamp "$IMAGE_TIME" --platform "linux/$arch" \
         --build-arg BUILT=prebuilt --build-arg REVISION="$revision" --build-arg VERSION="${tag##*:}" \
         --file deploy/Dockerfile --tag "$tag" . >/dev/null
-    rm -f target/image/voyage-gateway.tar
-    buildah push --quiet "$tag" "oci-archive:target/image/voyage-gateway.tar:$tag"
-    echo "image: $tag, $(wc -c <target/image/root/voyage-gateway) bytes of binary, target/image/voyage-gateway.tar"
+    rm -f "$archive"
+    buildah push --quiet "$tag" "oci-archive:$archive:$tag"
+    echo "image: $tag for $arch, $(wc -c <"target/image/$arch/root/voyage-gateway") bytes of binary, $archive"
 }
 
 case "${1:-}" in
     files) files "$2" "$3" ;;
-    build) build "${2:-}" ;;
+    build) build "${2:-}" "${3:-}" ;;
     *) fail "expected files or build" ;;
 esac

@@ -1,22 +1,22 @@
-"""Prints how long the gateway takes from its start to ready: `python tests/interop/cold_start.py`.
+"""Prints how long the gateway takes from its start to ready, and fails beyond the bar: `python tests/interop/cold_start.py`.
 
-It starts the image's binary (`IMAGE_ROOT`), or the release build, twenty times in turn. Ready is the first
-`/readyz` that says 200, asked for on a connection that is tried again every millisecond.
+It starts the image's binary (`IMAGE_ARCH`), or the release build, twenty times in turn. Ready is the first
+`/readyz` that says 200, asked for on a connection that is tried again every millisecond. The bar is for the median: the
+machine may be busy with something else once or twice.
 """
 
-import os
 import socket
 import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 
+import containers
 import processes
 
 STARTS = 20
-ROOT = os.environ.get("IMAGE_ROOT")
-BINARY = Path(ROOT) / "voyage-gateway" if ROOT else processes.TARGET / "release" / "voyage-gateway"
+BAR = 300
+BINARY = (containers.IMAGE / "root" if containers.IMAGE else processes.TARGET / "release") / "voyage-gateway"
 READY = b"GET /readyz HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n"
 
 
@@ -51,11 +51,14 @@ def start():
 
 def main():
     times = sorted(start() for _ in range(STARTS))
+    median = statistics.median(times)
     size = BINARY.stat().st_size / 1e6
     print(
-        f"cold start to ready, {STARTS} times: median {statistics.median(times):.0f} ms, slowest {times[-1]:.0f} ms"
-        f" (bar 300 ms); binary {size:.1f} MB"
+        f"cold start to ready, {STARTS} times: median {median:.0f} ms, slowest {times[-1]:.0f} ms"
+        f" (bar {BAR} ms); binary {size:.1f} MB"
     )
+    if median > BAR:
+        sys.exit(f"the median is above {BAR} ms")
 
 
 if __name__ == "__main__":

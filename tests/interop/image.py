@@ -1,21 +1,24 @@
 """The image that `make image` has built: what is in it, and who runs it. Not among the tests of `make test`."""
 
 import json
+import platform
 import re
+import shutil
 import tarfile
+import zlib
 
 import pytest
 
+import containers
 import processes
 
-IMAGE = processes.TARGET / "image"
-BINARY = IMAGE / "root" / "voyage-gateway"
+BINARY = containers.IMAGE / "root" / "voyage-gateway"
 MOST_BYTES = 40_000_000
 
 
 @pytest.fixture(scope="module")
 def archive():
-    with tarfile.open(IMAGE / "voyage-gateway.tar") as opened:
+    with tarfile.open(containers.IMAGE / "voyage-gateway.tar") as opened:
         yield opened
 
 
@@ -30,8 +33,24 @@ def manifest(archive):
 
 
 @pytest.fixture(scope="module")
-def config(archive, manifest):
-    return json.load(blob(archive, manifest["config"]))["config"]
+def described(archive, manifest):
+    return json.load(blob(archive, manifest["config"]))
+
+
+@pytest.fixture(scope="module")
+def config(described):
+    return described["config"]
+
+
+@pytest.fixture(scope="module")
+def sbom():
+    return json.loads((containers.IMAGE / "root" / "usr/share/voyage-gateway/sbom.cdx.json").read_text())
+
+
+def test_it_is_for_the_architecture_that_was_asked_for(described):
+    assert (described["os"], described["architecture"]) == ("linux", containers.ARCH)
+    [machine] = re.findall(r"Machine:\s+(.*)", processes.run("readelf", "--file-header", BINARY).stdout)
+    assert machine == {"amd64": "Advanced Micro Devices X86-64", "arm64": "AArch64"}[containers.ARCH]
 
 
 def test_who_runs_what(config):
@@ -40,7 +59,7 @@ def test_who_runs_what(config):
     assert set(config["ExposedPorts"]) == {"50051/tcp", "9090/tcp"}
     labels = config["Labels"]
     assert re.fullmatch("[0-9a-f]{40}", labels["org.opencontainers.image.revision"])
-    assert labels["org.opencontainers.image.version"] in processes.run(BINARY, "--version").stdout
+    assert labels["org.opencontainers.image.version"] in processes.run(*containers.EMULATOR, BINARY, "--version").stdout
 
 
 def test_there_is_the_binary_its_roots_and_papers_and_nothing_else(archive, manifest):
@@ -68,13 +87,60 @@ def test_the_binary_is_static(config):
     assert "INTERP" not in processes.run("readelf", "--program-headers", "--wide", BINARY).stdout
 
 
-def test_what_it_is_made_of_can_be_told():
-    sbom = json.loads((IMAGE / "root" / "usr/share/voyage-gateway/sbom.cdx.json").read_text())
+# Stands in for a compiler.
+CARGO = """#!/bin/sh
+case $1 in
+    auditable) mkdir -p "target/$6/release" && echo binary >"target/$6/release/voyage-gateway" ;;
+    cyclonedx) echo "file://$PWD/src" >sbom.cdx.json ;;
+esac
+"""
+
+
+def test_busybox_is_enough_to_put_it_together(tmp_path):
+    """Alpine has no other shell and tools, and it is what the Dockerfile compiles in."""
+    tools, out = tmp_path / "bin", tmp_path / "out"
+    tools.mkdir()
+    busybox = shutil.which("busybox")
+    assert processes.run(busybox, "--install", "-s", tools).returncode == 0
+    (tools / "cargo").write_text(CARGO)
+    (tools / "cargo").chmod(0o755)
+    (tmp_path / "deploy").mkdir()
+    script = shutil.copy(processes.ROOT / "deploy" / "image.sh", tmp_path / "deploy")
+    shutil.copy(processes.ROOT / "LICENSE", tmp_path)
+    target = f"{platform.machine()}-unknown-linux-musl"
+    done = processes.run(busybox, "sh", script, "files", target, out, PATH=str(tools))
+    assert (done.returncode, done.stderr) == (0, "")
+    made = {str(file.relative_to(out)): oct(file.stat().st_mode & 0o7777) for file in out.rglob("*") if file.is_file()}
+    assert made == {
+        "etc/ssl/certs/ca-certificates.crt": "0o444",
+        "usr/share/voyage-gateway/LICENSE": "0o444",
+        "usr/share/voyage-gateway/sbom.cdx.json": "0o444",
+        "voyage-gateway": "0o555",
+    }
+    assert (out / "usr/share/voyage-gateway/sbom.cdx.json").read_text() == "file:///src/src\n"
+
+
+def test_what_it_is_made_of_can_be_told(sbom):
     assert sbom["bomFormat"] == "CycloneDX" and sbom["metadata"]["component"]["name"] == "voyage-gateway"
     assert str(processes.ROOT) not in json.dumps(sbom)
     names = {component["name"] for component in sbom["components"]}
     assert {"tonic", "rustls", "aws-lc-sys", "mimalloc"} <= names
     # Neither what compiles nor what tests.
     assert not {"protox", "proptest"} & names
-    # What scanners read when they have only the binary (cargo auditable).
-    assert ".dep-v0" in processes.run("readelf", "--sections", "--wide", BINARY).stdout
+
+
+def test_scanners_read_the_same_from_the_binary_alone(sbom):
+    """The section of cargo auditable: compressed JSON, which `cargo audit bin`, Trivy and others read."""
+    sections = processes.run("readelf", "--sections", "--wide", BINARY).stdout
+    [(start, size)] = re.findall(r"\.dep-v0 +\w+ +[0-9a-f]+ ([0-9a-f]+) ([0-9a-f]+)", sections)
+    with BINARY.open("rb") as file:
+        file.seek(int(start, 16))
+        packages = json.loads(zlib.decompress(file.read(int(size, 16))))["packages"]
+    of_kind = {kind: {named(each) for each in packages if each.get("kind", "runtime") == kind} for kind in ["runtime", "build"]}
+    # What macros need is of its kind `build`, and in the SBOM too.
+    told = {named(each) for each in [sbom["metadata"]["component"], *sbom["components"]]}
+    assert of_kind["runtime"] <= told <= of_kind["runtime"] | of_kind["build"]
+
+
+def named(package):
+    return package["name"], package["version"]

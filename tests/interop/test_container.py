@@ -1,4 +1,4 @@
-"""The gateway under the restrictions of a pod (Pod Security `restricted`), with its files as Kubernetes mounts them."""
+"""The gateway under the restrictions of a pod (Pod Security `restricted`), with what the manifests mount into it."""
 
 import os
 import re
@@ -12,88 +12,116 @@ import containers
 import deployment as deployments
 import manifests
 import processes
-from python_client import embed, failure
+from python_client import embed, failure, reason
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a root file system of its own takes root")
 
-CONFIG = """
-[server]
-listen = "127.0.0.1:0"
-[admin]
-listen = "127.0.0.1:0"
-[reload]
-interval = "100ms"
-[drain]
-delay = "0s"
-[telemetry]
-log_format = "json"
-"""
-ARGUMENTS = ["serve", "--config", "/etc/voyage-gateway/config.toml"]
-KEY_FILE = "/run/secrets/voyage/api-key"
+OVERLAYS = ["overlays/dev", "overlays/production"]
+KEY_FOLDER = "/run/secrets/voyage"
+TOKENS_FOLDER = "/run/secrets/callers"
+KEY_FILE = f"{KEY_FOLDER}/api-key"
+CONFIG_FOLDER = "/etc/voyage-gateway"
+
+# All that is the test's: free ports, no cluster around it, and nobody to wait for.
+OWN = [
+    *["--set", "server.listen=127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0"],
+    *["--set", "reload.interval=100ms", "--set", "drain.delay=0s"],
+]
+NOWHERE = {
+    "VOYAGE_GATEWAY__AUTH__JWT__JWKS_URL": "https://127.0.0.1:1/jwks",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1",
+}
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    return containers.root(tmp_path_factory.mktemp("container") / "root")
+def authority():
+    """A root certificate: any will do for an API server that nobody asks."""
+    bundle = Path("/etc/ssl/certs/ca-certificates.crt").read_text()
+    return re.search("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", bundle, re.DOTALL)[0]
 
 
 @pytest.fixture
-def pod(root, tmp_path):
-    """The command that runs the binary with the volumes, and the last Secret's: `pod(CONFIG, api_key="a")`."""
-
+def pod_of(tmp_path, authority):
+    """The pod of an overlay or of components, as rendered: `pod_of("overlays/dev")`."""
     # The tests' own folder lets nobody else in.
-    for folder in [root, *root.parents, *tmp_path.parents, tmp_path]:
+    for folder in [tmp_path, *tmp_path.parents]:
         if "pytest" in str(folder):
             folder.chmod(0o755)
 
-    def pod(config, tokens=None, **secret):
-        volumes = {
-            containers.CONFIG: containers.Volume(tmp_path / "config", config=config),
-            containers.SECRET: containers.Volume(tmp_path / "secret", **secret),
-        }
-        if tokens:
-            volumes[containers.TOKENS] = containers.Volume(tmp_path / "tokens", tokens=tokens)
-        changing = containers.TOKENS if tokens else containers.SECRET
-        return containers.command(root, volumes), volumes[changing]
+    def made(overlay, tokens=""):
+        cluster = {"kube-root-ca.crt": {"ca.crt": authority}, "token": "a-token"}
+        cluster["voyage-api-key"] = {"api-key": "somebodys-key\n"}
+        cluster["voyage-gateway-tokens"] = {"tokens": tokens}
+        pod = containers.Pod(manifests.kustomize(overlay), tmp_path / "volumes", cluster)
+        pod.variables |= {name: value for name, value in NOWHERE.items() if name in pod.variables}
+        return pod
 
-    return pod
+    return made
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Lays out the root of a pod."""
+    return lambda pod: containers.root(tmp_path / "root", pod.volumes)
 
 
 def simulate(key, port=0):
     return processes.Server(["simulator"], "simulate", "--listen", f"127.0.0.1:{port}", "--api-key", key)
 
 
-def test_it_runs_with_nothing_but_its_files(pod):
-    command, secret = pod(CONFIG, api_key="first-key\n")
-    voyage = simulate("first-key")
-    port = voyage.addresses["simulator"].rpartition(":")[2]
-    variables = {
-        "VOYAGE_API_KEY_FILE": KEY_FILE,
-        "VOYAGE_GATEWAY__UPSTREAM__BASE_URL": deployments.base_url(voyage),
-    }
-    server = processes.Server(["grpc", "admin"], *ARGUMENTS, command=command, **variables)
-    running = deployments.Deployment(server)
+def mounted_key(pod):
+    return pod.volumes[KEY_FOLDER].file("api-key").read_text().strip()
+
+
+def start(pod, root, voyage):
+    variables = pod.variables | {"VOYAGE_GATEWAY__UPSTREAM__BASE_URL": deployments.base_url(voyage)}
+    command = pod.command(root(pod))
+    return processes.Server(["grpc", "admin"], *pod.arguments, *OWN, command=command, **variables)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_it_runs_with_nothing_but_what_is_mounted(pod_of, root, overlay):
+    pod = pod_of(overlay)
+    voyage = simulate(mounted_key(pod))
     try:
+        server = start(pod, root, voyage)
+        running = deployments.Deployment(server, voyage)
         status = dict(re.findall(r"(\w+):[ \t]*(.*)", Path(f"/proc/{server.pid}/status").read_text()))
-        assert status["Uid"].split() == status["Gid"].split() == [str(containers.UID)] * 4
+        assert status["Uid"].split() == status["Gid"].split() == [str(pod.user)] * 4 == ["65532"] * 4
         assert status["Groups"] == ""
         assert {status[f"Cap{kind}"].strip("0") for kind in ("Inh", "Prm", "Eff", "Amb")} == {""}
         assert status["NoNewPrivs"] == "1"
         mounts = [line.split() for line in Path(f"/proc/{server.pid}/mountinfo").read_text().splitlines()]
-        assert {mount[4] for mount in mounts} == {"/", containers.CONFIG, containers.SECRET}
+        assert {mount[4] for mount in mounts} == {"/", *pod.volumes}
+        assert {CONFIG_FOLDER, KEY_FOLDER} <= set(pod.volumes)
         assert all("ro" in mount[5].split(",") for mount in mounts)
 
         assert running.get("/readyz")[0] == 200
-        assert embed(running.channel, "with the first key").embeddings
+        if overlay == "overlays/production":
+            # Callers are asked who they are.
+            refusal = failure(embed, running.channel, "without a token")
+            assert reason(refusal) == ("voyage-gateway", "CREDENTIALS_MISSING")
+        else:
+            assert embed(running.channel, "with the mounted key").embeddings
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+        running.close()
+    finally:
+        voyage.kill()
 
+
+def test_it_follows_its_secret(pod_of, root):
+    pod = pod_of("overlays/dev")
+    voyage = simulate(mounted_key(pod))
+    port = voyage.addresses["simulator"].rpartition(":")[2]
+    running = deployments.Deployment(start(pod, root, voyage))
+    try:
+        assert embed(running.channel, "with the first key").embeddings
         # The Secret changes, and then Voyage knows the new key only.
-        secret.update(api_key="second-key\n")
+        pod.volumes[KEY_FOLDER].update({"api-key": "second-key\n"})
         voyage.kill()
         voyage = simulate("second-key", port)
         assert embed(running.channel, "with the second key").embeddings
-
-        server.signal(signal.SIGTERM)
-        assert server.wait() == 0
     finally:
         running.close()
         voyage.kill()
@@ -105,17 +133,11 @@ def hashed(token):
     return made.stdout
 
 
-def test_callers_tokens_are_followed(pod):
-    """The Secret of the component tokens-auth, as the kubelet mounts and changes it."""
-    component = manifests.environment(manifests.find(manifests.kustomize("tokens"), "Deployment"))
+def test_it_follows_its_callers_tokens(pod_of, root):
     first, second = (f"{word}-n3q0Wm1bKcVw0s3a8pJ2yH5uTgXe9LrZ" for word in ("first", "second"))
-    command, secret = pod(CONFIG, tokens=hashed(first), api_key="key")
-    voyage = simulate("key")
-    variables = {key: value for key, value in component.items() if "AUTH" in key} | {
-        "VOYAGE_API_KEY_FILE": KEY_FILE,
-        "VOYAGE_GATEWAY__UPSTREAM__BASE_URL": deployments.base_url(voyage),
-    }
-    running = deployments.Deployment(processes.Server(["grpc", "admin"], *ARGUMENTS, command=command, **variables))
+    pod = pod_of("tokens", hashed(first))
+    voyage = simulate(mounted_key(pod))
+    running = deployments.Deployment(start(pod, root, voyage))
 
     def bearer(token):
         return [("authorization", f"Bearer {token}")]
@@ -123,44 +145,48 @@ def test_callers_tokens_are_followed(pod):
     try:
         assert failure(embed, running.channel, "a text").code() is grpc.StatusCode.UNAUTHENTICATED
         assert embed(running.channel, "a text", metadata=bearer(first)).embeddings
-        refused = failure(embed, running.channel, "a text", metadata=bearer(second))
-        assert refused.code() is grpc.StatusCode.UNAUTHENTICATED
+        refusal = failure(embed, running.channel, "a text", metadata=bearer(second))
+        assert refusal.code() is grpc.StatusCode.UNAUTHENTICATED
 
-        secret.update(tokens=hashed(second))
+        pod.volumes[TOKENS_FOLDER].update({"tokens": hashed(second)})
         while not running.metric("voyage_gateway_reloads_total", what="auth.tokens_file", outcome="changed"):
             pass
         assert embed(running.channel, "a text", metadata=bearer(second)).embeddings
-        refused = failure(embed, running.channel, "a text", metadata=bearer(first))
-        assert refused.code() is grpc.StatusCode.UNAUTHENTICATED
+        refusal = failure(embed, running.channel, "a text", metadata=bearer(first))
+        assert refusal.code() is grpc.StatusCode.UNAUTHENTICATED
     finally:
         running.close()
         voyage.kill()
 
 
-def refused(command, **variables):
+def refused(pod, root):
     """Runs a start that must fail for what its files say, and returns what it said."""
-    done = processes.run(*command, *ARGUMENTS, **variables)
+    done = processes.run(*pod.command(root(pod)), *pod.arguments, **pod.variables)
     assert done.returncode == 2, done.stderr
     return done.stderr
 
 
-def test_a_missing_secret_is_named(pod):
-    command, _ = pod(CONFIG)
-    said = refused(command, VOYAGE_API_KEY_FILE=KEY_FILE)
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_missing_secret_is_named(pod_of, root, overlay):
+    pod = pod_of(overlay)
+    pod.volumes[KEY_FOLDER].update({})
+    said = refused(pod, root)
     assert KEY_FILE in said.splitlines()[-1]
 
 
-def test_a_secret_for_others_is_named(pod):
-    command, secret = pod(CONFIG, api_key="key")
-    for file in secret.path.glob("..2026*/api-key"):
-        os.chown(file, 0, 0)
-    said = refused(command, VOYAGE_API_KEY_FILE=KEY_FILE)
+def test_a_secret_for_others_is_named(pod_of, root):
+    pod = pod_of("overlays/production")
+    os.chown(pod.volumes[KEY_FOLDER].file("api-key"), 0, 0)
+    said = refused(pod, root)
     assert KEY_FILE in said.splitlines()[-1] and "ermission denied" in said
 
 
-def test_a_newer_versions_configuration_is_refused_key_by_key(pod):
-    newer = CONFIG + '[cache.redis]\nurl = "redis://cache"\n[batch]\nadaptive = true\n[rerank]\nmax_documents = 5\n'
-    command, _ = pod(newer, api_key="key")
-    said = refused(command, VOYAGE_API_KEY_FILE=KEY_FILE).splitlines()
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_newer_versions_configuration_is_refused_key_by_key(pod_of, root, overlay):
+    pod = pod_of(overlay)
+    config = pod.volumes[CONFIG_FOLDER]
+    newer = '\n[cache.redis]\nurl = "redis://cache"\n[batch.adaptive]\non = true\n[rerank]\nmax_documents = 5\n'
+    config.update({"config.toml": config.file("config.toml").read_text() + newer})
+    said = refused(pod, root).splitlines()
     for key in ("cache.redis", "batch.adaptive", "rerank"):
         assert any(line.startswith(f"{key}: ") for line in said), said

@@ -5,6 +5,8 @@ import shutil
 import sys
 from pathlib import Path
 
+import pytest
+
 import processes
 
 DOCKERFILE = processes.ROOT / "deploy" / "Dockerfile"
@@ -21,6 +23,21 @@ def test_hadolint_would_find_something(tmp_path):
     wrong.write_text(DOCKERFILE.read_text() + "RUN cd /tmp && sudo true\n")
     done = processes.run(Path(sys.executable).with_name("hadolint"), wrong)
     assert done.returncode == 1 and "DL3004" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("image", "revision", "taken"),
+    [
+        ("docker.io/library/rust:1.95-alpine", "unknown", True),
+        ("docker.io/library/rust:1.95-alpine", "0123abcd", False),
+        ("docker.io/library/rust:1.95-alpine@sha256:" + 64 * "a", "0123abcd", True),
+    ],
+)
+def test_a_release_is_compiled_by_a_digest(image, revision, taken):
+    [check] = re.findall(r"^RUN (case .*?esac)$", DOCKERFILE.read_text(), re.MULTILINE | re.DOTALL)
+    done = processes.run("sh", "-c", check.replace("\\\n", ""), RUST_IMAGE=image, REVISION=revision)
+    assert (done.returncode == 0) is taken
+    assert taken or (image in done.stderr and "digest" in done.stderr)
 
 
 def test_cargo_is_content_with_what_is_let_in(tmp_path):
