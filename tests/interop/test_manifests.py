@@ -84,9 +84,23 @@ def test_a_pod_says_which_configuration_it_runs_with(rendered):
 def test_two_can_stand_side_by_side():
     text = manifests.render_helm("--set", "name=other")
     for each in manifests.objects(text):
-        if each["kind"] != "Secret":
-            assert each["metadata"]["name"].startswith("other"), each["metadata"]
+        assert each["metadata"]["name"].startswith("other"), each["metadata"]
         assert each["metadata"]["labels"]["app.kubernetes.io/instance"] in ("other", "other-simulator")
+
+
+def test_a_dummy_key_never_takes_the_place_of_a_real_one():
+    """Nor does its end remove one: Helm deletes what a release no longer has."""
+
+    def mounted(text):
+        volumes = manifests.find(text, "Deployment")["spec"]["template"]["spec"]["volumes"]
+        return {each["secret"]["secretName"] for each in volumes if "secret" in each}
+
+    named = manifests.render_helm("--set", "apiKey.secretName=ours", "--set", "apiKey.file=")
+    for text in [manifests.kustomize("overlays/dev"), manifests.helm("defaults"), named]:
+        made = {each["metadata"]["name"] for each in manifests.objects(text) if each["kind"] == "Secret"}
+        assert mounted(text) == made
+        assert not made & {"ours", *mounted(manifests.helm("production")), *mounted(manifests.kustomize("base"))}
+        assert manifests.environment(manifests.find(text, "Deployment"))["VOYAGE_API_KEY_FILE"].endswith("/api-key")
 
 
 def test_what_clusters_ask_for_besides():

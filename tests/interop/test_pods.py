@@ -277,6 +277,7 @@ def files(volume, text, certificates):
         return {"config.toml": config_text(text)}
     if "secret" in volume:
         secrets = {"voyage-api-key": {"api-key": "a-key"}, "voyage-gateway-tls": certificates}
+        secrets["voyage-gateway-simulator"] = secrets["voyage-api-key"]
         secrets["voyage-gateway-tokens"] = {"tokens": hashed(TOKEN)}
         return secrets[volume["secret"]["secretName"]]
     projected = {}
