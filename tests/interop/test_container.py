@@ -50,7 +50,7 @@ def pod_of(tmp_path, authority):
 
     def made(overlay, tokens=""):
         cluster = {"kube-root-ca.crt": {"ca.crt": authority}, "token": "a-token"}
-        cluster["voyage-api-key"] = {"api-key": "somebodys-key\n"}
+        cluster["voyage-api-key"] = cluster["voyage-gateway-simulator"] = {"api-key": "somebodys-key\n"}
         cluster["voyage-gateway-tokens"] = {"tokens": tokens}
         pod = containers.Pod(manifests.kustomize(overlay), tmp_path / "volumes", cluster)
         pod.variables |= {name: value for name, value in NOWHERE.items() if name in pod.variables}

@@ -84,9 +84,23 @@ def test_a_pod_says_which_configuration_it_runs_with(rendered):
 def test_two_can_stand_side_by_side():
     text = manifests.render_helm("--set", "name=other")
     for each in manifests.objects(text):
-        if each["kind"] != "Secret":
-            assert each["metadata"]["name"].startswith("other"), each["metadata"]
+        assert each["metadata"]["name"].startswith("other"), each["metadata"]
         assert each["metadata"]["labels"]["app.kubernetes.io/instance"] in ("other", "other-simulator")
+
+
+def test_a_dummy_key_never_takes_the_place_of_a_real_one():
+    """Nor does its end remove one: Helm deletes what a release no longer has."""
+
+    def mounted(text):
+        volumes = manifests.find(text, "Deployment")["spec"]["template"]["spec"]["volumes"]
+        return {each["secret"]["secretName"] for each in volumes if "secret" in each}
+
+    named = manifests.render_helm("--set", "apiKey.secretName=ours", "--set", "apiKey.file=")
+    for text in [manifests.kustomize("overlays/dev"), manifests.helm("defaults"), named]:
+        made = {each["metadata"]["name"] for each in manifests.objects(text) if each["kind"] == "Secret"}
+        assert mounted(text) == made
+        assert not made & {"ours", *mounted(manifests.helm("production")), *mounted(manifests.kustomize("base"))}
+        assert manifests.environment(manifests.find(text, "Deployment"))["VOYAGE_API_KEY_FILE"].endswith("/api-key")
 
 
 def test_what_clusters_ask_for_besides():
@@ -113,6 +127,41 @@ def test_what_clusters_ask_for_besides():
     assert lint_manifests.schemas({"besides": text}) == []
 
 
+@pytest.mark.parametrize("word", ["123", "true", "null", "1e3"])
+def test_texts_stay_texts(word):
+    """What YAML would take for a number, a truth or nothing."""
+    named = ["auth.jwt.audience", "auth.jwt.issuer", "auth.tokens.secretName", "auth.mtls.secretName", "apiKey.secretName"]
+    named += ["priorityClassName", "monitoring.namespace", "gatewayApi.gateway.name", "gatewayApi.gateway.namespace"]
+    named += ["image.pullSecrets[0]", *(["name"] if word.isalpha() else [])]
+    for mode, policy in [("jwt", "kubernetes"), ("tokens", "cilium"), ("mtls", "kubernetes")]:
+        text = manifests.render_helm(
+            *manifests.helm_arguments("production"),
+            *["--set", f"auth.mode={mode}", "--set", f"networkPolicy.kind={policy}"],
+            *["--set", f"gatewayApi.enabled={'false' if mode == 'mtls' else 'true'}"],
+            *[part for each in named for part in ("--set-string", f"{each}={word}")],
+        )
+        assert lint_manifests.schemas({mode: text}) == []
+        assert lint_manifests.crds({mode: text}) == []
+        for each in manifests.objects(text):
+            assert isinstance(each["metadata"]["name"], str)
+            assert all(isinstance(label, str) for label in each["metadata"]["labels"].values())
+        deployment = manifests.find(text, "Deployment", word if word.isalpha() else "voyage-gateway")
+        assert manifests.container(deployment)["name"] == "voyage-gateway"
+        volumes = deployment["spec"]["template"]["spec"]["volumes"]
+        secrets = {each["secret"]["secretName"] for each in volumes if "secret" in each}
+        assert secrets == {word}
+        if mode == "jwt":
+            assert manifests.environment(deployment)["VOYAGE_GATEWAY__AUTH__JWT__AUDIENCE"] == word
+
+
+def test_a_configuration_arrives_as_it_is(tmp_path):
+    written = '  # "quoted": {{ not a template }}\n\n[cache]\nmax_bytes = "1MiB"\t# \'so\'\n---\n'
+    file = tmp_path / "config.toml"
+    file.write_text(written)
+    config = manifests.find(manifests.render_helm("--set-file", f"config={file}"), "ConfigMap", "voyage-gateway-config")
+    assert config["data"] == {"config.toml": written}
+
+
 @pytest.mark.parametrize(
     ("values", "how"), [("defaults", "-plaintext -d"), ("production", "Bearer"), ("mtls", "-cert"), ("tokens", "callers.md says how")]
 )
@@ -130,6 +179,7 @@ def test_the_notes_say_what_to_run(values, how):
         ("replicaCount=three", "replicaCount"),
         ("image.tags=1", "tags"),
         ("image.tag=latest", "tag"),
+        ("image.repository=registry:5000/voyage-gateway:1.0", "repository"),
         ("image.pullPolicy=Sometimes", "pullPolicy"),
         ("auth.mode=token", "mode"),
         ("auth.tokens.secret=a", "secret"),
@@ -142,6 +192,7 @@ def test_the_notes_say_what_to_run(values, how):
         ("tolerations[0].kee=a", "kee"),
         ("gatewayApi.gateway.port=1", "port"),
         ("tracing.endpoint=collector", "endpoint"),
+        ("tracing.endpoint=http://a b:1", "endpoint"),
         ("simulator.enabled=false", "auth.mode must be set"),
         ("networkPolicy.kind=kubernetes", "networkPolicy.kind must be none"),
     ],

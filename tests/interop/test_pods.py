@@ -226,6 +226,46 @@ def test_policies_open_exactly_what_is_used(name, tmp_path):
     assert outgoing == used | {("UDP", 53), ("TCP", 53), ("TCP", 6443)}
 
 
+def peers(policies, direction):
+    """Returns the pods that policies of either kind let in or out: namespace, labels and port."""
+    found = set()
+    for rule in [each for policy in policies for each in policy["spec"].get(direction, [])]:
+        for peer in rule.get("from", []) + rule.get("to", []):
+            if "podSelector" in peer:
+                namespace = peer["namespaceSelector"].get("matchLabels", {})
+                assert set(namespace) <= {"kubernetes.io/metadata.name"}
+                found |= selected(rule, namespace.get("kubernetes.io/metadata.name"), peer["podSelector"]["matchLabels"])
+        for peer in rule.get("fromEndpoints", []) + rule.get("toEndpoints", []):
+            labels = dict(peer["matchLabels"])
+            namespace = labels.pop("k8s:io.kubernetes.pod.namespace", None)
+            # Without a word of namespaces Cilium means its own.
+            every = [{"key": "k8s:io.kubernetes.pod.namespace", "operator": "Exists"}]
+            assert peer.get("matchExpressions") == (None if namespace else every)
+            found |= selected(rule, namespace, labels)
+    return found
+
+
+def selected(rule, namespace, labels):
+    return {(namespace, *labels.items(), *opened) for opened in opened_ports([rule])}
+
+
+def test_both_kinds_of_policies_say_the_same():
+    plain = [each for each in manifests.objects(manifests.kustomize("overlays/production")) if each["kind"] == "NetworkPolicy"]
+    cilium = manifests.find(manifests.kustomize("jwt-cilium"), "CiliumNetworkPolicy")
+    for direction in ["ingress", "egress"]:
+        assert peers([cilium], direction) == peers(plain, direction) != set()
+    entities = [each for rule in cilium["spec"]["ingress"] for each in rule.get("fromEntities", [])]
+    assert entities == ["host"]
+    entities = [each for rule in cilium["spec"]["egress"] for each in rule.get("toEntities", [])]
+    assert entities == ["kube-apiserver"]
+    # Names are let out to by the answers that Cilium sees.
+    (names,) = [each for each in cilium["spec"]["egress"] if "toFQDNs" in each]
+    assert names["toFQDNs"] == [{"matchName": "api.voyageai.com"}, {"matchName": "ai.mongodb.com"}]
+    seen = [ports for rule in cilium["spec"]["egress"] for ports in rule["toPorts"] if "rules" in ports]
+    assert [each["rules"] for each in seen] == [{"dns": [{"matchPattern": "*"}]}]
+    assert {each["port"] for each in seen[0]["ports"]} == {"53"}
+
+
 def port_of(url):
     host = url.split("/")[2]
     return int(host.partition(":")[2] or {"https": 443, "http": 80}[url.partition(":")[0]])
@@ -277,6 +317,7 @@ def files(volume, text, certificates):
         return {"config.toml": config_text(text)}
     if "secret" in volume:
         secrets = {"voyage-api-key": {"api-key": "a-key"}, "voyage-gateway-tls": certificates}
+        secrets["voyage-gateway-simulator"] = secrets["voyage-api-key"]
         secrets["voyage-gateway-tokens"] = {"tokens": hashed(TOKEN)}
         return secrets[volume["secret"]["secretName"]]
     projected = {}

@@ -1,7 +1,7 @@
 {{- /* What selects the gateway's pods; it never changes. */}}
 {{- define "voyage-gateway.selector" -}}
 app.kubernetes.io/name: voyage-gateway
-app.kubernetes.io/instance: {{ .Values.name }}
+app.kubernetes.io/instance: {{ .Values.name | quote }}
 app.kubernetes.io/component: gateway
 {{- end }}
 
@@ -16,7 +16,7 @@ app.kubernetes.io/component: simulator
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: voyage-gateway
 app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- end }}
 
 {{- define "voyage-gateway.labels" -}}
@@ -41,7 +41,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- with .Values.image.pullSecrets -}}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- end }}
