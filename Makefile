@@ -31,7 +31,7 @@ lint: ## Does clippy find nothing, in tests neither?
 	cargo clippy --locked --all-targets -- -D warnings
 
 # Private items too: whoever reads these pages works on the code.
-docs: ## Is every link in the documentation sound?
+docs: ## Is every link in the code's documentation sound?
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" \
 		cargo doc --locked --no-deps --document-private-items
 

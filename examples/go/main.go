@@ -30,12 +30,12 @@ import (
 )
 
 func main() {
-	gateway := flag.String("gateway", "localhost:50051", "host and port; several with commas between them")
+	gateway := flag.String("gateway", "localhost:50051", "name and port; or addresses with commas between them")
 	config := flag.String("service-config", "../../deploy/client/service_config.json", "how to balance and retry")
 	workers := flag.Int("until-eof", 0, "keep so many calls going until standard input ends, and count them")
 	flag.Parse()
 
-	connection, err := connect(strings.Split(*gateway, ","), *config)
+	connection, err := connect(*gateway, *config)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -52,19 +52,22 @@ func main() {
 	}
 }
 
-// connect balances over all addresses. In Kubernetes, "dns:///NAME:50051" of a headless service lists them.
-func connect(addresses []string, config string) (*grpc.ClientConn, error) {
+// connect balances over all replicas. In Kubernetes, "dns:///NAME:50051" of a headless service lists them.
+func connect(gateway, config string) (*grpc.ClientConn, error) {
 	serviceConfig, err := os.ReadFile(config)
 	if err != nil {
 		return nil, err
 	}
 	replicas := manual.NewBuilderWithScheme("replicas")
-	var state resolver.State
-	for _, address := range addresses {
-		state.Addresses = append(state.Addresses, resolver.Address{Addr: address})
+	if strings.Contains(gateway, ",") {
+		var state resolver.State
+		for address := range strings.SplitSeq(gateway, ",") {
+			state.Addresses = append(state.Addresses, resolver.Address{Addr: address})
+		}
+		replicas.InitialState(state)
+		gateway = "replicas:///voyage-gateway"
 	}
-	replicas.InitialState(state)
-	return grpc.NewClient("replicas:///voyage-gateway",
+	return grpc.NewClient(gateway,
 		grpc.WithResolvers(replicas),
 		grpc.WithDefaultServiceConfig(string(serviceConfig)),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),

@@ -23,18 +23,19 @@ const { values: options, positionals: texts } = parseArgs({
   },
 });
 
-/** A client that balances over all addresses; in Kubernetes, `dns:///NAME:50051` of a headless service lists them. */
-function connect(addresses) {
+/** A client that balances over all replicas; in Kubernetes, `dns:///NAME:50051` of a headless service lists them. */
+function connect(gateway) {
   const definition = loadSync("voyage/gateway/v1/embedding_service.proto", {
     includeDirs: [options.proto],
     enums: String,
     defaults: true,
   });
   const { EmbeddingService } = grpc.loadPackageDefinition(definition).voyage.gateway.v1;
-  return new EmbeddingService(`ipv4:${addresses}`, grpc.credentials.createInsecure(), {
+  // A list of numbers is no host's name.
+  const list = gateway.includes(",");
+  return new EmbeddingService(list ? `ipv4:${gateway}` : gateway, grpc.credentials.createInsecure(), {
     "grpc.service_config": readFileSync(options["service-config"], "utf8"),
-    // Else it would be the whole list, which is no host.
-    "grpc.default_authority": "voyage-gateway",
+    ...(list && { "grpc.default_authority": "voyage-gateway" }),
   });
 }
 

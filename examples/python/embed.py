@@ -25,14 +25,14 @@ from voyage.gateway.v1 import common_pb2, embedding_service_pb2, embedding_servi
 SERVICE_CONFIG = Path(__file__).resolve().parents[2] / "deploy" / "client" / "service_config.json"
 
 
-def connect(addresses, service_config):
-    """A channel that balances over all addresses; in Kubernetes, `dns:///NAME:50051` of a headless service lists them."""
-    options = [
-        ("grpc.service_config", service_config),
-        # Else it would be the whole list, which is no host.
-        ("grpc.default_authority", "voyage-gateway"),
-    ]
-    return grpc.insecure_channel(f"ipv4:{addresses}", options)
+def connect(gateway, service_config):
+    """A channel that balances over all replicas; in Kubernetes, `dns:///NAME:50051` of a headless service lists them."""
+    options = [("grpc.service_config", service_config)]
+    if "," in gateway:
+        # A list of numbers, which is no host's name.
+        gateway = f"ipv4:{gateway}"
+        options.append(("grpc.default_authority", "voyage-gateway"))
+    return grpc.insecure_channel(gateway, options)
 
 
 def credential():
@@ -90,7 +90,7 @@ def until_eof(stub, workers):
 
 def main():
     parser = argparse.ArgumentParser(description="Embeds texts through voyage-gateway.")
-    parser.add_argument("--gateway", default="127.0.0.1:50051", help="host and port; several with commas")
+    parser.add_argument("--gateway", default="localhost:50051", help="name and port; or addresses with commas")
     parser.add_argument("--service-config", type=Path, default=SERVICE_CONFIG)
     parser.add_argument("--until-eof", type=int, metavar="WORKERS", help="keep calling until input ends, and count")
     parser.add_argument("texts", nargs="*")

@@ -108,6 +108,15 @@ def test_ours_run_as_restricted_as_in_a_cluster(services):
         assert "user" not in service
 
 
+def test_the_gateway_is_not_killed_while_it_ends(services):
+    gateway = services["gateway"]
+    assert gateway["environment"]["VOYAGE_GATEWAY__DRAIN__DELAY"] == "0s" and "OTEL_EXPORTER_OTLP_ENDPOINT" in gateway["environment"]
+    example = (processes.ROOT / "config.example.toml").read_text()
+    [grace] = re.findall(r'^grace = "(\d+)s"$', example, re.MULTILINE)
+    [flush] = re.findall(r"`terminationGracePeriodSeconds`, or (\d+)s where telemetry is exported", example)
+    assert int(gateway["stop_grace_period"].removesuffix("s")) >= int(grace) + int(flush)
+
+
 def test_a_real_key_and_the_real_voyage_can_be_had():
     done = load(VOYAGE_API_KEY_FILE="/home/me/key", VOYAGE_BASE_URL="https://api.voyageai.com/v1")
     project = json.loads(done.stdout)

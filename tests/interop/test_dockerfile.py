@@ -70,6 +70,9 @@ def test_its_versions_are_those_of_the_project():
     for tool in ("AUDITABLE", "CYCLONEDX"):
         [pinned] = re.findall(rf"^ARG CARGO_{tool}=(.+)$", text, re.MULTILINE)
         assert f"cargo-{tool.lower()}@{pinned}" in setup
+    # The page builds a release from the same base, by its digest.
+    [page] = re.findall(r"RUST_IMAGE=(\S+)@DIGEST", (processes.ROOT / "docs" / "deployment.md").read_text())
+    assert f"ARG RUST_IMAGE={page}\n" in text
     # Its Rust is new enough.
     [rust] = re.findall(r"^ARG RUST_IMAGE=\S+/rust:(\d+\.\d+)", text, re.MULTILINE)
     [needed] = re.findall(r'^rust-version = "(.+)"', (processes.ROOT / "Cargo.toml").read_text(), re.MULTILINE)

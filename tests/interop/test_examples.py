@@ -63,6 +63,15 @@ def test_an_example_sends_its_credential(guarded, language):
     assert done.returncode == 1 and "wants to know who calls" in done.stderr, done.stderr
 
 
+@pytest.mark.parametrize("scheme", ["", "dns:///"])
+@pytest.mark.parametrize("language", sorted(set(CLIENTS) - {"rust"}))
+def test_an_example_finds_the_gateway_by_name(deploy, language, scheme):
+    address = scheme + deploy().address.replace("127.0.0.1", "localhost")
+    command = [*program(language), f"{'-' if language == 'go' else '--'}gateway", address, "one text"]
+    done = processes.run(*command, PYTHONPATH=str(STUBS))
+    assert done.returncode == 0 and "1024 numbers" in done.stdout, done.stdout + done.stderr
+
+
 def test_the_page_shows_lines_of_the_examples():
     page = (processes.ROOT / "docs" / "clients.md").read_text()
     blocks = re.findall(r"^```(\w+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)

@@ -169,12 +169,19 @@ def test_what_python_says(deploy, pki):
         assert words in PAGE
 
 
-def test_anchors_lead_somewhere():
-    def anchor(heading):
-        return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+def test_links_of_all_pages_lead_somewhere():
+    def anchors(page):
+        headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+        return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
 
-    for name in ("troubleshooting", "logs", "deployment", "errors", "alerts"):
-        text = (ROOT / "docs" / f"{name}.md").read_text()
-        for page, wanted in re.findall(r"\]\((\w*(?:\.md)?)#([\w-]+)\)", text):
-            target = (ROOT / "docs" / page).read_text() if page else text
-            assert wanted in map(anchor, re.findall(r"^#+ (.*)$", target, re.MULTILINE)), (name, page, wanted)
+    pages = [page for folder in (".", "docs", "benches") for page in sorted((ROOT / folder).glob("*.md"))]
+    links = [
+        (page, path, anchor)
+        for page in pages
+        for path, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", page.read_text())
+    ]
+    assert len(links) > 100
+    for page, path, anchor in links:
+        target = page.parent / path if path else page
+        assert target.exists(), (page, path)
+        assert not anchor or anchor in anchors(target), (page, path, anchor)
