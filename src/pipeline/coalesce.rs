@@ -318,8 +318,7 @@ impl Waiter for Landing {
     fn excuse(&self, until: Instant, refusal: &Error) {
         let Some(flight) = &self.flight else { return };
         let mut state = locked(&flight.state);
-        let excused: Vec<_> =
-            state.seats.extract_if(.., |seat| !seat.can_wait(until)).collect();
+        let excused: Vec<_> = state.seats.extract_if(.., |seat| !seat.can_wait(until)).collect();
         for seat in &excused {
             // Whoever has left does not need to be told.
             let _ = seat.tell(Err(refusal.clone()), None);
