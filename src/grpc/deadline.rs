@@ -47,7 +47,7 @@ pub(super) fn of(headers: &HeaderMap, bounds: Deadlines) -> Result<Deadline, Err
         at: now + timeout,
         answer_by: now + timeout.saturating_sub(margin),
         explicit: explicit.is_some(),
-        ample: timeout >= bounds.default.min(bounds.max) / 2,
+        ample: timeout >= bounds.unasked() / 2,
     })
 }
 
