@@ -93,8 +93,8 @@ pub trait Waiter: Send + std::fmt::Debug {
     /// Gives `refusal` to everyone who cannot wait until `until`; the others wait on.
     fn excuse(&self, until: Instant, refusal: &Error);
 
-    /// Gives up, because nobody waits any more.
-    fn abandon(self: Box<Self>);
+    /// Gives up, because nobody waits any more; replies of no use have cost `wasted` tokens.
+    fn abandon(self: Box<Self>, wasted: u64);
 
     /// Hands over what became of the item.
     fn land(self: Box<Self>, result: Result<Answer, Error>, bill: Bill);
@@ -116,7 +116,7 @@ pub enum Patience {
 pub struct Bill {
     /// The item's share of the tokens Voyage reported.
     pub tokens: u64,
-    /// Its share of those that Voyage reported with replies of no use: part of no answer's cost, and of what was spent.
+    /// Its share of those of replies of no use: part of no answer's cost, and of what was spent.
     pub wasted: u64,
     /// True when Voyage reported no usage and the tokens are the gateway's guess.
     pub guessed: bool,

@@ -98,10 +98,10 @@ impl Batch {
         (self.items.len(), self.tokens(), bytes)
     }
 
-    /// Shares out the tokens of a reply of no use, as those of an answer would be; of one that was cut, by estimate.
+    /// Shares out the tokens of a reply of no use, as those of an answer would be; of one that does not say, by estimate.
     fn waste(&mut self, failure: &Upstream) {
         let weights: Vec<u64> = self.items.iter().map(|queued| queued.expected).collect();
-        let tokens = if failure.was_cut() { weights.iter().sum() } else { failure.tokens };
+        let tokens = if failure.is_unmeasured() { weights.iter().sum() } else { failure.tokens };
         for (queued, share) in self.items.iter_mut().zip(apportion(tokens, &weights)) {
             queued.wasted = queued.wasted.saturating_add(share);
         }
@@ -153,7 +153,7 @@ impl Batch {
         self.items = kept;
         self.trip.items.fetch_sub(count(&gone), Ordering::Relaxed);
         for queued in gone {
-            queued.item.waiter.abandon();
+            queued.item.waiter.abandon(queued.wasted);
         }
     }
 

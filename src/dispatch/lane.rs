@@ -158,7 +158,7 @@ impl Lane {
         *taken = wanted;
         let gone: Vec<(Position, Queued)> = gone;
         for (_, queued) in gone {
-            queued.item.waiter.abandon();
+            queued.item.waiter.abandon(queued.wasted);
         }
     }
 

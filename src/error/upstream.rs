@@ -28,11 +28,9 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Tells whether it was a reply to be paid for that did not come to its end: nobody knows how many tokens it had.
-    pub fn was_cut(&self) -> bool {
-        let is_whole =
-            matches!(self.fault, Fault::BadResponse(bad) if bad != BadResponse::TOO_LONG);
-        self.status == Some(200) && !is_whole
+    /// Tells whether it was a reply to be paid for that does not say how many tokens it had: it was cut, most probably.
+    pub fn is_unmeasured(&self) -> bool {
+        self.status == Some(200) && self.tokens == 0
     }
 }
 

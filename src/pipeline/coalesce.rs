@@ -52,6 +52,8 @@ pub(super) struct Flight {
 #[derive(Debug, Default)]
 struct State {
     seats: Vec<Seat>,
+    /// The first of those who could not wait, when nobody else was left: who pays for replies of no use.
+    excused: Option<Seat>,
     departed: bool,
     /// Its last departure.
     departure: Option<Arc<Departure>>,
@@ -205,10 +207,10 @@ impl Flights {
         drop(flights);
 
         // Nobody takes a seat any more: the flight is closed.
-        let seats = {
+        let (seats, excused) = {
             let mut state = locked(&flight.state);
             state.trip = Some(Arc::clone(&bill.trip));
-            std::mem::take(&mut state.seats)
+            (std::mem::take(&mut state.seats), state.excused.take())
         };
         let (cost, wasted) = (bill.tokens, bill.wasted);
         // The metric counts what Voyage reported, never a guess.
@@ -237,7 +239,7 @@ impl Flights {
             self.metrics.saved(&model, cost.saturating_mul(served - 1));
         }
         // Leaving is no way to be served for nothing: somebody's quota pays, even if nobody is left.
-        if let Some(seat) = debtor(payer, first_who_left) {
+        if let Some(seat) = debtor(payer, first_who_left).or(excused) {
             seat.charge.settle(cost.saturating_add(wasted));
         }
     }
@@ -315,21 +317,22 @@ impl Waiter for Landing {
 
     fn excuse(&self, until: Instant, refusal: &Error) {
         let Some(flight) = &self.flight else { return };
-        locked(&flight.state).seats.retain(|seat| {
-            let stays = seat.can_wait(until);
-            if !stays {
-                // Whoever has left does not need to be told.
-                let _ = seat.tell(Err(refusal.clone()), None);
-            }
-            stays
-        });
+        let mut state = locked(&flight.state);
+        let excused: Vec<_> = state.seats.extract_if(.., |seat| !seat.can_wait(until)).collect();
+        for seat in &excused {
+            // Whoever has left does not need to be told.
+            let _ = seat.tell(Err(refusal.clone()), None);
+        }
+        if state.seats.is_empty() {
+            state.excused = state.excused.take().or(excused.into_iter().next());
+        }
     }
 
-    fn abandon(mut self: Box<Self>) {
+    fn abandon(mut self: Box<Self>, wasted: u64) {
         let Some(flight) = self.flight.take() else { return };
         // Whoever still sits there has run out of time just now.
         let late = Error::DeadlineExceeded { phase: Phase::Queue };
-        self.flights.land(&flight, &Err(late), Bill::nothing());
+        self.flights.land(&flight, &Err(late), Bill { wasted, ..Bill::nothing() });
     }
 
     fn land(mut self: Box<Self>, result: Result<Answer, Error>, bill: Bill) {

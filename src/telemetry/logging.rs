@@ -97,9 +97,10 @@ fn for_machines(
 type Filtered =
     tracing_subscriber::layer::Layered<reload::Layer<EnvFilter, Registry>, Registry, Registry>;
 
-/// Makes a filter. What it does not speak of has its errors: a slip in a name must not silence everything.
+/// Makes a filter. What it does not speak of has its errors: a slip in a name must not silence everything. Of `h2` it must
+/// speak by name: peers can make it warn with every frame they send, and below that it quotes them.
 fn parsed(filter: &str) -> Result<EnvFilter, ParseError> {
-    EnvFilter::try_new(format!("error,{}=info,{filter}", told::TARGET))
+    EnvFilter::try_new(format!("error,h2=error,{}=info,{filter}", told::TARGET))
 }
 
 /// Logs where a panic happened and never its message: a message can quote what was being worked on.

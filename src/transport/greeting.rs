@@ -1,5 +1,7 @@
 //! The first bytes of a connection: what the peer speaks.
 
+use std::io::ErrorKind;
+
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
@@ -45,7 +47,12 @@ pub(super) async fn hear(
     let mut said = [0; PREFACE.len()];
     let mut length = 0;
     while length < said.len() {
-        match stream.read(&mut said[length..]).await? {
+        let read = match stream.read(&mut said[length..]).await {
+            // TLS whose peer takes no leave: it is gone all the same.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => 0,
+            read => read?,
+        };
+        match read {
             0 if length == 0 => return Ok(None),
             0 => return Err(Mistake::Left),
             read => length += read,

@@ -22,7 +22,7 @@ def tokens(tmp_path):
 
 
 def test_a_token_lets_its_caller_in_and_is_told_nowhere(deploy, tokens):
-    settings = ["auth.mode=tokens", f"auth.tokens_file={tokens}", "telemetry.log_filter=trace"]
+    settings = ["auth.mode=tokens", f"auth.tokens_file={tokens}", "telemetry.log_filter=trace,h2=trace"]
     watched = deploy(settings=settings)
 
     def embed_as(*authorizations):

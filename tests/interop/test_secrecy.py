@@ -17,7 +17,7 @@ KEY = "test-key"
 # Everything that the admin port shows.
 PAGES = ["/metrics", "/livez", "/readyz", "/", "/status"]
 
-TRACE = "telemetry.log_filter=trace"
+TRACE = "telemetry.log_filter=trace,h2=trace"
 
 
 def parsed(line):
@@ -79,7 +79,7 @@ def reloaded(watched, what, count):
 
 @pytest.mark.parametrize("fault", ["400", "bad-json", "too-long", "hang"])
 def test_neither_log_nor_metrics_nor_errors_tell(deploy, fault):
-    settings = ["telemetry.log_filter=trace", "retry.max_attempts=1"]
+    settings = [TRACE, "retry.max_attempts=1"]
     watched = deploy(simulator=["--fault", f"{fault}@2"], settings=settings)
     [embedding] = embed(watched.channel, TEXT).embeddings
     error = failure(embed, watched.channel, f"{TEXT} too", timeout=1)
@@ -98,7 +98,7 @@ def test_keys_of_a_pool_are_nowhere_to_be_seen(deploy, tmp_path):
     for alias, file in files.items():
         file.write_text(keys[alias])
     pool = ", ".join(f'{{alias="{alias}", file="{file}"}}' for alias, file in files.items())
-    settings = [f"upstream.keys=[{pool}]", "reload.interval=100ms", "telemetry.log_filter=trace"]
+    settings = [f"upstream.keys=[{pool}]", "reload.interval=100ms", TRACE]
     accepted = ["--api-key", keys["good"], "--api-key", keys["next"]]
     watched = deploy(simulator=[*accepted, "--fault", "400@4"], settings=settings)
 

@@ -9,13 +9,13 @@ use tonic::Code;
 use voyage_gateway::{
     embedding::{Input, Parameters},
     error::Error,
-    grpc::v1::{CacheMode, EmbedRequest},
+    grpc::v1::{CacheMode, EmbedRequest, RequestOptions},
     simulator::Fault,
     telemetry::trace::Span,
     upstream::{Key, Reply, Upstream},
 };
 
-use crate::support::{Gateway, eventually, in_mode, reason, sample, texts};
+use crate::support::{Gateway, eventually, in_mode, reason, sample, texts, with_options};
 
 const VOYAGE_4: (&str, &str) = ("model", "voyage-4");
 
@@ -150,7 +150,15 @@ async fn every_token_that_voyage_reported_is_counted_once() {
 /// A day's tokens where each reply is of no use.
 const BUDGET: u64 = 200;
 
-/// Asks until the hard stop refuses; returns the tokens that it counts, and those that were charged.
+/// Returns the tokens that the hard stop counts, and those that were charged.
+async fn counted(gateway: &Gateway) -> (u64, u64) {
+    let charged = gateway.simulator().calls().iter().map(|call| call.tokens).sum();
+    let budget = [("budget", "limits.daily_tokens")];
+    let metrics = gateway.metrics().await;
+    (sample(&metrics, "voyage_gateway_budget_used_tokens", &budget), charged)
+}
+
+/// Asks until the hard stop refuses; returns what was counted.
 async fn stopped_after(fault: Fault) -> (u64, u64) {
     let gateway = Gateway::with(|config, _| {
         config.limits.daily_tokens = Some(BUDGET);
@@ -169,10 +177,7 @@ async fn stopped_after(fault: Fault) -> (u64, u64) {
         }
     }
     assert!(refused.is_some(), "nothing stopped it");
-    let charged = gateway.simulator().calls().iter().map(|call| call.tokens).sum();
-    let budget = [("budget", "limits.daily_tokens")];
-    let metrics = gateway.metrics().await;
-    (sample(&metrics, "voyage_gateway_budget_used_tokens", &budget), charged)
+    counted(&gateway).await
 }
 
 #[tokio::test]
@@ -184,8 +189,39 @@ async fn the_hard_stop_counts_replies_of_no_use() {
 
 #[tokio::test]
 async fn the_hard_stop_counts_replies_that_are_cut_by_estimate() {
-    let (used, charged) = stopped_after(Fault::CutBody).await;
-    assert!(used <= BUDGET && used.abs_diff(charged) * 4 <= charged, "{used} for {charged}");
+    for fault in [Fault::CutBody, Fault::BadJson] {
+        let (used, charged) = stopped_after(fault).await;
+        assert!(used <= BUDGET && used.abs_diff(charged) * 4 <= charged, "{used} for {charged}");
+    }
+}
+
+/// Their reply is cut, and then they meet a rate limit: one leaves, and one cannot wait.
+#[tokio::test]
+async fn the_hard_stop_counts_replies_that_nobody_waits_for_any_more() {
+    let text = "a text, which is paid for and never had, for want of time";
+    for max_queue_wait in [None, Some(prost_types::Duration { seconds: 5, nanos: 0 })] {
+        let gateway = Gateway::with(|config, _| config.limits.daily_tokens = Some(BUDGET)).await;
+        let limited = Fault::Status {
+            status: 429,
+            headers: vec![("retry-after".to_owned(), "20".to_owned())],
+            body: String::new(),
+        };
+        gateway.simulator().script().next_calls(1, Fault::CutBody);
+        gateway.simulator().script().next_calls(1, limited);
+        let options = RequestOptions { max_queue_wait, ..RequestOptions::default() };
+        let call = gateway.spawn(with_options(texts(&[text]), options)).await;
+        gateway.until_calls(2).await;
+        if max_queue_wait.is_some() {
+            call.await.unwrap().unwrap_err();
+        } else {
+            call.abort();
+        }
+        let queued = async || sample(&gateway.metrics().await, "voyage_gateway_queue_items", &[]);
+        eventually(async || queued().await == 0).await;
+        let (used, charged) = counted(&gateway).await;
+        assert!(charged > 0 && used.abs_diff(charged) * 4 <= charged, "{used} for {charged}");
+        assert_eq!(gateway.sent().len(), 2);
+    }
 }
 
 #[tokio::test]

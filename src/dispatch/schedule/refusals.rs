@@ -89,7 +89,7 @@ impl Scheduler {
                 // Somebody may have joined in the meantime.
                 for queued in gone.into_iter().filter_map(|id| lane.queue.remove_abandoned(id)) {
                     self.clock.refund(&queued);
-                    queued.item.waiter.abandon();
+                    queued.item.waiter.abandon(queued.wasted);
                 }
             }
         }
@@ -122,7 +122,7 @@ impl Scheduler {
         for lane in self.lanes.values_mut() {
             for queued in lane.queue.retain(|queued| queued.item.waiter.wanted_until().is_some()) {
                 self.clock.refund(&queued);
-                queued.item.waiter.abandon();
+                queued.item.waiter.abandon(queued.wasted);
             }
         }
         for returned in &mut self.returned {

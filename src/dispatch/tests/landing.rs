@@ -37,7 +37,7 @@ impl Waiter for Note {
 
     fn excuse(&self, _until: Instant, _refusal: &Error) {}
 
-    fn abandon(self: Box<Self>) {
+    fn abandon(self: Box<Self>, _wasted: u64) {
         panic!("somebody waits for {}", self.text);
     }
 

@@ -89,7 +89,7 @@ impl Waiter for Defect {
 
     fn excuse(&self, _until: Instant, _refusal: &Error) {}
 
-    fn abandon(self: Box<Self>) {}
+    fn abandon(self: Box<Self>, _wasted: u64) {}
 
     fn land(self: Box<Self>, _result: Result<Answer, Error>, _bill: Bill) {}
 }

@@ -104,6 +104,20 @@ fn a_filter_of_a_slip_alone_is_told_and_silences_no_error() {
 }
 
 #[test]
+fn http2_has_its_errors_unless_it_is_named() {
+    let say = || {
+        tracing::error!(target: "h2::proto", "error");
+        tracing::warn!(target: "h2::proto", "warn");
+        tracing::debug!(target: "h2::proto", "debug");
+    };
+    for filter in ["info", "trace", "debug,voyage_gateway=info"] {
+        assert_eq!(logged(filter, |_| say()).messages(), ["error"], "{filter}");
+    }
+    assert_eq!(logged("info,h2=warn", |_| say()).messages(), ["error", "warn"]);
+    assert_eq!(logged("h2=debug,info", |_| say()).messages(), ["error", "warn", "debug"]);
+}
+
+#[test]
 fn a_target_that_does_not_exist_is_told_and_not_refused() {
     let written = logged("info", |levels| {
         levels.change("info,voyage_gateway::dispach=debug,h2=info").unwrap();

@@ -96,6 +96,20 @@ async fn http1_within_tls() {
 }
 
 #[tokio::test]
+async fn leaving_without_a_word_of_tls() {
+    let authority = Authority::new();
+    let log = Log::from(Level::DEBUG);
+    let gateway = Files::new(&authority.server(2100), None).serve().await;
+    let config = Arc::new(client(&authority, None, &VERSIONS));
+    let mut stream = connect(gateway.grpc(), &config).await.unwrap();
+    let own = stream.get_ref().0.local_addr().unwrap();
+    stream.write_all(b"PRI * HTTP/2.0").await.unwrap();
+    stream.flush().await.unwrap();
+    stream.get_mut().0.shutdown().await.unwrap();
+    assert_eq!(line(&log, own).await, "the peer left in the middle of its first bytes");
+}
+
+#[tokio::test]
 async fn certificates_that_are_not_accepted() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     let expired = authority.signed(|params| params.not_after = date_time_ymd(2020, 1, 1));
