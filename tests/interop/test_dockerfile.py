@@ -40,6 +40,17 @@ def test_a_release_is_compiled_by_a_digest(image, revision, taken):
     assert taken or (image in done.stderr and "digest" in done.stderr)
 
 
+def test_the_documentation_builds_releases_so():
+    [image] = re.findall(r"^ARG RUST_IMAGE=(.+)$", DOCKERFILE.read_text(), re.MULTILINE)
+    pages = [DOCKERFILE, processes.ROOT / "README.md", *(processes.ROOT / "docs").glob("*.md")]
+    commands = re.findall(
+        r"docker(?: buildx)? build (?:.*\\\n)*.*", "\n".join(page.read_text() for page in pages)
+    )
+    releases = [command for command in commands if "REVISION=" in command]
+    assert len(releases) == 2
+    assert [command for command in releases if f"RUST_IMAGE={image}@sha256:" not in command] == []
+
+
 def test_cargo_is_content_with_what_is_let_in(tmp_path):
     let_in = [line[1:] for line in (processes.ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     assert "src" in let_in
