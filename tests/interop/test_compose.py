@@ -99,6 +99,13 @@ def test_what_is_published_is_listened_on_and_on_loopback_only(services, ports):
     assert len({each["published"] for _, each in published}) == len(published)
 
 
+def test_our_image_is_built_once(services):
+    """By whoever starts with the gateway; two builds of one tag collide where Docker makes them side by side."""
+    assert services["gateway"]["image"] == services["simulator"]["image"]
+    assert [name for name, service in services.items() if "build" in service] == ["gateway"]
+    assert "simulator" in services["gateway"]["depends_on"]
+
+
 def test_ours_run_as_restricted_as_in_a_cluster(services):
     for name in ("gateway", "simulator"):
         service = services[name]

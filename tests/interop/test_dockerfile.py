@@ -40,6 +40,17 @@ def test_a_release_is_compiled_by_a_digest(image, revision, taken):
     assert taken or (image in done.stderr and "digest" in done.stderr)
 
 
+def test_the_documentation_builds_releases_so():
+    [image] = re.findall(r"^ARG RUST_IMAGE=(.+)$", DOCKERFILE.read_text(), re.MULTILINE)
+    pages = [DOCKERFILE, processes.ROOT / "README.md", *(processes.ROOT / "docs").glob("*.md")]
+    commands = re.findall(
+        r"docker(?: buildx)? build (?:.*\\\n)*.*", "\n".join(page.read_text() for page in pages)
+    )
+    releases = [command for command in commands if "REVISION=" in command]
+    assert len(releases) == 2
+    assert [command for command in releases if f"RUST_IMAGE={image}@sha256:" not in command] == []
+
+
 def test_cargo_is_content_with_what_is_let_in(tmp_path):
     let_in = [line[1:] for line in (processes.ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     assert "src" in let_in
@@ -70,9 +81,6 @@ def test_its_versions_are_those_of_the_project():
     for tool in ("AUDITABLE", "CYCLONEDX"):
         [pinned] = re.findall(rf"^ARG CARGO_{tool}=(.+)$", text, re.MULTILINE)
         assert f"cargo-{tool.lower()}@{pinned}" in setup
-    # The page builds a release from the same base, by its digest.
-    [page] = re.findall(r"RUST_IMAGE=(\S+)@DIGEST", (processes.ROOT / "docs" / "deployment.md").read_text())
-    assert f"ARG RUST_IMAGE={page}\n" in text
     # Its Rust is new enough.
     [rust] = re.findall(r"^ARG RUST_IMAGE=\S+/rust:(\d+\.\d+)", text, re.MULTILINE)
     [needed] = re.findall(r'^rust-version = "(.+)"', (processes.ROOT / "Cargo.toml").read_text(), re.MULTILINE)

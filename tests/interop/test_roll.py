@@ -91,6 +91,7 @@ def test_a_rolling_update_loses_no_call(service, language):
     caller = Caller(language, service.names.target(service.port), resolve_every=500)
     try:
         caller.load(RATE)
+        loaded = time.monotonic()
         until(lambda: min(service.answered()) > 0)
         began = time.monotonic()
         for _ in range(ROLLS * REPLICAS):
@@ -106,16 +107,17 @@ def test_a_rolling_update_loses_no_call(service, language):
         before = service.answered()
         until(lambda: sum(service.answered()) > sum(before) + 2 * RATE)
         shares = [after - earlier for after, earlier in zip(service.answered(), before)]
-        ended = caller.stop()
+        ended, stopped = caller.stop(), time.monotonic()
     finally:
         caller.kill()
 
     mean = sum(shares) / len(shares)
     spread = max(abs(share - mean) for share in shares) / mean
     failed = {ending: number for ending, number in ended.items() if ending != "OK"}
+    calls = sum(ended.values())
     print(
-        f"\n{language}: {ROLLS} rolls of {REPLICAS} gateways in {rolled - began:.1f} s at {RATE} calls/s:"
-        f" {sum(ended.values())} calls, {sum(failed.values())} failed;"
+        f"\n{language}: {ROLLS} rolls of {REPLICAS} gateways in {rolled - began:.1f} s"
+        f" at {calls / (stopped - loaded):.0f} calls/s: {calls} calls, {sum(failed.values())} failed;"
         f" a fourth found in {found - rolled:.1f} s, spread over four ±{spread:.0%}"
     )
     assert failed == {}

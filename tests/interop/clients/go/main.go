@@ -57,15 +57,15 @@ func (c *counts) report() {
 	check(json.NewEncoder(os.Stdout).Encode(c.endings))
 }
 
-// pace starts calls at a steady rate, however long each takes.
+// pace starts calls at a steady rate, however long each takes, and makes up for those that come late.
 func pace(ctx context.Context, client gatewayv1.EmbeddingServiceClient, rate int, load *counts) {
-	ticks := time.NewTicker(time.Second / time.Duration(rate))
-	defer ticks.Stop()
+	start := time.Now()
 	for call := 0; ; call++ {
+		due := start.Add(time.Duration(call) * time.Second / time.Duration(rate))
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticks.C:
+		case <-time.After(time.Until(due)):
 			load.start(client, fmt.Sprintf("go %d", call))
 		}
 	}
