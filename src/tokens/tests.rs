@@ -31,7 +31,7 @@ fn texts() -> Vec<String> {
     file.lines().map(|line| text(line).as_str().unwrap().to_owned()).collect()
 }
 
-/// Pieces of 1 to 40 lines of every file below `src` and of the documents beside it.
+/// Pieces of 1 to 40 lines of every file below `src` and of the documents beside it, but for pictures.
 fn own_texts(root: &Path) -> Vec<String> {
     let mut folders = vec![root.join("src"), root.join("docs"), root.join("proto")];
     let mut files = vec![root.join("README.md"), root.join("ARCHITECTURE.md")];
@@ -41,6 +41,7 @@ fn own_texts(root: &Path) -> Vec<String> {
             if path.is_dir() { folders.push(path) } else { files.push(path) }
         }
     }
+    files.retain(|file| file.extension().is_none_or(|kind| kind != "png"));
     files.sort();
     let mut texts = Vec::new();
     for file in files {
