@@ -179,7 +179,12 @@ impl Flush {
         let handle = runtime.handle().clone();
         self.runtime = Some(runtime);
         let host = target.uri.authority().map_or("", http::uri::Authority::as_str);
-        tracing::info!(signal = name, protocol = target.protocol.as_str(), host, "telemetry is exported");
+        tracing::info!(
+            signal = name,
+            protocol = target.protocol.as_str(),
+            host,
+            "telemetry is exported"
+        );
         let collector = Collector::new(target, handle, self.stage.subscribe());
         collector.map(Some).map_err(ExportError::Collector)
     }
