@@ -4,6 +4,7 @@ from http.client import HTTPConnection
 
 import grpc
 
+import observers
 import processes
 
 
@@ -36,6 +37,10 @@ class Deployment:
             if series.partition("{")[0] == name and all(label in series for label in wanted):
                 total += float(value)
         return total
+
+    def counted(self, name, **labels):
+        """Returns a metric's value when there is one: what is counted may follow the reply."""
+        return observers.eventually(lambda: self.metric(name, **labels), f"{name} {labels}")
 
     def close(self):
         self.channel.close()

@@ -19,8 +19,9 @@ PATIENCE = 30
 
 
 def environment(**variables):
-    """Nothing of the tester's own settings: neither a key nor a proxy."""
-    return {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **variables}
+    """Nothing of the tester's own settings but where tools are: neither a key nor a proxy."""
+    kept = {name: os.environ[name] for name in ("CARGO_HOME", "RUSTUP_HOME") if name in os.environ}
+    return {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **kept, **variables}
 
 
 def run(*command, stdin=None, **variables):

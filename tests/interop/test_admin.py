@@ -38,7 +38,7 @@ def test_metrics_tell_what_was_called(deploy):
     assert own.metric("voyage_gateway_upstream_calls_total", status="200") == 1
     assert own.metric("voyage_gateway_upstream_calls_total", status="503") == 3
     assert own.metric("voyage_gateway_retries_total") == 2
-    assert own.metric("voyage_gateway_tokens_total", billed_to="anonymous") == tokens
+    assert own.counted("voyage_gateway_tokens_total", billed_to="anonymous") == tokens
 
 
 @pytest.mark.parametrize("path", ["/no.such.Service/Method", "/voyage.gateway.v1.EmbeddingService/Nope"])

@@ -149,8 +149,7 @@ def test_it_follows_its_callers_tokens(pod_of, root):
         assert refusal.code() is grpc.StatusCode.UNAUTHENTICATED
 
         pod.volumes[TOKENS_FOLDER].update({"tokens": hashed(second)})
-        while not running.metric("voyage_gateway_reloads_total", what="auth.tokens_file", outcome="changed"):
-            pass
+        assert running.counted("voyage_gateway_reloads_total", what="auth.tokens_file", outcome="changed")
         assert embed(running.channel, "a text", metadata=bearer(second)).embeddings
         refusal = failure(embed, running.channel, "a text", metadata=bearer(first))
         assert refusal.code() is grpc.StatusCode.UNAUTHENTICATED

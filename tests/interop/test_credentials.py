@@ -29,7 +29,7 @@ def test_a_token_lets_its_caller_in_and_is_told_nowhere(deploy, tokens):
         return embed(watched.channel, "a text", metadata=[("authorization", value) for value in authorizations])
 
     assert len(embed_as(f"Bearer {TOKEN}").embeddings) == 1
-    assert watched.metric("voyage_gateway_tokens_total", billed_to="search") > 0
+    assert watched.counted("voyage_gateway_tokens_total", billed_to="search") > 0
     errors = [
         failure(embed_as),
         failure(embed_as, f"Bearer {WRONG}"),

@@ -390,7 +390,7 @@ def test_a_pod_of_tokens_takes_its_callers_and_nobody_else(name, tmp_path, certi
             assert refused.code() is grpc.StatusCode.UNAUTHENTICATED
         assert pod.metric("voyage_gateway_tokens_total") == 0
         assert embed(pod.channel, "a text", metadata=[("authorization", f"Bearer {TOKEN}")]).embeddings
-        assert pod.metric("voyage_gateway_tokens_total", billed_to="search") > 0
+        assert pod.counted("voyage_gateway_tokens_total", billed_to="search") > 0
     finally:
         pod.close()
 
