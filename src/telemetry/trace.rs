@@ -9,6 +9,8 @@
 mod anchor;
 mod context;
 mod fan_in;
+#[cfg(test)]
+pub(crate) mod kept;
 mod sampling;
 mod span;
 

@@ -1,36 +1,9 @@
 //! A batch that nobody waits for any more has ended: it is counted, and its span is over.
 
-use std::sync::Mutex;
-
 use http::HeaderMap;
-use opentelemetry::Context;
-use opentelemetry_sdk::{
-    error::OTelSdkResult,
-    trace::{Span as SdkSpan, SpanData, SpanProcessor},
-};
 
 use super::*;
-use crate::telemetry::trace::{Sampling, Span, Tracer};
-
-/// Keeps what has ended.
-#[derive(Clone, Debug, Default)]
-struct Kept(Arc<Mutex<Vec<SpanData>>>);
-
-impl SpanProcessor for Kept {
-    fn on_start(&self, _span: &mut SdkSpan, _context: &Context) {}
-
-    fn on_end(&self, span: SpanData) {
-        self.0.lock().unwrap().push(span);
-    }
-
-    fn force_flush(&self) -> OTelSdkResult {
-        Ok(())
-    }
-
-    fn shutdown_with_timeout(&self, _timeout: Duration) -> OTelSdkResult {
-        Ok(())
-    }
-}
+use crate::telemetry::trace::{Sampling, Span, Tracer, kept::Kept};
 
 impl Kept {
     /// Begins a span of somebody who waits.

@@ -2,7 +2,6 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Mutex,
     time::{Duration, SystemTime},
 };
 
@@ -10,35 +9,12 @@ use opentelemetry::{
     Context,
     trace::{SpanContext, SpanKind, Status, TraceContextExt as _, TraceFlags},
 };
-use opentelemetry_sdk::{
-    error::OTelSdkResult,
-    trace::{Sampler, SamplingDecision, ShouldSample as _, Span as SdkSpan, SpanData},
-};
+use opentelemetry_sdk::trace::{Sampler, SamplingDecision, ShouldSample as _, SpanData};
 use proptest::prelude::*;
 
-use super::*;
+use super::{kept::Kept, *};
 
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-
-/// Keeps what has ended.
-#[derive(Debug, Default)]
-struct Kept(Mutex<Vec<SpanData>>);
-
-impl SpanProcessor for Kept {
-    fn on_start(&self, _span: &mut SdkSpan, _context: &Context) {}
-
-    fn on_end(&self, span: SpanData) {
-        self.0.lock().unwrap().push(span);
-    }
-
-    fn force_flush(&self) -> OTelSdkResult {
-        Ok(())
-    }
-
-    fn shutdown_with_timeout(&self, _timeout: Duration) -> OTelSdkResult {
-        Ok(())
-    }
-}
 
 impl Kept {
     fn take(&self) -> Vec<SpanData> {
@@ -46,10 +22,10 @@ impl Kept {
     }
 }
 
-fn tracer(ratio: f64) -> (Tracer, Arc<Kept>) {
-    let kept = Arc::new(Kept::default());
+fn tracer(ratio: f64) -> (Tracer, Kept) {
+    let kept = Kept::default();
     let sampling = Sampling::parent_based(ratio);
-    (Tracer::new(sampling, Arc::clone(&kept) as Arc<dyn SpanProcessor>), kept)
+    (Tracer::new(sampling, Arc::new(kept.clone())), kept)
 }
 
 fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {

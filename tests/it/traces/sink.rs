@@ -1,18 +1,12 @@
 //! Where a test's spans end, and what they look like there.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::SystemTime};
 
 use opentelemetry::{
-    Context, Value,
+    Value,
     trace::{SpanId, SpanKind},
 };
-use opentelemetry_sdk::{
-    error::OTelSdkResult,
-    trace::{Span, SpanData, SpanProcessor},
-};
+use opentelemetry_sdk::trace::SpanData;
 use voyage_gateway::telemetry::{
     Metrics, Telemetry,
     trace::{Sampling, Tracer},
@@ -20,25 +14,10 @@ use voyage_gateway::telemetry::{
 
 use crate::support::eventually;
 
-/// Keeps the spans that have ended.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Sink(Arc<Mutex<Vec<SpanData>>>);
+#[path = "../../../src/telemetry/trace/kept.rs"]
+mod kept;
 
-impl SpanProcessor for Sink {
-    fn on_start(&self, _span: &mut Span, _context: &Context) {}
-
-    fn on_end(&self, span: SpanData) {
-        self.0.lock().unwrap().push(span);
-    }
-
-    fn force_flush(&self) -> OTelSdkResult {
-        Ok(())
-    }
-
-    fn shutdown_with_timeout(&self, _timeout: Duration) -> OTelSdkResult {
-        Ok(())
-    }
-}
+pub(super) use kept::Kept as Sink;
 
 impl Sink {
     /// Records this share of the traces that begin at the gateway.
