@@ -54,7 +54,7 @@ enum Action {
     Embed(embed::EmbedArgs),
     /// Ask a running gateway's admin port whether it serves; exit status 1 when it does not.
     Health(health::HealthArgs),
-    /// Write the API's .proto files, or their descriptor set, as this very binary serves them.
+    /// Write the API's .proto files, or their descriptor set, as this very binary serves them
     ///
     /// For code generators, and for tools where reflection is off:
     ///
@@ -67,7 +67,7 @@ enum Action {
     CheckConfig(ConfigArgs),
     /// Print the configuration in force as TOML. It holds no secrets.
     PrintConfig(ConfigArgs),
-    /// Read a caller's token from standard input and print its line for `auth.tokens_file`, which holds no secret.
+    /// Read a caller's token from standard input and print its line for `auth.tokens_file`, which holds no secret
     ///
     /// Make a token with `openssl rand -base64 32`, give it to the caller, and add its line to the file:
     ///

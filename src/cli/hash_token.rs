@@ -13,7 +13,8 @@ const MAX_BYTES: u64 = 64 * 1024;
 
 #[derive(Debug, Args)]
 pub(super) struct HashTokenArgs {
-    /// The caller's name, as rules and metrics have it: 1 to 256 visible ASCII characters without `#`.
+    /// The caller's name, as rules and metrics have it: 1 to 256 visible ASCII characters without `#`, and not
+    /// `anonymous`, `default` or `abandoned`.
     #[arg(long, value_name = "NAME")]
     caller: String,
 }
