@@ -36,6 +36,7 @@ pub use watch::{Admitted, BreakerState, Cached, DispatchState, RateWindow};
 
 use super::{OtelEnvironment, export, recent::Recent};
 use crate::model;
+use catalogue::label;
 use watch::Watched;
 
 /// The name of the scope that all metrics are in.
@@ -145,7 +146,7 @@ impl Metrics {
     /// (`refused`; the old content stays in force), by the setting that names them.
     pub fn reload(&self, what: &'static str, outcome: &'static str) {
         let Some(shared) = &self.shared else { return };
-        let labels = [KeyValue::new("what", what), KeyValue::new("outcome", outcome)];
+        let labels = [KeyValue::new(label::WHAT, what), KeyValue::new(label::OUTCOME, outcome)];
         shared.reloads.add(1, &labels);
     }
 }

@@ -5,7 +5,10 @@ use opentelemetry::{
     metrics::{Counter, Meter},
 };
 
-use super::{Metrics, build, catalogue};
+use super::{
+    Metrics, build,
+    catalogue::{self, label},
+};
 
 /// What the cache is counted with.
 pub(super) struct Instruments {
@@ -28,7 +31,7 @@ impl Metrics {
     pub fn lookups(&self, result: &'static str, inputs: u64) {
         let Some(shared) = self.shared.as_ref().filter(|_| inputs > 0) else { return };
         let tier = if result == "hit" { "memory" } else { "none" };
-        let labels = [KeyValue::new("result", result), KeyValue::new("tier", tier)];
+        let labels = [KeyValue::new(label::RESULT, result), KeyValue::new(label::TIER, tier)];
         shared.cache.lookups.add(inputs, &labels);
     }
 
@@ -36,7 +39,7 @@ impl Metrics {
     /// (`expired`).
     pub fn evicted(&self, cause: &'static str) {
         let Some(shared) = &self.shared else { return };
-        let labels = [KeyValue::new("tier", "memory"), KeyValue::new("cause", cause)];
+        let labels = [KeyValue::new(label::TIER, "memory"), KeyValue::new(label::CAUSE, cause)];
         shared.cache.evictions.add(1, &labels);
     }
 }

@@ -4,6 +4,7 @@
 //! labels of OpenTelemetry's semantic conventions are those of v1.44.0; the others begin with `voyage_gateway`.
 
 mod gateway;
+pub mod label;
 mod process;
 mod spending;
 mod upstream;
@@ -26,6 +27,8 @@ pub use upstream::{
     QUEUE_WAIT, RATE_LIMIT_LIMIT, RATE_LIMIT_USED, RATE_LIMITED, RETRIES, RETRY_BUDGET_BALANCE,
     STATUSES, UPSTREAM_CALLS, UPSTREAM_DURATION,
 };
+
+use crate::telemetry::semconv;
 
 /// How a metric's values come about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,16 +181,19 @@ pub const SECONDS: &[f64] =
     &[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
 /// A model of the catalogue, or `_other`.
-const MODEL: Label = Label::bounded("model", "a model of the catalogue, or `_other`", 28);
+const MODEL: Label = Label::bounded(label::MODEL, "a model of the catalogue, or `_other`", 28);
 
-const RPC_METHOD: Label =
-    Label::bounded("rpc.method", "an RPC that is served, `package.Service/Method`, or `_OTHER`", 9);
+const RPC_METHOD: Label = Label::bounded(
+    semconv::RPC_METHOD,
+    "an RPC that is served, `package.Service/Method`, or `_OTHER`",
+    9,
+);
 
 /// The endpoints of Voyage's API.
-const ENDPOINT: Label = Label::closed("endpoint", &["/embeddings"]);
+const ENDPOINT: Label = Label::closed(label::ENDPOINT, &["/embeddings"]);
 
 /// An API key of the pool, by the alias that the operators gave it.
-const KEY: Label = Label::bounded("key", "the alias of an API key; a pool has 64 at most", 64);
+const KEY: Label = Label::bounded(label::KEY, "the alias of an API key; a pool has 64 at most", 64);
 
 /// Returns every metric there is.
 pub fn all() -> impl Iterator<Item = &'static Metric> {

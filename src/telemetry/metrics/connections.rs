@@ -5,7 +5,10 @@ use opentelemetry::{
     metrics::{Counter, Meter, UpDownCounter},
 };
 
-use super::{Metrics, build, catalogue};
+use super::{
+    Metrics, build,
+    catalogue::{self, label},
+};
 
 /// A port, as metrics and logs name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,11 +109,11 @@ impl Metrics {
     /// badly, by [`ConnectionFailure`].
     pub fn connection_failed(&self, name: PortName, failure: ConnectionFailure) {
         let Some(shared) = &self.shared else { return };
-        let labels = [port(name), KeyValue::new("reason", failure.as_str())];
+        let labels = [port(name), KeyValue::new(label::REASON, failure.as_str())];
         shared.connections.failures.add(1, &labels);
     }
 }
 
 pub(super) fn port(name: PortName) -> KeyValue {
-    KeyValue::new("port", name.as_str())
+    KeyValue::new(label::PORT, name.as_str())
 }

@@ -5,7 +5,11 @@ use opentelemetry::{
     metrics::{Counter, Histogram, Meter},
 };
 
-use super::{Metrics, build, catalogue, model_label};
+use super::{
+    Metrics, build,
+    catalogue::{self, label},
+    model_label,
+};
 
 /// What batches are counted with.
 pub(super) struct Instruments {
@@ -31,7 +35,7 @@ impl Metrics {
     /// and filled to this share of the fullest of its bounds.
     pub fn batch(&self, model: &str, inputs: u32, fill: f64) {
         let Some(shared) = &self.shared else { return };
-        let labels = [KeyValue::new("model", model_label(model))];
+        let labels = [KeyValue::new(label::MODEL, model_label(model))];
         shared.dispatch.size.record(inputs.into(), &labels);
         shared.dispatch.fill.record(fill, &labels);
     }

@@ -5,7 +5,10 @@ use std::{fs, sync::Arc};
 use opentelemetry::{KeyValue, metrics::Meter};
 use tokio::time::Instant;
 
-use super::{build, catalogue, catalogue::Metric};
+use super::{
+    build,
+    catalogue::{self, Metric, label},
+};
 
 /// Registers all of these.
 pub(super) fn register(meter: &Meter) {
@@ -15,8 +18,8 @@ pub(super) fn register(meter: &Meter) {
     });
     let revision: Arc<str> = Arc::from(crate::REVISION);
     build::gauge(meter, &catalogue::BUILD_INFO, move |gauge| {
-        let version = KeyValue::new("version", env!("CARGO_PKG_VERSION"));
-        gauge.observe(1, &[version, KeyValue::new("revision", Arc::clone(&revision))]);
+        let version = KeyValue::new(label::VERSION, env!("CARGO_PKG_VERSION"));
+        gauge.observe(1, &[version, KeyValue::new(label::REVISION, Arc::clone(&revision))]);
     });
     let metric = &catalogue::CPU_TIME;
     meter

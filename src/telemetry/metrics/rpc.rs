@@ -7,8 +7,11 @@ use opentelemetry::{
     metrics::{Counter, Histogram, Meter},
 };
 
-use super::{Metrics, RpcOutcome, build, catalogue};
-use crate::{caller::Caller, error::Blame};
+use super::{
+    Metrics, RpcOutcome, build,
+    catalogue::{self, label},
+};
+use crate::{caller::Caller, error::Blame, telemetry::semconv};
 
 /// What RPCs are counted with.
 pub(super) struct Instruments {
@@ -57,21 +60,21 @@ impl Metrics {
     /// never known is in no series of callers.
     pub fn rpc(&self, rpc: EndedRpc<'_>) {
         let Some(shared) = &self.shared else { return };
-        let method = KeyValue::new("rpc.method", rpc.method);
-        let code = KeyValue::new("rpc.response.status_code", rpc.code);
-        let system = KeyValue::new("rpc.system.name", "grpc");
+        let method = KeyValue::new(semconv::RPC_METHOD, rpc.method);
+        let code = KeyValue::new(semconv::RPC_RESPONSE_STATUS_CODE, rpc.code);
+        let system = KeyValue::new(semconv::RPC_SYSTEM_NAME, "grpc");
         let seconds = rpc.took.as_secs_f64();
         if rpc.code == "OK" {
             shared.rpc.duration.record(seconds, &[system, method.clone(), code.clone()]);
         } else {
-            let error = KeyValue::new("error.type", rpc.code);
+            let error = KeyValue::new(semconv::ERROR_TYPE, rpc.code);
             shared.rpc.duration.record(seconds, &[system, method.clone(), code.clone(), error]);
         }
-        let outcome = KeyValue::new("outcome", rpc.outcome.as_str());
+        let outcome = KeyValue::new(label::OUTCOME, rpc.outcome.as_str());
         shared.rpc.rpcs.add(1, &[method, code, outcome]);
         if let Some(caller) = rpc.caller {
             let name = shared.spending.caller_names.label(Some(caller));
-            shared.rpc.caller_rpcs.add(1, &[KeyValue::new("caller", name)]);
+            shared.rpc.caller_rpcs.add(1, &[KeyValue::new(label::CALLER, name)]);
         }
     }
 
@@ -79,9 +82,9 @@ impl Metrics {
     pub fn error(&self, method: &'static str, reason: &'static str, blame: Blame) {
         let Some(shared) = &self.shared else { return };
         let labels = [
-            KeyValue::new("rpc.method", method),
-            KeyValue::new("reason", reason),
-            KeyValue::new("blame", blame.as_str()),
+            KeyValue::new(semconv::RPC_METHOD, method),
+            KeyValue::new(label::REASON, reason),
+            KeyValue::new(label::BLAME, blame.as_str()),
         ];
         shared.rpc.errors.add(1, &labels);
     }
@@ -104,7 +107,7 @@ impl Metrics {
     /// wrong.
     pub fn auth_failure(&self, mode: &'static str, why: &'static str) {
         let Some(shared) = &self.shared else { return };
-        let labels = [KeyValue::new("mode", mode), KeyValue::new("why", why)];
+        let labels = [KeyValue::new(label::MODE, mode), KeyValue::new(label::WHY, why)];
         shared.rpc.auth_failures.add(1, &labels);
     }
 
@@ -112,7 +115,7 @@ impl Metrics {
     /// budget had no room.
     pub fn quota_refusal(&self, rule: &'static str) {
         if let Some(shared) = &self.shared {
-            shared.rpc.quota_refusals.add(1, &[KeyValue::new("rule", rule)]);
+            shared.rpc.quota_refusals.add(1, &[KeyValue::new(label::RULE, rule)]);
         }
     }
 }

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use opentelemetry::{KeyValue, metrics::MeterProvider as _};
 
-use super::{Metrics, SCOPE, catalogue};
+use super::{
+    Metrics, SCOPE,
+    catalogue::{self, label},
+};
 use crate::telemetry::export::Tally;
 
 impl Metrics {
@@ -20,7 +23,7 @@ impl Metrics {
             .with_description(metric.description)
             .with_callback(move |counter| {
                 for (result, spans) in tally.counts() {
-                    counter.observe(spans, &[KeyValue::new("result", result)]);
+                    counter.observe(spans, &[KeyValue::new(label::RESULT, result)]);
                 }
             })
             .build();

@@ -5,7 +5,10 @@ use opentelemetry::{
     metrics::{Counter, Meter},
 };
 
-use super::{Metrics, OTHER, Shared, build, catalogue};
+use super::{
+    Metrics, OTHER, Shared, build,
+    catalogue::{self, label},
+};
 use crate::{caller::Caller, model, telemetry::callers::CallerNames};
 
 /// What spending is counted with.
@@ -42,7 +45,7 @@ impl Metrics {
     pub fn tokens(&self, tokens: u64, billed_to: Option<&Caller>) {
         let Some(shared) = &self.shared else { return };
         let billed_to = shared.spending.caller_names.label(billed_to);
-        shared.spending.tokens.add(tokens, &[KeyValue::new("billed_to", billed_to)]);
+        shared.spending.tokens.add(tokens, &[KeyValue::new(label::BILLED_TO, billed_to)]);
     }
 
     /// [`catalogue::MODEL_TOKENS`] (`billed` or `estimated`) and [`catalogue::COST`] (`spent`): a call to this model was
@@ -66,10 +69,10 @@ impl Metrics {
 impl Shared {
     fn spend(&self, model: &str, tokens: u64, (kind, money): (&'static str, Option<&'static str>)) {
         let listed = model::find(model);
-        let name = KeyValue::new("model", listed.map_or(OTHER, |model| model.name));
-        self.spending.model_tokens.add(tokens, &[name.clone(), KeyValue::new("kind", kind)]);
+        let name = KeyValue::new(label::MODEL, listed.map_or(OTHER, |model| model.name));
+        self.spending.model_tokens.add(tokens, &[name.clone(), KeyValue::new(label::KIND, kind)]);
         if let (Some(model), Some(kind)) = (listed, money) {
-            self.spending.cost.add(model.cost(tokens), &[name, KeyValue::new("kind", kind)]);
+            self.spending.cost.add(model.cost(tokens), &[name, KeyValue::new(label::KIND, kind)]);
         }
     }
 }

@@ -5,7 +5,10 @@ use opentelemetry::{
     metrics::{Counter, Meter},
 };
 
-use super::{Metrics, build, catalogue};
+use super::{
+    Metrics, build,
+    catalogue::{self, label},
+};
 
 /// How a TLS handshake ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +60,7 @@ impl OpenHandshake {
 impl Drop for OpenHandshake {
     fn drop(&mut self) {
         let Some(shared) = &self.metrics.shared else { return };
-        shared.tls.handshakes.add(1, &[KeyValue::new("outcome", self.outcome.as_str())]);
+        shared.tls.handshakes.add(1, &[KeyValue::new(label::OUTCOME, self.outcome.as_str())]);
     }
 }
 

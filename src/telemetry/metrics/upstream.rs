@@ -8,8 +8,12 @@ use opentelemetry::{
     metrics::{Counter, Histogram, Meter},
 };
 
-use super::{Metrics, OTHER, build, catalogue, model_label};
-use crate::embedding::Parameters;
+use super::{
+    Metrics, OTHER, build,
+    catalogue::{self, label},
+    model_label,
+};
+use crate::{embedding::Parameters, telemetry::semconv};
 
 /// What calls are counted with.
 pub(super) struct Instruments {
@@ -41,9 +45,9 @@ impl Metrics {
     ) {
         let Some(shared) = &self.shared else { return };
         let labels = [
-            KeyValue::new("endpoint", parameters.endpoint.path()),
-            KeyValue::new("model", model_label(&parameters.model)),
-            KeyValue::new("status", status.map_or("none", status_label)),
+            KeyValue::new(label::ENDPOINT, parameters.endpoint.path()),
+            KeyValue::new(label::MODEL, model_label(&parameters.model)),
+            KeyValue::new(label::STATUS, status.map_or("none", status_label)),
         ];
         shared.upstream.calls.add(1, &labels);
         shared.upstream.duration.record(duration.as_secs_f64(), &labels);
@@ -59,11 +63,11 @@ impl Metrics {
     ) {
         let Some(shared) = &self.shared else { return };
         let mut labels = vec![
-            KeyValue::new("gen_ai.operation.name", "embeddings"),
-            KeyValue::new("gen_ai.provider.name", "voyageai"),
-            KeyValue::new("gen_ai.request.model", model_label(model)),
+            KeyValue::new(semconv::GEN_AI_OPERATION_NAME, "embeddings"),
+            KeyValue::new(semconv::GEN_AI_PROVIDER_NAME, "voyageai"),
+            KeyValue::new(semconv::GEN_AI_REQUEST_MODEL, model_label(model)),
         ];
-        labels.extend(result.err().map(|kind| KeyValue::new("error.type", kind)));
+        labels.extend(result.err().map(|kind| KeyValue::new(semconv::ERROR_TYPE, kind)));
         shared.upstream.batch_duration.record(took.as_secs_f64(), &labels);
         if let Ok(Some(tokens)) = result {
             // More than 2³² tokens are no batch's.

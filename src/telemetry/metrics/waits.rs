@@ -7,7 +7,12 @@ use opentelemetry::{
     metrics::{Histogram, Meter},
 };
 
-use super::{Metrics, build, catalogue, model_label};
+use super::{
+    Metrics, build,
+    catalogue::{self, label},
+    model_label,
+};
+use crate::telemetry::semconv;
 
 /// What waits are measured with.
 pub(super) struct Instruments {
@@ -28,7 +33,7 @@ impl Metrics {
     /// [`catalogue::OVERHEAD`]: an RPC was answered, and for so long of its time no upstream call for it was out.
     pub fn overhead(&self, method: &'static str, overhead: Duration) {
         let Some(shared) = &self.shared else { return };
-        let labels = [KeyValue::new("rpc.method", method)];
+        let labels = [KeyValue::new(semconv::RPC_METHOD, method)];
         shared.waits.overhead.record(overhead.as_secs_f64(), &labels);
     }
 
@@ -37,8 +42,10 @@ impl Metrics {
     pub fn queue_wait(&self, model: &str, queue: Duration, limiter: Duration) {
         let Some(shared) = &self.shared else { return };
         for (stage, wait) in [("queue", queue), ("limiter", limiter)] {
-            let labels =
-                [KeyValue::new("model", model_label(model)), KeyValue::new("stage", stage)];
+            let labels = [
+                KeyValue::new(label::MODEL, model_label(model)),
+                KeyValue::new(label::STAGE, stage),
+            ];
             shared.waits.queue_wait.record(wait.as_secs_f64(), &labels);
         }
     }

@@ -7,7 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use opentelemetry::{KeyValue, metrics::Meter};
 
-use super::{Metrics, PortName, build, catalogue, catalogue::Metric, connections, model_label};
+use super::{
+    Metrics, PortName, build,
+    catalogue::{self, Metric, label},
+    connections, model_label,
+};
 
 /// What the cache holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,7 +207,7 @@ fn cache(meter: &Meter, watched: &Arc<Watched>) {
         let asked = Arc::clone(watched);
         build::gauge(meter, metric, move |gauge| {
             if let Some(cached) = asked.cache.ask().flatten() {
-                gauge.observe(of(cached), &[KeyValue::new("tier", "memory")]);
+                gauge.observe(of(cached), &[KeyValue::new(label::TIER, "memory")]);
             }
         });
     };
@@ -232,7 +236,7 @@ fn budgets(meter: &Meter, watched: &Arc<Watched>) {
         let asked = Arc::clone(watched);
         build::gauge(meter, metric, move |gauge| {
             for budget in asked.budgets.ask().unwrap_or_default() {
-                gauge.observe(of(budget), &[KeyValue::new("budget", budget.0)]);
+                gauge.observe(of(budget), &[KeyValue::new(label::BUDGET, budget.0)]);
             }
         });
     };
@@ -269,13 +273,13 @@ fn calls(meter: &Meter, watched: &Arc<Watched>) {
             ("open", BreakerState::Open),
             ("half_open", BreakerState::HalfOpen),
         ] {
-            gauge.observe(u64::from(now == state), &[KeyValue::new("state", name)]);
+            gauge.observe(u64::from(now == state), &[KeyValue::new(label::STATE, name)]);
         }
     });
     let asked = Arc::clone(watched);
     build::gauge(meter, &catalogue::KEY_REJECTED, move |gauge| {
         for (alias, rejected) in asked.dispatch().iter().flat_map(|state| state.rejected_keys()) {
-            gauge.observe(u64::from(rejected), &[KeyValue::new("key", alias)]);
+            gauge.observe(u64::from(rejected), &[KeyValue::new(label::KEY, alias)]);
         }
     });
 }
@@ -289,9 +293,9 @@ fn limits(meter: &Meter, watched: &Arc<Watched>) {
             for window in by_label(dispatch.rate_windows()) {
                 for (unit, use_of) in [("requests", window.requests), ("tokens", window.tokens)] {
                     let labels = [
-                        KeyValue::new("model", model_label(&window.model)),
-                        KeyValue::new("key", Arc::clone(&window.key)),
-                        KeyValue::new("unit", unit),
+                        KeyValue::new(label::MODEL, model_label(&window.model)),
+                        KeyValue::new(label::KEY, Arc::clone(&window.key)),
+                        KeyValue::new(label::UNIT, unit),
                     ];
                     gauge.observe(of(use_of), &labels);
                 }

@@ -1,9 +1,10 @@
 //! The caller's side: RPCs, the cache, admission, connections.
 
-use super::{Label, Metric, RPC_METHOD, SECONDS};
+use super::{Label, Metric, RPC_METHOD, SECONDS, label};
+use crate::telemetry::semconv;
 
 const STATUS_CODE: Label = Label::closed(
-    "rpc.response.status_code",
+    semconv::RPC_RESPONSE_STATUS_CODE,
     &[
         "OK",
         "CANCELLED",
@@ -25,9 +26,9 @@ const STATUS_CODE: Label = Label::closed(
     ],
 );
 
-const TIER: Label = Label::closed("tier", &["memory"]);
+const TIER: Label = Label::closed(label::TIER, &["memory"]);
 
-const PORT: Label = Label::closed("port", &["grpc", "admin"]);
+const PORT: Label = Label::closed(label::PORT, &["grpc", "admin"]);
 
 /// Server time by method and status.
 pub const RPC_DURATION: Metric = Metric::histogram(
@@ -37,11 +38,12 @@ pub const RPC_DURATION: Metric = Metric::histogram(
 )
 .unit("s")
 .labels(&[
-    Label::closed("rpc.system.name", &["grpc"]),
+    Label::closed(semconv::RPC_SYSTEM_NAME, &["grpc"]),
     RPC_METHOD,
     STATUS_CODE,
     // What is not OK has its status as its type: the two are one value in a series.
-    Label::bounded("error.type", "the status code again; absent when it is `OK`", 1).optional(),
+    Label::bounded(semconv::ERROR_TYPE, "the status code again; absent when it is `OK`", 1)
+        .optional(),
 ])
 .buckets(SECONDS)
 .for_this("The latency that callers see; an objective is set on it.");
@@ -56,7 +58,7 @@ pub const RPCS: Metric = Metric::counter(
     RPC_METHOD,
     STATUS_CODE,
     Label::closed(
-        "outcome",
+        label::OUTCOME,
         &["ok", "caller", "upstream", "gateway", "shed", "cancelled", "panicked"],
     ),
 ])
@@ -70,8 +72,8 @@ pub const ERRORS: Metric = Metric::counter(
 )
 .labels(&[
     RPC_METHOD,
-    Label::bounded("reason", "a reason of `docs/errors.md`", 64),
-    Label::closed("blame", &["caller", "gateway", "upstream"]),
+    Label::bounded(label::REASON, "a reason of `docs/errors.md`", 64),
+    Label::closed(label::BLAME, &["caller", "gateway", "upstream"]),
 ])
 .for_this("Look the reason up in `docs/errors.md`, which says what to do.");
 
@@ -79,7 +81,7 @@ pub const ERRORS: Metric = Metric::counter(
 pub const CALLER_RPCS: Metric =
     Metric::counter("voyage_gateway.caller_rpcs", "voyage_gateway_caller_rpcs_total", "RPCs by who called.")
         .labels(&[Label::bounded(
-            "caller",
+            label::CALLER,
             "a caller's name: the first 1,000 of those that `[callers]` names and the first 256 others; further ones are `_other`",
             1_257,
         )])
@@ -106,8 +108,8 @@ pub const CACHE_LOOKUPS: Metric = Metric::counter(
     "Inputs by where their answers came from.",
 )
 .labels(&[
-    Label::closed("result", &["hit", "miss", "coalesced", "bypassed", "refused"]),
-    Label::closed("tier", &["memory", "none"]),
+    Label::closed(label::RESULT, &["hit", "miss", "coalesced", "bypassed", "refused"]),
+    Label::closed(label::TIER, &["memory", "none"]),
 ])
 .for_this("The hit ratio: `hit` over all. `coalesced` inputs shared a call with an identical one; `refused` were never looked for.");
 
@@ -146,7 +148,7 @@ pub const CACHE_EVICTIONS: Metric = Metric::counter(
     "voyage_gateway_cache_evictions_total",
     "Answers that left the cache because it was full or they were old.",
 )
-.labels(&[TIER, Label::closed("cause", &["size", "expired"])])
+.labels(&[TIER, Label::closed(label::CAUSE, &["size", "expired"])])
 .for_this("Many for `size`: the cache is too small for what is asked.");
 
 /// Requests in flight.
@@ -206,9 +208,9 @@ pub const AUTH_FAILURES: Metric = Metric::counter(
     "Calls whose caller is not known, by `auth.mode` and by what is wrong.",
 )
 .labels(&[
-    Label::closed("mode", &["tokens", "jwt", "mtls"]),
+    Label::closed(label::MODE, &["tokens", "jwt", "mtls"]),
     Label::closed(
-        "why",
+        label::WHY,
         &[
             "missing",
             "malformed",
@@ -255,7 +257,7 @@ pub const CONNECTION_FAILURES: Metric = Metric::counter(
 .labels(&[
     PORT,
     Label::closed(
-        "reason",
+        label::REASON,
         &[
             "accept_error",
             "handshake_timeout",
@@ -285,7 +287,7 @@ pub const TLS_HANDSHAKES: Metric = Metric::counter(
     "voyage_gateway_tls_handshakes_total",
     "TLS handshakes of callers by how they ended.",
 )
-.labels(&[Label::closed("outcome", &["ok", "failed", "timeout"])])
+.labels(&[Label::closed(label::OUTCOME, &["ok", "failed", "timeout"])])
 .for_this("`failed` grows when a client's or the authority's certificate is not accepted.");
 
 /// All of these.

@@ -1,6 +1,6 @@
 //! The process itself, and what it follows.
 
-use super::{Kind, Label, Metric};
+use super::{Kind, Label, Metric, label};
 
 /// CPU time.
 pub const CPU_TIME: Metric = Metric::counter(
@@ -58,8 +58,8 @@ pub const BUILD_INFO: Metric = Metric::gauge(
     "1, labelled with what was built.",
 )
 .labels(&[
-    Label::bounded("version", "the version", 1),
-    Label::bounded("revision", "the source revision, or `unknown`", 1),
+    Label::bounded(label::VERSION, "the version", 1),
+    Label::bounded(label::REVISION, "the source revision, or `unknown`", 1),
 ])
 .for_this("Which versions run, and since when.");
 
@@ -70,8 +70,8 @@ pub const RELOADS: Metric = Metric::counter(
     "Changed files, and fetched keys, that were taken over or of no use; then the old content stays in force.",
 )
 .labels(&[
-    Label::bounded("what", "the setting that names the file", 16),
-    Label::closed("outcome", &["changed", "refused"]),
+    Label::bounded(label::WHAT, "the setting that names the file", 16),
+    Label::closed(label::OUTCOME, &["changed", "refused"]),
 ])
 .for_this("Alert on `refused`: the file needs repair before the next start.");
 
@@ -81,7 +81,7 @@ pub const SPANS: Metric = Metric::counter(
     "voyage_gateway_telemetry_spans_total",
     "Spans of traces by what became of them.",
 )
-.labels(&[Label::closed("result", &["recorded", "exported", "failed", "dropped"])])
+.labels(&[Label::closed(label::RESULT, &["recorded", "exported", "failed", "dropped"])])
 .for_this("`failed` or `dropped`: the collector is down or slow. Callers do not notice.");
 
 /// All of these.

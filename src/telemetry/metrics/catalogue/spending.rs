@@ -1,8 +1,9 @@
 //! Tokens and money: what was billed, what was saved, and what may be spent.
 
-use super::{Label, MODEL, Metric};
+use super::{Label, MODEL, Metric, label};
 
-const BUDGET: Label = Label::closed("budget", &["limits.daily_tokens", "limits.monthly_tokens"]);
+const BUDGET: Label =
+    Label::closed(label::BUDGET, &["limits.daily_tokens", "limits.monthly_tokens"]);
 
 /// Tokens by who pays.
 pub const TOKENS: Metric = Metric::counter(
@@ -11,7 +12,7 @@ pub const TOKENS: Metric = Metric::counter(
     "Tokens that Voyage reported, by who is billed for them.",
 )
 .labels(&[Label::bounded(
-    "billed_to",
+    label::BILLED_TO,
     "a caller's name as in `voyage_gateway_caller_rpcs_total`, or `abandoned`: nobody was left to pay, or the reply was of no use",
     1_258,
 )])
@@ -24,7 +25,7 @@ pub const MODEL_TOKENS: Metric = Metric::counter(
     "Tokens by model: `billed` is all that Voyage reported, useless replies included; `saved` is what hits, joined calls and \
      duplicates would have cost; `estimated` is the gateway's guess where Voyage reported none.",
 )
-.labels(&[MODEL, Label::closed("kind", &["billed", "saved", "estimated"])])
+.labels(&[MODEL, Label::closed(label::KIND, &["billed", "saved", "estimated"])])
 .for_this("`saved` over `billed` + `saved` is what the gateway is worth.");
 
 /// Money by model.
@@ -35,7 +36,7 @@ pub const COST: Metric = Metric::counter(
      for saved ones. Models that are not in the catalogue have no price.",
 )
 .unit("{USD}")
-.labels(&[MODEL, Label::closed("kind", &["spent", "saved"])])
+.labels(&[MODEL, Label::closed(label::KIND, &["spent", "saved"])])
 .for_this("The bill, before it comes.");
 
 /// Used tokens of the budgets.
@@ -63,7 +64,7 @@ pub const QUOTA_REFUSALS: Metric = Metric::counter(
     "Requests or inputs refused for want of quota or budget, by the setting.",
 )
 .labels(&[Label::closed(
-    "rule",
+    label::RULE,
     &[
         "requests_per_second",
         "tokens_per_minute",

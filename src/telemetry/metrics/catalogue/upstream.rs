@@ -1,6 +1,7 @@
 //! Behind the door: the queue, batches, limits, and calls to Voyage.
 
-use super::{ENDPOINT, KEY, Label, MODEL, Metric, SECONDS};
+use super::{ENDPOINT, KEY, Label, MODEL, Metric, SECONDS, label};
+use crate::telemetry::semconv;
 
 /// The statuses of Voyage's that are told apart; `none`: there was no answer.
 pub const STATUSES: &[&str] = &[
@@ -9,17 +10,17 @@ pub const STATUSES: &[&str] = &[
     "504", "505", "520", "521", "522", "523", "524", "529", "none", "_other",
 ];
 
-const STATUS: Label = Label::closed("status", STATUSES);
+const STATUS: Label = Label::closed(label::STATUS, STATUSES);
 
-const OPERATION: Label = Label::closed("gen_ai.operation.name", &["embeddings"]);
+const OPERATION: Label = Label::closed(semconv::GEN_AI_OPERATION_NAME, &["embeddings"]);
 
-const PROVIDER: Label = Label::closed("gen_ai.provider.name", &["voyageai"]);
+const PROVIDER: Label = Label::closed(semconv::GEN_AI_PROVIDER_NAME, &["voyageai"]);
 
 const REQUEST_MODEL: Label =
-    Label::bounded("gen_ai.request.model", "a model of the catalogue, or `_other`", 28);
+    Label::bounded(semconv::GEN_AI_REQUEST_MODEL, "a model of the catalogue, or `_other`", 28);
 
 const FAULT: Label = Label::closed(
-    "error.type",
+    semconv::ERROR_TYPE,
     &[
         "invalid_request",
         "too_many_tokens",
@@ -94,7 +95,7 @@ pub const QUEUE_WAIT: Metric = Metric::histogram(
     "Time from an input's coming to its being sent: in the `queue` for company and a free call, for the rate `limiter` after that.",
 )
 .unit("s")
-.labels(&[MODEL, Label::closed("stage", &["queue", "limiter"])])
+.labels(&[MODEL, Label::closed(label::STAGE, &["queue", "limiter"])])
 .buckets(&[
     0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
     30.0, 60.0,
@@ -156,7 +157,7 @@ pub const QUEUE_SIZE: Metric = Metric::gauge(
 .unit("By")
 .for_this("The backlog's memory; `batch.max_waiting_bytes` bounds it.");
 
-const WINDOW: [Label; 3] = [MODEL, KEY, Label::closed("unit", &["requests", "tokens"])];
+const WINDOW: [Label; 3] = [MODEL, KEY, Label::closed(label::UNIT, &["requests", "tokens"])];
 
 /// What is used of the rate limits.
 pub const RATE_LIMIT_USED: Metric = Metric::gauge(
@@ -208,7 +209,7 @@ pub const BREAKER_STATE: Metric = Metric::gauge(
     "voyage_gateway_breaker_state",
     "1 for the state that the circuit breaker is in, 0 for the others.",
 )
-.labels(&[Label::closed("state", &["closed", "open", "half_open"])])
+.labels(&[Label::closed(label::STATE, &["closed", "open", "half_open"])])
 .for_this("`open`: Voyage keeps failing and is given a rest; only hits are answered.");
 
 /// Calls by status.
