@@ -24,12 +24,12 @@ mod shares;
 mod spans;
 mod state;
 
-// The room takes its atomics from here, and its model in the tests takes shuttle's.
 use std::sync::{
-    self, Arc, Mutex, OnceLock, PoisonError,
+    Arc, OnceLock,
     atomic::{AtomicU32, AtomicUsize, Ordering},
 };
 
+use parking_lot::Mutex;
 use tokio::{sync::mpsc, time::Instant};
 
 pub use breaker::Config as BreakerConfig;
@@ -41,7 +41,7 @@ use crate::{
     caller::{Caller, Priority},
     embedding::{Answer, Input, Parameters},
     error::Error,
-    model,
+    model, sync,
     telemetry::{DispatchState, Metrics},
     tokens::{Counter, Measure},
     upstream::{Keys, Upstream},
@@ -156,11 +156,11 @@ impl Trip {
 
     /// Returns when each of its requests that have ended was sent, and ended.
     pub fn calls(&self) -> Vec<(Instant, Instant)> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.calls.lock().clone()
     }
 
     fn called(&self, sent_at: Instant, ended_at: Instant) {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).push((sent_at, ended_at));
+        self.calls.lock().push((sent_at, ended_at));
     }
 
     /// Returns what the first reply said beside its answers, once there is one.

@@ -38,6 +38,7 @@ pub mod error;
 pub mod model;
 pub mod reload;
 pub mod secret;
+mod sync;
 pub mod telemetry;
 pub mod tokens;
 pub mod units;

@@ -11,12 +11,7 @@ mod quota;
 mod seat;
 mod wait;
 
-// What callers share takes its locks and atomics from here, and its models in the tests take shuttle's.
-use std::{
-    collections::HashMap,
-    sync::{self, Arc},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::{
     sync::mpsc,
@@ -34,6 +29,7 @@ use crate::{
     dispatch::{Dispatch, Item},
     embedding::{Input, Parameters},
     error::{Error, Phase},
+    sync,
     telemetry::{
         Metrics, semconv,
         trace::{Span, TraceContext},

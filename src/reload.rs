@@ -7,14 +7,10 @@
 mod config;
 mod file;
 
-use std::{
-    fmt,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use tokio::{
     sync::Notify,
@@ -124,7 +120,7 @@ impl<T: Send + Sync> Reload for Live<T> {
         if self.paths.is_empty() {
             return Look::Unchanged;
         }
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock();
         let contents = match file::read_all(&self.paths) {
             Ok(contents) => contents,
             Err(problem) => {

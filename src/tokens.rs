@@ -12,9 +12,10 @@ use std::{
     collections::HashMap,
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use tokenizers::Tokenizer;
 
 pub use config::{Config, ModelConfig};
@@ -160,7 +161,7 @@ impl Counter {
     }
 
     fn estimates(&self) -> MutexGuard<'_, Estimates> {
-        self.0.estimates.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.estimates.lock()
     }
 }
 

@@ -4,12 +4,9 @@
 //! case Voyage erred. What its file said before, if Voyage accepted that, is used meanwhile. While every key is set
 //! aside nothing is sent but such tries, and whoever needs Voyage is told at once.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{
     task::spawn_blocking,
     time::{Instant, timeout},
@@ -188,7 +185,7 @@ impl Pool {
 
 impl Seat {
     fn standing(&self) -> MutexGuard<'_, Standing> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+        self.standing.lock()
     }
 
     /// Returns what the file says, unless that was rejected; then what it said before, if that was accepted.

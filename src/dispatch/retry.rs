@@ -3,11 +3,9 @@
 //! One layer retries, this one: at most `retry.max_attempts` calls for the same items, and retries of at most a
 //! tenth of all calls and one a second.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::error::{BadResponse, Fault};
@@ -149,7 +147,7 @@ impl Budget {
     }
 
     fn with<R>(&self, now: Instant, work: impl FnOnce(&mut Account) -> R) -> R {
-        let mut account = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut account = self.0.lock();
         // One retry a second is a thousandth a millisecond; what is left of a millisecond is paid later.
         let millis = now.saturating_duration_since(account.paid_until).as_millis();
         let millis = u64::try_from(millis).unwrap_or(u64::MAX);

@@ -4,10 +4,7 @@
 //! takes a seat; a passenger's deadline or departure hurts nobody else, and a flight that is lost to a panic
 //! tells its passengers and frees its key.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use tokio::time::Instant;
 
@@ -15,7 +12,7 @@ use super::{
     Cache, CacheMode,
     seat::{Seat, debtor},
     sync::{
-        Mutex, MutexGuard,
+        Mutex,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -99,21 +96,21 @@ impl Flight {
 
     /// Returns whether the flight's input has been sent.
     pub(super) fn has_departed(&self) -> bool {
-        locked(&self.state).departed
+        self.state.lock().departed
     }
 
     /// Returns how the flight's input was sent last, if it was.
     pub(super) fn departure(&self) -> Option<Arc<Departure>> {
-        locked(&self.state).departure.clone()
+        self.state.lock().departure.clone()
     }
 
     /// Returns the calls it was part of, if it has landed.
     pub(super) fn trip(&self) -> Option<Arc<Trip>> {
-        locked(&self.state).trip.clone()
+        self.state.lock().trip.clone()
     }
 
     fn take_seat(&self, seat: Seat) {
-        let mut state = locked(&self.state);
+        let mut state = self.state.lock();
         if let Some(departure) = &state.departure {
             departure.batch().waits(&seat.trace);
         }
@@ -134,7 +131,7 @@ impl Flights {
         if mode == CacheMode::Bypass {
             return false;
         }
-        let flights = locked(self.shard(key));
+        let flights = self.shard(key).lock();
         flights.get(key).is_some_and(|open| mode != CacheMode::Refresh || !open.has_departed())
     }
 
@@ -152,7 +149,7 @@ impl Flights {
             return (Arc::clone(&flight), Boarding::Opened(self.waiter(flight)));
         }
 
-        let mut flights = locked(self.shard(&key));
+        let mut flights = self.shard(&key).lock();
         if let Some(open) = flights.get(&key)
             // A refresh wants an answer newer than itself: it joins only what has not been sent.
             && (mode != CacheMode::Refresh || !open.has_departed())
@@ -179,8 +176,8 @@ impl Flights {
     /// Returns how many seats there are in all flights.
     #[cfg(test)]
     pub(super) fn seats(&self) -> usize {
-        let of = |flight: &Arc<Flight>| locked(&flight.state).seats.len();
-        self.shards.iter().map(|shard| locked(shard).values().map(of).sum::<usize>()).sum()
+        let of = |flight: &Arc<Flight>| flight.state.lock().seats.len();
+        self.shards.iter().map(|shard| shard.lock().values().map(of).sum::<usize>()).sum()
     }
 
     fn waiter(self: &Arc<Self>, flight: Arc<Flight>) -> Box<dyn Waiter> {
@@ -195,8 +192,8 @@ impl Flights {
     ///
     /// Closing and storing are one step for everybody else: whoever misses the flight finds the answer.
     fn land(&self, flight: &Arc<Flight>, result: &Result<Answer, Error>, bill: Bill) {
-        let mut flights = locked(self.shard(&flight.key));
-        let stores = locked(&flight.state).stores;
+        let mut flights = self.shard(&flight.key).lock();
+        let stores = flight.state.lock().stores;
         if let Ok(answer) = result
             && stores
         {
@@ -208,7 +205,7 @@ impl Flights {
 
         // Nobody takes a seat any more: the flight is closed.
         let (seats, excused) = {
-            let mut state = locked(&flight.state);
+            let mut state = flight.state.lock();
             state.trip = Some(Arc::clone(&bill.trip));
             (std::mem::take(&mut state.seats), state.excused.take())
         };
@@ -258,8 +255,8 @@ impl Waiter for Landing {
         let flight = self.flight.as_ref()?;
         let now = Instant::now();
         // Under the shard's lock, so that nobody boards what is about to be given up.
-        let mut flights = locked(self.flights.shard(&flight.key));
-        let state = locked(&flight.state);
+        let mut flights = self.flights.shard(&flight.key).lock();
+        let state = flight.state.lock();
         let taken = state.seats.iter().filter(|seat| seat.is_taken(now));
         let until = taken.map(|seat| seat.deadline).max();
         if until.is_none() {
@@ -271,7 +268,7 @@ impl Waiter for Landing {
     fn priority(&self) -> Priority {
         let Some(flight) = &self.flight else { return Priority::Batch };
         let now = Instant::now();
-        let state = locked(&flight.state);
+        let state = flight.state.lock();
         let taken = state.seats.iter().filter(|seat| seat.is_taken(now));
         taken.map(|seat| seat.priority).min().unwrap_or(Priority::Batch)
     }
@@ -280,8 +277,8 @@ impl Waiter for Landing {
         let Some(flight) = &self.flight else { return false };
         let now = Instant::now();
         // Under the shard's lock, so that nobody boards between the look and the closing.
-        let mut flights = locked(self.flights.shard(&flight.key));
-        let mut state = locked(&flight.state);
+        let mut flights = self.flights.shard(&flight.key).lock();
+        let mut state = flight.state.lock();
         for seat in state.seats.iter().filter(|seat| seat.is_taken(now)) {
             departure.batch().waits(&seat.trace);
         }
@@ -296,14 +293,14 @@ impl Waiter for Landing {
 
     fn turn_back(&self) {
         if let Some(flight) = &self.flight {
-            locked(&flight.state).departed = false;
+            flight.state.lock().departed = false;
         }
     }
 
     fn patience(&self, until: Instant) -> Patience {
         let Some(flight) = &self.flight else { return Patience::None };
         let now = Instant::now();
-        let state = locked(&flight.state);
+        let state = flight.state.lock();
         let mut taken = state.seats.iter().filter(|seat| seat.is_taken(now));
         let Some(first) = taken.next().map(|seat| seat.can_wait(until)) else {
             return Patience::None;
@@ -317,7 +314,7 @@ impl Waiter for Landing {
 
     fn excuse(&self, until: Instant, refusal: &Error) {
         let Some(flight) = &self.flight else { return };
-        let mut state = locked(&flight.state);
+        let mut state = flight.state.lock();
         let excused: Vec<_> = state.seats.extract_if(.., |seat| !seat.can_wait(until)).collect();
         for seat in &excused {
             // Whoever has left does not need to be told.
@@ -356,9 +353,4 @@ fn close(open: &mut HashMap<Key, Arc<Flight>>, flight: &Arc<Flight>) {
     if open.get(&flight.key).is_some_and(|other| Arc::ptr_eq(other, flight)) {
         open.remove(&flight.key);
     }
-}
-
-/// Locks; a panic while holding these locks leaves nothing half done, so poisoning means nothing.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use http::HeaderMap;
+use parking_lot::Mutex;
 use serde_json::Value;
 
 /// One request as it arrived, and what became of it.
@@ -87,7 +88,7 @@ impl Record {
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Calls) -> T) -> T {
-        work(&mut self.calls.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut self.calls.lock())
     }
 }
 

@@ -1,7 +1,9 @@
 //! Which call misbehaves, and how.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::fault::Fault;
 use super::random::SplitMix;
@@ -95,7 +97,7 @@ impl Script {
     }
 
     fn rules<T>(&self, work: impl FnOnce(&mut Rules) -> T) -> T {
-        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut self.0.lock())
     }
 }
 

@@ -1,9 +1,9 @@
 //! The provider's rate limits: sliding logs of the last minute, one per key and model.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::keys::Limits;
@@ -46,7 +46,7 @@ impl Windows {
             return true;
         }
         let now = Instant::now();
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.taken.lock();
         let log = taken.entry((key.to_owned(), model)).or_default();
         while log.front().is_some_and(|(at, _)| now.duration_since(*at) >= WINDOW) {
             log.pop_front();

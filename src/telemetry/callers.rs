@@ -1,9 +1,8 @@
 //! The callers that metrics know by name: a bounded number.
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::HashSet, sync::Arc};
+
+use parking_lot::Mutex;
 
 use crate::caller::Caller;
 
@@ -43,7 +42,7 @@ impl CallerNames {
     fn is_known(&self, name: &Arc<str>, named: bool) -> bool {
         let (known, most) =
             if named { (&self.named, MAX_NAMED) } else { (&self.others, MAX_UNNAMED) };
-        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = known.lock();
         known.contains(name) || (known.len() < most && known.insert(Arc::clone(name)))
     }
 }

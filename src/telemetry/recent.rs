@@ -3,13 +3,14 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use opentelemetry::trace::TraceId;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use super::RpcOutcome;
@@ -162,7 +163,7 @@ fn micros(span: Duration) -> u64 {
 }
 
 fn lock<T>(kept: &Mutex<T>) -> MutexGuard<'_, T> {
-    kept.lock().unwrap_or_else(PoisonError::into_inner)
+    kept.lock()
 }
 
 /// Names a fault as `ErrorInfo` does.

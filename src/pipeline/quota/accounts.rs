@@ -1,11 +1,8 @@
 //! Who has an account of its own: a bounded number of callers.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::account::Account;
@@ -46,7 +43,7 @@ impl Accounts {
     /// When there is no room for one more, those are forgotten first of which nothing would be lost. Where all are in
     /// use, callers without a table of their own in `[callers]` share one account under the default rules.
     pub(super) fn of(&self, caller: &Caller, now: Instant) -> Arc<Account> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock();
         if let Some(account) = state.known.get(&caller.name) {
             return Arc::clone(account);
         }
@@ -64,7 +61,7 @@ impl Accounts {
     /// Returns how many accounts there are.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.0.lock().unwrap().known.len()
+        self.0.lock().known.len()
     }
 }
 

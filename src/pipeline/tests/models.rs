@@ -26,6 +26,24 @@ mod quota;
 #[path = "../seat.rs"]
 mod seat;
 
+/// Shuttle's locks in the shape of `crate::sync`.
+mod sync {
+    pub(super) use shuttle::sync::{MutexGuard, atomic};
+
+    #[derive(Debug, Default)]
+    pub(super) struct Mutex<T>(shuttle::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub(super) fn new(value: T) -> Self {
+            Self(shuttle::sync::Mutex::new(value))
+        }
+
+        pub(super) fn lock(&self) -> MutexGuard<'_, T> {
+            self.0.lock().unwrap()
+        }
+    }
+}
+
 use std::{
     collections::HashMap,
     sync::{
@@ -38,7 +56,7 @@ use shuttle::{
     Runner,
     rand::{Rng, thread_rng},
     scheduler::{PctScheduler, RandomScheduler},
-    sync, thread,
+    thread,
 };
 use tokio::{sync::mpsc, time::Instant};
 
@@ -79,11 +97,11 @@ struct Cache(sync::Mutex<cache::Cache>);
 
 impl Cache {
     fn get(&self, key: &Key, now: Instant) -> Option<cache::Stored> {
-        self.0.lock().unwrap().get(key, now)
+        self.0.lock().get(key, now)
     }
 
     fn store(&self, key: Key, stored: cache::Stored, flight: u64) {
-        self.0.lock().unwrap().store(key, stored, flight);
+        self.0.lock().store(key, stored, flight);
     }
 }
 

@@ -7,11 +7,11 @@ use std::{
     collections::HashMap,
     fmt,
     io::{self, Write},
-    sync::{Mutex, PoisonError},
 };
 
 use opentelemetry::trace::{SpanId, TraceId};
 use opentelemetry_sdk::trace::SpanData;
+use parking_lot::Mutex;
 
 pub(super) use metrics::points;
 
@@ -41,7 +41,7 @@ impl Console {
 
     /// Takes spans that ended, and shows the traces that are whole.
     pub(super) fn spans(&self, batch: &[SpanData]) {
-        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inside = self.inside.lock();
         for span in batch {
             let trace = inside.waiting.entry(span.span_context.trace_id()).or_default();
             trace.push(span.clone());
@@ -52,7 +52,7 @@ impl Console {
 
     /// Shows what is left.
     pub(super) fn finish(&self) {
-        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inside = self.inside.lock();
         inside.show(|_| true);
     }
 }

@@ -1,11 +1,8 @@
 //! Lines that callers can cause at will: enough of them to see what is wrong, too few to fill a disk.
 
-use std::{
-    collections::HashMap,
-    sync::{LazyLock, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// Lines in a second, for each reason.
@@ -19,7 +16,7 @@ static REASONS: LazyLock<Mutex<HashMap<&'static str, Bound>>> = LazyLock::new(Mu
 /// Tells whether a failed RPC may have a line at its level, and then how many of the same
 /// reason had none since the last that did. One reason's flood hides no other's line.
 pub fn bounded_line(reason: &'static str) -> Option<u64> {
-    let mut reasons = REASONS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut reasons = REASONS.lock();
     reasons.entry(reason).or_insert_with(Bound::new).line(Instant::now())
 }
 

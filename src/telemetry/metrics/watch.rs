@@ -3,9 +3,10 @@
 //! Each instrument is registered once, when the metrics are made; who tells is put in later, and the last one counts.
 //! Whoever tells must not hold the metrics by it: they would hold each other for ever.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use opentelemetry::{KeyValue, metrics::Meter};
+use parking_lot::Mutex;
 
 use super::{
     Metrics, PortName, build,
@@ -95,12 +96,12 @@ impl<T> Default for Slot<T> {
 
 impl<T> Slot<T> {
     fn put(&self, tells: impl Fn() -> T + Send + Sync + 'static) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(tells));
+        *self.0.lock() = Some(Arc::new(tells));
     }
 
     fn ask(&self) -> Option<T> {
         // Not asked under the lock: whoever tells may take its time.
-        let tells = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let tells = self.0.lock().clone()?;
         Some(tells())
     }
 }
@@ -171,7 +172,7 @@ impl Metrics {
     pub fn max_connections(&self, name: PortName, max: u32) {
         let Some(shared) = &self.shared else { return };
         let ports = &shared.watched.max_connections;
-        let mut ports = ports.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ports = ports.lock();
         ports.retain(|(port, _)| *port != name);
         ports.push((name, max));
     }
@@ -195,7 +196,7 @@ pub(super) fn register(meter: &Meter, watched: &Arc<Watched>) {
     });
     let asked = Arc::clone(watched);
     build::gauge(meter, &catalogue::MAX_CONNECTIONS, move |gauge| {
-        let ports = asked.max_connections.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let ports = asked.max_connections.lock().clone();
         for (port, max) in ports {
             gauge.observe(max.into(), &[connections::port(port)]);
         }

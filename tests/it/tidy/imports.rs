@@ -31,6 +31,7 @@ const FOUNDATION: &[&str] = &[
     "model",
     "reload",
     "secret",
+    "sync",
     "telemetry",
     "tokens",
     "units",

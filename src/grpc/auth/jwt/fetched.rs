@@ -1,13 +1,10 @@
 //! Keys that come from a URL: fetched at the start, every so often, and when a token names one that is not there.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use tokio::{
     sync::Notify,
@@ -69,7 +66,7 @@ impl FetchedKeys {
         });
         match keys {
             Ok((digest, keys)) => {
-                let mut known = self.digest.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut known = self.digest.lock();
                 if known.replace(digest) != Some(digest) {
                     tracing::info!(what = WHAT, ?keys, "took over fetched keys");
                     self.metrics.reload(WHAT, "changed");

@@ -1,10 +1,8 @@
 //! Tokens that were found good, so that a caller's next call costs a hash and not a signature.
 
-use std::{
-    collections::HashMap,
-    mem,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::HashMap, mem, sync::Arc};
+
+use parking_lot::Mutex;
 
 use super::claims::Times;
 use crate::grpc::auth::tokens::TokenHash;
@@ -35,7 +33,7 @@ pub(super) struct Good {
 
 impl Verified {
     pub(super) fn get(&self, token: &TokenHash) -> Option<Good> {
-        let mut generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut generations = self.0.lock();
         if let Some(good) = generations.young.get(token) {
             return Some(good.clone());
         }
@@ -45,7 +43,7 @@ impl Verified {
     }
 
     pub(super) fn put(&self, token: TokenHash, good: Good) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).put(token, good);
+        self.0.lock().put(token, good);
     }
 }
 
@@ -83,7 +81,7 @@ mod tests {
             verified.put(hash(number), good());
             assert_eq!(verified.get(&hash(0)), Some(good()), "{number}");
         }
-        let generations = verified.0.lock().unwrap();
+        let generations = verified.0.lock();
         assert!(generations.young.len() <= GENERATION && generations.old.len() <= GENERATION);
         assert!(!generations.young.contains_key(&hash(1)));
         assert!(!generations.old.contains_key(&hash(1)));

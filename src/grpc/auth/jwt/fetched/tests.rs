@@ -24,7 +24,7 @@ impl Url {
         let url = self.clone();
         let fetch: Fetch = Box::new(move || {
             url.fetches.fetch_add(1, Ordering::Relaxed);
-            let content = url.content.lock().unwrap().clone();
+            let content = url.content.lock().clone();
             Box::pin(async move { content.ok_or_else(|| "nobody there".to_owned()) })
         });
         let metrics = Metrics::new().unwrap();
@@ -32,7 +32,7 @@ impl Url {
     }
 
     fn serves(&self, content: Option<Vec<u8>>) {
-        *self.content.lock().unwrap() = content;
+        *self.content.lock() = content;
     }
 
     fn fetches(&self) -> u32 {
