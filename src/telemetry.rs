@@ -8,6 +8,7 @@ mod logging;
 mod metrics;
 pub mod otel_environment;
 pub mod recent;
+mod resource;
 pub mod semconv;
 pub mod status;
 pub mod trace;

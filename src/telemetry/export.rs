@@ -9,7 +9,6 @@ mod otlp;
 mod outage;
 mod plan;
 mod points;
-mod resource;
 mod spans;
 mod stage;
 mod tally;
@@ -25,11 +24,10 @@ use tokio::{
 
 pub use limits::Limits;
 pub use points::Points;
-pub(super) use resource::resource;
-pub(super) use tally::Tally;
 
 use super::{
     Metrics, MetricsError, OtelEnvironment, Telemetry, TelemetryConfig,
+    resource::resource,
     trace::{Propagation, Sampling, Tracer},
 };
 use console::Console;
@@ -38,6 +36,7 @@ use outage::Outage;
 use plan::{Plan, Signal};
 use spans::{Counted, Spans};
 use stage::Stage;
+use tally::Tally;
 
 /// Spans that may wait to be exported, unless there is a variable for it.
 pub(super) const QUEUE: usize = 2048;
@@ -94,7 +93,7 @@ pub fn start(
 ) -> Result<Exported, ExportError> {
     environment.warn();
     let plan = Plan::new(config, environment)?;
-    let resource = resource(environment);
+    let resource = resource(environment.resource());
     let (stage, _) = watch::channel(Stage::Running);
     let mut flush =
         Flush { stage, runtime: None, spans: None, metrics: None, tally: Arc::default() };
@@ -131,7 +130,8 @@ pub fn start(
             None => provider,
         }
     })?;
-    metrics.watch_spans(Arc::clone(&flush.tally));
+    let tally = Arc::clone(&flush.tally);
+    metrics.watch_spans(move || tally.counts());
     flush.metrics = is_pushed.then(|| metrics.clone());
     Ok(Exported { spans, sampler: plan.sampler, propagates: plan.propagates, metrics, flush })
 }

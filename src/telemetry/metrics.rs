@@ -34,7 +34,7 @@ pub use spending::Replied;
 pub use tls::{Handshake, OpenHandshake};
 pub use watch::{Admitted, BreakerState, Cached, DispatchState, RateWindow};
 
-use super::{OtelEnvironment, export, recent::Recent};
+use super::{recent::Recent, resource::resource};
 use crate::model;
 use catalogue::label;
 use watch::Watched;
@@ -77,8 +77,7 @@ pub struct MetricsError(String);
 impl Metrics {
     /// Sets up a registry of its own, which `/metrics` shows.
     pub fn new() -> Result<Self, MetricsError> {
-        let resource = export::resource(&OtelEnvironment::default());
-        Self::with(|provider| provider.with_resource(resource))
+        Self::with(|provider| provider.with_resource(resource([])))
     }
 
     /// Sets up a registry of its own, and whatever else is to read the metrics: `extend` names the resource and adds

@@ -9,6 +9,7 @@ mod signal;
 
 use std::time::Duration;
 
+use opentelemetry::KeyValue;
 use opentelemetry_sdk::metrics::Temporality;
 
 pub use read::Problem;
@@ -73,6 +74,13 @@ impl OtelEnvironment {
     /// Returns what was wrong with variables, each once.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
+    }
+
+    /// Returns the resource attributes that they add; the last of a name wins.
+    pub(super) fn resource(&self) -> impl Iterator<Item = KeyValue> + use<> {
+        let name = self.service_name.clone().map(|name| ("service.name".to_owned(), name));
+        let attributes = self.attributes.clone().into_iter().chain(name);
+        attributes.map(|(key, value)| KeyValue::new(key, value))
     }
 
     /// Writes each problem into the log.

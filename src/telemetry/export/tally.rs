@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// Counts of spans since the start.
 #[derive(Debug, Default)]
-pub(in crate::telemetry) struct Tally {
+pub(super) struct Tally {
     recorded: AtomicU64,
     exported: AtomicU64,
     failed: AtomicU64,
@@ -51,7 +51,7 @@ impl Tally {
     }
 
     /// Returns the counts by what became of the spans. Those recorded include the others, and those on their way.
-    pub(in crate::telemetry) fn counts(&self) -> [(&'static str, u64); 4] {
+    pub(super) fn counts(&self) -> [(&'static str, u64); 4] {
         [
             ("recorded", self.recorded.load(Relaxed)),
             ("exported", self.exported.load(Relaxed)),

@@ -1,18 +1,18 @@
 //! What became of spans.
 
-use std::sync::Arc;
-
 use opentelemetry::{KeyValue, metrics::MeterProvider as _};
 
 use super::{
     Metrics, SCOPE,
     catalogue::{self, label},
 };
-use crate::telemetry::export::Tally;
 
 impl Metrics {
-    /// [`catalogue::SPANS`]: what became of spans, as `tally` tells it.
-    pub(in crate::telemetry) fn watch_spans(&self, tally: Arc<Tally>) {
+    /// [`catalogue::SPANS`]: the number of spans by result, as `counts` returns it.
+    pub(in crate::telemetry) fn watch_spans(
+        &self,
+        counts: impl Fn() -> [(&'static str, u64); 4] + Send + Sync + 'static,
+    ) {
         let Some(shared) = &self.shared else { return };
         let metric = &catalogue::SPANS;
         shared
@@ -22,7 +22,7 @@ impl Metrics {
             .with_unit(metric.unit)
             .with_description(metric.description)
             .with_callback(move |counter| {
-                for (result, spans) in tally.counts() {
+                for (result, spans) in counts() {
                     counter.observe(spans, &[KeyValue::new(label::RESULT, result)]);
                 }
             })

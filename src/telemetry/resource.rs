@@ -1,16 +1,14 @@
-//! What telemetry is about: this process.
+//! The resource that telemetry describes: this process.
 
 use std::process;
 
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;
 
-use crate::telemetry::OtelEnvironment;
-
-/// What the gateway is called.
+/// The name of the service.
 const SERVICE: &str = "voyage-gateway";
 
-/// The processor, in the conventions' words.
+/// The CPU architecture, as the semantic conventions name it.
 const ARCH: &str = if cfg!(target_arch = "x86_64") {
     "amd64"
 } else if cfg!(target_arch = "aarch64") {
@@ -19,12 +17,12 @@ const ARCH: &str = if cfg!(target_arch = "x86_64") {
     "other"
 };
 
-/// The system, in the conventions' words.
+/// The operating system, as the semantic conventions name it.
 const OS: &str = if cfg!(target_os = "macos") { "darwin" } else { "linux" };
 
-/// Says who speaks: the basics, then `OTEL_RESOURCE_ATTRIBUTES`, then `OTEL_SERVICE_NAME`; later ones win.
-pub(in crate::telemetry) fn resource(environment: &OtelEnvironment) -> Resource {
-    let mut attributes = vec![
+/// Returns the resource: the gateway's own attributes, then `attributes`, which win over them.
+pub(super) fn resource(attributes: impl IntoIterator<Item = KeyValue>) -> Resource {
+    let own = [
         KeyValue::new("service.name", SERVICE),
         KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
         KeyValue::new("service.instance.id", instance_id()),
@@ -33,12 +31,8 @@ pub(in crate::telemetry) fn resource(environment: &OtelEnvironment) -> Resource 
         KeyValue::new("host.arch", ARCH),
         KeyValue::new("os.type", OS),
     ];
-    let named = environment.attributes.iter();
-    attributes.extend(named.map(|(key, value)| KeyValue::new(key.clone(), value.clone())));
-    attributes
-        .extend(environment.service_name.clone().map(|name| KeyValue::new("service.name", name)));
-    // Empty at first: the usual builder reads the environment.
-    Resource::builder_empty().with_attributes(attributes).build()
+    // The SDK's other builder reads the environment, and does not decode its values.
+    Resource::builder_empty().with_attributes(own).with_attributes(attributes).build()
 }
 
 /// A random UUID of version 4.
