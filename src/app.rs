@@ -2,9 +2,7 @@
 //!
 //! [`build`] goes bottom-up, so read backwards it is the corridor; `run` is the life of what was built.
 
-mod admin;
 mod follow;
-mod health;
 mod identity;
 mod run;
 
@@ -17,6 +15,7 @@ pub use follow::LookAgain;
 pub use run::RunError;
 
 use crate::{
+    admin::Health,
     cache::{Cache, Keys},
     caller::Rules,
     config::Config,
@@ -30,7 +29,6 @@ use crate::{
     upstream::{self, Client, KeyError, KeySources, Keys as ApiKeys, Upstream},
 };
 use follow::Followed;
-use health::Health;
 
 /// Connections the admin port may have.
 const ADMIN_CONNECTIONS: u32 = 64;

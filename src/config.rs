@@ -22,7 +22,7 @@ pub use log_levels::live_log_levels;
 pub use problem::{Origin, Problem, Problems};
 
 use crate::{
-    cache, caller,
+    admin, cache, caller,
     caller::Rules,
     check::{Checks, Unmet, quoted},
     dispatch,
@@ -102,7 +102,7 @@ pub struct Config {
     /// How soon changed files are noticed.
     pub reload: reload::Config,
     /// The port operators and probes use.
-    pub admin: telemetry::AdminConfig,
+    pub admin: admin::Config,
     /// What the gateway tells about itself.
     pub telemetry: telemetry::TelemetryConfig,
     /// How the gateway stops.

@@ -2,7 +2,8 @@
 //!
 //! Read it as a corridor: a request walks from the top room down, and imports go downward only.
 //!
-//! - [`cli`] is what can be run, [`demo`] the show; [`app`] wires; [`config`] composes what every room wants to know.
+//! - [`cli`] is what can be run, [`demo`] the show; [`app`] wires; [`config`] composes what every room wants to know;
+//!   [`admin`] is the operators' port.
 //! - The caller's half lives and dies with the caller: [`transport`] accepts, [`grpc`] speaks the protocol,
 //!   [`pipeline`] walks the request, [`cache`] remembers.
 //! - **The door.** Behind it work is paid for, lands and is cached, whoever left: [`dispatch`] walks a
@@ -18,6 +19,8 @@ pub mod demo;
 
 pub mod app;
 pub mod config;
+
+pub mod admin;
 
 pub mod transport;
 

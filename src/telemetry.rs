@@ -1,6 +1,5 @@
-//! Seeing inside: metrics, traces, logs, the status page, and the port they are read from.
+//! Metrics, traces and logs.
 
-pub mod admin;
 mod callers;
 mod config;
 pub mod export;
@@ -10,16 +9,15 @@ pub mod otel_environment;
 pub mod recent;
 mod resource;
 pub mod semconv;
-pub mod status;
 pub mod trace;
 
-pub use config::{AdminConfig, LogFormat, OtlpCompression, OtlpProtocol, TelemetryConfig};
+pub use config::{LogFormat, OtlpCompression, OtlpProtocol, TelemetryConfig};
 pub use export::{ExportError, Exported, Flush};
 pub use logging::{Excerpt, LogLevels, LoggingError, bounded_line, init as init_logging};
 pub use metrics::{
-    Admitted, BreakerState, Cached, ConnectionFailure, DispatchState, EndedRpc, Handshake, Metrics,
-    MetricsError, OpenConnection, OpenHandshake, PortName, RateWindow, Replied, RpcOutcome,
-    catalogue,
+    Admitted, BreakerState, Buckets, ByLabel, Cached, ConnectionFailure, DispatchState, EndedRpc,
+    Families, Handshake, Metrics, MetricsError, OpenConnection, OpenHandshake, PortName,
+    RateWindow, Replied, RpcOutcome, catalogue, label,
 };
 pub use otel_environment::OtelEnvironment;
 

@@ -9,11 +9,11 @@ use tokio::{
     time::{interval, sleep},
 };
 
-use super::{Bound, admin::AdminPages};
+use super::Bound;
 use crate::{
+    admin::{Admin, StatusPage},
     cache::Cache,
     grpc::wall_clock,
-    telemetry::{admin::Readiness, status::Board},
     transport::{self, Stage},
 };
 
@@ -55,9 +55,8 @@ impl Bound {
             drain,
             followed,
         } = self;
-        let readiness = Readiness::default();
-        let board = Board::new(metrics, readiness.clone(), wall_clock);
-        let pages = AdminPages { board: board.clone(), health: admin_health };
+        let status = StatusPage::new(metrics, health.clone(), wall_clock);
+        let pages = Admin { status: status.clone(), health: admin_health };
         let mut admin_server = Server::start("admin port", admin.stages.clone(), {
             let stages = admin.stages.subscribe();
             let answer = move |request| pages.clone().answer(request);
@@ -70,7 +69,7 @@ impl Bound {
         });
         let mut maintenance = Task::start("cache's maintenance", maintain(cache));
         let mut polling = Task::start("look at files", followed.follow());
-        let mut sampling = Task::start("status page's samples", board.keep_samples());
+        let mut sampling = Task::start("status page's samples", status.keep_samples());
 
         let lost = tokio::select! {
             biased;
@@ -87,7 +86,6 @@ impl Bound {
             Some(name) => tracing::error!(task = name, "ended by itself: draining"),
         }
         let hurry = hurry.shared();
-        readiness.drain();
         health.drain().await;
         for_at_most(drain.delay.get(), hurry.clone()).await;
         grpc_server.stop(for_at_most(drain.grace.get(), hurry.clone())).await;

@@ -1,29 +1,12 @@
-//! `[admin]` and `[telemetry]`: the operators' port, and what the log says.
+//! `[telemetry]`: what the log says, and where traces and metrics go.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::path::PathBuf;
 
 use http::Uri;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use crate::{check::Checks, units::Span};
-
-/// `[admin]`: the port operators and probes use.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct AdminConfig {
-    /// The IP address and port of the status page (`/`, as JSON `/status`), `/metrics`, `/livez`, `/readyz` and gRPC
-    /// health, in plaintext. It only reads, so any address may be given; in Kubernetes `0.0.0.0:9090`. The status page
-    /// names callers, models and keys' aliases to whoever reaches the port.
-    pub listen: SocketAddr,
-}
-
-impl Default for AdminConfig {
-    fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9090)) }
-    }
-}
 
 /// `[telemetry]`: what the gateway tells about itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -8,6 +8,7 @@ mod cache;
 pub mod catalogue;
 mod connections;
 mod dispatch;
+mod families;
 mod outcome;
 mod process;
 mod rpc;
@@ -25,9 +26,10 @@ use opentelemetry::{
     metrics::{Counter, MeterProvider as _},
 };
 use opentelemetry_sdk::metrics::{MeterProviderBuilder, SdkMeterProvider};
-use prometheus::{Encoder as _, Registry, TextEncoder, proto::MetricFamily};
+use prometheus::{Encoder as _, Registry, TextEncoder};
 
 pub use connections::{ConnectionFailure, OpenConnection, PortName};
+pub use families::{Buckets, ByLabel, Families, label};
 pub use outcome::RpcOutcome;
 pub use rpc::EndedRpc;
 pub use spending::Replied;
@@ -126,9 +128,9 @@ impl Metrics {
         self.shared.as_ref().map(|shared| &shared.recent)
     }
 
-    /// Returns all metrics as they stand.
-    pub(super) fn gather(&self) -> Vec<MetricFamily> {
-        self.shared.as_ref().map(|shared| shared.registry.gather()).unwrap_or_default()
+    /// Returns all metrics as they stand; none, when they are off.
+    pub fn families(&self) -> Families {
+        self.shared.as_ref().map(|shared| Families::of(&shared.registry)).unwrap_or_default()
     }
 
     /// Writes all metrics in Prometheus' text format; nothing, when they are off.

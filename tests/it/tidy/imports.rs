@@ -9,9 +9,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("lib", &[]),
     ("cli", &["demo", "app", "config", "transport", "grpc", "simulator"]),
     ("demo", &["app", "config", "transport", "grpc", "simulator"]),
-    ("app", &["config", "transport", "grpc", "pipeline", "cache", "dispatch", "upstream"]),
+    ("app", &["config", "admin", "transport", "grpc", "pipeline", "cache", "dispatch", "upstream"]),
     // It composes the sections that the rooms define.
-    ("config", &["transport", "grpc", "pipeline", "cache", "dispatch", "upstream"]),
+    ("config", &["admin", "transport", "grpc", "pipeline", "cache", "dispatch", "upstream"]),
+    ("admin", &["transport", "grpc"]),
     ("transport", &[]),
     ("grpc", &["pipeline"]),
     ("pipeline", &["cache", "dispatch"]),
@@ -56,10 +57,10 @@ fn is_room(name: &str) -> bool {
 /// Paths that only some rooms may name, by how they begin.
 const RESERVED: &[(&str, &[&str])] = &[
     // `telemetry` speaks OTLP: gRPC by tonic, HTTP by reqwest.
-    ("tonic", &["grpc", "transport", "app", "cli", "demo", "telemetry"]),
-    ("tonic_health", &["grpc", "app", "cli"]),
+    ("tonic", &["grpc", "transport", "admin", "app", "cli", "demo", "telemetry"]),
+    ("tonic_health", &["grpc", "admin", "cli"]),
     ("tonic_prost", &["grpc"]),
-    ("tonic_reflection", &["grpc", "app"]),
+    ("tonic_reflection", &["grpc", "admin", "app"]),
     ("tonic_types", &["grpc", "telemetry"]),
     ("prost", &["grpc", "telemetry"]),
     ("prost_types", &["grpc"]),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::telemetry::status::report::{Cause, Status};
+use crate::admin::status::report::{Cause, Status};
 
 fn codes(causes: &[Cause]) -> Vec<&'static str> {
     causes.iter().map(|cause| cause.code).collect()
@@ -20,7 +20,7 @@ async fn nothing_counted_is_well() {
 
 #[tokio::test]
 async fn draining_is_said_first() {
-    let recent = super::super::super::recent::Recent::default();
+    let recent = Recent::default();
     let status = Given::nothing().status_with(&recent, false);
     assert_eq!(found(&status), ("draining", vec!["draining"], vec![], vec![]));
 }

@@ -1,4 +1,9 @@
-//! gRPC health, on both ports.
+//! gRPC health, on both ports, and readiness.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use futures_util::{
     StreamExt as _,
@@ -17,41 +22,49 @@ use crate::{
     transport::{Stage, reached},
 };
 
-/// What is told about the process's health.
+/// The process's health; cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct Health {
+pub struct Health {
     reporter: HealthReporter,
+    draining: Arc<AtomicBool>,
 }
 
-/// Health on one port.
+/// The health service of one port.
 #[derive(Debug)]
-pub(super) struct PortHealth {
+pub struct PortHealth {
     service: HealthService,
     stages: watch::Receiver<Stage>,
 }
 
 impl Health {
-    pub(super) async fn new() -> Self {
-        let health = Self { reporter: HealthReporter::new() };
+    /// Starts as serving.
+    pub async fn new() -> Self {
+        let health = Self { reporter: HealthReporter::new(), draining: Arc::default() };
         health.set_all(ServingStatus::Serving).await;
         health.reporter.set_service_status("liveness", ServingStatus::Serving).await;
         health
     }
 
-    /// Everything but liveness: a draining process is alive.
+    /// Sets the status of every service but liveness: a draining process is alive.
     async fn set_all(&self, status: ServingStatus) {
         for service in ["", "readiness"].into_iter().chain(grpc::SERVICES) {
             self.reporter.set_service_status(service, status).await;
         }
     }
 
-    /// Says that the process takes no new work, from now on for good.
-    pub(super) async fn drain(&self) {
+    /// Reports that the process takes no new work, for the rest of its life.
+    pub async fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
         self.set_all(ServingStatus::NotServing).await;
     }
 
+    /// Returns whether the process takes new work.
+    pub fn is_ready(&self) -> bool {
+        !self.draining.load(Ordering::Relaxed)
+    }
+
     /// Returns the service for a port that goes through `stages`.
-    pub(super) fn service(
+    pub fn service(
         &self,
         stages: watch::Receiver<Stage>,
     ) -> health_server::HealthServer<PortHealth> {
@@ -59,8 +72,12 @@ impl Health {
         health_server::HealthServer::new(PortHealth { service, stages })
     }
 
-    /// Health for the admin port, with its own reflection so that grpcurl needs no proto file there either.
-    pub(super) fn routes(
+    /// Returns the admin port's services: health, and reflection so that grpcurl needs no proto file.
+    ///
+    /// # Errors
+    ///
+    /// The compiled proto does not decode.
+    pub fn routes(
         &self,
         stages: watch::Receiver<Stage>,
     ) -> Result<Routes, tonic_reflection::server::Error> {
@@ -68,7 +85,7 @@ impl Health {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         };
-        // Nobody is asked who they are here either: tonic would gather 4 MiB a stream.
+        // These services need no credential, and tonic's default limit is 4 MiB a stream.
         let limit = grpc::MAX_QUESTION_BYTES;
         let mut routes = Routes::builder();
         routes
@@ -90,8 +107,8 @@ impl health_server::Health for PortHealth {
 
     type WatchStream = BoxStream<'static, Result<HealthCheckResponse, Status>>;
 
-    /// Tells the status and every change, and ends with `DRAINING` when the port drains: a stream without an end
-    /// would hold up the drain for all of its grace. Stock clients watch on at another replica.
+    /// Sends the status and every change, and ends with `DRAINING` when the port drains: a stream without an end would
+    /// delay the drain by all of its grace. Standard clients watch again at another replica.
     async fn watch(
         &self,
         request: Request<HealthCheckRequest>,
@@ -99,15 +116,15 @@ impl health_server::Health for PortHealth {
         let end = grpc::draining(&request);
         let statuses = self.service.watch(request).await?.into_inner();
         let watching = Some((statuses, self.stages.clone(), end));
-        let told = stream::unfold(watching, |watching| async {
+        let updates = stream::unfold(watching, |watching| async {
             let (mut statuses, mut stages, end) = watching?;
             tokio::select! {
-                // The last change is told before the end.
+                // The last change comes before the end.
                 biased;
                 Some(status) = statuses.next() => Some((status, Some((statuses, stages, end)))),
                 () = reached(&mut stages, Stage::Draining) => Some((Err(end), None)),
             }
         });
-        Ok(Response::new(told.boxed()))
+        Ok(Response::new(updates.boxed()))
     }
 }

@@ -1,14 +1,14 @@
 //! From given families to what is shown.
 
 mod golden;
-mod health;
 mod page;
+mod verdict;
 mod window;
 
 use prometheus::{CounterVec, GaugeVec, HistogramOpts, HistogramVec, Opts, Registry};
 
 use super::*;
-use crate::telemetry::{EndedRpc, RpcOutcome};
+use crate::telemetry::{EndedRpc, Families, RpcOutcome};
 
 /// Families as the metrics would have them.
 struct Given(Registry);
@@ -62,15 +62,15 @@ impl Given {
     }
 
     fn families(&self) -> Families {
-        Families::new(self.0.gather())
+        Families::of(&self.0)
     }
 
     /// The status a second after a start.
     fn status(&self) -> report::Status {
-        self.status_with(&super::super::recent::Recent::default(), true)
+        self.status_with(&Recent::default(), true)
     }
 
-    fn status_with(&self, recent: &super::super::recent::Recent, is_ready: bool) -> report::Status {
+    fn status_with(&self, recent: &Recent, is_ready: bool) -> report::Status {
         let now = Instant::now();
         let started = now.checked_sub(Duration::from_secs(10)).unwrap();
         let sources = Sources {
@@ -89,7 +89,7 @@ impl Given {
 #[tokio::test(start_paused = true)]
 async fn what_is_written_is_fresh_for_a_moment() {
     let metrics = Metrics::new().unwrap();
-    let board = Board::new(metrics.clone(), Readiness::default(), || Duration::ZERO);
+    let board = StatusPage::new(metrics.clone(), Health::new().await, || Duration::ZERO);
     let first = board.written().unwrap();
     metrics.panic();
     tokio::time::advance(FRESH.checked_sub(Duration::from_millis(1)).unwrap()).await;
@@ -102,7 +102,7 @@ async fn what_is_written_is_fresh_for_a_moment() {
 #[tokio::test(start_paused = true)]
 async fn the_last_minute_is_one_of_the_board_s_own() {
     let metrics = Metrics::new().unwrap();
-    let board = Board::new(metrics.clone(), Readiness::default(), || Duration::ZERO);
+    let board = StatusPage::new(metrics.clone(), Health::new().await, || Duration::ZERO);
     let sampling = tokio::spawn(board.clone().keep_samples());
     let rpcs = async || {
         let json: serde_json::Value =

@@ -2,31 +2,39 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use prometheus::proto::{Metric, MetricFamily, MetricType};
+use prometheus::{
+    Registry,
+    proto::{Metric, MetricFamily, MetricType},
+};
 
 /// Values by one label's.
-pub(super) type By = BTreeMap<String, f64>;
+pub type ByLabel = BTreeMap<String, f64>;
 
 /// Everything the registry holds, by name. What is not there is `None`: nothing was counted yet, or nobody counts it.
-pub(super) struct Families(HashMap<String, MetricFamily>);
-
-/// Labels and the values they must have.
-pub(super) type Wanted<'a> = &'a [(&'a str, &'a str)];
+#[derive(Debug, Default)]
+pub struct Families(HashMap<String, MetricFamily>);
 
 impl Families {
-    pub(super) fn new(families: Vec<MetricFamily>) -> Self {
-        Self(families.into_iter().map(|family| (family.name().to_owned(), family)).collect())
+    /// Reads a registry.
+    pub fn of(registry: &Registry) -> Self {
+        Self(
+            registry
+                .gather()
+                .into_iter()
+                .map(|family| (family.name().to_owned(), family))
+                .collect(),
+        )
     }
 
     /// Returns the sum of the series that have these labels; of a family without such a series, 0.
-    pub(super) fn sum(&self, name: &str, wanted: Wanted<'_>) -> Option<f64> {
+    pub fn sum(&self, name: &str, wanted: &[(&str, &str)]) -> Option<f64> {
         let family = self.0.get(name)?;
         Some(matching(family, wanted).map(|series| value(family, series)).sum())
     }
 
     /// Returns the values by a label, those of equal ones summed.
-    pub(super) fn by(&self, name: &str, by: &str) -> By {
-        let mut values = By::new();
+    pub fn by(&self, name: &str, by: &str) -> ByLabel {
+        let mut values = ByLabel::new();
         for (labels, value) in self.series(name) {
             *values.entry(label(labels, by).to_owned()).or_default() += value;
         }
@@ -34,14 +42,14 @@ impl Families {
     }
 
     /// Returns each series with its value.
-    pub(super) fn series(&self, name: &str) -> impl Iterator<Item = (&Metric, f64)> {
+    pub fn series(&self, name: &str) -> impl Iterator<Item = (&Metric, f64)> {
         let series =
             |family| matching(family, &[]).map(move |series| (series, value(family, series)));
         self.0.get(name).into_iter().flat_map(series)
     }
 
     /// Returns a histogram, its series added up.
-    pub(super) fn histogram(&self, name: &str, wanted: Wanted<'_>) -> Option<Buckets> {
+    pub fn histogram(&self, name: &str, wanted: &[(&str, &str)]) -> Option<Buckets> {
         let family = self.0.get(name)?;
         let mut sum = Buckets::default();
         for series in matching(family, wanted) {
@@ -51,14 +59,17 @@ impl Families {
     }
 }
 
-fn matching<'a>(family: &'a MetricFamily, wanted: Wanted<'a>) -> impl Iterator<Item = &'a Metric> {
+fn matching<'a>(
+    family: &'a MetricFamily,
+    wanted: &'a [(&'a str, &'a str)],
+) -> impl Iterator<Item = &'a Metric> {
     let has =
         move |series: &&Metric| wanted.iter().all(|(name, value)| label(series, name) == *value);
     family.get_metric().iter().filter(has)
 }
 
 /// Returns a label's value; empty when it has none.
-pub(super) fn label<'a>(series: &'a Metric, name: &str) -> &'a str {
+pub fn label<'a>(series: &'a Metric, name: &str) -> &'a str {
     series.get_label().iter().find(|label| label.name() == name).map_or("", |label| label.value())
 }
 
@@ -72,11 +83,13 @@ fn value(family: &MetricFamily, series: &Metric) -> f64 {
 
 /// A histogram: how many values were at most each bound, and their sum.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Buckets {
+pub struct Buckets {
     /// Upper bounds with cumulative counts, without that of infinity.
     bounds: Vec<(f64, f64)>,
-    pub(super) count: f64,
-    pub(super) sum: f64,
+    /// Values.
+    pub count: f64,
+    /// Their sum.
+    pub sum: f64,
 }
 
 impl Buckets {
@@ -108,7 +121,7 @@ impl Buckets {
     }
 
     /// Returns what came since it was `earlier`.
-    pub(super) fn since(&self, earlier: &Self) -> Self {
+    pub fn since(&self, earlier: &Self) -> Self {
         let mut since = self.clone();
         for ((_, count), (_, less)) in since.bounds.iter_mut().zip(&earlier.bounds) {
             *count -= less;
@@ -120,7 +133,7 @@ impl Buckets {
 
     /// Estimates a quantile as Prometheus does: straight between a bucket's bounds, and the last bound for what is
     /// beyond it. `None`: there are no values.
-    pub(super) fn quantile(&self, share: f64) -> Option<f64> {
+    pub fn quantile(&self, share: f64) -> Option<f64> {
         if self.count <= 0.0 {
             return None;
         }
@@ -135,7 +148,8 @@ impl Buckets {
         self.bounds.last().map(|(bound, _)| *bound)
     }
 
-    pub(super) fn mean(&self) -> Option<f64> {
+    /// Returns the mean. `None`: there are no values.
+    pub fn mean(&self) -> Option<f64> {
         (self.count > 0.0).then(|| self.sum / self.count)
     }
 }

@@ -5,15 +5,14 @@ use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 use super::{
-    families::{By, Families, label},
-    health,
     report::{
         ApiKey, Budget, Cache, CallerUse, Connections, Cost, Count, Named, Process, RateLimit,
         Rpcs, SlowRpc, Status, Tokens, Upstream, UpstreamError, Use, Work,
     },
     sample::{Counts, Samples},
+    verdict,
 };
-use crate::telemetry::{RpcOutcome, recent::Recent};
+use crate::telemetry::{ByLabel, Families, RpcOutcome, label, recent::Recent};
 
 /// Callers that are shown.
 const CALLERS: usize = 10;
@@ -60,7 +59,7 @@ impl Sources<'_> {
             process: self.process(),
             ..Status::default()
         };
-        status.health = health::of(&status, &window, self.is_ready);
+        status.health = verdict::of(&status, &window, self.is_ready);
         status
     }
 
@@ -142,7 +141,7 @@ struct Spans<'a> {
 }
 
 impl Spans<'_> {
-    fn named(&self, of: impl Fn(&Counts) -> &By) -> Vec<Named> {
+    fn named(&self, of: impl Fn(&Counts) -> &ByLabel) -> Vec<Named> {
         let last_minute = of(self.window);
         let named = |(name, since_start): (&String, &f64)| {
             let last_minute = last_minute.get(name).copied().unwrap_or_default();
@@ -151,13 +150,13 @@ impl Spans<'_> {
         of(self.since_start).iter().map(named).collect()
     }
 
-    fn one(&self, of: impl Fn(&Counts) -> &By, name: &str) -> Option<Count> {
+    fn one(&self, of: impl Fn(&Counts) -> &ByLabel, name: &str) -> Option<Count> {
         let since_start = *of(self.since_start).get(name)?;
         let last_minute = of(self.window).get(name).copied().unwrap_or_default();
         Some(Count { last_minute, since_start })
     }
 
-    fn total(&self, of: impl Fn(&Counts) -> &By) -> Count {
+    fn total(&self, of: impl Fn(&Counts) -> &ByLabel) -> Count {
         Count {
             last_minute: of(self.window).values().sum(),
             since_start: of(self.since_start).values().sum(),

@@ -1,7 +1,7 @@
 //! The page's tables. What is long stands below what is short, so that a phone shows both.
 
 use super::{Html, Status, UNKNOWN, format, known};
-use crate::telemetry::status::report::{Count, Named, Use};
+use crate::admin::status::report::{Count, Named, Use};
 
 /// Slow RPCs that are shown; the JSON has all.
 const SLOW: usize = 6;

@@ -1,7 +1,7 @@
 use tokio::time::advance;
 
 use super::*;
-use crate::telemetry::status::families::Buckets;
+use crate::telemetry::Buckets;
 
 fn counted(rpcs: f64) -> Counts {
     let given =

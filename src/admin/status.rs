@@ -1,16 +1,15 @@
 //! The status page: is it us, them or the caller? `/` for people, `/status` for programs.
 //!
-//! A [`Board`] reads the metrics' own families, so that the page says what the metrics say. It keeps the numbers of the
+//! A [`StatusPage`] reads the metrics' own families, so that the page says what the metrics say. It keeps the numbers of the
 //! last minute, and what it has written for [`FRESH`]: whoever asks more often gets the same again, and costs nothing.
 
-mod families;
 mod format;
-mod health;
 mod html;
 mod page;
 mod read;
-pub mod report;
+mod report;
 mod sample;
+mod verdict;
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,21 +17,22 @@ use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{Metrics, admin::Readiness, recent::Recent};
-use families::Families;
 use read::Sources;
 use sample::{Counts, Samples};
 
+use super::health::Health;
+use crate::telemetry::{Metrics, recent::Recent};
+
 /// How long what is written is good enough.
-pub const FRESH: Duration = Duration::from_millis(500);
+const FRESH: Duration = Duration::from_millis(500);
 
 /// What the status page is written on; cheap to clone.
 #[derive(Clone)]
-pub struct Board(Arc<Shared>);
+pub struct StatusPage(Arc<Shared>);
 
 struct Shared {
     metrics: Metrics,
-    readiness: Readiness,
+    health: Health,
     /// Tells the time since 1970, by which certificates expire.
     wall_clock: fn() -> Duration,
     started: Instant,
@@ -56,12 +56,12 @@ pub struct Written {
     pub parts: Bytes,
 }
 
-impl Board {
+impl StatusPage {
     /// Begins with nothing counted; `wall_clock` tells the time since 1970.
-    pub fn new(metrics: Metrics, readiness: Readiness, wall_clock: fn() -> Duration) -> Self {
+    pub fn new(metrics: Metrics, health: Health, wall_clock: fn() -> Duration) -> Self {
         let started = Instant::now();
         let state = Mutex::new(State { samples: Samples::new(started), written: None });
-        Self(Arc::new(Shared { metrics, readiness, wall_clock, started, state }))
+        Self(Arc::new(Shared { metrics, health, wall_clock, started, state }))
     }
 
     /// Returns the metrics the page is about.
@@ -70,8 +70,8 @@ impl Board {
     }
 
     /// Returns whether new work is taken.
-    pub fn readiness(&self) -> &Readiness {
-        &self.0.readiness
+    pub fn is_ready(&self) -> bool {
+        self.0.health.is_ready()
     }
 
     /// Keeps the numbers of the last minute, for ever.
@@ -82,7 +82,7 @@ impl Board {
         loop {
             ticks.tick().await;
             let now = Instant::now();
-            let counts = Counts::of(&Families::new(self.0.metrics.gather()));
+            let counts = Counts::of(&self.0.metrics.families());
             self.0.lock().samples.keep(now, counts);
             // RPCs are measured against those that are still kept.
             if let Some(recent) = self.0.metrics.recent() {
@@ -98,7 +98,7 @@ impl Board {
     /// It cannot be written as JSON, which only a defect does.
     pub fn written(&self) -> Result<Written, serde_json::Error> {
         let now = Instant::now();
-        let is_ready = self.0.readiness.is_ready();
+        let is_ready = self.is_ready();
         // Whoever asks meanwhile waits for the one who writes, and reads the same.
         let mut state = self.0.lock();
         if let Some(written) = &state.written
@@ -108,7 +108,7 @@ impl Board {
         }
         let nothing = Recent::default();
         let sources = Sources {
-            families: Families::new(self.0.metrics.gather()),
+            families: self.0.metrics.families(),
             samples: &state.samples,
             recent: self.0.metrics.recent().unwrap_or(&nothing),
             is_ready,
@@ -140,9 +140,9 @@ impl Shared {
     }
 }
 
-impl std::fmt::Debug for Board {
+impl std::fmt::Debug for StatusPage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Board")
+        f.write_str("StatusPage")
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
-use super::families::{Buckets, By, Families};
+use crate::telemetry::{Buckets, ByLabel, Families};
 
 /// How often the numbers are kept.
 pub(super) const EVERY: Duration = Duration::from_secs(5);
@@ -18,17 +18,17 @@ const MAX_SAMPLES: usize = 13;
 /// The counters whose last minute is shown.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counts {
-    pub(super) outcomes: By,
-    pub(super) reasons: By,
-    pub(super) lookups: By,
-    pub(super) statuses: By,
-    pub(super) caller_tokens: By,
-    pub(super) caller_rpcs: By,
-    pub(super) tokens: By,
-    pub(super) cost: By,
-    pub(super) refusals: By,
+    pub(super) outcomes: ByLabel,
+    pub(super) reasons: ByLabel,
+    pub(super) lookups: ByLabel,
+    pub(super) statuses: ByLabel,
+    pub(super) caller_tokens: ByLabel,
+    pub(super) caller_rpcs: ByLabel,
+    pub(super) tokens: ByLabel,
+    pub(super) cost: ByLabel,
+    pub(super) refusals: ByLabel,
     /// Counters that have no label of interest, by name.
-    pub(super) plain: By,
+    pub(super) plain: ByLabel,
     pub(super) upstream_seconds: Buckets,
     pub(super) rpc_seconds: Buckets,
     pub(super) fill: Buckets,
@@ -91,7 +91,7 @@ impl Counts {
 }
 
 /// What was not there earlier has been counted from 0.
-fn less(now: &By, earlier: &By) -> By {
+fn less(now: &ByLabel, earlier: &ByLabel) -> ByLabel {
     let less = |(name, value): (&String, &f64)| {
         (name.clone(), value - earlier.get(name).copied().unwrap_or(0.0))
     };

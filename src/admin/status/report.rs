@@ -6,7 +6,7 @@ use serde::Serialize;
 
 /// The gateway's state.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Status {
+pub(super) struct Status {
     /// The version of the program.
     pub version: String,
     /// The source revision it was built from.
@@ -43,7 +43,7 @@ pub struct Status {
 
 /// Whether the gateway is well.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Health {
+pub(super) struct Health {
     /// `well`, `impaired`, `failing` (only what is cached is answered) or `draining`.
     pub state: &'static str,
     /// What this gateway or its operators have to see to.
@@ -56,7 +56,7 @@ pub struct Health {
 
 /// Why something is not well.
 #[derive(Clone, Debug, Serialize)]
-pub struct Cause {
+pub(super) struct Cause {
     /// For programs.
     pub code: &'static str,
     /// `notice`, `impaired` or `failing`.
@@ -68,7 +68,7 @@ pub struct Cause {
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Severity {
+pub(super) enum Severity {
     /// Worth knowing.
     Notice,
     /// Some calls fail or wait.
@@ -79,7 +79,7 @@ pub enum Severity {
 
 /// A counter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Count {
+pub(super) struct Count {
     /// In the last minute.
     pub last_minute: f64,
     /// Since the start.
@@ -88,7 +88,7 @@ pub struct Count {
 
 /// RPCs.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Rpcs {
+pub(super) struct Rpcs {
     /// In the last minute.
     pub per_second: f64,
     /// All of them.
@@ -103,7 +103,7 @@ pub struct Rpcs {
 
 /// A counter of several.
 #[derive(Clone, Debug, Serialize)]
-pub struct Named {
+pub(super) struct Named {
     /// What is counted.
     pub name: String,
     /// How many.
@@ -113,7 +113,7 @@ pub struct Named {
 
 /// How inputs were answered.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Cache {
+pub(super) struct Cache {
     /// Hits out of the inputs that were looked up, in the last minute.
     pub hit_ratio_last_minute: Option<f64>,
     /// The same since the start.
@@ -128,7 +128,7 @@ pub struct Cache {
 
 /// USD.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Cost {
+pub(super) struct Cost {
     /// Paid.
     pub spent_usd: Option<Count>,
     /// Not paid, because of the cache and of flights that were shared.
@@ -137,7 +137,7 @@ pub struct Cost {
 
 /// Tokens.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Tokens {
+pub(super) struct Tokens {
     /// Reported by Voyage.
     pub billed: Count,
     /// Not sent, because of the cache and of flights that were shared.
@@ -146,7 +146,7 @@ pub struct Tokens {
 
 /// A sliding minute.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct RateLimit {
+pub(super) struct RateLimit {
     /// The model, by the catalogue.
     pub model: String,
     /// The key's alias.
@@ -159,7 +159,7 @@ pub struct RateLimit {
 
 /// How much of something is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Use {
+pub(super) struct Use {
     /// Used, or held for calls.
     pub used: f64,
     /// What there is.
@@ -168,7 +168,7 @@ pub struct Use {
 
 /// A budget of tokens.
 #[derive(Clone, Debug, Serialize)]
-pub struct Budget {
+pub(super) struct Budget {
     /// The setting.
     pub budget: String,
     /// Tokens.
@@ -178,7 +178,7 @@ pub struct Budget {
 
 /// What waits and what is under way.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Work {
+pub(super) struct Work {
     /// Texts that wait for a call.
     pub waiting_texts: Option<f64>,
     /// Their bytes.
@@ -207,7 +207,7 @@ pub struct Work {
 
 /// Voyage.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Upstream {
+pub(super) struct Upstream {
     /// `closed`, `open` or `half_open`.
     pub breaker: Option<String>,
     /// Calls.
@@ -234,7 +234,7 @@ pub struct Upstream {
 
 /// An API key.
 #[derive(Clone, Debug, Serialize)]
-pub struct ApiKey {
+pub(super) struct ApiKey {
     /// Its alias.
     pub key: String,
     /// Whether it is set aside because Voyage rejected it.
@@ -243,7 +243,7 @@ pub struct ApiKey {
 
 /// A call that failed.
 #[derive(Clone, Debug, Serialize)]
-pub struct UpstreamError {
+pub(super) struct UpstreamError {
     /// As `ErrorInfo` names it.
     pub reason: &'static str,
     /// Whose doing it is: `caller`, `gateway` or `upstream`.
@@ -262,7 +262,7 @@ pub struct UpstreamError {
 
 /// What a caller used.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct CallerUse {
+pub(super) struct CallerUse {
     /// Its name; `_other` for all those that are too many, `abandoned` for what nobody waited for any more.
     pub caller: String,
     /// Tokens Voyage billed for it.
@@ -273,7 +273,7 @@ pub struct CallerUse {
 
 /// An RPC that took long.
 #[derive(Clone, Debug, Serialize)]
-pub struct SlowRpc {
+pub(super) struct SlowRpc {
     /// `package.Service/Method`.
     pub method: &'static str,
     /// From its first byte to its last.
@@ -292,7 +292,7 @@ pub struct SlowRpc {
 
 /// The process.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Process {
+pub(super) struct Process {
     /// Memory it takes.
     pub resident_bytes: Option<f64>,
     /// Its threads.
@@ -307,7 +307,7 @@ pub struct Process {
 
 /// Connections.
 #[derive(Clone, Debug, Serialize)]
-pub struct Connections {
+pub(super) struct Connections {
     /// `grpc` or `admin`.
     pub port: String,
     /// Open.
