@@ -1,127 +1,106 @@
 //! The one error of the gateway.
 //!
-//! Errors enter from HTTP through `upstream/classify` and leave to gRPC through `grpc/status`; both are
-//! exhaustive matches, so a new variant does not compile until it has its place in the error table.
-//! `Display` is the outside message: it may reach any caller and holds no text, vector or key.
+//! [`table`] has one row per failure; [`message`] writes what callers read. Errors of Voyage are made in
+//! `upstream/classify`, and become gRPC statuses in `grpc/status`.
 
+mod message;
+mod table;
 mod upstream;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
+pub use table::{Retry, Row};
 pub use upstream::{BadResponse, Fault, Upstream};
 
-/// Why a call, or one input of it, has no answer.
+/// Why a call, or one input of it, failed.
 ///
-/// `Clone`: everyone who waits for one upstream call shares its failure.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// `Clone`: all waiters of one upstream call share its failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// The request is wrong; all of its violations at once.
-    #[error("{}", describe(.0))]
-    InvalidRequest(Arc<[Violation]>),
+    /// The request is invalid; all of its violations at once.
+    InvalidRequest(Arc<[FieldViolation]>),
     /// The request message is larger than the gateway accepts.
-    #[error("the request message is larger than the {limit} bytes this gateway accepts")]
     RequestTooLarge {
         /// `server.max_request_bytes`.
         limit: u64,
     },
     /// The response would be larger than the caller can receive.
-    #[error(
-        "the response would take about {predicted} bytes and the caller accepts {limit}, enough for \
-         {max_inputs} inputs; send fewer in a call, ask for a smaller dimension or dtype, or raise \
-         max_response_bytes together with the client's receive limit"
-    )]
     ResponseTooLarge {
-        /// Bytes the response is predicted to take.
+        /// Predicted bytes of the response.
         predicted: u64,
         /// `options.max_response_bytes`, or its default.
         limit: u64,
-        /// Inputs that fit.
+        /// Number of inputs that fit.
         max_inputs: u64,
     },
-    /// `ONLY_IF_CACHED` met inputs that are not cached.
-    #[error("inputs that are not cached: {misses}; the cache mode forbids asking Voyage")]
+    /// Inputs of an `ONLY_IF_CACHED` request are not cached.
     CacheMiss {
-        /// How many.
+        /// Number of these inputs.
         misses: usize,
     },
     /// The caller's deadline passed.
-    #[error("the deadline passed while waiting for {phase}")]
     DeadlineExceeded {
-        /// What was waited for.
+        /// What the call was waiting for.
         phase: Phase,
     },
-    /// The caller sent no credential.
-    #[error("this gateway wants to know who calls: {wanted}")]
+    /// The call has no credential.
     CredentialsMissing {
-        /// What to do about it.
+        /// How to send one.
         wanted: &'static str,
     },
-    /// The caller's credential is not accepted. Why is for the operators: a stranger learns nothing from it.
-    #[error("the caller's credential is not accepted")]
+    /// The caller's credential is not accepted. Only the log says why.
     CredentialsInvalid {
-        /// What is wrong with it, for the log.
+        /// What is wrong with it.
         why: &'static str,
     },
-    /// The gateway has no keys to check the caller's credential by, which may be a good one.
-    #[error("this replica has no keys yet to check credentials by; another may have them")]
+    /// The gateway has no keys yet to verify the caller's credential, which may be valid.
     CredentialsUnverifiable,
-    /// The caller is known, and may not do this.
-    #[error("this caller may not use this {what}; the gateway's operators say who may")]
+    /// The caller is authenticated and not authorized.
     CallerNotAllowed {
         /// `rpc` or `model`.
         what: &'static str,
     },
-    /// The caller's own quota is used up, or never large enough.
-    #[error("{0}")]
+    /// The caller's own quota is used up, or smaller than the request.
     CallerQuota(Arc<Quota>),
-    /// The gateway's own budget of tokens is used up; what is cached is still served.
-    #[error(
-        "the gateway's {budget} of {limit} tokens has no room for this; what is cached is still served"
-    )]
+    /// The gateway's own token budget is used up; cached inputs are still served.
     BudgetExhausted {
         /// The setting: `limits.daily_tokens` or `limits.monthly_tokens`.
         budget: &'static str,
         /// Its value.
         limit: u64,
-        /// When there is room for as much as was asked for; `None`: never, it is more than the whole budget.
+        /// Time until the budget has room for the request; `None`: never, it needs more than the whole budget.
         retry_after: Option<Duration>,
     },
     /// This replica is full.
-    #[error("this replica is full ({what}); another may have room")]
     Overloaded {
-        /// The bound that was met.
+        /// The limit that was reached.
         what: &'static str,
     },
-    /// The upstream budget frees too late for this caller.
-    #[error("Voyage's rate limit leaves room only in {} ms, which is later than this caller can wait", .retry_after.as_millis())]
+    /// Voyage's rate limit has capacity too late for this caller.
     QueueTimeout {
-        /// When there will be room, as far as is known.
+        /// Estimated time until it has capacity.
         retry_after: Duration,
     },
-    /// Voyage kept failing.
-    #[error("Voyage kept failing, so it is given a rest; what is cached is still served")]
+    /// The circuit breaker is open.
     CircuitOpen {
-        /// When it will be tried again.
+        /// Time until the breaker permits a call.
         retry_after: Duration,
     },
     /// This replica is shutting down.
-    #[error("this replica is shutting down")]
     Draining,
     /// A defect of the gateway. The cause is for the log, never for the caller.
-    #[error("internal error; the request id tells the operators which")]
     Internal {
         /// What broke, for the log.
         cause: &'static str,
     },
-    /// Voyage's answer, or its absence.
-    #[error("{0}")]
+    /// Voyage returned an error, or no response.
     Upstream(Arc<Upstream>),
 }
 
 /// A caller's quota that does not allow a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quota {
-    /// Whose it is, by the name the operators know.
+    /// The caller's name in `[callers]`.
     pub caller: Arc<str>,
     /// The rule's key: `requests_per_second`, `tokens_per_minute` or `tokens_per_day`.
     pub rule: &'static str,
@@ -129,38 +108,20 @@ pub struct Quota {
     pub limit: u64,
     /// What the request needs of it.
     pub need: u64,
-    /// When there is room for it; `None`: never, it needs more than the whole quota.
+    /// Time until the quota has room; `None`: never, the request needs more than the whole quota.
     pub retry_after: Option<Duration>,
 }
 
-impl fmt::Display for Quota {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { caller, rule, limit, need, retry_after } = self;
-        match retry_after {
-            Some(wait) => write!(
-                f,
-                "the quota {rule} = {limit} of caller {caller} leaves room for this only in {} ms",
-                wait.as_millis()
-            ),
-            None => write!(
-                f,
-                "the quota {rule} = {limit} of caller {caller} can never hold this request, which needs about \
-                 {need}; send less in a call"
-            ),
-        }
-    }
-}
-
-/// What a caller was waiting for when the deadline passed.
+/// What a call was waiting for when its deadline passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// The request message itself.
     Request,
     /// A free upstream call.
     Queue,
-    /// Voyage's reply.
+    /// Voyage's response.
     Upstream,
-    /// The rest of a stream.
+    /// The rest of a response.
     Stream,
 }
 
@@ -176,36 +137,15 @@ impl Phase {
     }
 }
 
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Request => "the whole request message",
-            Self::Queue => "a free upstream call",
-            Self::Upstream => "Voyage's reply",
-            Self::Stream => "the rest of the stream",
-        })
-    }
-}
-
-/// One wrong field.
+/// An invalid field.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
+pub struct FieldViolation {
     /// The field's path in the request, such as `inputs[3]`.
     pub field: String,
     /// What is wrong, in capitals, for programs.
     pub reason: &'static str,
-    /// What is wrong and what is allowed, for people.
+    /// What is allowed, for people.
     pub description: String,
-}
-
-fn describe(violations: &[Violation]) -> String {
-    match violations {
-        [] => "the request is invalid".to_owned(),
-        [only] => format!("{}: {}", only.field, only.description),
-        [first, rest @ ..] => {
-            format!("{}: {} (and {} more)", first.field, first.description, rest.len())
-        }
-    }
 }
 
 /// Who has to act.
@@ -215,7 +155,7 @@ pub enum Blame {
     Caller,
     /// The gateway or its operators.
     Gateway,
-    /// Voyage, or the way to it.
+    /// Voyage, or the network in between.
     Upstream,
 }
 
@@ -237,55 +177,27 @@ impl Error {
         reason: &'static str,
         description: impl Into<String>,
     ) -> Self {
-        let only = Violation { field: field.into(), reason, description: description.into() };
+        let only = FieldViolation { field: field.into(), reason, description: description.into() };
         Self::InvalidRequest(Arc::from([only]))
     }
 
-    /// Returns the kind of Voyage's failure, as metrics and traces name it; `_OTHER` of anything else.
-    pub fn upstream_kind(&self) -> &'static str {
+    /// Returns who has to act. A deadline that leaves ample time is exceeded because Voyage, or the queue for it, is slow.
+    pub fn blame(&self, ample_time: bool) -> Blame {
         match self {
-            Self::Upstream(upstream) => upstream.fault.kind(),
-            _ => "_OTHER",
+            Self::DeadlineExceeded { phase: Phase::Queue | Phase::Upstream } if ample_time => {
+                Blame::Upstream
+            }
+            _ => self.row().blame,
         }
     }
 
-    /// Says who has to act.
-    pub fn blame(&self) -> Blame {
-        match self {
-            Self::InvalidRequest(_)
-            | Self::RequestTooLarge { .. }
-            | Self::ResponseTooLarge { .. }
-            | Self::CacheMiss { .. }
-            | Self::CredentialsMissing { .. }
-            | Self::CredentialsInvalid { .. }
-            | Self::CallerNotAllowed { .. }
-            | Self::CallerQuota(_)
-            | Self::DeadlineExceeded { .. } => Blame::Caller,
-            Self::QueueTimeout { .. } | Self::CircuitOpen { .. } => Blame::Upstream,
-            Self::BudgetExhausted { .. }
-            | Self::CredentialsUnverifiable
-            | Self::Overloaded { .. }
-            | Self::Draining
-            | Self::Internal { .. } => Blame::Gateway,
-            Self::Upstream(upstream) => upstream.fault.blame(),
-        }
-    }
-
-    /// Says who has to act where the caller gave ample time: what it waited for took too long.
-    pub fn blame_in_ample_time(&self) -> Blame {
-        match self {
-            Self::DeadlineExceeded { phase: Phase::Queue | Phase::Upstream } => Blame::Upstream,
-            _ => self.blame(),
-        }
-    }
-
-    /// Says how many attempts were made before this error became the answer.
+    /// Sets the number of attempts made before this error became the answer.
     #[must_use]
     pub fn with_attempts(&self, attempts: u32) -> Self {
         self.with_upstream(|upstream| upstream.attempts = attempts)
     }
 
-    /// Says when a rate limit will have room, where Voyage did not.
+    /// Sets the time until a rate limit has capacity, where Voyage sent none.
     #[must_use]
     pub fn with_retry_after(&self, wait: Duration) -> Self {
         self.with_upstream(|upstream| {
@@ -295,29 +207,23 @@ impl Error {
         })
     }
 
-    fn with_upstream(&self, change: impl FnOnce(&mut Upstream)) -> Self {
-        match self {
-            Self::Upstream(upstream) => {
-                let mut upstream = upstream.as_ref().clone();
-                change(&mut upstream);
-                Self::Upstream(Arc::new(upstream))
-            }
-            _ => self.clone(),
-        }
-    }
-
-    /// Puts the caller's own index into an error that names one input.
+    /// Replaces the index of an input in the upstream request by the one in the caller's request.
     #[must_use]
     pub fn at_input(self, caller_index: usize) -> Self {
         match &self {
-            Self::Upstream(upstream) => match upstream.fault {
-                Fault::InputTooLong { limit, .. } => Self::Upstream(Arc::new(Upstream {
-                    fault: Fault::InputTooLong { index: caller_index, limit },
-                    ..upstream.as_ref().clone()
-                })),
-                _ => self,
-            },
+            Self::Upstream(upstream) if let Fault::InputTooLong { limit, .. } = upstream.fault => {
+                let fault = Fault::InputTooLong { index: caller_index, limit };
+                self.with_upstream(|upstream| upstream.fault = fault)
+            }
             _ => self,
         }
+    }
+
+    fn with_upstream(&self, change: impl FnOnce(&mut Upstream)) -> Self {
+        let mut error = self.clone();
+        if let Self::Upstream(upstream) = &mut error {
+            change(Arc::make_mut(upstream));
+        }
+        error
     }
 }

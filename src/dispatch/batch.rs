@@ -7,12 +7,12 @@ use tokio::time::Instant;
 use super::{
     Bill, Departure, Queued, ReplyMetadata, Shared, Trip,
     apportion::apportion,
-    breaker::{self, Pass},
+    breaker::Pass,
     command::{Returned, Slot},
     departure::Holdups,
     isolate::{Verdict, judge},
     limit::{Class, Reservation},
-    retry::{self, Retry},
+    retry,
     spans::{BatchSpan, attempt_failed},
 };
 use crate::{
@@ -185,7 +185,7 @@ impl Batch {
     }
 
     pub(super) fn fail(self, error: &Error, metrics: &Metrics) {
-        self.ended(metrics, Err(error.upstream_kind()));
+        self.ended(metrics, Err(error.row().kind));
         let Self { items, trip, span, attempts, rejections, .. } = self;
         let error = error.with_attempts((attempts + rejections).max(1));
         span.failed(&error);
@@ -237,7 +237,7 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call) {
                 recent.upstream_error(&failure, batch.span.trace_id());
             }
             let gate = settle_failure(&failure, reservation, now);
-            if breaker::counts_as_failure(&failure.fault) {
+            if failure.fault.row().trips_breaker {
                 pass.failed(now);
             } else {
                 pass.succeeded(now);
@@ -346,15 +346,10 @@ fn behind_the_gate(
 
 /// Returns when the batch goes again, if it does: attempts, the last waiter's time and the budget allow it.
 fn retry_at(shared: &Shared, batch: &Batch, fault: &Fault, now: Instant) -> Option<Instant> {
-    let retry = Retry::of(fault);
-    if !retry.allows(batch.attempts, shared.max_attempts) {
+    if !retry::allows(fault.row().retry, batch.attempts, shared.max_attempts) {
         return None;
     }
-    let retry_after = match retry {
-        Retry::Backoff { retry_after } => retry_after,
-        Retry::Never | Retry::Once | Retry::Gate => None,
-    };
-    let at = now + retry::backoff(batch.attempts, retry_after, retry::full_jitter);
+    let at = now + retry::backoff(batch.attempts, fault.retry_after(), retry::full_jitter);
     let in_time = batch.wanted_until().is_some_and(|until| at < until);
     (in_time && shared.retries.spend(now)).then_some(at)
 }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 pub use config::Config;
 
-use crate::{error::Fault, telemetry::BreakerState};
+use crate::telemetry::BreakerState;
 use tally::Tally;
 
 /// What those are told who come while the probe is out: how long it takes is not known.
@@ -67,36 +67,6 @@ pub(crate) struct Pass {
     /// Taken when the attempt has ended.
     breaker: Option<Arc<Breaker>>,
     term: u64,
-}
-
-/// Tells whether a failed attempt speaks against the upstream: the column "breaker?" of the error table.
-///
-/// Where it does not, the upstream works and the attempt counts as succeeded; a 429 is the rate limiter's.
-pub(crate) fn counts_as_failure(fault: &Fault) -> bool {
-    match fault {
-        Fault::ServerError { .. }
-        | Fault::Unavailable { .. }
-        | Fault::Timeout
-        | Fault::ConnectFailed
-        | Fault::ConnectionLost
-        | Fault::TlsRejected
-        | Fault::TlsCut
-        | Fault::BadResponse(_) => true,
-        Fault::InvalidRequest { .. }
-        | Fault::TooManyTokens { .. }
-        | Fault::InputTooLong { .. }
-        | Fault::ModelNotSupported
-        | Fault::Unauthenticated
-        | Fault::Forbidden
-        | Fault::PaymentRequired
-        | Fault::NotFound { .. }
-        | Fault::PayloadTooLarge { .. }
-        | Fault::RateLimited { .. }
-        | Fault::Protocol
-        | Fault::Conflict
-        | Fault::Redirect { .. }
-        | Fault::UnexpectedStatus => false,
-    }
 }
 
 impl Breaker {
@@ -201,7 +171,7 @@ impl Pass {
         self.landed(End::Succeeded, now);
     }
 
-    /// The attempt failed, and [`counts_as_failure`].
+    /// The attempt failed, and its fault trips the breaker. Otherwise it [`Self::succeeded`]: the upstream works.
     pub(crate) fn failed(self, now: Instant) {
         self.landed(End::Failed, now);
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::error::{BadResponse, Fault};
+use crate::error::Retry;
 
 /// The longest first wait; it doubles with every retry.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -19,58 +19,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// A longer `Retry-After` is not believed.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(1);
 
-/// What follows from a failed call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Retry {
-    /// The failure is the answer: the same call would fail again.
-    Never,
-    /// The call is made again after a [`backoff`].
-    Backoff {
-        /// What Voyage asked to wait at least.
-        retry_after: Option<Duration>,
-    },
-    /// The call is made again after a [`backoff`] if it was the first: what fails this way seldom passes.
-    Once,
-    /// The items go back behind the rate limiter's gate, at no cost to the retry budget.
-    Gate,
-}
-
-impl Retry {
-    /// Returns what follows from `fault`: the column "gateway retries?" of the error table.
-    pub(crate) fn of(fault: &Fault) -> Self {
-        match fault {
-            Fault::InvalidRequest { .. }
-            // These three are taken apart and resent, which is no retry.
-            | Fault::TooManyTokens { .. }
-            | Fault::InputTooLong { .. }
-            | Fault::PayloadTooLarge { .. }
-            | Fault::ModelNotSupported
-            | Fault::Unauthenticated
-            | Fault::Forbidden
-            | Fault::PaymentRequired
-            | Fault::NotFound { .. }
-            | Fault::TlsRejected
-            | Fault::BadResponse(BadResponse::TOO_LONG)
-            | Fault::Protocol
-            | Fault::Conflict
-            | Fault::Redirect { .. }
-            | Fault::UnexpectedStatus => Self::Never,
-            Fault::ServerError { retry_after } | Fault::Unavailable { retry_after } => {
-                Self::Backoff { retry_after: *retry_after }
-            }
-            Fault::Timeout | Fault::ConnectFailed | Fault::ConnectionLost => Self::Backoff { retry_after: None },
-            Fault::TlsCut | Fault::BadResponse(_) => Self::Once,
-            Fault::RateLimited { .. } => Self::Gate,
-        }
-    }
-
-    /// Tells whether there may be another attempt after so many, `most` being `retry.max_attempts`.
-    pub(crate) fn allows(self, attempts: u32, most: u32) -> bool {
-        match self {
-            Self::Never => false,
-            Self::Once => attempts < most.min(2),
-            Self::Backoff { .. } | Self::Gate => attempts < most,
-        }
+/// Returns whether a call may be repeated after so many attempts, `most` being `retry.max_attempts`.
+pub(crate) fn allows(retry: Retry, attempts: u32, most: u32) -> bool {
+    match retry {
+        Retry::Never => false,
+        Retry::Once => attempts < most.min(2),
+        Retry::Backoff | Retry::Gate => attempts < most,
     }
 }
 

@@ -82,7 +82,7 @@ impl BatchSpan {
     /// Notes that some of its items, or all, failed.
     pub(super) fn failed(&self, error: &Error) {
         let kind = match error {
-            Error::Upstream(upstream) => upstream.fault.kind(),
+            Error::Upstream(upstream) => upstream.fault.row().kind,
             _ => "gateway",
         };
         self.shared.with(|span| span.fail(kind));
@@ -142,6 +142,6 @@ pub(super) fn attempt_failed(span: &mut Span, failure: &Upstream) {
     }
     match failure.status {
         Some(status) if status >= 400 => span.fail(status.to_string()),
-        _ => span.fail(failure.fault.kind()),
+        _ => span.fail(failure.fault.row().kind),
     }
 }

@@ -1,66 +1,65 @@
-//! Voyage's failures: the rows of the error table that come from upstream.
+//! Failures of calls to Voyage.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use super::Blame;
 use crate::embedding::Endpoint;
 
-/// An upstream failure and the call it happened in.
+/// A failed call to Voyage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
     /// What went wrong.
     pub fault: Fault,
     /// The endpoint that was called.
     pub endpoint: Endpoint,
-    /// The model that was asked for.
+    /// The requested model.
     pub model: Arc<str>,
     /// The HTTP status, when there was one.
     pub status: Option<u16>,
-    /// Attempts made for this answer: HTTP requests, but for those that are none of their own. These are the one free
-    /// resend after a stale connection of the pool, and the resends of a batch that was taken apart.
+    /// Attempts made. Two kinds of HTTP requests do not count: the one free resend after a stale pooled connection, and
+    /// the resends of a batch that was split.
     pub attempts: u32,
     /// Voyage's `x-request-id`.
     pub request_id: Option<Arc<str>>,
-    /// The alias of the API key the call was made with.
+    /// The alias of the API key that was used.
     pub key: Arc<str>,
-    /// Tokens that Voyage reported although its reply is of no use: they are on its bill.
+    /// Tokens that Voyage reported, and bills, although its response is unusable.
     pub tokens: u64,
 }
 
 impl Upstream {
-    /// Tells whether it was a reply to be paid for that does not say how many tokens it had: it was cut, most probably.
+    /// Returns whether Voyage bills the response although its token count is unknown: usually the body was cut.
     pub fn is_unmeasured(&self) -> bool {
         self.status == Some(200) && self.tokens == 0
     }
 }
 
-/// What went wrong upstream: the rows of the error table.
+/// What went wrong. [`Fault::row`] is the table of what follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// 400 or 422 about something else than the cases below.
+    /// 400 or 422, other than the cases below.
     InvalidRequest {
-        /// Voyage's own words, cut to 512 bytes and free of keys; `None` when it gave none.
+        /// Voyage's message, at most 512 bytes and without keys; `None` when it sent none.
         detail: Option<String>,
-        /// The gateway's field the message names; `request` when it is about none that callers set.
+        /// The field of the caller's request that the message names; `request` when callers do not set that field.
         field: Option<&'static str>,
     },
-    /// 400: the request's inputs have too many tokens together.
+    /// 400: the inputs of the request have too many tokens in total.
     TooManyTokens {
-        /// Tokens a request may have.
+        /// Token limit of a request.
         limit: Option<u64>,
-        /// Tokens it had.
+        /// Tokens of this request.
         actual: Option<u64>,
     },
-    /// 400: one input does not fit the model's context and must not be cut.
+    /// 400: one input exceeds the model's context length and truncation is off.
     InputTooLong {
         /// Position in the upstream request; in the caller's request once it leaves the pipeline.
         index: usize,
-        /// Tokens an input may have.
+        /// Token limit of an input.
         limit: Option<u64>,
     },
-    /// 400 or 410: the model is not served.
+    /// 400 or 410: Voyage does not serve the model.
     ModelNotSupported,
-    /// 401, now or (then there is no status) a moment ago to every key there is.
+    /// 401. Without a status: every key got a 401 a moment ago, and nothing was sent.
     Unauthenticated,
     /// 403.
     Forbidden,
@@ -73,12 +72,12 @@ pub enum Fault {
     },
     /// 413.
     PayloadTooLarge {
-        /// Bytes of the request body.
+        /// Size of the request body.
         request_bytes: u64,
     },
     /// 429.
     RateLimited {
-        /// `Retry-After`, at most 60 s; `None` when Voyage sent none (it usually sends none).
+        /// `Retry-After`, at most 60 s; `None` when Voyage sent none, as usual.
         retry_after: Option<Duration>,
         /// The account has no payment method: 3 requests and 10,000 tokens a minute.
         free_tier: bool,
@@ -93,44 +92,44 @@ pub enum Fault {
         /// `Retry-After`, at most 60 s.
         retry_after: Option<Duration>,
     },
-    /// No answer within `upstream.attempt_timeout`.
+    /// No response within `upstream.attempt_timeout`.
     Timeout,
-    /// No connection, or one that was cut.
+    /// No connection, or a connection cut during the response.
     ConnectFailed,
-    /// A connection that was cut before anything of an answer came: usually a stale one of the pool.
+    /// A connection closed before the first byte of the response: usually a stale pooled one.
     ConnectionLost,
-    /// The certificate or its name is not accepted.
+    /// The certificate is not trusted or has another name.
     TlsRejected,
-    /// The TLS handshake was cut.
+    /// The connection was closed during the TLS handshake.
     TlsCut,
-    /// 200 with something that is not the answer.
+    /// 200 with an invalid body.
     BadResponse(BadResponse),
-    /// 406, 411, 415, 431, 501, 505: the gateway spoke wrongly.
+    /// 406, 411, 415, 431, 501, 505: Voyage rejected the format of the request.
     Protocol,
     /// 409.
     Conflict,
-    /// 3xx: redirects are not followed, the key must not travel.
+    /// 3xx. Redirects are not followed: they would send the key to another host.
     Redirect {
-        /// Host of the `Location`.
+        /// Host in `Location`.
         location: Option<String>,
     },
     /// Any other status.
     UnexpectedStatus,
 }
 
-/// What is wrong with a 200.
+/// What is wrong with the body of a 200.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadResponse {
-    /// What is wrong, for programs and people; never text of the body.
+    /// What is wrong; never text of the body.
     pub why: &'static str,
-    /// What was expected, when it is a number.
+    /// The expected number, if any.
     pub expected: Option<u64>,
-    /// What came, when it is a number.
+    /// The received number, if any.
     pub got: Option<u64>,
 }
 
 impl BadResponse {
-    /// The body is over the cap: asking again would only fetch as much again.
+    /// The body exceeds the size limit; a retry would return as much again.
     pub const TOO_LONG: Self = Self {
         why: "the body is longer than any answer to the request",
         expected: None,
@@ -139,146 +138,13 @@ impl BadResponse {
 }
 
 impl Fault {
-    /// Returns the kind of failure, as metrics and traces name it.
-    pub const fn kind(&self) -> &'static str {
+    /// Returns the `Retry-After` of Voyage's response, if it sent one.
+    pub const fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::InvalidRequest { .. } => "invalid_request",
-            Self::TooManyTokens { .. } => "too_many_tokens",
-            Self::InputTooLong { .. } => "input_too_long",
-            Self::ModelNotSupported => "model_not_supported",
-            Self::Unauthenticated => "unauthenticated",
-            Self::Forbidden => "forbidden",
-            Self::PaymentRequired => "payment_required",
-            Self::NotFound { .. } => "not_found",
-            Self::PayloadTooLarge { .. } => "payload_too_large",
-            Self::RateLimited { .. } => "rate_limited",
-            Self::ServerError { .. } => "server_error",
-            Self::Unavailable { .. } => "unavailable",
-            Self::Timeout => "timeout",
-            Self::ConnectFailed => "connect_failed",
-            Self::ConnectionLost => "connection_lost",
-            Self::TlsRejected => "tls_rejected",
-            Self::TlsCut => "tls_cut",
-            Self::BadResponse(_) => "bad_response",
-            Self::Protocol => "protocol",
-            Self::Conflict => "conflict",
-            Self::Redirect { .. } => "redirect",
-            Self::UnexpectedStatus => "unexpected_status",
-        }
-    }
-
-    /// Says who has to act.
-    pub fn blame(&self) -> Blame {
-        match self {
-            Self::InvalidRequest { .. }
-            | Self::TooManyTokens { .. }
-            | Self::InputTooLong { .. }
-            | Self::ModelNotSupported
-            | Self::PayloadTooLarge { .. } => Blame::Caller,
-            // Voyage rejects what the operators configured: key, address, billing, our own protocol.
-            Self::Unauthenticated
-            | Self::Forbidden
-            | Self::PaymentRequired
-            | Self::NotFound { .. }
-            | Self::Protocol
-            | Self::Redirect { .. } => Blame::Gateway,
-            Self::RateLimited { .. }
-            | Self::ServerError { .. }
-            | Self::Unavailable { .. }
-            | Self::Timeout
-            | Self::ConnectFailed
-            | Self::ConnectionLost
-            | Self::TlsRejected
-            | Self::TlsCut
-            | Self::BadResponse(_)
-            | Self::Conflict
-            | Self::UnexpectedStatus => Blame::Upstream,
-        }
-    }
-}
-
-/// The outside message of an upstream failure.
-impl fmt::Display for Upstream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let model = &self.model;
-        match &self.fault {
-            Fault::InvalidRequest { detail: Some(detail), .. } => {
-                write!(f, "Voyage refused the request: {detail}")
-            }
-            Fault::InvalidRequest { detail: None, .. } => {
-                f.write_str("Voyage refused the request and gave no reason")
-            }
-            Fault::TooManyTokens { limit, actual } => {
-                f.write_str("the input has more tokens than one request may have")?;
-                match (actual, limit) {
-                    (Some(actual), Some(limit)) => write!(f, ": {actual} of at most {limit}"),
-                    _ => Ok(()),
-                }
-            }
-            Fault::InputTooLong { index, limit } => {
-                write!(f, "inputs[{index}] is longer than {model}'s context")?;
-                if let Some(limit) = limit {
-                    write!(f, " of {limit} tokens")?;
-                }
-                f.write_str("; shorten it or set truncation")
-            }
-            Fault::ModelNotSupported => {
-                write!(f, "Voyage does not serve the model {model} on {}", self.endpoint.path())
-            }
-            Fault::Unauthenticated => f.write_str(
-                "Voyage rejected the gateway's API key; the caller's credential is fine. Ask the \
-                 gateway's operators",
-            ),
-            Fault::Forbidden => f.write_str(
-                "Voyage forbids the gateway's key or address; the caller's credential is fine. Ask the \
-                 gateway's operators",
-            ),
-            Fault::PaymentRequired => {
-                f.write_str("Voyage asks for payment; ask the gateway's operators")
-            }
-            Fault::NotFound { .. } => f.write_str(
-                "Voyage has no such endpoint: upstream.base_url is probably wrong; ask the gateway's \
-                 operators",
-            ),
-            Fault::PayloadTooLarge { request_bytes } => {
-                write!(f, "Voyage refused a request of {request_bytes} bytes as too large")
-            }
-            fault => f.write_str(fault.summary()),
-        }
-    }
-}
-
-impl Fault {
-    /// The messages that need no data of the call.
-    fn summary(&self) -> &'static str {
-        match self {
-            Self::RateLimited { free_tier: true, .. } => {
-                "Voyage's rate limit is reached: the account has no payment method and 3 requests and \
-                 10,000 tokens a minute"
-            }
-            Self::RateLimited { .. } => "Voyage's rate limit is reached",
-            Self::ServerError { .. } => "Voyage failed with a server error",
-            Self::Unavailable { .. } => "Voyage is unavailable",
-            Self::Timeout => "Voyage did not answer in time",
-            Self::ConnectFailed | Self::ConnectionLost => "the connection to Voyage failed",
-            Self::TlsRejected => {
-                "Voyage's certificate is not accepted; ask the gateway's operators"
-            }
-            Self::TlsCut => "the TLS handshake with Voyage was cut",
-            Self::BadResponse(_) => "Voyage's answer could not be understood",
-            Self::Protocol => "Voyage did not accept the form of the gateway's request",
-            Self::Conflict => "Voyage reported a conflict",
-            Self::Redirect { .. } => "Voyage answered with a redirect, which is never followed",
-            Self::UnexpectedStatus => "Voyage answered with an unexpected status",
-            Self::InvalidRequest { .. }
-            | Self::TooManyTokens { .. }
-            | Self::InputTooLong { .. }
-            | Self::ModelNotSupported
-            | Self::Unauthenticated
-            | Self::Forbidden
-            | Self::PaymentRequired
-            | Self::NotFound { .. }
-            | Self::PayloadTooLarge { .. } => "Voyage refused the request",
+            Self::RateLimited { retry_after, .. }
+            | Self::ServerError { retry_after }
+            | Self::Unavailable { retry_after } => *retry_after,
+            _ => None,
         }
     }
 }

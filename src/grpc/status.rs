@@ -1,7 +1,6 @@
-//! [`Error`] → gRPC status: the only way out.
+//! [`Error`] → gRPC status, the only way out.
 //!
-//! One exhaustive match gives every error its place in the error table (`docs/errors.md`); what a status carries
-//! beside its code follows from the place. Details stay below 4 KiB, which every client's header limit allows.
+//! The code follows from the reason in the error's row; details stay below 4 KiB, which every client's header limit allows.
 
 mod details;
 
@@ -11,226 +10,209 @@ use tonic::{Code, Status, metadata::MetadataValue};
 use tonic_types::StatusExt as _;
 
 use super::v1::{ErrorReason, ItemError};
-use crate::error::{Error, Fault};
+use crate::error::{Error, Fault, Retry};
 
-/// `ErrorInfo.domain` of what the gateway decided.
-pub const GATEWAY_DOMAIN: &str = "voyage-gateway";
-
-/// `ErrorInfo.domain` of Voyage's answer, or its absence.
-pub const VOYAGE_DOMAIN: &str = "voyageai.com";
-
-/// How long to wait for a provider that gave no time of its own.
+/// `RetryInfo` of failures of Voyage that sent no `Retry-After`.
 const UPSTREAM_RETRY: Duration = Duration::from_secs(1);
 
-/// How long to wait for a rate limit: Voyage names no time, and its window is a minute.
+/// The same for rate limits. Voyage usually sends no time, and its window is a minute.
 const RATE_LIMIT_RETRY: Duration = Duration::from_secs(5);
 
-/// Three requests a minute: the next is 20 s away.
+/// The same without a payment method: 3 requests a minute are one in 20 s.
 const FREE_TIER_RETRY: Duration = Duration::from_secs(20);
 
-/// How long to wait for a full replica; another may have room at once.
+/// `RetryInfo` of a full replica; another may have capacity.
 const OVERLOAD_RETRY: Duration = Duration::from_millis(200);
 
-/// How long to wait for the keys that credentials are checked by; another replica may have them.
-const KEYS_RETRY: Duration = Duration::from_secs(1);
+/// `RetryInfo` of a replica without a JWKS; another may have it.
+const JWKS_RETRY: Duration = Duration::from_secs(1);
 
-/// Longer messages of single items are cut.
+/// Longer messages of single items are cut, so that a reply of many failures stays within its predicted size.
 const MAX_ITEM_MESSAGE_BYTES: usize = 256;
 
-/// Bytes an item's error takes in a reply at most: its message, and 64 for everything else.
+/// Bytes of an item's error in a reply at most: its message, and 64 for everything else.
 pub(super) const MAX_ITEM_ERROR_BYTES: usize = MAX_ITEM_MESSAGE_BYTES + 64;
 
-/// An error's place in the table.
+/// What callers should do about a retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The gRPC code.
-    pub code: Code,
-    /// The reason, which implies the domain.
-    pub reason: ErrorReason,
-    /// What a caller should do about trying again.
-    pub retry: Retry,
-}
-
-/// What a caller should do about trying again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Retry {
-    /// The same request will fail again.
+enum RetryAdvice {
+    /// The same request fails again.
     Never,
-    /// A stock client should not even try: pushback -1.
+    /// As [`Self::Never`], with a pushback of -1 that keeps stock clients from retrying `UNAVAILABLE`.
     Forbidden,
     /// The same request may succeed after this time.
     After(Duration),
-    /// Another replica will take it at once: pushback 1, the least.
+    /// Another replica accepts it now.
     Elsewhere,
 }
 
-/// Gives an error its place.
-pub fn place(error: &Error) -> Place {
-    use Code::{
-        DeadlineExceeded, Internal, InvalidArgument, NotFound, ResourceExhausted, Unavailable,
-    };
-    let never = |code, reason| Place { code, reason, retry: Retry::Never };
-    match error {
-        Error::InvalidRequest(_) => never(InvalidArgument, ErrorReason::InvalidRequest),
-        Error::RequestTooLarge { .. } => never(ResourceExhausted, ErrorReason::RequestTooLarge),
-        Error::ResponseTooLarge { .. } => never(InvalidArgument, ErrorReason::ResponseTooLarge),
-        Error::CacheMiss { .. } => never(NotFound, ErrorReason::CacheMiss),
-        Error::DeadlineExceeded { .. } => never(DeadlineExceeded, ErrorReason::DeadlineExceeded),
-        Error::CredentialsMissing { .. } => {
-            never(Code::Unauthenticated, ErrorReason::CredentialsMissing)
+impl RetryAdvice {
+    fn of(error: &Error) -> Self {
+        match error {
+            Error::CallerQuota(quota) => quota.retry_after.map_or(Self::Never, Self::After),
+            Error::BudgetExhausted { retry_after, .. } => {
+                retry_after.map_or(Self::Never, Self::After)
+            }
+            Error::QueueTimeout { retry_after } | Error::CircuitOpen { retry_after } => {
+                Self::After(*retry_after)
+            }
+            Error::CredentialsUnverifiable => Self::After(JWKS_RETRY),
+            Error::Overloaded { .. } => Self::After(OVERLOAD_RETRY),
+            Error::Draining => Self::Elsewhere,
+            Error::Upstream(upstream) => Self::after_upstream(&upstream.fault),
+            Error::InvalidRequest(_)
+            | Error::RequestTooLarge { .. }
+            | Error::ResponseTooLarge { .. }
+            | Error::CacheMiss { .. }
+            | Error::DeadlineExceeded { .. }
+            | Error::CredentialsMissing { .. }
+            | Error::CredentialsInvalid { .. }
+            | Error::CallerNotAllowed { .. }
+            | Error::Internal { .. } => Self::Never,
         }
-        Error::CredentialsInvalid { .. } => {
-            never(Code::Unauthenticated, ErrorReason::CredentialsInvalid)
+    }
+
+    fn after_upstream(fault: &Fault) -> Self {
+        let usual = match (fault, fault.row().retry) {
+            (Fault::TlsRejected, _) => return Self::Forbidden,
+            (Fault::BadResponse(_), _) | (_, Retry::Never) => return Self::Never,
+            (Fault::RateLimited { free_tier: true, .. }, _) => FREE_TIER_RETRY,
+            (Fault::RateLimited { .. }, _) => RATE_LIMIT_RETRY,
+            (_, Retry::Once | Retry::Backoff | Retry::Gate) => UPSTREAM_RETRY,
+        };
+        Self::After(fault.retry_after().unwrap_or(usual))
+    }
+
+    /// Returns the time of `RetryInfo`.
+    fn delay(self) -> Option<Duration> {
+        match self {
+            Self::Never | Self::Forbidden => None,
+            Self::After(delay) => Some(delay),
+            Self::Elsewhere => Some(Duration::ZERO),
         }
-        Error::CredentialsUnverifiable => Place {
-            code: Unavailable,
-            reason: ErrorReason::CredentialsUnverifiable,
-            retry: Retry::After(KEYS_RETRY),
-        },
-        Error::CallerNotAllowed { .. } => {
-            never(Code::PermissionDenied, ErrorReason::CallerNotAllowed)
+    }
+
+    /// Returns `grpc-retry-pushback-ms` (gRFC A6): milliseconds, or -1 against retries. Never 0: with 0, clients of gRPC's
+    /// C core (1.85) wait until their deadline instead of retrying at once.
+    fn pushback(self) -> Option<i64> {
+        match self {
+            Self::Never => None,
+            Self::Forbidden => Some(-1),
+            Self::Elsewhere => Some(1),
+            Self::After(delay) => {
+                Some(i64::from(i32::try_from(delay.as_millis()).unwrap_or(i32::MAX).max(1)))
+            }
         }
-        Error::CallerQuota(quota) => Place {
-            code: ResourceExhausted,
-            reason: ErrorReason::CallerQuotaExceeded,
-            retry: quota.retry_after.map_or(Retry::Never, Retry::After),
-        },
-        Error::BudgetExhausted { retry_after, .. } => Place {
-            code: ResourceExhausted,
-            reason: ErrorReason::BudgetExhausted,
-            retry: retry_after.map_or(Retry::Never, Retry::After),
-        },
-        Error::Overloaded { .. } => Place {
-            code: Unavailable,
-            reason: ErrorReason::Overloaded,
-            retry: Retry::After(OVERLOAD_RETRY),
-        },
-        Error::QueueTimeout { retry_after } => Place {
-            code: ResourceExhausted,
-            reason: ErrorReason::QueueTimeout,
-            retry: Retry::After(*retry_after),
-        },
-        Error::CircuitOpen { retry_after } => Place {
-            code: Unavailable,
-            reason: ErrorReason::CircuitOpen,
-            retry: Retry::After(*retry_after),
-        },
-        Error::Draining => {
-            Place { code: Unavailable, reason: ErrorReason::Draining, retry: Retry::Elsewhere }
-        }
-        Error::Internal { .. } => never(Internal, ErrorReason::Internal),
-        Error::Upstream(upstream) => place_upstream(&upstream.fault),
     }
 }
 
-fn place_upstream(fault: &Fault) -> Place {
-    use ErrorReason as Reason;
-    let never = |code, reason| Place { code, reason, retry: Retry::Never };
-    let later =
-        |reason, after| Place { code: Code::Unavailable, reason, retry: Retry::After(after) };
+/// Returns the code of an error: that of its reason, but for two faults that share a reason with others.
+fn code(error: &Error) -> Code {
+    let fault = match error {
+        Error::Upstream(upstream) => Some(&upstream.fault),
+        _ => None,
+    };
     match fault {
-        Fault::InvalidRequest { .. } => {
-            never(Code::InvalidArgument, Reason::UpstreamInvalidRequest)
-        }
-        Fault::TooManyTokens { .. } => never(Code::InvalidArgument, Reason::TooManyTokens),
-        Fault::InputTooLong { .. } => never(Code::InvalidArgument, Reason::InputTooLong),
-        Fault::ModelNotSupported => never(Code::InvalidArgument, Reason::ModelNotSupported),
-        Fault::PayloadTooLarge { .. } => {
-            never(Code::InvalidArgument, Reason::UpstreamPayloadTooLarge)
-        }
-        Fault::Unauthenticated => never(Code::Unauthenticated, Reason::UpstreamUnauthenticated),
-        Fault::Forbidden => never(Code::PermissionDenied, Reason::UpstreamForbidden),
-        Fault::PaymentRequired => never(Code::FailedPrecondition, Reason::UpstreamPaymentRequired),
-        Fault::NotFound { .. } => never(Code::NotFound, Reason::UpstreamNotFound),
-        Fault::RateLimited { retry_after, free_tier } => {
-            let usual = if *free_tier { FREE_TIER_RETRY } else { RATE_LIMIT_RETRY };
-            Place {
-                code: Code::ResourceExhausted,
-                reason: Reason::UpstreamRateLimited,
-                retry: Retry::After(retry_after.unwrap_or(usual)),
-            }
-        }
-        Fault::ServerError { retry_after } => {
-            later(Reason::UpstreamServerError, retry_after.unwrap_or(UPSTREAM_RETRY))
-        }
-        Fault::Unavailable { retry_after } => {
-            later(Reason::UpstreamUnavailable, retry_after.unwrap_or(UPSTREAM_RETRY))
-        }
-        Fault::Timeout => later(Reason::UpstreamTimeout, UPSTREAM_RETRY),
-        Fault::ConnectFailed | Fault::ConnectionLost => {
-            later(Reason::UpstreamConnectFailed, UPSTREAM_RETRY)
-        }
-        Fault::TlsCut => later(Reason::UpstreamTlsFailed, UPSTREAM_RETRY),
-        Fault::TlsRejected => Place {
-            code: Code::Unavailable,
-            reason: Reason::UpstreamTlsFailed,
-            retry: Retry::Forbidden,
-        },
-        Fault::BadResponse(_) => never(Code::Internal, Reason::UpstreamBadResponse),
-        Fault::Protocol | Fault::Redirect { .. } => {
-            never(Code::Internal, Reason::UpstreamUnexpectedStatus)
-        }
-        Fault::Conflict => never(Code::Aborted, Reason::UpstreamUnexpectedStatus),
-        Fault::UnexpectedStatus => never(Code::Unknown, Reason::UpstreamUnexpectedStatus),
+        Some(Fault::Conflict) => Code::Aborted,
+        Some(Fault::UnexpectedStatus) => Code::Unknown,
+        _ => code_of(reason(error)),
+    }
+}
+
+/// Returns the reason of an error as `proto/` has it.
+fn reason(error: &Error) -> ErrorReason {
+    let name = format!("ERROR_REASON_{}", error.row().reason);
+    ErrorReason::from_str_name(&name).unwrap_or_default()
+}
+
+/// Returns the code of a reason.
+fn code_of(reason: ErrorReason) -> Code {
+    use ErrorReason as Reason;
+    match reason {
+        Reason::InvalidRequest
+        | Reason::ResponseTooLarge
+        | Reason::UpstreamInvalidRequest
+        | Reason::TooManyTokens
+        | Reason::InputTooLong
+        | Reason::ModelNotSupported
+        | Reason::UpstreamPayloadTooLarge => Code::InvalidArgument,
+        Reason::RequestTooLarge
+        | Reason::CallerQuotaExceeded
+        | Reason::BudgetExhausted
+        | Reason::QueueTimeout
+        | Reason::UpstreamRateLimited => Code::ResourceExhausted,
+        Reason::CredentialsMissing
+        | Reason::CredentialsInvalid
+        | Reason::UpstreamUnauthenticated => Code::Unauthenticated,
+        Reason::CallerNotAllowed | Reason::UpstreamForbidden => Code::PermissionDenied,
+        Reason::CacheMiss | Reason::UpstreamNotFound => Code::NotFound,
+        Reason::UpstreamPaymentRequired => Code::FailedPrecondition,
+        Reason::DeadlineExceeded => Code::DeadlineExceeded,
+        Reason::StreamStalled => Code::Aborted,
+        Reason::CredentialsUnverifiable
+        | Reason::Overloaded
+        | Reason::CircuitOpen
+        | Reason::Draining
+        | Reason::UpstreamServerError
+        | Reason::UpstreamUnavailable
+        | Reason::UpstreamTimeout
+        | Reason::UpstreamConnectFailed
+        | Reason::UpstreamTlsFailed => Code::Unavailable,
+        Reason::Unspecified
+        | Reason::Internal
+        | Reason::UpstreamBadResponse
+        | Reason::UpstreamUnexpectedStatus => Code::Internal,
     }
 }
 
 /// Builds the status of an error; `request_id` goes into its `RequestInfo`.
 pub fn status(error: &Error, request_id: &str) -> Status {
-    let place = place(error);
-    let details = details::of(error, place, request_id);
-    let mut status = Status::with_error_details(place.code, error.to_string(), details);
-    // Java and .NET retry on a pushback whatever the code, so it travels with UNAVAILABLE only.
-    if place.code == Code::Unavailable
-        && let Some(pushback) = pushback(place.retry)
+    let code = code(error);
+    let advice = RetryAdvice::of(error);
+    let details = details::of(error, advice.delay(), request_id);
+    let mut status = Status::with_error_details(code, error.to_string(), details);
+    // Java and .NET retry on a pushback with any code, so only UNAVAILABLE has one.
+    if code == Code::Unavailable
+        && let Some(pushback) = advice.pushback()
     {
         status.metadata_mut().insert("grpc-retry-pushback-ms", MetadataValue::from(pushback));
     }
     status
 }
 
-/// Builds the partial failure of one input; the error is placed as if it were the call's.
+/// Builds the partial failure of one input: what the call's status would say.
 pub fn item_error(index: i32, error: &Error) -> ItemError {
-    let place = place(error);
+    let mut message = error.to_string();
+    message.truncate(message.floor_char_boundary(MAX_ITEM_MESSAGE_BYTES));
     ItemError {
         index,
-        code: place.code as i32,
-        reason: reason_name(place.reason).to_owned(),
-        message: short(error.to_string()),
-        retry_delay: delay(place.retry).and_then(|delay| delay.try_into().ok()),
+        code: code(error) as i32,
+        reason: error.row().reason.to_owned(),
+        message,
+        retry_delay: RetryAdvice::of(error).delay().and_then(|delay| delay.try_into().ok()),
     }
 }
 
-/// A thousand failed items must not outgrow the reply that was predicted.
-fn short(mut message: String) -> String {
-    message.truncate(message.floor_char_boundary(MAX_ITEM_MESSAGE_BYTES));
-    message
-}
-
-/// Returns a reason as `ErrorInfo` carries it.
-pub fn reason_name(reason: ErrorReason) -> &'static str {
-    let name = reason.as_str_name();
-    name.strip_prefix("ERROR_REASON_").unwrap_or(name)
-}
-
-fn delay(retry: Retry) -> Option<Duration> {
-    match retry {
-        Retry::Never | Retry::Forbidden => None,
-        Retry::After(delay) => Some(delay),
-        Retry::Elsewhere => Some(Duration::ZERO),
-    }
-}
-
-/// `grpc-retry-pushback-ms` (gRFC A6): milliseconds, or -1 for "do not". Never 0: clients of gRPC's C core (1.85) wait
-/// for their deadline then, instead of trying again at once.
-fn pushback(retry: Retry) -> Option<i64> {
-    match retry {
-        Retry::Never => None,
-        Retry::Forbidden => Some(-1),
-        Retry::Elsewhere => Some(1),
-        Retry::After(delay) => {
-            Some(i64::from(i32::try_from(delay.as_millis()).unwrap_or(i32::MAX).max(1)))
-        }
+/// Returns a code as gRPC spells it.
+pub(super) fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }
 

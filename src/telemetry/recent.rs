@@ -14,7 +14,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use super::RpcOutcome;
-use crate::error::{Blame, Fault, Upstream};
+use crate::error::{Blame, Upstream};
 
 /// An RPC is slow from here on: hits take a millisecond, so it has waited, for Voyage or for its turn.
 pub const SLOW: Duration = Duration::from_millis(100);
@@ -112,9 +112,10 @@ impl Recent {
 
     /// Keeps a failure; `trace_id` is that of the batch, if it has one.
     pub fn upstream_error(&self, failure: &Upstream, trace_id: Option<TraceId>) {
+        let row = failure.fault.row();
         let error = UpstreamError {
-            reason: reason(&failure.fault),
-            blame: failure.fault.blame(),
+            reason: row.reason,
+            blame: row.blame,
             status: failure.status,
             key: Arc::clone(&failure.key),
             request_id: failure.request_id.clone(),
@@ -164,31 +165,6 @@ fn micros(span: Duration) -> u64 {
 
 fn lock<T>(kept: &Mutex<T>) -> MutexGuard<'_, T> {
     kept.lock()
-}
-
-/// Names a fault as `ErrorInfo` does.
-fn reason(fault: &Fault) -> &'static str {
-    match fault {
-        Fault::InvalidRequest { .. } => "UPSTREAM_INVALID_REQUEST",
-        Fault::TooManyTokens { .. } => "TOO_MANY_TOKENS",
-        Fault::InputTooLong { .. } => "INPUT_TOO_LONG",
-        Fault::ModelNotSupported => "MODEL_NOT_SUPPORTED",
-        Fault::Unauthenticated => "UPSTREAM_UNAUTHENTICATED",
-        Fault::Forbidden => "UPSTREAM_FORBIDDEN",
-        Fault::PaymentRequired => "UPSTREAM_PAYMENT_REQUIRED",
-        Fault::NotFound { .. } => "UPSTREAM_NOT_FOUND",
-        Fault::PayloadTooLarge { .. } => "UPSTREAM_PAYLOAD_TOO_LARGE",
-        Fault::RateLimited { .. } => "UPSTREAM_RATE_LIMITED",
-        Fault::ServerError { .. } => "UPSTREAM_SERVER_ERROR",
-        Fault::Unavailable { .. } => "UPSTREAM_UNAVAILABLE",
-        Fault::Timeout => "UPSTREAM_TIMEOUT",
-        Fault::ConnectFailed | Fault::ConnectionLost => "UPSTREAM_CONNECT_FAILED",
-        Fault::TlsRejected | Fault::TlsCut => "UPSTREAM_TLS_FAILED",
-        Fault::BadResponse(_) => "UPSTREAM_BAD_RESPONSE",
-        Fault::Protocol | Fault::Redirect { .. } | Fault::Conflict | Fault::UnexpectedStatus => {
-            "UPSTREAM_UNEXPECTED_STATUS"
-        }
-    }
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ def test_an_example_sends_its_credential(guarded, language):
         ["another", "1024 numbers"],
     ]
     done = processes.run(*command, "one text", **variables)
-    assert done.returncode == 1 and "wants to know who calls" in done.stderr, done.stderr
+    assert done.returncode == 1 and "authentication required" in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize("scheme", ["", "dns:///"])

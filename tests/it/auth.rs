@@ -91,7 +91,7 @@ fn assert_tells_nothing(status: &Status, authorizations: &[&str]) {
     assert!(info.metadata.is_empty(), "{:?}", info.metadata);
     assert!(!status.metadata().contains_key("grpc-retry-pushback-ms"));
     if info.reason == "CREDENTIALS_INVALID" {
-        assert_eq!(status.message(), "the caller's credential is not accepted");
+        assert_eq!(status.message(), "invalid authentication credential");
     }
 }
 

@@ -1,7 +1,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::error::BadResponse;
 
 const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -132,37 +131,6 @@ fn attempts_from_before_the_opening_are_old_news() {
     probe.succeeded(later);
     old.drain(..).for_each(|pass| pass.failed(later));
     assert_eq!(refused_for(&breaker, later), None);
-}
-
-#[test]
-fn every_row_of_the_error_table_has_its_place() {
-    let bad = BadResponse { why: "not JSON", expected: None, got: None };
-    for (fault, counts) in [
-        (Fault::InvalidRequest { detail: None, field: None }, false),
-        (Fault::TooManyTokens { limit: None, actual: None }, false),
-        (Fault::InputTooLong { index: 0, limit: None }, false),
-        (Fault::ModelNotSupported, false),
-        (Fault::Unauthenticated, false),
-        (Fault::Forbidden, false),
-        (Fault::PaymentRequired, false),
-        (Fault::NotFound { host: None }, false),
-        (Fault::PayloadTooLarge { request_bytes: 1 }, false),
-        (Fault::RateLimited { retry_after: None, free_tier: false }, false),
-        (Fault::ServerError { retry_after: None }, true),
-        (Fault::Unavailable { retry_after: None }, true),
-        (Fault::Timeout, true),
-        (Fault::ConnectFailed, true),
-        (Fault::TlsRejected, true),
-        (Fault::TlsCut, true),
-        (Fault::BadResponse(bad), true),
-        (Fault::BadResponse(BadResponse::TOO_LONG), true),
-        (Fault::Protocol, false),
-        (Fault::Conflict, false),
-        (Fault::Redirect { location: None }, false),
-        (Fault::UnexpectedStatus, false),
-    ] {
-        assert_eq!(counts_as_failure(&fault), counts, "{fault:?}");
-    }
 }
 
 /// Something that happens to the breaker.

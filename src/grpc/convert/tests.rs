@@ -8,7 +8,7 @@ mod size;
 use prost_types::Duration;
 
 use super::*;
-use crate::{error::Violation, grpc::v1::OutputDtype};
+use crate::{error::FieldViolation, grpc::v1::OutputDtype};
 
 /// A request for one text, otherwise as it comes.
 fn hi() -> EmbedRequest {
@@ -27,7 +27,7 @@ fn parameters(request: EmbedRequest) -> Parameters {
     convert(request).unwrap().0.parameters.as_ref().clone()
 }
 
-fn violations(request: EmbedRequest) -> Vec<Violation> {
+fn violations(request: EmbedRequest) -> Vec<FieldViolation> {
     match convert(request) {
         Err(Error::InvalidRequest(violations)) => violations.to_vec(),
         other => panic!("expected violations, not {other:?}"),

@@ -1,13 +1,13 @@
 //! Everything that is wrong with a request, at once.
 
-use crate::error::{Error, Violation};
+use crate::error::{Error, FieldViolation};
 
 /// Details of an error must stay below 4 KiB: a request with more faults than this lists the first.
 const MAX_VIOLATIONS: usize = 16;
 
 /// Violations as they are found.
 #[derive(Debug, Default)]
-pub(super) struct Violations(Vec<Violation>);
+pub(super) struct Violations(Vec<FieldViolation>);
 
 impl Violations {
     pub(super) fn add(
@@ -17,7 +17,11 @@ impl Violations {
         description: impl Into<String>,
     ) {
         if self.0.len() < MAX_VIOLATIONS {
-            self.0.push(Violation { field: field.into(), reason, description: description.into() });
+            self.0.push(FieldViolation {
+                field: field.into(),
+                reason,
+                description: description.into(),
+            });
         }
     }
 

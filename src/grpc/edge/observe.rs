@@ -21,6 +21,7 @@ use super::{reply::Reply, rpc::Rpc, trace};
 use crate::{
     caller::GivesUp,
     error::{Error, Phase},
+    grpc::status,
     pipeline::Permit,
     telemetry::{EndedRpc, Metrics, trace::Span},
 };
@@ -78,7 +79,7 @@ impl Drop for Outcome {
         let took = now - self.rpc.started;
         self.metrics.rpc(EndedRpc {
             method: self.rpc.method,
-            code: code_name(self.code),
+            code: status::code_name(self.code),
             outcome,
             took,
             caller: self.rpc.caller(),
@@ -174,28 +175,5 @@ impl HttpBody for Observed {
 
     fn is_end_stream(&self) -> bool {
         self.ended || self.reply.is_end_stream()
-    }
-}
-
-/// Returns a code as gRPC spells it.
-pub(super) fn code_name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }

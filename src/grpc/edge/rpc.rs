@@ -82,12 +82,6 @@ impl Rpc {
         let _ = self.ample.set(deadline.ample);
     }
 
-    /// Says who has to act.
-    fn blame(&self, error: &Error) -> Blame {
-        let is_ample = self.ample.get().copied().unwrap_or_default();
-        if is_ample { error.blame_in_ample_time() } else { error.blame() }
-    }
-
     /// Returns who calls, where that is known.
     pub(super) fn caller(&self) -> Option<&Caller> {
         self.caller.get()
@@ -122,9 +116,9 @@ impl Rpc {
 
     /// Turns an error into the RPC's status and logs it, once.
     pub(super) fn refuse(&self, error: &Error) -> Status {
-        let blame = self.blame(error);
+        let blame = error.blame(self.ample.get().copied().unwrap_or_default());
         let _ = self.failure.set(outcome(error, blame));
-        let reason = status::reason_name(status::place(error).reason);
+        let reason = error.row().reason;
         let _ = self.reason.set(reason);
         self.metrics.error(self.method, reason, blame);
         self.log(error, blame);
@@ -137,7 +131,7 @@ impl Rpc {
         let request_id = self.request_id.to_str().unwrap_or_default();
         let (trace_id, span_id) = (self.trace.trace_id(), self.trace.span_id());
         let caller = self.caller.get().map(|caller| &*caller.name);
-        let reason = status::reason_name(status::place(error).reason);
+        let reason = error.row().reason;
         let blame = blamed.as_str();
         if let Error::Internal { cause } = error {
             tracing::error!(method, request_id, %trace_id, %span_id, caller, reason, blame, cause, "rpc failed");

@@ -5,9 +5,10 @@ use std::{net::SocketAddr, sync::Arc};
 use http::Request;
 use tonic::Code;
 
-use super::{observe::code_name, rpc::Rpc};
+use super::rpc::Rpc;
 use crate::{
     caller::Ends,
+    grpc::status::code_name,
     telemetry::{
         semconv,
         trace::{Span, Tracer},

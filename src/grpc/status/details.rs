@@ -1,85 +1,111 @@
-//! The `google.rpc` details of a status: each type at most once, `ErrorInfo` always.
+//! The `google.rpc` details of a status: each type at most once, `ErrorInfo` and `RequestInfo` always.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
-use tonic_types::{ErrorDetails, FieldViolation, QuotaViolation};
+use tonic_types::{ErrorDetails, QuotaViolation};
 
-use super::{GATEWAY_DOMAIN, Place, VOYAGE_DOMAIN, delay, reason_name};
-use crate::error::{BadResponse, Error, Fault, Upstream, Violation};
+use crate::error::{BadResponse, Error, Fault, FieldViolation, Upstream};
 
-/// Longer values are cut: all details together must stay small.
+/// Longer values are cut, since all details together must stay small.
 const MAX_VALUE_BYTES: usize = 128;
 
-/// Where operators read about keys, limits and billing.
+/// Voyage's page about errors, keys and limits.
 const ERROR_PAGE: &str = "https://docs.voyageai.com/docs/error-codes";
 
-type Metadata = HashMap<String, String>;
-
-/// Builds the details of an error at its place.
-pub(super) fn of(error: &Error, place: Place, request_id: &str) -> ErrorDetails {
+/// Builds the details of an error; `retry_delay` is the time of `RetryInfo`.
+pub(super) fn of(error: &Error, retry_delay: Option<Duration>, request_id: &str) -> ErrorDetails {
     let mut details = ErrorDetails::new();
-    let domain = match error {
-        Error::Upstream(_) => VOYAGE_DOMAIN,
-        _ => GATEWAY_DOMAIN,
-    };
-    details.set_error_info(reason_name(place.reason), domain, metadata(error));
     details.set_request_info(request_id, "");
-    if let Some(delay) = delay(place.retry) {
-        details.set_retry_info(Some(delay));
+    if retry_delay.is_some() {
+        details.set_retry_info(retry_delay);
     }
+    let mut metadata = Metadata::default();
+    let reason = error.row().reason;
+    let domain = match error {
+        Error::Upstream(upstream) => {
+            describe_call(&mut metadata, upstream);
+            add_upstream(&mut details, upstream, error);
+            "voyageai.com"
+        }
+        _ => {
+            add_own(&mut details, &mut metadata, error);
+            "voyage-gateway"
+        }
+    };
+    details.set_error_info(reason, domain, metadata.0);
+    details
+}
+
+/// `ErrorInfo.metadata`.
+#[derive(Default)]
+struct Metadata(HashMap<String, String>);
+
+impl Metadata {
+    fn put(&mut self, name: &str, value: impl ToString) {
+        let mut value = value.to_string();
+        value.truncate(value.floor_char_boundary(MAX_VALUE_BYTES));
+        self.0.insert(name.to_owned(), value);
+    }
+
+    fn put_known(&mut self, name: &str, value: Option<impl ToString>) {
+        if let Some(value) = value {
+            self.put(name, value);
+        }
+    }
+}
+
+/// Adds what the gateway's own errors have.
+fn add_own(details: &mut ErrorDetails, metadata: &mut Metadata, error: &Error) {
+    let mut exceed = |subject: String, metric: &str, limit: u64| {
+        details.set_quota_failure(vec![QuotaViolation {
+            subject,
+            description: error.to_string(),
+            quota_metric: metric.to_owned(),
+            quota_value: i64::try_from(limit).unwrap_or(i64::MAX),
+            ..QuotaViolation::default()
+        }]);
+    };
     match error {
         Error::InvalidRequest(violations) => {
             details.set_bad_request(violations.iter().map(field_violation).collect::<Vec<_>>());
         }
-        Error::Upstream(upstream) => add_upstream(&mut details, upstream, error),
+        Error::RequestTooLarge { limit } => metadata.put("maxRequestBytes", limit),
+        Error::ResponseTooLarge { predicted, limit, max_inputs } => {
+            metadata.put("predictedBytes", predicted);
+            metadata.put("maxResponseBytes", limit);
+            metadata.put("maxInputs", max_inputs);
+        }
+        Error::CacheMiss { misses } => metadata.put("misses", misses),
+        Error::DeadlineExceeded { phase } => metadata.put("phase", phase.as_str()),
+        Error::CallerNotAllowed { what } => metadata.put("what", what),
         Error::CallerQuota(quota) => {
-            details.set_quota_failure(vec![QuotaViolation {
-                subject: format!("caller:{}", quota.caller),
-                description: error.to_string(),
-                quota_metric: quota.rule.to_owned(),
-                quota_value: i64::try_from(quota.limit).unwrap_or(i64::MAX),
-                ..QuotaViolation::default()
-            }]);
+            metadata.put("caller", &quota.caller);
+            metadata.put("quota", quota.rule);
+            metadata.put("limit", quota.limit);
+            metadata.put("need", quota.need);
+            exceed(format!("caller:{}", quota.caller), quota.rule, quota.limit);
         }
         Error::BudgetExhausted { budget, limit, .. } => {
-            details.set_quota_failure(vec![QuotaViolation {
-                subject: "gateway".to_owned(),
-                description: error.to_string(),
-                quota_metric: (*budget).to_owned(),
-                quota_value: i64::try_from(*limit).unwrap_or(i64::MAX),
-                ..QuotaViolation::default()
-            }]);
+            metadata.put("budget", budget);
+            metadata.put("limit", limit);
+            exceed("gateway".to_owned(), budget, *limit);
         }
-        Error::RequestTooLarge { .. }
-        | Error::ResponseTooLarge { .. }
-        | Error::CacheMiss { .. }
-        | Error::CredentialsMissing { .. }
-        | Error::CredentialsInvalid { .. }
-        | Error::CredentialsUnverifiable
-        | Error::CallerNotAllowed { .. }
-        | Error::DeadlineExceeded { .. }
-        | Error::Overloaded { .. }
-        | Error::QueueTimeout { .. }
-        | Error::CircuitOpen { .. }
-        | Error::Draining
-        | Error::Internal { .. } => {}
-    }
-    details
-}
-
-fn field_violation(violation: &Violation) -> FieldViolation {
-    FieldViolation {
-        field: violation.field.clone(),
-        description: violation.description.clone(),
-        reason: violation.reason.to_owned(),
-        localized_message: None,
+        _ => {}
     }
 }
 
+fn field_violation(violation: &FieldViolation) -> tonic_types::FieldViolation {
+    let FieldViolation { field, reason, description } = violation.clone();
+    let reason = reason.to_owned();
+    tonic_types::FieldViolation { field, description, reason, localized_message: None }
+}
+
+/// Adds what only some of Voyage's failures have.
 fn add_upstream(details: &mut ErrorDetails, upstream: &Upstream, error: &Error) {
     let mut violate = |field: String, reason: &'static str| {
         let description = error.to_string();
-        details.set_bad_request(vec![field_violation(&Violation { field, reason, description })]);
+        let violation = FieldViolation { field, reason, description };
+        details.set_bad_request(vec![field_violation(&violation)]);
     };
     match &upstream.fault {
         Fault::InputTooLong { index, .. } => violate(format!("inputs[{index}]"), "INPUT_TOO_LONG"),
@@ -88,14 +114,13 @@ fn add_upstream(details: &mut ErrorDetails, upstream: &Upstream, error: &Error) 
             violate((*field).to_owned(), "UPSTREAM_INVALID_REQUEST");
         }
         Fault::Unauthenticated => {
-            details.add_help_link("Voyage's page about API keys", ERROR_PAGE);
+            details.add_help_link("Voyage API keys", ERROR_PAGE);
         }
         Fault::Forbidden => {
-            details
-                .add_help_link("Voyage forbids the egress address or the key's scope", ERROR_PAGE);
+            details.add_help_link("Voyage key scopes and allowed addresses", ERROR_PAGE);
         }
         Fault::PaymentRequired => {
-            details.add_help_link("Voyage's billing page", "https://dashboard.voyageai.com");
+            details.add_help_link("Voyage billing", "https://dashboard.voyageai.com");
         }
         Fault::RateLimited { .. } => {
             details.set_quota_failure(vec![QuotaViolation {
@@ -105,117 +130,37 @@ fn add_upstream(details: &mut ErrorDetails, upstream: &Upstream, error: &Error) 
                 ..QuotaViolation::default()
             }]);
         }
-        Fault::InvalidRequest { field: None, .. }
-        | Fault::TooManyTokens { .. }
-        | Fault::NotFound { .. }
-        | Fault::PayloadTooLarge { .. }
-        | Fault::ServerError { .. }
-        | Fault::Unavailable { .. }
-        | Fault::Timeout
-        | Fault::ConnectFailed
-        | Fault::ConnectionLost
-        | Fault::TlsRejected
-        | Fault::TlsCut
-        | Fault::BadResponse(_)
-        | Fault::Protocol
-        | Fault::Conflict
-        | Fault::Redirect { .. }
-        | Fault::UnexpectedStatus => {}
+        _ => {}
     }
 }
 
-fn metadata(error: &Error) -> Metadata {
-    let mut metadata = Metadata::new();
-    let mut put = |name: &str, value: String| {
-        let mut value = value;
-        value.truncate(value.floor_char_boundary(MAX_VALUE_BYTES));
-        metadata.insert(name.to_owned(), value);
-    };
-    match error {
-        Error::RequestTooLarge { limit } => put("maxRequestBytes", limit.to_string()),
-        Error::ResponseTooLarge { predicted, limit, max_inputs } => {
-            put("predictedBytes", predicted.to_string());
-            put("maxResponseBytes", limit.to_string());
-            put("maxInputs", max_inputs.to_string());
-        }
-        Error::CacheMiss { misses } => put("misses", misses.to_string()),
-        Error::DeadlineExceeded { phase } => put("phase", phase.as_str().to_owned()),
-        Error::CallerNotAllowed { what } => put("what", (*what).to_owned()),
-        Error::CallerQuota(quota) => {
-            put("caller", quota.caller.to_string());
-            put("quota", quota.rule.to_owned());
-            put("limit", quota.limit.to_string());
-            put("need", quota.need.to_string());
-        }
-        Error::BudgetExhausted { budget, limit, .. } => {
-            put("budget", (*budget).to_owned());
-            put("limit", limit.to_string());
-        }
-        Error::InvalidRequest(_)
-        | Error::CredentialsMissing { .. }
-        | Error::CredentialsInvalid { .. }
-        | Error::CredentialsUnverifiable
-        | Error::Overloaded { .. }
-        | Error::QueueTimeout { .. }
-        | Error::CircuitOpen { .. }
-        | Error::Draining
-        | Error::Internal { .. } => {}
-        Error::Upstream(upstream) => describe_call(upstream, &mut put),
-    }
-    metadata
-}
-
-fn describe_call(upstream: &Upstream, put: &mut impl FnMut(&str, String)) {
-    put("endpoint", upstream.endpoint.path().to_owned());
-    put("model", upstream.model.to_string());
-    put("attempts", upstream.attempts.to_string());
-    if let Some(status) = upstream.status {
-        put("httpStatus", status.to_string());
-    }
-    if let Some(id) = &upstream.request_id {
-        put("upstreamRequestId", id.to_string());
-    }
-    let mut put_known = |name: &str, number: Option<u64>| {
-        if let Some(number) = number {
-            put(name, number.to_string());
-        }
-    };
+/// Describes the failed call.
+fn describe_call(metadata: &mut Metadata, upstream: &Upstream) {
+    metadata.put("endpoint", upstream.endpoint.path());
+    metadata.put("model", &upstream.model);
+    metadata.put("attempts", upstream.attempts);
+    metadata.put_known("httpStatus", upstream.status);
+    metadata.put_known("upstreamRequestId", upstream.request_id.as_ref());
     match &upstream.fault {
         Fault::TooManyTokens { limit, actual } => {
-            put_known("limit", *limit);
-            put_known("actual", *actual);
+            metadata.put_known("limit", *limit);
+            metadata.put_known("actual", *actual);
         }
-        Fault::InputTooLong { limit, .. } => put_known("limit", *limit),
-        Fault::PayloadTooLarge { request_bytes } => put_known("requestBytes", Some(*request_bytes)),
+        Fault::InputTooLong { limit, .. } => metadata.put_known("limit", *limit),
+        Fault::PayloadTooLarge { request_bytes } => metadata.put("requestBytes", request_bytes),
         Fault::BadResponse(BadResponse { why, expected, got }) => {
-            put_known("expected", *expected);
-            put_known("got", *got);
-            put("why", (*why).to_owned());
+            metadata.put("why", why);
+            metadata.put_known("expected", *expected);
+            metadata.put_known("got", *got);
         }
-        // Whose key is bad: the gateway's, never the caller's (grpc callers have no Voyage key).
+        // The gateway's key, never the caller's credential: callers have no Voyage key.
         Fault::Unauthenticated => {
-            put("credential", "gateway".to_owned());
-            put("keyAlias", upstream.key.to_string());
+            metadata.put("credential", "gateway");
+            metadata.put("keyAlias", &upstream.key);
         }
-        Fault::RateLimited { free_tier: true, .. } => put("tier", "free".to_owned()),
-        Fault::Redirect { location: Some(host) } => put("location", host.clone()),
-        Fault::NotFound { host: Some(host) } => put("baseUrl", host.clone()),
-        Fault::InvalidRequest { .. }
-        | Fault::ModelNotSupported
-        | Fault::Forbidden
-        | Fault::PaymentRequired
-        | Fault::NotFound { host: None }
-        | Fault::RateLimited { free_tier: false, .. }
-        | Fault::ServerError { .. }
-        | Fault::Unavailable { .. }
-        | Fault::Timeout
-        | Fault::ConnectFailed
-        | Fault::ConnectionLost
-        | Fault::TlsRejected
-        | Fault::TlsCut
-        | Fault::Protocol
-        | Fault::Conflict
-        | Fault::Redirect { location: None }
-        | Fault::UnexpectedStatus => {}
+        Fault::RateLimited { free_tier: true, .. } => metadata.put("tier", "free"),
+        Fault::Redirect { location } => metadata.put_known("location", location.as_ref()),
+        Fault::NotFound { host } => metadata.put_known("baseUrl", host.as_ref()),
+        _ => {}
     }
 }

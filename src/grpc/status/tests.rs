@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::*;
 use crate::{
     embedding::Endpoint,
-    error::{BadResponse, Phase, Upstream, Violation},
+    error::{BadResponse, FieldViolation, Phase, Upstream},
 };
 
 /// A failure of a call that got an answer with this status, or none.

@@ -1,7 +1,7 @@
 use tokio::time::advance;
 
 use super::*;
-use crate::embedding::Endpoint;
+use crate::{embedding::Endpoint, error::Fault};
 
 fn rpc(millis: u64) -> SlowRpc {
     SlowRpc {

@@ -1,128 +1,169 @@
-//! `docs/errors.md` tells the truth.
+//! The tables of `docs/errors.md` are generated: the columns from the error table, the texts from the comments of `proto/`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env, fs,
+};
+
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
 
 use super::{rows::rows, *};
+use crate::grpc::v1;
 
-const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/errors.md"));
+const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/errors.md");
 
-/// The heading of the reasons that later versions will send.
-const LATER: &str = "## Not sent by this version";
+/// The number of the first reason that Voyage causes.
+const FIRST_OF_VOYAGE: i32 = 20;
 
-/// What a line of the page, or the code, says about a reason.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Line {
-    sent: bool,
-    codes: BTreeSet<String>,
+/// The columns of a reason that depend on the errors with this reason.
+#[derive(Default)]
+struct Columns {
+    codes: Vec<&'static str>,
     domains: BTreeSet<String>,
-    faults: BTreeSet<String>,
-    retries: BTreeSet<String>,
+    faults: Vec<&'static str>,
+    retries: Vec<&'static str>,
 }
 
-fn words(cell: &str) -> BTreeSet<String> {
-    cell.split(',').map(|word| word.trim().to_owned()).collect()
-}
-
-/// The lines of the page's tables by their reasons.
-fn page() -> BTreeMap<String, Line> {
-    let later = PAGE.find(LATER).unwrap();
-    let mut lines = BTreeMap::new();
-    for (part, sent) in [(&PAGE[..later], true), (&PAGE[later..], false)] {
-        for line in part.lines().filter(|line| line.starts_with("| `")) {
-            let cells: Vec<_> = line.split('|').map(str::trim).collect();
-            let ["", reason, codes, domains, faults, retries, advice, ""] = &*cells else {
-                panic!("six cells, not {line}");
-            };
-            assert!(advice.ends_with('.'), "{line}");
-            let line = Line {
-                sent,
-                codes: words(codes),
-                domains: words(domains),
-                faults: words(faults),
-                retries: words(retries),
-            };
-            let reason = reason.trim_matches('`').to_owned();
-            assert!(lines.insert(reason.clone(), line).is_none(), "{reason} is there twice");
-        }
+fn add<T: PartialEq>(values: &mut Vec<T>, value: T) {
+    if !values.contains(&value) {
+        values.push(value);
     }
-    lines
 }
 
-/// What the code does, by the reasons it can send.
-fn code() -> BTreeMap<String, Line> {
-    let mut lines = BTreeMap::<_, Line>::new();
+/// The columns by the reasons that the gateway sends.
+fn columns() -> BTreeMap<&'static str, Columns> {
+    let mut table = BTreeMap::<_, Columns>::new();
     for row in rows() {
-        let place = place(&row.error);
-        let line = lines.entry(reason_name(place.reason).to_owned()).or_default();
-        line.sent = true;
-        // `InvalidArgument` is INVALID_ARGUMENT on the page.
-        let code = format!("{:?}", place.code);
-        let spelled: String = code
-            .char_indices()
-            .flat_map(|(at, letter)| {
-                let gap = (at > 0 && letter.is_uppercase()).then_some('_');
-                gap.into_iter().chain([letter.to_ascii_uppercase()])
-            })
-            .collect();
-        line.codes.insert(spelled);
-        let details = status(&row.error, "the-id").get_error_details();
-        line.domains.insert(details.error_info().unwrap().domain.clone());
-        for blame in [row.error.blame(), row.error.blame_in_ample_time()] {
-            line.faults.insert(blame.as_str().to_owned());
+        let line = table.entry(row.error.row().reason).or_default();
+        add(&mut line.codes, code_name(code(&row.error)));
+        let info = status(&row.error, "the-id").get_details_error_info().unwrap();
+        line.domains.insert(info.domain);
+        for ample_time in [false, true] {
+            add(&mut line.faults, row.error.blame(ample_time).as_str());
         }
-        let retry = match place.retry {
-            Retry::Never | Retry::Forbidden => "no",
-            Retry::After(_) | Retry::Elsewhere => "yes",
-        };
-        line.retries.insert(retry.to_owned());
+        let delay = RetryAdvice::of(&row.error).delay();
+        add(&mut line.retries, if delay.is_some() { "yes" } else { "no" });
     }
-    lines
+    table
 }
 
 /// Every reason of `proto/` but UNSPECIFIED.
-fn reasons() -> BTreeSet<String> {
-    (1..1000)
-        .filter_map(|number| ErrorReason::try_from(number).ok())
-        .map(|reason| reason_name(reason).to_owned())
-        .collect()
+fn reasons() -> Vec<ErrorReason> {
+    (1..1000).filter_map(|number| ErrorReason::try_from(number).ok()).collect()
 }
 
-#[test]
-fn every_reason_of_the_proto_is_on_the_page_once() {
-    assert_eq!(page().into_keys().collect::<BTreeSet<_>>(), reasons());
+fn name_of(reason: ErrorReason) -> &'static str {
+    reason.as_str_name().strip_prefix("ERROR_REASON_").unwrap()
 }
 
-#[test]
-fn the_page_says_what_the_code_does() {
-    let code = code();
-    for (reason, line) in page() {
-        match code.get(&reason) {
-            Some(sent) => assert_eq!(line, *sent, "{reason}"),
-            None => assert!(!line.sent, "{reason} is not sent by this version"),
+/// The comments of `ErrorReason` by its numbers, each in one line.
+fn comments() -> BTreeMap<i32, String> {
+    let files = FileDescriptorSet::decode(v1::FILE_DESCRIPTOR_SET).unwrap().file;
+    let mut comments = BTreeMap::new();
+    for file in files {
+        let found = file.enum_type.iter().position(|kind| kind.name() == "ErrorReason");
+        let Some(position) = found else { continue };
+        for location in &file.source_code_info.as_ref().unwrap().location {
+            // 5 is `enum_type` of a file, 2 is `value` of an enum (descriptor.proto).
+            let [5, kind, 2, value] = *location.path else { continue };
+            if usize::try_from(kind).unwrap() == position {
+                let value = &file.enum_type[position].value[usize::try_from(value).unwrap()];
+                let lines = location.leading_comments().lines().map(str::trim);
+                comments.insert(value.number(), lines.collect::<Vec<_>>().join(" "));
+            }
         }
+    }
+    comments
+}
+
+/// Renders the three tables: the gateway's reasons, Voyage's, and those that no version sends yet.
+fn tables() -> [String; 3] {
+    let head = "| Reason | Code | Domain | Fault | Retry | What happened, and what to do |\n\
+        |---|---|---|---|---|---|\n";
+    let later = "| Reason | Code | What will have happened |\n|---|---|---|\n";
+    let mut tables = [head, head, later].map(str::to_owned);
+    let (columns, comments) = (columns(), comments());
+    for reason in reasons() {
+        let (name, text) = (name_of(reason), &comments[&(reason as i32)]);
+        let Some(line) = columns.get(name) else {
+            let code = code_name(code_of(reason));
+            tables[2].push_str(&format!("| `{name}` | {code} | {text} |\n"));
+            continue;
+        };
+        let codes = line.codes.join(", ");
+        let domains = Vec::from_iter(line.domains.clone()).join(", ");
+        let (faults, retries) = (line.faults.join(", "), line.retries.join(", "));
+        let table = usize::from(reason as i32 >= FIRST_OF_VOYAGE);
+        tables[table].push_str(&format!(
+            "| `{name}` | {codes} | {domains} | {faults} | {retries} | {text} |\n"
+        ));
+    }
+    tables
+}
+
+/// Returns the page with its tables, in order, replaced by these.
+fn with_tables(page: &str, tables: [String; 3]) -> String {
+    let mut tables = tables.into_iter();
+    let mut in_table = false;
+    let mut result = String::new();
+    for line in page.lines() {
+        let is_row = line.starts_with('|');
+        if is_row && !in_table {
+            result.push_str(&tables.next().expect("three tables"));
+        } else if !is_row {
+            result.push_str(line);
+            result.push('\n');
+        }
+        in_table = is_row;
+    }
+    assert_eq!(tables.next(), None, "docs/errors.md has three tables");
+    result
+}
+
+#[test]
+fn errors_page_is_up_to_date() {
+    let page = fs::read_to_string(PATH).unwrap();
+    let wanted = with_tables(&page, tables());
+    if page == wanted {
+        return;
+    }
+    if env::var_os("CI").is_none() {
+        fs::write(PATH, wanted).unwrap();
+        panic!("docs/errors.md was out of date and is now rewritten: look at it and commit it");
+    }
+    panic!(
+        "docs/errors.md is out of date: run `cargo test errors_page_is_up_to_date` and commit it"
+    );
+}
+
+#[test]
+fn every_row_has_a_reason_of_the_proto() {
+    let names: BTreeSet<_> = reasons().into_iter().map(name_of).collect();
+    for name in columns().keys() {
+        assert!(names.contains(name), "{name}");
     }
 }
 
-/// Domains follow the numbers, also of the reasons that are still to come.
 #[test]
 fn the_domain_follows_the_number() {
-    let page = page();
-    for number in 1..1000 {
-        if let Ok(reason) = ErrorReason::try_from(number) {
-            let domain = if number < 20 { GATEWAY_DOMAIN } else { VOYAGE_DOMAIN };
-            let line = &page[reason_name(reason)];
-            assert_eq!(line.domains, BTreeSet::from([domain.to_owned()]), "{reason:?}");
-        }
+    for row in rows() {
+        let info = status(&row.error, "the-id").get_details_error_info().unwrap();
+        let is_voyage = reason(&row.error) as i32 >= FIRST_OF_VOYAGE;
+        assert_eq!(info.domain, if is_voyage { "voyageai.com" } else { "voyage-gateway" });
     }
 }
 
 #[test]
-fn the_page_names_every_key_of_the_metadata() {
+fn every_reason_says_what_happened_and_names_the_keys_of_its_metadata() {
+    let page = fs::read_to_string(PATH).unwrap();
+    for (number, text) in comments() {
+        assert!(text.ends_with('.'), "{number}: {text}");
+    }
     for row in rows() {
-        let details = status(&row.error, "the-id").get_error_details();
-        for key in details.error_info().unwrap().metadata.keys().filter(|key| *key != "credential")
-        {
-            assert!(PAGE.contains(&format!("`{key}`")), "{key}");
+        let info = status(&row.error, "the-id").get_details_error_info().unwrap();
+        for key in info.metadata.keys().filter(|key| *key != "credential") {
+            assert!(page.contains(&format!("`{key}`")), "{key}");
         }
     }
 }

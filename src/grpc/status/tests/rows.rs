@@ -22,18 +22,18 @@ pub(super) struct Row {
     pub(super) error: Error,
     pub(super) code: Code,
     pub(super) reason: &'static str,
-    pub(super) retry: Retry,
+    pub(super) retry: RetryAdvice,
     extra: Extra,
-    /// Keys of the metadata, but those that all rows of the domain have.
+    /// Keys of the metadata, except those that all rows of the domain have.
     keys: &'static [&'static str],
 }
 
-const SECOND: Retry = Retry::After(Duration::from_secs(1));
+const SECOND: RetryAdvice = RetryAdvice::After(Duration::from_secs(1));
 
 fn row(
     error: Error,
     (code, reason): (Code, &'static str),
-    retry: Retry,
+    retry: RetryAdvice,
     extra: Extra,
     keys: &'static [&'static str],
 ) -> Row {
@@ -42,7 +42,7 @@ fn row(
 
 fn caller_rows() -> Vec<Row> {
     use Extra::{Nothing, Quota};
-    use Retry::{After, Never};
+    use RetryAdvice::{After, Never};
     let quota = |retry_after| {
         let rule = "tokens_per_minute";
         let quota =
@@ -93,8 +93,8 @@ fn caller_rows() -> Vec<Row> {
 
 fn gateway_rows() -> Vec<Row> {
     use Extra::{Fields, Nothing};
-    use Retry::{After, Elsewhere, Never};
-    let violation = |field: &str| Violation {
+    use RetryAdvice::{After, Elsewhere, Never};
+    let violation = |field: &str| FieldViolation {
         field: field.to_owned(),
         reason: "EMPTY_TEXT",
         description: "expected a text".to_owned(),
@@ -153,7 +153,7 @@ fn waiting_rows() -> Vec<Row> {
     let seven = Duration::from_secs(7);
     let timeout = (Code::ResourceExhausted, "QUEUE_TIMEOUT");
     let open = (Code::Unavailable, "CIRCUIT_OPEN");
-    let after = Retry::After(seven);
+    let after = RetryAdvice::After(seven);
     vec![
         row(Error::QueueTimeout { retry_after: seven }, timeout, after, Extra::Nothing, &[]),
         row(Error::CircuitOpen { retry_after: seven }, open, after, Extra::Nothing, &[]),
@@ -163,7 +163,7 @@ fn waiting_rows() -> Vec<Row> {
 /// Voyage's 4xx about the request.
 fn refusal_rows() -> Vec<Row> {
     use Extra::{Fields, Nothing};
-    use Retry::Never;
+    use RetryAdvice::Never;
     let invalid = (Code::InvalidArgument, "UPSTREAM_INVALID_REQUEST");
     let said = Some("Voyage's words".to_owned());
     let named = Fault::InvalidRequest { detail: said.clone(), field: Some("output_dimension") };
@@ -204,7 +204,7 @@ fn refusal_rows() -> Vec<Row> {
 /// Voyage's 4xx about what the operators set up.
 fn set_up_rows() -> Vec<Row> {
     use Extra::{Help, Nothing};
-    use Retry::Never;
+    use RetryAdvice::Never;
     let credential = &["credential", "keyAlias"];
     let missing = (Code::NotFound, "UPSTREAM_NOT_FOUND");
     let lost = |host: Option<&str>| Fault::NotFound { host: host.map(str::to_owned) };
@@ -239,7 +239,7 @@ fn set_up_rows() -> Vec<Row> {
 /// What may pass.
 fn limit_and_failure_rows() -> Vec<Row> {
     use Extra::{Nothing, Quota};
-    use Retry::After;
+    use RetryAdvice::After;
     let limited = (Code::ResourceExhausted, "UPSTREAM_RATE_LIMITED");
     let server = (Code::Unavailable, "UPSTREAM_SERVER_ERROR");
     let unavailable = (Code::Unavailable, "UPSTREAM_UNAVAILABLE");
@@ -294,7 +294,7 @@ fn limit_and_failure_rows() -> Vec<Row> {
         row(
             upstream(Fault::TlsRejected, None),
             (Code::Unavailable, "UPSTREAM_TLS_FAILED"),
-            Retry::Forbidden,
+            RetryAdvice::Forbidden,
             Nothing,
             &[],
         ),
@@ -304,7 +304,7 @@ fn limit_and_failure_rows() -> Vec<Row> {
 /// Answers that make no sense.
 fn nonsense_rows() -> Vec<Row> {
     use Extra::Nothing;
-    use Retry::Never;
+    use RetryAdvice::Never;
     let bad = (Code::Internal, "UPSTREAM_BAD_RESPONSE");
     let counted = BadResponse { why: "the number of vectors", expected: Some(2), got: Some(1) };
     let other = BadResponse { why: "a vector is not base64", expected: None, got: None };
@@ -408,9 +408,8 @@ fn every_variant_has_a_row() {
 #[test]
 fn every_row_has_its_code_reason_and_domain() {
     for row in rows() {
-        let place = place(&row.error);
-        assert_eq!((place.code, place.retry), (row.code, row.retry), "{row:?}");
-        assert_eq!(reason_name(place.reason), row.reason, "{row:?}");
+        assert_eq!(RetryAdvice::of(&row.error), row.retry, "{row:?}");
+        assert_eq!(row.error.row().reason, row.reason, "{row:?}");
 
         let status = status(&row.error, "the-id");
         assert_eq!(status.code(), row.code, "{row:?}");
@@ -427,13 +426,13 @@ fn every_row_says_whether_and_when_to_try_again() {
     for row in rows() {
         let status = status(&row.error, "the-id");
         let (delay, pushback) = match (row.retry, row.code) {
-            (Retry::Never, _) => (None, None),
-            (Retry::Forbidden, _) => (None, Some("-1".to_owned())),
-            (Retry::Elsewhere, _) => (Some(Duration::ZERO), Some("1".to_owned())),
-            (Retry::After(delay), Code::Unavailable) => {
+            (RetryAdvice::Never, _) => (None, None),
+            (RetryAdvice::Forbidden, _) => (None, Some("-1".to_owned())),
+            (RetryAdvice::Elsewhere, _) => (Some(Duration::ZERO), Some("1".to_owned())),
+            (RetryAdvice::After(delay), Code::Unavailable) => {
                 (Some(delay), Some(delay.as_millis().to_string()))
             }
-            (Retry::After(delay), _) => (Some(delay), None),
+            (RetryAdvice::After(delay), _) => (Some(delay), None),
         };
         let info = status.get_details_retry_info();
         assert_eq!(info.and_then(|info| info.retry_delay), delay, "{row:?}");
@@ -559,7 +558,7 @@ fn a_rate_limit_names_its_quota() {
 fn the_callers_credential_is_never_blamed_for_the_gateways_key() {
     for fault in [Fault::Unauthenticated, Fault::Forbidden] {
         let status = status(&upstream(fault, Some(401)), "the-id");
-        assert!(status.message().contains("the caller's credential is fine"), "{status}");
+        assert!(status.message().contains("the caller's credential is valid"), "{status}");
     }
 }
 
@@ -577,19 +576,14 @@ fn a_partial_failure_is_placed_as_the_calls_would_be() {
         assert_eq!((item.index, item.code), (7, row.code as i32), "{row:?}");
         assert_eq!((&*item.reason, item.message), (row.reason, row.error.to_string()));
         let delay = item.retry_delay.map(|delay| Duration::try_from(delay).unwrap());
-        let expected = match row.retry {
-            Retry::Never | Retry::Forbidden => None,
-            Retry::After(delay) => Some(delay),
-            Retry::Elsewhere => Some(Duration::ZERO),
-        };
-        assert_eq!(delay, expected, "{}", row.reason);
+        assert_eq!(delay, row.retry.delay(), "{}", row.reason);
     }
 }
 
 #[test]
 fn a_pushback_fits_what_clients_read() {
-    assert_eq!(pushback(Retry::After(Duration::MAX)), Some(i64::from(i32::MAX)));
-    assert_eq!(pushback(Retry::After(Duration::from_millis(1500))), Some(1500));
-    assert_eq!(pushback(Retry::After(Duration::ZERO)), Some(1));
-    assert_eq!(pushback(Retry::Elsewhere), Some(1));
+    assert_eq!(RetryAdvice::After(Duration::MAX).pushback(), Some(i64::from(i32::MAX)));
+    assert_eq!(RetryAdvice::After(Duration::from_millis(1500)).pushback(), Some(1500));
+    assert_eq!(RetryAdvice::After(Duration::ZERO).pushback(), Some(1));
+    assert_eq!(RetryAdvice::Elsewhere.pushback(), Some(1));
 }

@@ -33,7 +33,7 @@ fn worst(fault: Fault) -> Error {
 }
 
 /// The violations of requests with everything wrong.
-fn violations() -> Vec<Violation> {
+fn violations() -> Vec<FieldViolation> {
     let longest_wrong = |model: &str, output_dimension, dtype| EmbedRequest {
         inputs: vec![String::new(); 16_384],
         model: model.to_owned(),
@@ -72,7 +72,7 @@ fn violations() -> Vec<Violation> {
 
 #[test]
 fn sixteen_of_the_longest_violation_fit() {
-    let length = |violation: &Violation| {
+    let length = |violation: &FieldViolation| {
         violation.field.len() + violation.reason.len() + violation.description.len()
     };
     let longest = violations().into_iter().max_by_key(length).unwrap();
