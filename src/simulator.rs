@@ -39,8 +39,8 @@ use tokio::task::AbortHandle;
 pub use fault::Fault;
 pub use keys::Keys;
 pub use record::Call;
-pub use rule::FaultRuleError;
-pub use script::{FaultRule, Script};
+pub use rule::{FaultRule, FaultRuleError};
+pub use script::Script;
 pub use tokens::count_tokens;
 pub use vectors::{Shape, vector};
 

@@ -46,7 +46,7 @@ pub(super) struct SimulateArgs {
 }
 
 fn faults() -> String {
-    format!("Faults are HTTP statuses, and {}.", FaultRule::NAMES.join(", "))
+    format!("Faults are HTTP statuses, and {}.", FaultRule::names())
 }
 
 pub(super) fn run(args: SimulateArgs) -> Result<(), Failure> {

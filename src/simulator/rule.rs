@@ -1,19 +1,37 @@
-//! Fault rules as a command line writes them.
+//! A fault rule: what goes wrong and when, and its form on the command line.
 
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 use super::fault::Fault;
-use super::script::{FaultRule, When};
+use super::random::SplitMix;
 
-/// Why a text is no fault rule.
+/// A fault and when it happens. [`FromStr`] reads the form of the command line.
+#[derive(Clone, PartialEq)]
+pub struct FaultRule {
+    pub(super) when: When,
+    pub(super) fault: Fault,
+}
+
+#[derive(Clone, PartialEq)]
+pub(super) enum When {
+    Always,
+    /// The call of this number, counted from 1.
+    Call(u64),
+    /// The next calls that no earlier rule applies to, this many.
+    Next(u64),
+    /// With this probability.
+    Rate(f64),
+    /// When an input equals this text.
+    Text(String),
+}
+
+/// Why a text is not a fault rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FaultRuleError {
     /// There is no fault of that name.
-    #[error(
-        "unknown fault `{0}`: expected an HTTP status or one of {names}",
-        names = NAMES.join(", ")
-    )]
+    #[error("unknown fault `{0}`: expected an HTTP status or one of {names}", names = FaultRule::names())]
     UnknownFault(String),
     /// The fault's value is missing or unreadable.
     #[error("fault `{fault}` is written {usage}")]
@@ -26,44 +44,67 @@ pub enum FaultRuleError {
     /// An HTTP status that no final reply can have.
     #[error("an HTTP status is a number from 200 to 599")]
     Status,
-    /// What follows the colon is no percentage.
+    /// The text after the colon is not a percentage.
     #[error("after `:` comes a probability from 0% to 100%, as in `503:5%`")]
     Probability,
-    /// What follows the at sign is no call number.
+    /// The text after the at sign is not a call number.
     #[error("after `@` comes the number of a call, counted from 1, as in `429@1`")]
     CallNumber,
 }
 
-/// The faults that have names, with the values they take.
-pub(super) const NAMES: &[&str] = &[
-    "hang",
-    "reset",
-    "delay=TIME",
-    "slow-drip",
-    "cut-body",
-    "bad-json",
-    "html-body",
-    "wrong-type",
-    "invalid-utf8",
-    "wrong-count=DELTA",
-    "shuffled-index",
-    "duplicate-index",
-    "missing-index",
-    "index-out-of-range",
-    "wrong-length",
-    "not-a-number",
-    "infinite",
-    "bad-base64",
-    "empty-embedding",
-    "no-usage",
-    "float-lists",
-    "huge-body=BYTES",
-    "too-long",
-    "poison=TEXT",
+/// The faults that take no value.
+const PLAIN: &[(&str, Fault)] = &[
+    ("hang", Fault::Hang),
+    ("reset", Fault::Reset),
+    ("slow-drip", Fault::SlowDrip { chunk: 64, pause: Duration::from_millis(10) }),
+    ("cut-body", Fault::CutBody),
+    ("bad-json", Fault::BadJson),
+    ("html-body", Fault::HtmlBody),
+    ("wrong-type", Fault::WrongType),
+    ("invalid-utf8", Fault::InvalidUtf8),
+    ("shuffled-index", Fault::ShuffledIndex),
+    ("duplicate-index", Fault::DuplicateIndex),
+    ("missing-index", Fault::MissingIndex),
+    ("index-out-of-range", Fault::IndexOutOfRange),
+    ("wrong-length", Fault::WrongLength),
+    ("not-a-number", Fault::NotANumber),
+    ("infinite", Fault::Infinite),
+    ("bad-base64", Fault::BadBase64),
+    ("empty-embedding", Fault::EmptyEmbedding),
+    ("no-usage", Fault::NoUsage),
+    ("float-lists", Fault::FloatLists),
+    ("too-long", Fault::TooLong),
 ];
 
-/// What `slow-drip` means without further words.
-const SLOW_DRIP: Fault = Fault::SlowDrip { chunk: 64, pause: Duration::from_millis(10) };
+impl FaultRule {
+    /// Returns the faults that have names, separated by commas, with the values they take.
+    pub fn names() -> String {
+        let mut names: Vec<_> = PLAIN.iter().map(|(name, _)| *name).collect();
+        names.extend(["delay=TIME", "wrong-count=DELTA", "huge-body=BYTES", "poison=TEXT"]);
+        names.join(", ")
+    }
+}
+
+impl When {
+    /// Returns the index of the input concerned, or `None` when the rule does not apply.
+    pub(super) fn applies(
+        &mut self,
+        number: u64,
+        inputs: &[String],
+        chance: &mut SplitMix,
+    ) -> Option<usize> {
+        match self {
+            Self::Always => Some(0),
+            Self::Call(chosen) => (number == *chosen).then_some(0),
+            Self::Next(left) => {
+                *left = left.checked_sub(1)?;
+                Some(0)
+            }
+            Self::Rate(probability) => (chance.fraction() < *probability).then_some(0),
+            Self::Text(text) => inputs.iter().position(|input| input == text),
+        }
+    }
+}
 
 /// Reads one rule:
 ///
@@ -72,9 +113,9 @@ const SLOW_DRIP: Fault = Fault::SlowDrip { chunk: 64, pause: Duration::from_mill
 /// fault = status | name | name "=" value
 /// ```
 ///
-/// A fault alone strikes every call, `503:5%` every twentieth on average, `hang@3` the third call only. Names
+/// A fault alone applies to every call, `503:5%` to every twentieth on average, `hang@3` to the third call only. Names
 /// are those of [`Fault`] with dashes; values are `delay=250ms` (or `2s`), `wrong-count=-1`, `huge-body=100000000`.
-/// `poison=TEXT` refuses every call that has the input TEXT, naming that example as too long; TEXT is
+/// `poison=TEXT` refuses every call that has the input TEXT and names that example as too long; TEXT is
 /// everything after the equals sign.
 impl FromStr for FaultRule {
     type Err = FaultRuleError;
@@ -109,47 +150,23 @@ fn read_fault(text: &str) -> Result<Fault, FaultRuleError> {
         return status.map(Fault::status).ok_or(FaultRuleError::Status);
     }
     let (name, value) = text.split_once('=').unwrap_or((text, ""));
-    let wrong = |fault, usage| FaultRuleError::Value { fault, usage };
-    match name {
-        "delay" => {
-            read_time(value).map(Fault::Delay).ok_or(wrong("delay", "`delay=250ms` or `delay=2s`"))
+    let (fault, usage, read) = match name {
+        "delay" => ("delay", "`delay=250ms` or `delay=2s`", read_time(value).map(Fault::Delay)),
+        "wrong-count" => (
+            "wrong-count",
+            "`wrong-count=1` or `wrong-count=-1`",
+            value.parse().ok().map(Fault::WrongCount),
+        ),
+        "huge-body" => {
+            ("huge-body", "`huge-body=100000000`", value.parse().ok().map(Fault::HugeBody))
         }
-        "wrong-count" => value
-            .parse()
-            .map(Fault::WrongCount)
-            .map_err(|_| wrong("wrong-count", "`wrong-count=1` or `wrong-count=-1`")),
-        "huge-body" => value
-            .parse()
-            .map(Fault::HugeBody)
-            .map_err(|_| wrong("huge-body", "`huge-body=100000000`")),
-        _ => plain_fault(text).ok_or_else(|| FaultRuleError::UnknownFault(text.to_owned())),
-    }
-}
-
-fn plain_fault(name: &str) -> Option<Fault> {
-    Some(match name {
-        "hang" => Fault::Hang,
-        "reset" => Fault::Reset,
-        "slow-drip" => SLOW_DRIP,
-        "cut-body" => Fault::CutBody,
-        "bad-json" => Fault::BadJson,
-        "html-body" => Fault::HtmlBody,
-        "wrong-type" => Fault::WrongType,
-        "invalid-utf8" => Fault::InvalidUtf8,
-        "shuffled-index" => Fault::ShuffledIndex,
-        "duplicate-index" => Fault::DuplicateIndex,
-        "missing-index" => Fault::MissingIndex,
-        "index-out-of-range" => Fault::IndexOutOfRange,
-        "wrong-length" => Fault::WrongLength,
-        "not-a-number" => Fault::NotANumber,
-        "infinite" => Fault::Infinite,
-        "bad-base64" => Fault::BadBase64,
-        "empty-embedding" => Fault::EmptyEmbedding,
-        "no-usage" => Fault::NoUsage,
-        "float-lists" => Fault::FloatLists,
-        "too-long" => Fault::TooLong,
-        _ => return None,
-    })
+        _ => {
+            let plain = PLAIN.iter().find(|(name, _)| *name == text);
+            let unknown = || FaultRuleError::UnknownFault(text.to_owned());
+            return plain.map(|(_, fault)| fault.clone()).ok_or_else(unknown);
+        }
+    };
+    read.ok_or(FaultRuleError::Value { fault, usage })
 }
 
 fn read_time(text: &str) -> Option<Duration> {
@@ -157,4 +174,11 @@ fn read_time(text: &str) -> Option<Duration> {
         return milliseconds.parse().ok().map(Duration::from_millis);
     }
     text.strip_suffix('s')?.parse().ok().map(Duration::from_secs)
+}
+
+/// Leaves out when it applies, which may be a text.
+impl fmt::Debug for FaultRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FaultRule").field("fault", &self.fault).finish_non_exhaustive()
+    }
 }

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 
 use super::fault::Fault;
 use super::random::SplitMix;
+use super::rule::{FaultRule, When};
 
 /// Ordered rules; the first that applies to a call decides its fault. Clones share the rules.
 ///
@@ -17,31 +18,6 @@ pub struct Script(Arc<Mutex<Rules>>);
 struct Rules {
     ordered: Vec<FaultRule>,
     chance: SplitMix,
-}
-
-/// A fault and when it happens. Read from a command line's text as [`FromStr`](std::str::FromStr) describes.
-#[derive(Clone, PartialEq)]
-pub struct FaultRule {
-    pub(super) when: When,
-    pub(super) fault: Fault,
-}
-
-#[derive(Clone, PartialEq)]
-pub(super) enum When {
-    Always,
-    /// The call of this number, counted from 1.
-    Call(u64),
-    /// This many of the calls that get as far as this rule.
-    Next(u64),
-    /// With this probability.
-    Rate(f64),
-    /// When an input equals this text.
-    Text(String),
-}
-
-impl FaultRule {
-    /// The faults that a command line can name, beside HTTP statuses.
-    pub const NAMES: &[&str] = super::rule::NAMES;
 }
 
 impl Script {
@@ -101,22 +77,6 @@ impl Script {
     }
 }
 
-impl When {
-    /// Returns the index of the input concerned, or `None` when the rule does not apply.
-    fn applies(&mut self, number: u64, inputs: &[String], chance: &mut SplitMix) -> Option<usize> {
-        match self {
-            Self::Always => Some(0),
-            Self::Call(chosen) => (number == *chosen).then_some(0),
-            Self::Next(left) => {
-                *left = left.checked_sub(1)?;
-                Some(0)
-            }
-            Self::Rate(probability) => (chance.fraction() < *probability).then_some(0),
-            Self::Text(text) => inputs.iter().position(|input| input == text),
-        }
-    }
-}
-
 impl Default for Script {
     fn default() -> Self {
         Self::new()
@@ -128,12 +88,5 @@ impl fmt::Debug for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.rules(|rules| rules.ordered.len());
         write!(f, "Script({count} rules)")
-    }
-}
-
-/// Leaves out when it applies, which may be a text.
-impl fmt::Debug for FaultRule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FaultRule").field("fault", &self.fault).finish_non_exhaustive()
     }
 }

@@ -187,6 +187,17 @@ async fn other_routes_and_content_types_are_refused() {
 }
 
 #[tokio::test]
+async fn a_body_without_a_content_type_is_json() {
+    let simulator = simulator().await;
+    let body = texts(&["a", "b"]);
+    let bytes = body.to_string();
+    let untyped = request("POST /v1/embeddings", &[KEY, CLOSE], bytes.as_bytes());
+    let reply = exchange(&simulator, &untyped).await.unwrap();
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.json(), post(&simulator, &body).await.unwrap().json());
+}
+
+#[tokio::test]
 async fn texts_over_the_context_are_cut_or_refused() {
     let simulator = simulator().await;
     let long = "word ".repeat(4_001);
