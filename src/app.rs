@@ -210,8 +210,8 @@ async fn assemble(
     })
 }
 
-fn budgets(config: &Config) -> pipeline::Budgets {
-    pipeline::Budgets {
+fn budgets(config: &Config) -> pipeline::TokenBudgets {
+    pipeline::TokenBudgets {
         daily_tokens: config.limits.daily_tokens,
         monthly_tokens: config.limits.monthly_tokens,
         replicas: config.limits.replicas,

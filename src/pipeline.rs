@@ -1,140 +1,62 @@
-//! The caller's half of the corridor: lives and dies with the caller.
+//! The part of a request's path that ends with its caller.
 //!
-//! [`Pipeline::run`] is the request's walk; each step is a room of its own. Dropping its future at any point
-//! loses nothing of anybody else: what has gone through the door lands by itself.
+//! [`Pipeline::run`] is the whole path; each step is a module of its own. Its future may be dropped at any point without
+//! harm to other requests: items that were submitted to the dispatch complete by themselves.
 
 mod admission;
 mod coalesce;
 mod config;
 mod gather;
 mod quota;
+mod request;
 mod seat;
 mod wait;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
-use tokio::{
-    sync::mpsc,
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 
 pub use admission::{Admission, Permit};
 pub use config::Config;
-pub use gather::{Outcome, Response, Source};
-pub use quota::Budgets;
+pub use quota::TokenBudgets;
+pub use request::{CacheMode, ItemResult, Request, Response, Source};
 
 use crate::{
     cache::{Cache, Key, Keys},
-    caller::{Caller, Priority, Scope},
+    caller::Scope,
     dispatch::{Dispatch, Item},
-    embedding::{Input, Parameters},
+    embedding::Input,
     error::{Error, Phase},
     sync,
-    telemetry::{
-        Metrics, semconv,
-        trace::{Span, TraceContext},
-    },
+    telemetry::{Metrics, trace::TraceContext},
     tokens::Measure,
 };
 use coalesce::{Boarding, Flights};
-use gather::Gathering;
-use quota::{Charge, Quotas};
+use gather::{Gathering, LookUp};
+use quota::{Charge, Payer, Quotas};
 use seat::Seat;
 use wait::Wait;
 
-/// A valid request for answers to inputs of one kind.
-#[derive(Debug)]
-pub struct Request {
-    /// What shapes the answers.
-    pub parameters: Arc<Parameters>,
-    /// At least one; answered by position. An error stands for an input that was refused by itself, which
-    /// `allow_partial` permits.
-    pub inputs: Vec<Result<Input, Error>>,
-    /// What the cache may do.
-    pub cache_mode: CacheMode,
-    /// Return what worked instead of failing the whole request.
-    pub allow_partial: bool,
-    /// When the caller must have its answer.
-    pub deadline: Instant,
-    /// The longest the caller wants to wait before its inputs are sent; `None`: up to its deadline.
-    pub max_queue_wait: Option<Duration>,
-    /// How urgent it is.
-    pub priority: Priority,
-    /// Who asks.
-    pub caller: Caller,
-    /// The span of its RPC.
-    pub trace: TraceContext,
-    /// Bytes the reply is predicted to take.
-    pub reply_bytes: usize,
-    /// Counts the request for as long as anybody holds it, the reply's bearer too; `None`: until it is answered.
-    pub permit: Option<Permit>,
-}
-
-impl Request {
-    /// Bytes the request and its reply take while they are in flight.
-    fn size(&self) -> usize {
-        let inputs: usize = self.inputs.iter().flatten().map(Input::footprint).sum();
-        inputs.saturating_add(self.reply_bytes)
-    }
-}
-
-/// What the cache may do for a request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum CacheMode {
-    /// Look up, store.
-    #[default]
-    ReadWrite,
-    /// Look up, store nothing.
-    ReadOnly,
-    /// Fetch and overwrite.
-    Refresh,
-    /// Neither, and share no call.
-    Bypass,
-    /// Look up and never fetch.
-    OnlyIfCached,
-}
-
-impl CacheMode {
-    /// Returns the name used in traces.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ReadWrite => "read_write",
-            Self::ReadOnly => "read_only",
-            Self::Refresh => "refresh",
-            Self::Bypass => "bypass",
-            Self::OnlyIfCached => "only_if_cached",
-        }
-    }
-
-    fn reads(self) -> bool {
-        matches!(self, Self::ReadWrite | Self::ReadOnly | Self::OnlyIfCached)
-    }
-
-    fn stores(self) -> bool {
-        matches!(self, Self::ReadWrite | Self::Refresh)
-    }
-}
-
-/// What the caller's half is made of.
+/// The parts of a pipeline.
 #[derive(Debug)]
 pub struct Parts<'a> {
     /// `[admission]`.
     pub admission: &'a Config,
-    /// What all callers together may spend.
-    pub budgets: Budgets,
-    /// Whose answers a caller is given whose rules do not say.
+    /// The token limits of all callers together.
+    pub budgets: TokenBudgets,
+    /// The cache scope of callers whose rules name none.
     pub scope: Scope,
     /// Derives cache keys.
     pub keys: Keys,
-    /// Where answers are kept.
+    /// The answers in memory.
     pub cache: Arc<Cache>,
-    /// The door.
+    /// The upstream side: batching, limits, calls.
     pub dispatch: Arc<Dispatch>,
-    /// Where it is counted.
+    /// Receives the pipeline's counts.
     pub metrics: Metrics,
 }
 
-/// The rooms of the caller's half.
+/// Answers requests from the cache, from flights of other requests, or by calls to Voyage.
 #[derive(Debug)]
 pub struct Pipeline {
     quotas: Quotas,
@@ -148,7 +70,7 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Wires the rooms together.
+    /// Builds a pipeline of its parts.
     pub fn new(parts: Parts<'_>) -> Self {
         let Parts { admission, budgets, scope, keys, cache, dispatch, metrics } = parts;
         let quotas = Quotas::new(&budgets, metrics.clone());
@@ -157,73 +79,55 @@ impl Pipeline {
         Self { quotas, admission, scope, keys, cache, flights, dispatch, metrics }
     }
 
-    /// Returns what admits requests, for whoever counts their bytes before they are requests.
+    /// Returns the admission, which also counts the bytes of messages that are not yet requests.
     pub fn admission(&self) -> &Admission {
         &self.admission
     }
 
-    /// Walks one request: admit, look up, hold tokens, join or open flights, wait, put together.
+    /// Answers one request: admit, look up, reserve tokens, join or open flights, wait, put together.
     ///
-    /// Without `allow_partial` the first failure is the answer, naming the caller's own index.
-    pub async fn run(&self, mut request: Request) -> Result<Response, Error> {
+    /// The permit counts the request, and is free when its last clone is dropped. Without `allow_partial` the first failure
+    /// is the answer, with the index of the caller's own input.
+    pub async fn run(
+        &self,
+        mut request: Request,
+        trace: &TraceContext,
+        permit: &Permit,
+    ) -> Result<Response, Error> {
         self.quotas.count_request(&request.caller, Instant::now())?;
-        let permit = request.permit.take().unwrap_or_else(|| self.admission.permit());
         permit.enter(request.size(), request.priority)?;
+        let mut gathering = Gathering::new(&request);
         let inputs = std::mem::take(&mut request.inputs);
-        let Request { cache_mode, allow_partial, deadline, .. } = request;
-
-        let mut gathering = Gathering::new(inputs.len(), cache_mode, allow_partial);
-        let mut looking = request.trace.child(semconv::CACHE_SPAN);
-        let misses = self.look_up(&request, inputs, &mut gathering);
-        looking.ends();
-        if cache_mode == CacheMode::OnlyIfCached {
-            let refused = gathering.refuse_misses(&misses);
-            self.count(&request, &gathering, looking);
-            refused?;
-        } else {
-            let held = self.hold_tokens(&request, misses, &mut gathering).await;
-            let misses = match held {
-                Ok(misses) => misses,
-                Err(error) => {
-                    self.count(&request, &gathering, looking);
-                    return Err(error);
-                }
-            };
-            let (landings, landed) = mpsc::unbounded_channel();
-            let items = self.board(misses, &request, &landings, &mut gathering);
-            drop(landings);
-            self.count(&request, &gathering, looking);
-            let wait = Wait::begin(&request.trace, &gathering);
-            if !items.is_empty() {
-                self.dispatch.submit(&request.parameters, items);
-            }
-            gathering.wait(landed, deadline).await?;
-            drop(wait);
+        let items = self.find(&request, inputs, trace, &mut gathering).await?;
+        let wait = Wait::begin(trace, &gathering);
+        if !items.is_empty() {
+            self.dispatch.submit(&request.parameters, items);
         }
+        gathering.wait(request.deadline).await?;
+        drop(wait);
         Ok(gathering.finish())
     }
 
-    /// Counts what was found and what was not, whatever becomes of the request.
-    fn count(&self, request: &Request, gathering: &Gathering, mut looking: Span) {
-        self.metrics.saved(&request.parameters.model, gathering.saved_tokens());
-        for (source, inputs) in gathering.lookups() {
-            self.metrics.lookups(source.as_str(), inputs);
+    /// Looks the inputs up, and joins or opens flights for the misses; returns the items that must be sent.
+    async fn find(
+        &self,
+        request: &Request,
+        inputs: Vec<Result<Input, Error>>,
+        trace: &TraceContext,
+        gathering: &mut Gathering,
+    ) -> Result<Vec<Item>, Error> {
+        let mut look_up = LookUp::begin(gathering, request, trace, &self.metrics);
+        let misses = self.look_up(request, inputs, look_up.gathering);
+        look_up.span.ends();
+        if request.cache_mode == CacheMode::OnlyIfCached {
+            look_up.gathering.deny_fetching(&misses)?;
+            return Ok(Vec::new());
         }
-        if !looking.is_recorded() {
-            return;
-        }
-        let of = |wanted: &[Source]| {
-            let lookups = gathering.lookups().filter(|(source, _)| wanted.contains(source));
-            lookups.map(|(_, inputs)| inputs).sum()
-        };
-        looking.set(semconv::CACHE_MODE, request.cache_mode.as_str());
-        looking.count(semconv::INPUTS, of(&Source::ALL));
-        looking.count(semconv::CACHE_HITS, of(&[Source::Hit]));
-        looking.count(semconv::CACHE_MISSES, of(&[Source::Miss, Source::Bypassed]));
-        looking.count(semconv::CACHE_COALESCED, of(&[Source::Coalesced]));
+        let misses = self.reserve(request, misses, look_up.gathering).await?;
+        Ok(self.board(misses, request, trace, look_up.gathering))
     }
 
-    /// Fills in the hits and returns the misses, each distinct input once.
+    /// Takes the hits from the cache; returns the misses, each distinct input once.
     fn look_up(
         &self,
         request: &Request,
@@ -260,11 +164,9 @@ impl Pipeline {
         misses
     }
 
-    /// Holds the tokens of the misses that no flight carries yet, where anybody counts tokens; returns the misses that
-    /// may board.
-    ///
-    /// Without `allow_partial` all of them must fit; with it, each that does not is refused by itself.
-    async fn hold_tokens(
+    /// Reserves tokens for the misses that no flight carries yet, if the caller or the gateway has a token limit; returns
+    /// the misses that may join or open a flight.
+    async fn reserve(
         &self,
         request: &Request,
         misses: Vec<Miss>,
@@ -274,48 +176,39 @@ impl Pipeline {
             return Ok(misses);
         };
         let joins = |miss: &Miss| self.flights.would_join(&miss.key, request.cache_mode);
-        let (mut boarding, unsent): (Vec<Miss>, Vec<Miss>) = misses.into_iter().partition(joins);
-        for miss in &mut boarding {
+        let (mut ready, mut unsent): (Vec<Miss>, Vec<Miss>) = misses.into_iter().partition(joins);
+        for miss in &mut ready {
             miss.charge = payer.unreserved();
         }
         if unsent.is_empty() {
-            return Ok(boarding);
+            return Ok(ready);
         }
         let inputs: Vec<&Input> = unsent.iter().map(|miss| &miss.input).collect();
-        let counting = self.dispatch.estimate(&request.parameters, &inputs);
-        let Ok(needs) = timeout_at(request.deadline, counting).await else {
-            let late = Error::DeadlineExceeded { phase: Phase::Queue };
-            for miss in &unsent {
-                gathering.deny(miss, &late);
+        let estimating = self.dispatch.estimate(&request.parameters, &inputs);
+        let late = Error::DeadlineExceeded { phase: Phase::Queue };
+        let needs: Vec<u64> = match timeout_at(request.deadline, estimating).await {
+            Ok(estimates) => {
+                let estimates = estimates?.into_iter().zip(&mut unsent);
+                estimates
+                    .map(|((measure, need), miss)| {
+                        miss.measure = Some(measure);
+                        need
+                    })
+                    .collect()
             }
-            return if request.allow_partial { Ok(boarding) } else { Err(late) };
+            Err(_) if request.allow_partial => {
+                unsent.iter().for_each(|miss| gathering.deny(miss, &late));
+                return Ok(ready);
+            }
+            Err(_) => return Err(late),
         };
-        let needs = needs?;
-        let now = Instant::now();
-        if !request.allow_partial {
-            let total = needs.iter().map(|(_, need)| need).sum();
-            let mut held = match payer.reserve(total, now) {
-                Ok(held) => held,
-                Err(error) => {
-                    for miss in boarding.iter().chain(&unsent) {
-                        gathering.deny(miss, &error);
-                    }
-                    return Err(error);
-                }
-            };
-            boarding.extend(unsent.into_iter().zip(needs).map(|(miss, (measure, need))| {
-                let charge = held.split_off(need);
-                Miss { measure: Some(measure), charge, ..miss }
-            }));
-            return Ok(boarding);
+        if request.allow_partial {
+            ready.extend(reserve_each(&payer, unsent, needs, gathering));
+        } else {
+            reserve_all(&payer, &mut unsent, &needs)?;
+            ready.extend(unsent);
         }
-        for (miss, (measure, need)) in unsent.into_iter().zip(needs) {
-            match payer.reserve(need, now) {
-                Ok(charge) => boarding.push(Miss { measure: Some(measure), charge, ..miss }),
-                Err(error) => gathering.deny(&miss, &error),
-            }
-        }
-        Ok(boarding)
+        Ok(ready)
     }
 
     /// Gives every miss a seat in a flight; returns the items of the flights that were opened for it.
@@ -323,17 +216,20 @@ impl Pipeline {
         &self,
         misses: Vec<Miss>,
         request: &Request,
-        landings: &mpsc::UnboundedSender<seat::Landed>,
+        trace: &TraceContext,
         gathering: &mut Gathering,
     ) -> Vec<Item> {
-        let now = Instant::now();
+        if misses.is_empty() {
+            return Vec::new();
+        }
+        let (landings, now) = (gathering.landings(), Instant::now());
         let patience = request.max_queue_wait.and_then(|wait| now.checked_add(wait));
         let mut items = Vec::new();
         for (number, Miss { key, input, measure, slots, charge }) in misses.into_iter().enumerate()
         {
             let seat = Seat {
                 number,
-                trace: request.trace.clone(),
+                trace: trace.clone(),
                 places: u32::try_from(slots.len()).unwrap_or(u32::MAX),
                 parameters: Arc::clone(&request.parameters),
                 landings: landings.clone(),
@@ -366,15 +262,46 @@ impl Pipeline {
     }
 }
 
-/// A distinct input that is not in the cache, and the positions that wait for it.
+/// Reserves the tokens of all misses, or of none.
+fn reserve_all(payer: &Payer<'_>, misses: &mut [Miss], needs: &[u64]) -> Result<(), Error> {
+    let mut held = payer.reserve(needs.iter().sum(), Instant::now())?;
+    for (miss, &need) in misses.iter_mut().zip(needs) {
+        miss.charge = held.split_off(need);
+    }
+    Ok(())
+}
+
+/// Reserves the tokens of each miss by itself; returns the misses that have theirs.
+fn reserve_each(
+    payer: &Payer<'_>,
+    misses: Vec<Miss>,
+    needs: Vec<u64>,
+    gathering: &mut Gathering,
+) -> Vec<Miss> {
+    let now = Instant::now();
+    let reserve = |(mut miss, need): (Miss, u64)| match payer.reserve(need, now) {
+        Ok(charge) => {
+            miss.charge = charge;
+            Some(miss)
+        }
+        Err(error) => {
+            gathering.deny(&miss, &error);
+            None
+        }
+    };
+    misses.into_iter().zip(needs).filter_map(reserve).collect()
+}
+
+/// A distinct input that is not in the cache.
 #[derive(Debug)]
 struct Miss {
     key: Key,
     input: Input,
-    /// What was found out about it on the way.
+    /// Its token count, if that is known.
     measure: Option<Measure>,
+    /// Its positions in the request.
     slots: Vec<usize>,
-    /// What is held for it.
+    /// The tokens reserved for it.
     charge: Charge,
 }
 

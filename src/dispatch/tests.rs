@@ -106,7 +106,7 @@ impl Stage {
         let cache = Arc::new(Cache::new(&cache::Config::default(), &Metrics::off()));
         let pipeline = Arc::new(Pipeline::new(pipeline::Parts {
             admission: &admission,
-            budgets: pipeline::Budgets::default(),
+            budgets: pipeline::TokenBudgets::default(),
             scope: Scope::Shared,
             keys: Keys::random(),
             cache,
@@ -125,11 +125,16 @@ impl Stage {
 
     fn spawn(&self, request: Request) -> JoinHandle<Result<Response, Error>> {
         let pipeline = Arc::clone(&self.pipeline);
-        tokio::spawn(async move { pipeline.run(request).await })
+        tokio::spawn(async move { pipeline.answer(request).await })
     }
 
     async fn run(&self, request: Request) -> Result<Response, Error> {
-        self.pipeline.run(request).await
+        self.pipeline.answer(request).await
+    }
+
+    async fn run_traced(&self, request: Request, trace: &TraceContext) -> Result<Response, Error> {
+        let permit = self.pipeline.admission().permit();
+        self.pipeline.run(request, trace, &permit).await
     }
 
     fn usage(&self) -> limit::Usage {
@@ -184,9 +189,7 @@ fn request<T: AsRef<str>>(texts: &[T]) -> Request {
         max_queue_wait: None,
         priority: Priority::Interactive,
         caller: Caller::anonymous(),
-        trace: TraceContext::none(),
         reply_bytes: 0,
-        permit: None,
     }
 }
 

@@ -24,7 +24,6 @@ use crate::{
     error::Error,
     model::{self, Kind, MAX_DIMENSION, Model},
     pipeline::{CacheMode, Request, Response},
-    telemetry::trace::TraceContext,
 };
 
 /// Inputs one request may have.
@@ -100,9 +99,7 @@ pub(super) fn embed_request(
         max_queue_wait,
         priority: caller.clamp(priority),
         caller,
-        trace: TraceContext::none(),
         reply_bytes: usize::try_from(reply_bytes).unwrap_or(usize::MAX),
-        permit: None,
     };
     Ok((request, shape))
 }
@@ -137,9 +134,9 @@ impl ReplyShape {
         if self.dimension.is_some() {
             return Ok(0);
         }
-        let answers = response.outcomes.iter().filter_map(|outcome| outcome.result.as_ref().ok());
+        let answers = response.items.iter().filter_map(|outcome| outcome.result.as_ref().ok());
         let widest = answers.filter_map(|answer| self.dtype.dimension_of(answer.size())).max();
-        let inputs = response.outcomes.len();
+        let inputs = response.items.len();
         let predicted = self.check_size(MAX_DIMENSION, inputs)?;
         let taken = self.check_size(widest.unwrap_or_default().max(MAX_DIMENSION), inputs)?;
         Ok(usize::try_from(taken - predicted).unwrap_or(usize::MAX))

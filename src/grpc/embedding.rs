@@ -32,12 +32,10 @@ impl Service {
         call: &Call,
     ) -> Result<Response<EmbedResponse>, Error> {
         let (deadline, caller) = (call.deadline.answer_by, call.caller.clone());
-        let (mut request, shape) =
+        let (request, shape) =
             convert::embed_request(request, &self.default_model, deadline, caller)?;
         let model = Arc::clone(&request.parameters.model);
-        request.permit = Some(call.permit.clone());
-        request.trace = call.rpc.trace.clone();
-        let answers = self.pipeline.run(request).await?;
+        let answers = self.pipeline.run(request, &call.rpc.trace, &call.permit).await?;
         call.rpc.was_upstream(answers.upstream_time);
         call.permit.count(shape.check_answers(&answers)?)?;
         let metadata = metadata(&answers, &model);

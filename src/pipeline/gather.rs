@@ -1,4 +1,4 @@
-//! Puts hits, duplicates, joined and fresh answers back into the places they were asked from.
+//! Puts hits, duplicates, joined and fetched answers back at the positions of their inputs.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,188 +7,117 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{CacheMode, Miss, coalesce::Flight, seat::Landed};
+use super::{
+    Miss,
+    coalesce::Flight,
+    request::{CacheMode, ItemResult, Request, Response, Source},
+    seat::Landed,
+};
 use crate::{
     cache::Stored,
-    dispatch::{Bill, ReplyMetadata, Trip},
+    dispatch::{Bill, Trip},
     embedding::Answer,
     error::{Error, Phase},
+    telemetry::{
+        Metrics, semconv,
+        trace::{Span, TraceContext},
+    },
 };
 
-/// Where an answer came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// The cache.
-    Hit,
-    /// A flight opened for this input.
-    Miss,
-    /// A flight opened for an identical input.
-    Coalesced,
-    /// A flight of a request that bypasses the cache.
-    Bypassed,
-    /// Nowhere: the input was refused before it was looked for.
-    Refused,
-}
-
-impl Source {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Hit, Self::Miss, Self::Coalesced, Self::Bypassed, Self::Refused];
-
-    /// Returns the name used in metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Hit => "hit",
-            Self::Miss => "miss",
-            Self::Coalesced => "coalesced",
-            Self::Bypassed => "bypassed",
-            Self::Refused => "refused",
-        }
-    }
-}
-
-/// What became of one input.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// The answer, or why there is none.
-    pub result: Result<Answer, Error>,
-    /// Where it came from, or was looked for.
-    pub source: Source,
-}
-
-/// What became of a request.
-#[derive(Debug)]
-pub struct Response {
-    /// One an input, in the order of the request.
-    pub outcomes: Vec<Outcome>,
-    /// Tokens billed for this request.
-    pub tokens: u64,
-    /// Whether the tokens are a share, or a guess.
-    pub estimated: bool,
-    /// The upstream trips this request paid for.
-    pub trips: Vec<Arc<Trip>>,
-    /// For how long upstream calls for its inputs were out, whoever paid.
-    pub upstream_time: Duration,
-}
-
-impl Response {
-    /// Returns how many inputs have this source.
-    pub fn count(&self, source: Source) -> u64 {
-        self.outcomes.iter().filter(|outcome| outcome.source == source).count() as u64
-    }
-
-    /// Returns the HTTP requests sent upstream for this request, repeated ones included.
-    pub fn upstream_requests(&self) -> u32 {
-        self.trips.iter().map(|trip| trip.requests()).sum()
-    }
-
-    /// Returns what the one upstream reply said beside its answers; `None` when there were none or several.
-    pub fn only_reply(&self) -> Option<&ReplyMetadata> {
-        match self.trips.as_slice() {
-            [trip] if trip.requests() == 1 => trip.reply(),
-            _ => None,
-        }
-    }
-}
-
-/// A request's answers while they come in.
+/// The results of a request while they come in.
 #[derive(Debug)]
 pub(super) struct Gathering {
     began: Instant,
-    outcomes: Vec<Option<Outcome>>,
+    slots: Vec<Slot>,
     /// By the number of the seat; a flight's slots are filled once.
     expected: Vec<Expected>,
+    /// `None` when no flight is expected.
+    landings: Option<mpsc::UnboundedReceiver<Landed>>,
     mode: CacheMode,
     allow_partial: bool,
     tokens: u64,
     guessed: bool,
     /// Every trip this request pays for, and how many of its items.
     trips: Vec<(Arc<Trip>, u32)>,
-    /// How many inputs were looked up, by source.
-    lookups: [u64; Source::ALL.len()],
     /// What the hits cost when they were fetched.
     saved_tokens: u64,
+}
+
+/// The result of one input, once there is one.
+#[derive(Clone, Debug)]
+struct Slot {
+    source: Source,
+    result: Option<Result<Answer, Error>>,
 }
 
 #[derive(Debug)]
 struct Expected {
     slots: Vec<usize>,
     flight: Arc<Flight>,
-    /// Whether somebody else opened the flight.
-    joined: bool,
     landed: bool,
 }
 
 impl Gathering {
-    pub(super) fn new(inputs: usize, mode: CacheMode, allow_partial: bool) -> Self {
+    pub(super) fn new(request: &Request) -> Self {
         Self {
             began: Instant::now(),
-            outcomes: vec![None; inputs],
+            slots: vec![Slot { source: Source::Miss, result: None }; request.inputs.len()],
             expected: Vec::new(),
-            mode,
-            allow_partial,
+            landings: None,
+            mode: request.cache_mode,
+            allow_partial: request.allow_partial,
             tokens: 0,
             guessed: false,
             trips: Vec::new(),
-            lookups: [0; Source::ALL.len()],
             saved_tokens: 0,
         }
     }
 
-    /// Returns how many inputs were looked up, by where their answers come from.
-    pub(super) fn lookups(&self) -> impl Iterator<Item = (Source, u64)> {
-        Source::ALL.into_iter().zip(self.lookups)
-    }
-
-    /// Returns the tokens that the answers found in the cache have cost.
-    pub(super) fn saved_tokens(&self) -> u64 {
-        self.saved_tokens
-    }
-
-    fn note(&mut self, source: Source, inputs: usize) {
-        self.lookups[source as usize] += inputs as u64;
-    }
-
     pub(super) fn hit(&mut self, slot: usize, Stored { answer, tokens }: Stored) {
-        self.note(Source::Hit, 1);
         self.saved_tokens += u64::from(tokens);
-        self.outcomes[slot] = Some(Outcome { result: Ok(answer), source: Source::Hit });
+        self.slots[slot] = Slot { source: Source::Hit, result: Some(Ok(answer)) };
     }
 
     pub(super) fn refuse(&mut self, slot: usize, error: Error) {
-        self.note(Source::Refused, 1);
-        self.outcomes[slot] = Some(Outcome { result: Err(error), source: Source::Refused });
+        self.slots[slot] = Slot { source: Source::Refused, result: Some(Err(error)) };
     }
 
-    /// Answers a miss that there are no tokens for.
+    /// Fails a miss before a flight is joined or opened for it.
     pub(super) fn deny(&mut self, miss: &Miss, error: &Error) {
-        self.note(Source::Miss, miss.slots.len());
         for &slot in &miss.slots {
-            let result = Err(error.clone());
-            self.outcomes[slot] = Some(Outcome { result, source: Source::Miss });
+            self.slots[slot].result = Some(Err(error.clone()));
         }
     }
 
-    /// Answers the misses of a request that must not fetch.
-    pub(super) fn refuse_misses(&mut self, misses: &[Miss]) -> Result<(), Error> {
-        let slots = || misses.iter().flat_map(|miss| &miss.slots);
-        let count = slots().count();
-        self.note(Source::Miss, count);
+    /// Fails the misses of a request that must not fetch.
+    pub(super) fn deny_fetching(&mut self, misses: &[Miss]) -> Result<(), Error> {
+        let count = misses.iter().map(|miss| miss.slots.len()).sum();
         if count > 0 && !self.allow_partial {
             return Err(Error::CacheMiss { misses: count });
         }
-        for &slot in slots() {
-            let result = Err(Error::CacheMiss { misses: 1 });
-            self.outcomes[slot] = Some(Outcome { result, source: Source::Miss });
+        for miss in misses {
+            self.deny(miss, &Error::CacheMiss { misses: 1 });
         }
         Ok(())
     }
 
-    /// Notes the next seat, and the slots that wait for it.
+    /// Returns where the flights that are expected send their results.
+    pub(super) fn landings(&mut self) -> mpsc::UnboundedSender<Landed> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.landings = Some(receiver);
+        sender
+    }
+
+    /// Expects the next flight, for these slots; `joined`: another request opened it.
     pub(super) fn expect(&mut self, slots: Vec<usize>, flight: Arc<Flight>, joined: bool) {
-        for nth in 0..slots.len() {
-            self.note(self.source(joined, nth), 1);
+        for (nth, &slot) in slots.iter().enumerate() {
+            self.slots[slot].source = match self.mode {
+                CacheMode::Bypass => Source::Bypassed,
+                _ if joined || nth > 0 => Source::Coalesced,
+                _ => Source::Miss,
+            };
         }
-        self.expected.push(Expected { slots, flight, joined, landed: false });
+        self.expected.push(Expected { slots, flight, landed: false });
     }
 
     /// Returns the flights whose answers it waits for.
@@ -197,31 +126,17 @@ impl Gathering {
     }
 
     /// Waits until every flight has landed, one has failed, or the deadline has passed.
-    pub(super) async fn wait(
-        &mut self,
-        mut landings: mpsc::UnboundedReceiver<Landed>,
-        deadline: Instant,
-    ) -> Result<(), Error> {
-        let mut missing = self.expected.len();
-        while missing > 0 {
+    pub(super) async fn wait(&mut self, deadline: Instant) -> Result<(), Error> {
+        let Some(mut landings) = self.landings.take() else { return Ok(()) };
+        for _ in 0..self.expected.len() {
             match timeout_at(deadline, landings.recv()).await {
                 Ok(Some(landed)) => self.take(landed)?,
-                // Every flight tells its passengers, even when it is lost; were one not to, this says so.
-                Ok(None) => return Err(Error::Internal { cause: "a flight told nobody" }),
+                // Every flight sends its result, even when it is lost to a panic.
+                Ok(None) => return Err(Error::Internal { cause: "a flight sent no result" }),
                 Err(_) => return self.give_up(),
             }
-            missing -= 1;
         }
         Ok(())
-    }
-
-    /// Where the answer of a distinct input's `nth` slot comes from.
-    fn source(&self, joined: bool, nth: usize) -> Source {
-        match self.mode {
-            CacheMode::Bypass => Source::Bypassed,
-            _ if joined || nth > 0 => Source::Coalesced,
-            _ => Source::Miss,
-        }
     }
 
     fn take(&mut self, landed: Landed) -> Result<(), Error> {
@@ -231,17 +146,14 @@ impl Gathering {
         }
         let expected = &mut self.expected[number];
         expected.landed = true;
-        let slots = std::mem::take(&mut expected.slots);
-        let joined = expected.joined;
-        for (nth, slot) in slots.into_iter().enumerate() {
-            let source = self.source(joined, nth);
+        for slot in std::mem::take(&mut expected.slots) {
             let result = result.clone().map_err(|error| error.at_input(slot));
             if let Err(error) = &result
                 && !self.allow_partial
             {
                 return Err(error.clone());
             }
-            self.outcomes[slot] = Some(Outcome { result, source });
+            self.slots[slot].result = Some(result);
         }
         Ok(())
     }
@@ -255,24 +167,23 @@ impl Gathering {
         }
     }
 
-    /// The deadline has passed: the answer is what is there.
+    /// Fails the inputs that have no answer at the deadline.
     fn give_up(&mut self) -> Result<(), Error> {
         let late = || self.expected.iter().filter(|expected| !expected.landed);
         let sent = late().any(|expected| expected.flight.has_departed());
-        let error =
-            Error::DeadlineExceeded { phase: if sent { Phase::Upstream } else { Phase::Queue } };
+        let phase = if sent { Phase::Upstream } else { Phase::Queue };
+        let error = Error::DeadlineExceeded { phase };
         if !self.allow_partial {
             return Err(error);
         }
         let slots: Vec<usize> = late().flat_map(|expected| expected.slots.clone()).collect();
         for slot in slots {
-            self.outcomes[slot] =
-                Some(Outcome { result: Err(error.clone()), source: Source::Miss });
+            self.slots[slot] = Slot { source: Source::Miss, result: Some(Err(error.clone())) };
         }
         Ok(())
     }
 
-    /// Returns for how long upstream calls for its inputs were out, until now.
+    /// Returns the time until now during which upstream calls for its inputs were in flight.
     fn upstream_time(&self, now: Instant) -> Duration {
         let (mut trips, mut calls) = (Vec::<Arc<Trip>>::new(), Vec::new());
         for flight in self.flights() {
@@ -282,7 +193,7 @@ impl Gathering {
                     calls.extend(trip.calls());
                     trips.push(trip);
                 }
-                // It has not landed: its call may still be out.
+                // It has not landed: its call may still be in flight.
                 None => calls.extend(flight.departure().map(|departure| (departure.at(), now))),
             }
         }
@@ -291,19 +202,16 @@ impl Gathering {
 
     pub(super) fn finish(self) -> Response {
         let upstream_time = self.upstream_time(Instant::now());
-        let lost = || Outcome {
-            result: Err(Error::Internal { cause: "an input was lost" }),
-            source: Source::Miss,
-        };
+        // A slot belongs to a hit, a denied miss or one flight, and each of them fills it.
+        let lost = || Err(Error::Internal { cause: "an input was lost" });
+        let items = self.slots.into_iter().map(|Slot { source, result }| ItemResult {
+            result: result.unwrap_or_else(lost),
+            source,
+        });
         Response {
-            // Every slot is a hit's or one flight's, and both fill it.
-            outcomes: self
-                .outcomes
-                .into_iter()
-                .map(|outcome| outcome.unwrap_or_else(lost))
-                .collect(),
+            items: items.collect(),
             tokens: self.tokens,
-            // Paying for some items of a trip only means that its tokens were divided.
+            // A call that is paid in part has its tokens divided.
             estimated: self.guessed || self.trips.iter().any(|(trip, paid)| *paid < trip.items()),
             trips: self.trips.into_iter().map(|(trip, _)| trip).collect(),
             upstream_time,
@@ -311,7 +219,46 @@ impl Gathering {
     }
 }
 
-/// Returns how much of the time between two instants these calls cover, several at once counting once.
+/// The look-up of a request's inputs. Dropped, it is counted, whether or not the request goes on.
+#[derive(Debug)]
+pub(super) struct LookUp<'a> {
+    pub(super) gathering: &'a mut Gathering,
+    pub(super) span: Span,
+    request: &'a Request,
+    metrics: &'a Metrics,
+}
+
+impl<'a> LookUp<'a> {
+    pub(super) fn begin(
+        gathering: &'a mut Gathering,
+        request: &'a Request,
+        trace: &TraceContext,
+        metrics: &'a Metrics,
+    ) -> Self {
+        Self { gathering, span: trace.child(semconv::CACHE_SPAN), request, metrics }
+    }
+}
+
+impl Drop for LookUp<'_> {
+    fn drop(&mut self) {
+        let mut inputs = [0; Source::ALL.len()];
+        for slot in &self.gathering.slots {
+            inputs[slot.source as usize] += 1;
+        }
+        self.metrics.saved(&self.request.parameters.model, self.gathering.saved_tokens);
+        for source in Source::ALL {
+            self.metrics.lookups(source.as_str(), inputs[source as usize]);
+        }
+        let of = |source: Source| inputs[source as usize];
+        self.span.set(semconv::CACHE_MODE, self.request.cache_mode.as_str());
+        self.span.count(semconv::INPUTS, inputs.iter().sum());
+        self.span.count(semconv::CACHE_HITS, of(Source::Hit));
+        self.span.count(semconv::CACHE_MISSES, of(Source::Miss) + of(Source::Bypassed));
+        self.span.count(semconv::CACHE_COALESCED, of(Source::Coalesced));
+    }
+}
+
+/// Returns how much of the time between two instants is covered by these calls; overlaps count once.
 fn covered(mut calls: Vec<(Instant, Instant)>, from: Instant, to: Instant) -> Duration {
     calls.sort_unstable();
     let (mut covered, mut until) = (Duration::ZERO, from);

@@ -28,7 +28,7 @@ pub(super) use accounts::REMEMBERED;
 
 /// What the gateway as a whole may spend, as `[limits]` says.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Budgets {
+pub struct TokenBudgets {
     /// Tokens in any 24 hours.
     pub daily_tokens: Option<u64>,
     /// Tokens in any 30 days.
@@ -54,7 +54,7 @@ pub(super) struct Quotas {
 }
 
 impl Quotas {
-    pub(super) fn new(budgets: &Budgets, metrics: Metrics) -> Self {
+    pub(super) fn new(budgets: &TokenBudgets, metrics: Metrics) -> Self {
         let now = Instant::now();
         let replicas = budgets.replicas;
         let limits = [budgets.daily_tokens, budgets.monthly_tokens];

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use tokio::time::{Duration, Instant};
 
-use super::{Budgets, CacheMode, Parts, Pipeline, Request, Response, Source};
+use super::{CacheMode, Parts, Pipeline, Request, Response, Source, TokenBudgets};
 use crate::{
     cache::{self, Cache, Keys},
     caller::{Caller, Priority, Scope},
@@ -51,9 +51,14 @@ fn request(texts: &[&str]) -> Request {
         max_queue_wait: None,
         priority: Priority::Interactive,
         caller: Caller::anonymous(),
-        trace: TraceContext::none(),
         reply_bytes: 0,
-        permit: None,
+    }
+}
+
+impl Pipeline {
+    /// Answers a request that has no trace, with a permit of its own.
+    pub(crate) async fn answer(&self, request: Request) -> Result<Response, Error> {
+        self.run(request, &TraceContext::none(), &self.admission.permit()).await
     }
 }
 
@@ -82,7 +87,7 @@ fn parts<'a>(
     let dispatch = start(fake, batch, counter, metrics.clone());
     Parts {
         admission,
-        budgets: Budgets::default(),
+        budgets: TokenBudgets::default(),
         scope: Scope::Shared,
         keys: Keys::random(),
         cache: Arc::new(Cache::new(&cache::Config::default(), &Metrics::off())),
@@ -120,7 +125,7 @@ async fn started(
     request: Request,
 ) -> tokio::task::JoinHandle<Result<Response, Error>> {
     let pipeline = Arc::clone(pipeline);
-    let task = tokio::spawn(async move { pipeline.run(request).await });
+    let task = tokio::spawn(async move { pipeline.answer(request).await });
     settled().await;
     task
 }
@@ -133,9 +138,9 @@ async fn settled() {
 }
 
 fn sources(response: &Response) -> Vec<Source> {
-    response.outcomes.iter().map(|outcome| outcome.source).collect()
+    response.items.iter().map(|outcome| outcome.source).collect()
 }
 
 fn answer(response: &Response, slot: usize) -> &Answer {
-    response.outcomes[slot].result.as_ref().unwrap()
+    response.items[slot].result.as_ref().unwrap()
 }

@@ -51,8 +51,8 @@ async fn a_batch_whose_waiters_are_all_refused_behind_the_gate_ends_there() {
     let stage = Stage::new(Fake::failing([Some(limited())]), &Settings::default());
     let kept = Kept::default();
     let root = kept.root();
-    let hasty = Request { trace: root.context().clone(), ..within(&["hasty", "too"], secs(5)) };
-    assert!(matches!(stage.run(hasty).await, Err(Error::Upstream(_))));
+    let hasty = within(&["hasty", "too"], secs(5));
+    assert!(matches!(stage.run_traced(hasty, root.context()).await, Err(Error::Upstream(_))));
     settled().await;
     assert_eq!(kept.batches(), [millis(100)], "it does not wait for the gate");
     assert_eq!(counted(&stage), [("rate_limited".to_owned(), 1, millis(100))]);
@@ -69,7 +69,9 @@ async fn a_batch_whose_waiters_leave_behind_the_gate_ends_soon() {
     let root = kept.root();
     let parameters = parameters();
     let patient = Request { parameters: Arc::clone(&parameters), ..request(&["patient"]) };
-    let task = stage.start(Request { trace: root.context().clone(), ..patient }).await;
+    let (traced, trace) = (stage.clone(), root.context().clone());
+    let task = tokio::spawn(async move { traced.run_traced(patient, &trace).await });
+    settled().await;
     tokio::time::sleep(secs(2)).await;
     assert!(kept.batches().is_empty(), "somebody waits for it");
     task.abort();
@@ -90,9 +92,12 @@ async fn a_batch_whose_waiters_are_all_refused_for_want_of_budget_ends_there() {
     let stage = Stage::new(Fake::failing([Some(busy)]), &settings);
     let kept = Kept::default();
     let root = kept.root();
-    let hasty = Request { trace: root.context().clone(), ..within(&["hasty"], secs(5)) };
+    let hasty = within(&["hasty"], secs(5));
     // The only request of the minute has failed, so none is left for the repeat.
-    assert!(matches!(stage.run(hasty).await, Err(Error::QueueTimeout { .. })));
+    assert!(matches!(
+        stage.run_traced(hasty, root.context()).await,
+        Err(Error::QueueTimeout { .. })
+    ));
     settled().await;
     let took = kept.batches();
     assert!(took.len() == 1 && took[0] < secs(1), "{took:?}");

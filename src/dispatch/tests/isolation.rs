@@ -12,7 +12,7 @@ async fn send(fake: Fake, texts: &[String]) -> (Vec<Result<Answer, Error>>, Arc<
     let settings = Settings { retry: RetryConfig { max_attempts: 1 }, ..Settings::default() };
     let stage = Stage::new(fake, &settings);
     let request = Request { allow_partial: true, ..request(texts) };
-    let outcomes = stage.run(request).await.unwrap().outcomes;
+    let outcomes = stage.run(request).await.unwrap().items;
     (outcomes.into_iter().map(|outcome| outcome.result).collect(), stage.fake)
 }
 

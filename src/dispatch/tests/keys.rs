@@ -88,7 +88,7 @@ async fn a_rejected_key_moves_its_traffic_to_the_other() {
     }
     for call in calls {
         let response = call.await.unwrap().unwrap();
-        assert!(response.outcomes.iter().all(|outcome| outcome.result.is_ok()));
+        assert!(response.items.iter().all(|outcome| outcome.result.is_ok()));
     }
     // Those that were in flight together met it together; nobody after them did.
     let rejected = aliases(&stage).iter().filter(|alias| *alias == "a").count();
@@ -163,7 +163,7 @@ async fn a_401_reads_the_file_again_within_the_request() {
     file.write("pa-new\n");
     stage.fake.accept_only([key("pa-new")]);
     let response = stage.run(request(&["two"])).await.unwrap();
-    assert!(response.outcomes.iter().all(|outcome| outcome.result.is_ok()));
+    assert!(response.items.iter().all(|outcome| outcome.result.is_ok()));
     assert_eq!(stage.fake.sent(), [["one"], ["two"], ["two"]]);
     assert!(!gauge(&stage, "default"), "the key in force is good");
 }

@@ -98,8 +98,8 @@ impl Ask {
 
     /// Checks the answer, and returns the tokens that were billed for it.
     fn check(&self, fake: &Fake, response: &Response) -> u64 {
-        assert_eq!(response.outcomes.len(), self.texts.len());
-        for (&number, outcome) in self.texts.iter().zip(&response.outcomes) {
+        assert_eq!(response.items.len(), self.texts.len());
+        for (&number, outcome) in self.texts.iter().zip(&response.items) {
             let text = text(number);
             match &outcome.result {
                 Ok(answer) => assert_eq!(answer, &vector_of(&text)),

@@ -21,10 +21,10 @@ pub(crate) fn embed_response(response: Response, shape: ReplyShape, model: &str)
         output_dtype: output_dtype(shape.dtype) as i32,
         usage: Some(usage(&response)),
         cache: Some(cache_summary(&response)),
-        embeddings: Vec::with_capacity(response.outcomes.len()),
+        embeddings: Vec::with_capacity(response.items.len()),
         ..EmbedResponse::default()
     };
-    for (index, outcome) in response.outcomes.into_iter().enumerate() {
+    for (index, outcome) in response.items.into_iter().enumerate() {
         let index = to_i32(index);
         match outcome.result {
             Ok(Answer::Vector(vector)) => {

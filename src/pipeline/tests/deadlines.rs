@@ -35,7 +35,7 @@ async fn the_answer_lands_though_every_caller_left_after_it_was_sent() {
     started(&pipeline, request(&["paid for"])).await.abort();
     tokio::time::sleep(Duration::from_millis(200)).await;
 
-    let again = pipeline.run(request(&["paid for"])).await.unwrap();
+    let again = pipeline.answer(request(&["paid for"])).await.unwrap();
     assert_eq!(sources(&again), [Source::Hit]);
     assert_eq!(fake.calls().len(), 1);
 }
@@ -76,7 +76,7 @@ async fn waiting_for_a_free_call_ends_as_a_deadline_in_the_queue() {
     let pipeline = pipeline_with(&fake, 1000, 1);
     let first = started(&pipeline, request(&["first"])).await;
     let deadline = Instant::now() + Duration::from_millis(50);
-    let late = pipeline.run(Request { deadline, ..request(&["second"]) }).await;
+    let late = pipeline.answer(Request { deadline, ..request(&["second"]) }).await;
     assert_eq!(late.unwrap_err(), Error::DeadlineExceeded { phase: Phase::Queue });
     first.await.unwrap().unwrap();
     assert_eq!(fake.calls(), [["first"]]);
@@ -89,9 +89,9 @@ async fn a_partial_request_gets_what_is_there_at_its_deadline() {
     let pipeline = pipeline_with(&fake, 1, 1);
     let deadline = Instant::now() + Duration::from_millis(150);
     let partial = Request { deadline, allow_partial: true, ..request(&["in time", "late"]) };
-    let response = pipeline.run(partial).await.unwrap();
+    let response = pipeline.answer(partial).await.unwrap();
     assert_eq!(answer(&response, 0), &vector_of("in time"));
-    assert!(matches!(response.outcomes[1].result, Err(Error::DeadlineExceeded { .. })));
+    assert!(matches!(response.items[1].result, Err(Error::DeadlineExceeded { .. })));
 }
 
 #[tokio::test(start_paused = true)]
@@ -101,11 +101,11 @@ async fn a_permit_is_free_again_when_its_caller_leaves() {
     let pipeline = build(&fake, &config, &dispatch::Config::default());
 
     let first = started(&pipeline, request(&["first"])).await;
-    let refused = pipeline.run(request(&["second"])).await.unwrap_err();
+    let refused = pipeline.answer(request(&["second"])).await.unwrap_err();
     assert!(matches!(refused, Error::Overloaded { .. }));
     first.abort();
     settled().await;
-    pipeline.run(request(&["second"])).await.unwrap();
+    pipeline.answer(request(&["second"])).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -116,9 +116,9 @@ async fn bytes_in_flight_are_bounded_but_a_lone_large_request_gets_in() {
     let pipeline = build(&fake, &config, &dispatch::Config::default());
 
     let large = started(&pipeline, request(&["more than ten bytes"])).await;
-    assert!(matches!(pipeline.run(request(&["x"])).await, Err(Error::Overloaded { .. })));
+    assert!(matches!(pipeline.answer(request(&["x"])).await, Err(Error::Overloaded { .. })));
     large.await.unwrap().unwrap();
-    pipeline.run(request(&["x"])).await.unwrap();
+    pipeline.answer(request(&["x"])).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -134,11 +134,11 @@ async fn the_bytes_of_a_caller_who_left_count_until_its_texts_are_let_go() {
 
     // Its text still waits behind the first call: others like it would pile up without end.
     let third = "y".repeat(2000);
-    let refused = pipeline.run(request(&[&third])).await;
+    let refused = pipeline.answer(request(&[&third])).await;
     assert!(matches!(refused, Err(Error::Overloaded { .. })));
     first.await.unwrap().unwrap();
     settled().await;
-    pipeline.run(request(&[&third])).await.unwrap();
+    pipeline.answer(request(&[&third])).await.unwrap();
     assert_eq!(fake.calls(), [["first"], [third.as_str()]]);
 }
 
@@ -149,6 +149,6 @@ async fn small_texts_count_with_all_that_goes_with_them() {
     let config = super::super::Config { max_bytes, ..Default::default() };
     let pipeline = build(&fake, &config, &dispatch::Config::default());
     let first = started(&pipeline, request(&["a"])).await;
-    assert!(matches!(pipeline.run(request(&["b"])).await, Err(Error::Overloaded { .. })));
+    assert!(matches!(pipeline.answer(request(&["b"])).await, Err(Error::Overloaded { .. })));
     first.await.unwrap().unwrap();
 }

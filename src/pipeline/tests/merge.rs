@@ -102,7 +102,7 @@ async fn check(arrangement: Arrangement) -> Result<(), TestCaseError> {
             let texts: Vec<String> = ask.texts.iter().copied().map(text).collect();
             let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
             let request = Request { allow_partial: ask.allow_partial, ..in_mode(ask.mode, &texts) };
-            pipeline.run(request).await
+            pipeline.answer(request).await
         }));
     }
 
@@ -141,7 +141,7 @@ async fn warm(pipeline: &Arc<Pipeline>, cached: &[usize]) {
     let texts: Vec<String> = cached.iter().copied().map(text).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     if !texts.is_empty() {
-        pipeline.run(request(&texts)).await.unwrap();
+        pipeline.answer(request(&texts)).await.unwrap();
     }
 }
 
@@ -151,8 +151,8 @@ fn check_answers(
     bad: &HashSet<String>,
     partial: bool,
 ) -> Result<(), TestCaseError> {
-    prop_assert_eq!(response.outcomes.len(), texts.len());
-    for (text, outcome) in texts.iter().zip(&response.outcomes) {
+    prop_assert_eq!(response.items.len(), texts.len());
+    for (text, outcome) in texts.iter().zip(&response.items) {
         match &outcome.result {
             Ok(answer) => {
                 prop_assert_eq!(answer, &vector_of(text));

@@ -5,7 +5,7 @@ use super::{fake::vector_of, *};
 #[tokio::test(start_paused = true)]
 async fn duplicates_in_a_request_are_one_input_upstream() {
     let fake = Fake::new();
-    let response = pipeline(&fake).run(request(&["a", "b", "a", "a"])).await.unwrap();
+    let response = pipeline(&fake).answer(request(&["a", "b", "a", "a"])).await.unwrap();
     assert_eq!(fake.calls(), [["a", "b"]]);
     let (miss, joined) = (Source::Miss, Source::Coalesced);
     assert_eq!(sources(&response), [miss, miss, joined, joined]);
@@ -18,7 +18,7 @@ async fn a_request_joins_flights_opened_by_others_and_pays_for_its_own() {
     let fake = Fake::new();
     let pipeline = pipeline(&fake);
     let first = started(&pipeline, request(&["a", "b"])).await;
-    let second = pipeline.run(request(&["b", "c"])).await.unwrap();
+    let second = pipeline.answer(request(&["b", "c"])).await.unwrap();
     assert_eq!(sources(&second), [Source::Coalesced, Source::Miss]);
     assert_eq!(second.tokens, fake::TOKENS);
     assert!(!second.estimated);
@@ -42,10 +42,10 @@ async fn the_share_of_a_call_whose_opener_left_is_an_estimate() {
 async fn read_only_looks_up_and_joins_but_does_not_store() {
     let fake = Fake::new();
     let pipeline = pipeline(&fake);
-    pipeline.run(in_mode(CacheMode::ReadOnly, &["a"])).await.unwrap();
-    pipeline.run(request(&["a"])).await.unwrap();
+    pipeline.answer(in_mode(CacheMode::ReadOnly, &["a"])).await.unwrap();
+    pipeline.answer(request(&["a"])).await.unwrap();
     assert_eq!(fake.calls().len(), 2);
-    let third = pipeline.run(in_mode(CacheMode::ReadOnly, &["a"])).await.unwrap();
+    let third = pipeline.answer(in_mode(CacheMode::ReadOnly, &["a"])).await.unwrap();
     assert_eq!(sources(&third), [Source::Hit]);
 }
 
@@ -57,7 +57,7 @@ async fn a_flight_stores_if_any_passenger_stores() {
     let joiner = started(&pipeline, request(&["a"])).await;
     opener.await.unwrap().unwrap();
     assert_eq!(sources(&joiner.await.unwrap().unwrap()), [Source::Coalesced]);
-    let third = pipeline.run(request(&["a"])).await.unwrap();
+    let third = pipeline.answer(request(&["a"])).await.unwrap();
     assert_eq!(sources(&third), [Source::Hit]);
 }
 
@@ -65,8 +65,8 @@ async fn a_flight_stores_if_any_passenger_stores() {
 async fn refresh_fetches_what_is_cached() {
     let fake = Fake::new();
     let pipeline = pipeline(&fake);
-    pipeline.run(request(&["a"])).await.unwrap();
-    let fresh = pipeline.run(in_mode(CacheMode::Refresh, &["a"])).await.unwrap();
+    pipeline.answer(request(&["a"])).await.unwrap();
+    let fresh = pipeline.answer(in_mode(CacheMode::Refresh, &["a"])).await.unwrap();
     assert_eq!(sources(&fresh), [Source::Miss]);
     assert_eq!(fake.calls().len(), 2);
 }
@@ -98,7 +98,7 @@ async fn bypass_neither_reads_nor_stores_nor_joins_nor_is_joined() {
     assert_eq!(sources(&bypass.await.unwrap().unwrap()), [Source::Bypassed; 2]);
     other.await.unwrap().unwrap();
     again.await.unwrap().unwrap();
-    let later = pipeline.run(request(&["a"])).await.unwrap();
+    let later = pipeline.answer(request(&["a"])).await.unwrap();
     assert_eq!(sources(&later), [Source::Miss]);
 }
 
@@ -108,13 +108,13 @@ async fn only_if_cached_never_fetches_and_never_joins() {
     let pipeline = pipeline(&fake);
     let flight = started(&pipeline, request(&["a"])).await;
     let only = |texts: &[&str]| in_mode(CacheMode::OnlyIfCached, texts);
-    let refused = pipeline.run(only(&["a", "b", "b"])).await.unwrap_err();
+    let refused = pipeline.answer(only(&["a", "b", "b"])).await.unwrap_err();
     assert_eq!(refused, Error::CacheMiss { misses: 3 });
     flight.await.unwrap().unwrap();
 
     let partial = Request { allow_partial: true, ..only(&["b", "a"]) };
-    let response = pipeline.run(partial).await.unwrap();
-    assert!(matches!(response.outcomes[0].result, Err(Error::CacheMiss { .. })));
+    let response = pipeline.answer(partial).await.unwrap();
+    assert!(matches!(response.items[0].result, Err(Error::CacheMiss { .. })));
     assert_eq!(answer(&response, 1), &vector_of("a"));
     assert_eq!(fake.calls(), [["a"]]);
 }
@@ -128,7 +128,7 @@ async fn failures_are_shared_and_never_cached() {
     let (first, second) = (first.await.unwrap().unwrap_err(), second.await.unwrap().unwrap_err());
     assert_eq!(first, second);
     assert_eq!(fake.calls().len(), 1);
-    pipeline.run(request(&["a"])).await.unwrap_err();
+    pipeline.answer(request(&["a"])).await.unwrap_err();
     assert_eq!(fake.calls().len(), 2);
 }
 

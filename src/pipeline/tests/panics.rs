@@ -12,11 +12,11 @@ async fn a_panic_in_a_call_frees_the_keys_and_tells_the_waiters() {
         assert!(matches!(task.await.unwrap(), Err(Error::Internal { .. })));
     }
     // The key is free: the next request is served.
-    let response = pipeline.run(request(&["bystander"])).await.unwrap();
+    let response = pipeline.answer(request(&["bystander"])).await.unwrap();
     assert_eq!(answer(&response, 0), &vector_of("bystander"));
     // The place among the calls is free as well: `max_in_flight` is 8, and this makes nine panics.
     for _ in 0..8 {
-        pipeline.run(request(&["boom"])).await.unwrap_err();
+        pipeline.answer(request(&["boom"])).await.unwrap_err();
     }
-    pipeline.run(request(&["still served"])).await.unwrap();
+    pipeline.answer(request(&["still served"])).await.unwrap();
 }

@@ -28,7 +28,7 @@ fn partly(caller: &Caller, texts: &[&str]) -> Request {
     Request { allow_partial: true, ..by(caller, texts) }
 }
 
-fn with(fake: &Arc<Fake>, budgets: Budgets, scope: Scope) -> (Arc<Pipeline>, Metrics) {
+fn with(fake: &Arc<Fake>, budgets: TokenBudgets, scope: Scope) -> (Arc<Pipeline>, Metrics) {
     let (metrics, batch) = (Metrics::new().unwrap(), dispatch::Config::default());
     let admission = super::super::Config::default();
     let parts = parts(fake, &admission, &batch, metrics.clone());
@@ -36,7 +36,7 @@ fn with(fake: &Arc<Fake>, budgets: Budgets, scope: Scope) -> (Arc<Pipeline>, Met
 }
 
 fn budgeted(fake: &Arc<Fake>, daily_tokens: u64) -> (Arc<Pipeline>, Metrics) {
-    let budgets = Budgets { daily_tokens: Some(daily_tokens), ..Budgets::default() };
+    let budgets = TokenBudgets { daily_tokens: Some(daily_tokens), ..TokenBudgets::default() };
     with(fake, budgets, Scope::Shared)
 }
 
@@ -63,20 +63,20 @@ async fn requests_a_second_count_hits_and_what_is_said_about_waiting_is_true() {
     let fake = Fake::new();
     let pipeline = pipeline(&fake);
     let search = caller("search", Rule { requests_per_second: Some(3), ..Rule::default() });
-    pipeline.run(by(&search, &["a"])).await.unwrap();
+    pipeline.answer(by(&search, &["a"])).await.unwrap();
     tokio::time::advance(Duration::from_secs(1)).await;
     for _ in 0..3 {
-        pipeline.run(by(&search, &["a"])).await.unwrap();
+        pipeline.answer(by(&search, &["a"])).await.unwrap();
     }
-    let quota = refused(pipeline.run(by(&search, &["a"])).await);
+    let quota = refused(pipeline.answer(by(&search, &["a"])).await);
     assert_eq!((&*quota.caller, quota.rule, quota.limit), ("search", "requests_per_second", 3));
     assert_eq!((quota.need, quota.retry_after), (1, Some(Duration::from_millis(334))));
     // With `allow_partial` as well: it is the request that is too much.
-    refused(pipeline.run(partly(&search, &["a"])).await);
+    refused(pipeline.answer(partly(&search, &["a"])).await);
     // Others are not held back.
-    pipeline.run(request(&["a"])).await.unwrap();
+    pipeline.answer(request(&["a"])).await.unwrap();
     tokio::time::advance(quota.retry_after.unwrap()).await;
-    pipeline.run(by(&search, &["a"])).await.unwrap();
+    pipeline.answer(by(&search, &["a"])).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -97,7 +97,7 @@ async fn tokens_are_settled_by_the_bill_and_hits_cost_none() {
     assert!(held > 2 * TOKENS);
     task.await.unwrap().unwrap();
     assert_eq!(used(&pipeline, &search), 2 * TOKENS);
-    pipeline.run(by(&search, &[&a, &b])).await.unwrap();
+    pipeline.answer(by(&search, &[&a, &b])).await.unwrap();
     assert_eq!(used(&pipeline, &search), 2 * TOKENS);
 }
 
@@ -108,20 +108,20 @@ async fn a_quota_that_is_used_up_refuses_misses_until_it_says() {
     let search = per_minute("search", TEN);
     let texts: Vec<String> = (0..10).map(|number| number.to_string()).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    pipeline.run(by(&search, &texts)).await.unwrap();
+    pipeline.answer(by(&search, &texts)).await.unwrap();
     assert_eq!(used(&pipeline, &search), TEN);
 
-    let quota = refused(pipeline.run(by(&search, &["0", "new"])).await);
+    let quota = refused(pipeline.answer(by(&search, &["0", "new"])).await);
     assert_eq!((quota.rule, quota.limit), ("tokens_per_minute", TEN));
     let wait = quota.retry_after.unwrap();
     assert!(wait <= MINUTE + MINUTE / 100, "{wait:?}");
-    pipeline.run(by(&search, &["0", "9"])).await.unwrap();
+    pipeline.answer(by(&search, &["0", "9"])).await.unwrap();
 
     tokio::time::advance(wait.checked_sub(Duration::from_millis(1)).unwrap()).await;
-    refused(pipeline.run(by(&search, &["new"])).await);
+    refused(pipeline.answer(by(&search, &["new"])).await);
     tokio::time::advance(Duration::from_millis(1)).await;
-    pipeline.run(by(&search, &["new"])).await.unwrap();
-    pipeline.run(request(&["others are not held back"])).await.unwrap();
+    pipeline.answer(by(&search, &["new"])).await.unwrap();
+    pipeline.answer(request(&["others are not held back"])).await.unwrap();
     assert_eq!(fake.billed(), 12 * TOKENS);
 }
 
@@ -130,9 +130,9 @@ async fn the_time_to_wait_is_that_of_whatever_is_full_the_longest() {
     let fake = Fake::new();
     let (pipeline, metrics) = budgeted(&fake, TOKENS);
     let search = per_minute("search", TOKENS);
-    pipeline.run(by(&search, &["a"])).await.unwrap();
+    pipeline.answer(by(&search, &["a"])).await.unwrap();
     // Both are used up, and in a minute the budget still is.
-    let error = pipeline.run(by(&search, &["b"])).await.unwrap_err();
+    let error = pipeline.answer(by(&search, &["b"])).await.unwrap_err();
     let Error::BudgetExhausted { budget, retry_after: Some(wait), .. } = error else {
         panic!("{error:?}")
     };
@@ -141,7 +141,7 @@ async fn the_time_to_wait_is_that_of_whatever_is_full_the_longest() {
     let refusals = "voyage_gateway_quota_refusals_total";
     assert!(page.contains(&format!("{refusals}{{rule=\"{budget}\"}} 1")), "{page}");
     tokio::time::advance(wait).await;
-    pipeline.run(by(&search, &["b"])).await.unwrap();
+    pipeline.answer(by(&search, &["b"])).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -151,14 +151,14 @@ async fn who_waits_for_tokens_is_told_a_time_at_which_there_is_a_request_too() {
     let rule =
         Rule { tokens_per_minute: Some(TOKENS), requests_per_second: Some(1), ..Rule::default() };
     let search = caller("search", rule);
-    pipeline.run(by(&search, &["a"])).await.unwrap();
+    pipeline.answer(by(&search, &["a"])).await.unwrap();
     tokio::time::advance(MINUTE).await;
     // The tokens are back within less than the second that the next request takes.
-    let quota = refused(pipeline.run(by(&search, &["b"])).await);
+    let quota = refused(pipeline.answer(by(&search, &["b"])).await);
     assert_eq!(quota.rule, "tokens_per_minute");
     assert_eq!(quota.retry_after, Some(Duration::from_secs(1)));
     tokio::time::advance(quota.retry_after.unwrap()).await;
-    pipeline.run(by(&search, &["b"])).await.unwrap();
+    pipeline.answer(by(&search, &["b"])).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -166,10 +166,10 @@ async fn what_needs_more_than_the_whole_quota_has_no_time_to_wait() {
     let fake = Fake::new();
     let pipeline = pipeline(&fake);
     let text = long("a").repeat(10);
-    let quota = refused(pipeline.run(by(&per_minute("search", TEN), &[&text])).await);
+    let quota = refused(pipeline.answer(by(&per_minute("search", TEN), &[&text])).await);
     assert!(quota.need > TEN && quota.retry_after.is_none(), "{quota:?}");
     let both = Rule { tokens_per_minute: Some(TEN), tokens_per_day: Some(1), ..Rule::default() };
-    let quota = refused(pipeline.run(by(&caller("other", both), &["ten letters"])).await);
+    let quota = refused(pipeline.answer(by(&caller("other", both), &["ten letters"])).await);
     assert_eq!((quota.rule, quota.retry_after), ("tokens_per_day", None));
     assert!(fake.calls().is_empty());
 }
@@ -177,19 +177,18 @@ async fn what_needs_more_than_the_whole_quota_has_no_time_to_wait() {
 #[tokio::test(start_paused = true)]
 async fn partly_served_is_what_is_cached_in_flight_or_within_the_quota() {
     let fake = Fake::new();
-    let (pipeline, metrics) = with(&fake, Budgets::default(), Scope::Shared);
-    pipeline.run(request(&["hit"])).await.unwrap();
+    let (pipeline, metrics) = with(&fake, TokenBudgets::default(), Scope::Shared);
+    pipeline.answer(request(&["hit"])).await.unwrap();
     let other = started(&pipeline, request(&["in flight"])).await;
 
     let search = per_minute("search", TEN);
     let (small, large) = ("small", long("large").repeat(10));
     let texts = ["hit", &large, "in flight", small, &large];
-    let response = pipeline.run(partly(&search, &texts)).await.unwrap();
+    let response = pipeline.answer(partly(&search, &texts)).await.unwrap();
     other.await.unwrap().unwrap();
-    let served: Vec<bool> =
-        response.outcomes.iter().map(|outcome| outcome.result.is_ok()).collect();
+    let served: Vec<bool> = response.items.iter().map(|outcome| outcome.result.is_ok()).collect();
     assert_eq!(served, [true, false, true, true, false]);
-    assert!(matches!(response.outcomes[1].result, Err(Error::CallerQuota(_))));
+    assert!(matches!(response.items[1].result, Err(Error::CallerQuota(_))));
     assert_eq!(used(&pipeline, &search), TOKENS, "what others paid for is free");
     assert_eq!(fake.calls().len(), 3);
     let page = metrics.render().unwrap();
@@ -204,9 +203,9 @@ async fn partly_served_is_what_is_cached_in_flight_or_within_the_quota() {
 #[tokio::test(start_paused = true)]
 async fn a_refused_request_is_counted_as_looked_up() {
     let fake = Fake::new();
-    let (pipeline, metrics) = with(&fake, Budgets::default(), Scope::Shared);
-    pipeline.run(request(&["hit"])).await.unwrap();
-    refused(pipeline.run(by(&per_minute("search", 1), &["hit", "a miss", "a miss"])).await);
+    let (pipeline, metrics) = with(&fake, TokenBudgets::default(), Scope::Shared);
+    pipeline.answer(request(&["hit"])).await.unwrap();
+    refused(pipeline.answer(by(&per_minute("search", 1), &["hit", "a miss", "a miss"])).await);
     let page = metrics.render().unwrap();
     assert!(
         page.contains("voyage_gateway_cache_lookups_total{result=\"hit\",tier=\"memory\"} 1"),
@@ -234,10 +233,10 @@ async fn who_joins_pays_only_when_those_before_have_left() {
     }
     assert_eq!(used(&pipeline, &first), TOKENS);
     assert_eq!(used(&pipeline, &second), TOKENS, "more than its quota: a debt");
-    refused(pipeline.run(by(&second, &["x"])).await);
+    refused(pipeline.answer(by(&second, &["x"])).await);
     // A debt does not keep anybody from what is free.
     let opener = started(&pipeline, by(&first, &["others pay"])).await;
-    pipeline.run(by(&second, &["others pay"])).await.unwrap();
+    pipeline.answer(by(&second, &["others pay"])).await.unwrap();
     opener.await.unwrap().unwrap();
     assert_eq!(used(&pipeline, &second), TOKENS);
 }
@@ -284,7 +283,7 @@ async fn what_is_not_sent_costs_nothing() {
     let held = used(&pipeline, &search);
     assert!(held > TOKENS);
     let late = Request { deadline: Instant::now() + Duration::from_secs(1), ..by(&search, &["b"]) };
-    assert!(matches!(pipeline.run(late).await, Err(Error::DeadlineExceeded { .. })));
+    assert!(matches!(pipeline.answer(late).await, Err(Error::DeadlineExceeded { .. })));
     leaves.abort();
     busy.await.unwrap().unwrap();
     tokio::time::sleep(Duration::from_secs(10)).await;
@@ -301,9 +300,9 @@ async fn failures_and_panics_cost_nothing() {
         });
         let pipeline = pipeline(&fake);
         let search = per_minute("search", 1_000);
-        let result = pipeline.run(partly(&search, &[&long("a"), &long("b")])).await.unwrap();
+        let result = pipeline.answer(partly(&search, &[&long("a"), &long("b")])).await.unwrap();
         settled().await;
-        assert!(result.outcomes[0].result.is_err());
+        assert!(result.items[0].result.is_err());
         assert_eq!(used(&pipeline, &search), fake.billed(), "{trouble}");
     }
 }
@@ -315,12 +314,14 @@ async fn modes_that_fetch_pay_and_the_one_that_does_not_needs_no_tokens() {
     let search = per_minute("search", 4 * TOKENS);
     for mode in [CacheMode::ReadWrite, CacheMode::Refresh, CacheMode::Bypass, CacheMode::ReadOnly] {
         let text = if mode == CacheMode::ReadOnly { "b" } else { "a" };
-        pipeline.run(Request { cache_mode: mode, ..by(&search, &[text]) }).await.unwrap();
+        pipeline.answer(Request { cache_mode: mode, ..by(&search, &[text]) }).await.unwrap();
     }
     assert_eq!(used(&pipeline, &search), 4 * TOKENS);
     let cached = Request { cache_mode: CacheMode::OnlyIfCached, ..by(&search, &["a"]) };
-    pipeline.run(cached).await.unwrap();
-    refused(pipeline.run(Request { cache_mode: CacheMode::Refresh, ..by(&search, &["a"]) }).await);
+    pipeline.answer(cached).await.unwrap();
+    refused(
+        pipeline.answer(Request { cache_mode: CacheMode::Refresh, ..by(&search, &["a"]) }).await,
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -329,17 +330,17 @@ async fn the_gateways_budget_is_a_hard_stop_that_still_serves_hits() {
     let (pipeline, metrics) = budgeted(&fake, TEN);
     let texts: Vec<String> = (0..10).map(|number| number.to_string()).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    pipeline.run(request(&texts)).await.unwrap();
-    let refused = pipeline.run(request(&["0", "new"])).await;
+    pipeline.answer(request(&texts)).await.unwrap();
+    let refused = pipeline.answer(request(&["0", "new"])).await;
     let Err(Error::BudgetExhausted { budget, limit, retry_after }) = refused else {
         panic!("{refused:?}")
     };
     assert_eq!((budget, limit), ("limits.daily_tokens", TEN));
-    pipeline.run(request(&["0", "9"])).await.unwrap();
+    pipeline.answer(request(&["0", "9"])).await.unwrap();
     let response =
-        pipeline.run(Request { allow_partial: true, ..request(&["0", "new"]) }).await.unwrap();
+        pipeline.answer(Request { allow_partial: true, ..request(&["0", "new"]) }).await.unwrap();
     assert_eq!(sources(&response), [Source::Hit, Source::Miss]);
-    assert!(matches!(response.outcomes[1].result, Err(Error::BudgetExhausted { .. })));
+    assert!(matches!(response.items[1].result, Err(Error::BudgetExhausted { .. })));
     assert_eq!(fake.calls().len(), 1);
 
     let page = metrics.render().unwrap();
@@ -355,7 +356,7 @@ async fn the_gateways_budget_is_a_hard_stop_that_still_serves_hits() {
     let wait = retry_after.unwrap();
     assert!(wait > 23 * HOUR && wait <= 24 * HOUR + 24 * HOUR / 100, "{wait:?}");
     tokio::time::advance(wait).await;
-    pipeline.run(request(&["new"])).await.unwrap();
+    pipeline.answer(request(&["new"])).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -363,11 +364,11 @@ async fn a_caller_over_its_quota_takes_nothing_of_the_budget_nor_the_other_way_r
     let fake = Fake::new();
     let (pipeline, _) = budgeted(&fake, 2 * TOKENS);
     let (poor, rich) = (per_minute("poor", 1), per_minute("rich", 1_000));
-    refused(pipeline.run(by(&poor, &["too much"])).await);
+    refused(pipeline.answer(by(&poor, &["too much"])).await);
     assert_eq!(pipeline.quotas.used(&poor), ([0; 2], [0; 2]));
-    pipeline.run(by(&rich, &["a", "b"])).await.unwrap();
+    pipeline.answer(by(&rich, &["a", "b"])).await.unwrap();
     assert_eq!(pipeline.quotas.used(&rich), ([2 * TOKENS; 2], [2 * TOKENS; 2]));
-    let refused = pipeline.run(by(&rich, &["c"])).await;
+    let refused = pipeline.answer(by(&rich, &["c"])).await;
     assert!(matches!(refused, Err(Error::BudgetExhausted { .. })), "{refused:?}");
     assert_eq!(pipeline.quotas.used(&rich).0, [2 * TOKENS; 2]);
 }
@@ -381,15 +382,15 @@ async fn callers_of_their_own_scope_share_neither_answers_nor_flights() {
         (Scope::Shared, own, 3),
     ] {
         let fake = Fake::new();
-        let (pipeline, _) = with(&fake, Budgets::default(), scope);
+        let (pipeline, _) = with(&fake, TokenBudgets::default(), scope);
         let [a, b, c] = ["a", "b", "c"].map(|name| caller(name, rule.clone()));
         let first = started(&pipeline, by(&a, &["text"])).await;
         let second = started(&pipeline, by(&b, &["text"])).await;
         for task in [first, second] {
             task.await.unwrap().unwrap();
         }
-        pipeline.run(by(&c, &["text"])).await.unwrap();
-        let again = pipeline.run(by(&a, &["text"])).await.unwrap();
+        pipeline.answer(by(&c, &["text"])).await.unwrap();
+        let again = pipeline.answer(by(&a, &["text"])).await.unwrap();
         assert_eq!(sources(&again), [Source::Hit]);
         let texts: usize = fake.calls().iter().map(Vec::len).sum();
         assert_eq!(texts, calls, "{scope:?} {rule:?}");
@@ -409,7 +410,7 @@ async fn a_caller_who_always_wants_more_gets_its_tokens_and_not_5_percent_more()
             break;
         }
         let before = Instant::now();
-        match pipeline.run(by(&search, &[&format!("number {number}")])).await {
+        match pipeline.answer(by(&search, &[&format!("number {number}")])).await {
             Ok(_) => served.push(before),
             Err(Error::CallerQuota(quota)) => tokio::time::sleep(quota.retry_after.unwrap()).await,
             Err(error) => panic!("{error}"),
@@ -431,9 +432,9 @@ async fn a_full_replica_is_found_out_after_the_requests_were_counted() {
     let pipeline = build(&fake, &admission, &dispatch::Config::default());
     let search = caller("search", Rule { requests_per_second: Some(1), ..Rule::default() });
     let _busy = started(&pipeline, request(&["busy"])).await;
-    let full = pipeline.run(by(&search, &["a"])).await;
+    let full = pipeline.answer(by(&search, &["a"])).await;
     assert!(matches!(full, Err(Error::Overloaded { .. })));
-    refused(pipeline.run(by(&search, &["a"])).await);
+    refused(pipeline.answer(by(&search, &["a"])).await);
 }
 
 #[tokio::test(start_paused = true)]
@@ -442,11 +443,11 @@ async fn a_refusal_behind_the_door_gives_the_tokens_back() {
     let batch = dispatch::Config { max_waiting_inputs: 1, ..dispatch::Config::default() };
     let pipeline = build(&fake, &super::super::Config::default(), &batch);
     let search = per_minute("search", 1_000);
-    let response = pipeline.run(partly(&search, &["a", "b", "c"])).await.unwrap();
-    let served = response.outcomes.iter().filter(|outcome| outcome.result.is_ok()).count() as u64;
+    let response = pipeline.answer(partly(&search, &["a", "b", "c"])).await.unwrap();
+    let served = response.items.iter().filter(|outcome| outcome.result.is_ok()).count() as u64;
     assert!(served < 3);
     assert_eq!((used(&pipeline, &search), fake.billed()), (served * TOKENS, served * TOKENS));
-    let failed = response.outcomes.iter().filter_map(|outcome| outcome.result.as_ref().err());
+    let failed = response.items.iter().filter_map(|outcome| outcome.result.as_ref().err());
     for error in failed {
         assert!(matches!(error, Error::Overloaded { .. }), "{error}");
     }
@@ -479,10 +480,10 @@ async fn exact_counts_are_held_however_long_the_text_is() {
     for (words, tokens) in [(100, 100), (50_000, 32_000)] {
         let text = vec!["word"; words].join(" ");
         let poor = per_minute(&format!("poor {words}"), tokens - 1);
-        let quota = refused(pipeline.run(by(&poor, &[&text])).await);
+        let quota = refused(pipeline.answer(by(&poor, &[&text])).await);
         assert_eq!((quota.need, quota.retry_after), (tokens, None));
         let search = per_minute(&format!("search {words}"), tokens);
-        pipeline.run(by(&search, &[&text])).await.unwrap();
+        pipeline.answer(by(&search, &[&text])).await.unwrap();
         assert_eq!(used(&pipeline, &search), TOKENS);
     }
     // Whose time is up while it is counted is told so.
@@ -490,9 +491,9 @@ async fn exact_counts_are_held_however_long_the_text_is() {
     let text = vec!["late"; 50_000].join(" ");
     let late = Request { deadline: Instant::now(), ..by(&search, &[&text]) };
     let error = Err(Error::DeadlineExceeded { phase: Phase::Queue });
-    assert_eq!(pipeline.run(late).await.map(|_| ()), error);
+    assert_eq!(pipeline.answer(late).await.map(|_| ()), error);
     let late = Request { deadline: Instant::now(), ..partly(&search, &["word", &text]) };
-    for outcome in pipeline.run(late).await.unwrap().outcomes {
+    for outcome in pipeline.answer(late).await.unwrap().items {
         assert_eq!(outcome.result.map(|_| ()), error);
     }
     assert_eq!(used(&pipeline, &search), 0);

@@ -4,16 +4,16 @@ use super::*;
 use crate::{
     embedding::{Answer, Vector},
     grpc::v1::{CacheStatus, CacheSummary, EmbedResponse, Usage},
-    pipeline::{Outcome, Response, Source},
+    pipeline::{ItemResult, Response, Source},
 };
 
-fn outcome(bytes: &[u8], source: Source) -> Outcome {
-    Outcome { result: Ok(Answer::Vector(Vector::new(bytes.to_vec().into()))), source }
+fn outcome(bytes: &[u8], source: Source) -> ItemResult {
+    ItemResult { result: Ok(Answer::Vector(Vector::new(bytes.to_vec().into()))), source }
 }
 
-fn response(outcomes: Vec<Outcome>) -> Response {
+fn response(outcomes: Vec<ItemResult>) -> Response {
     Response {
-        outcomes,
+        items: outcomes,
         tokens: 0,
         estimated: false,
         trips: Vec::new(),
@@ -26,7 +26,7 @@ fn shape_of(dtype: Dtype, encoding: VectorEncoding) -> ReplyShape {
     ReplyShape { dtype, encoding, dimension: None, allow_partial: false, max_bytes }
 }
 
-fn reply(outcomes: Vec<Outcome>, dtype: Dtype, encoding: VectorEncoding) -> EmbedResponse {
+fn reply(outcomes: Vec<ItemResult>, dtype: Dtype, encoding: VectorEncoding) -> EmbedResponse {
     let shape = shape_of(dtype, encoding);
     embed_response(response(outcomes), shape, "voyage-4")
 }
@@ -79,7 +79,7 @@ fn dtypes_are_named_back() {
 
 #[test]
 fn failures_are_listed_beside_the_vectors_that_worked() {
-    let lost = Outcome {
+    let lost = ItemResult {
         result: Err(Error::violation("inputs[1]", "EMPTY_TEXT", "expected a text")),
         source: Source::Refused,
     };
@@ -98,7 +98,7 @@ fn failures_are_listed_beside_the_vectors_that_worked() {
 
 #[test]
 fn a_reply_without_a_vector_has_no_dimension() {
-    let lost = Outcome { result: Err(Error::CacheMiss { misses: 1 }), source: Source::Miss };
+    let lost = ItemResult { result: Err(Error::CacheMiss { misses: 1 }), source: Source::Miss };
     let reply = reply(vec![lost], Dtype::Float, VectorEncoding::Values);
     assert_eq!((reply.dimension, reply.embeddings.len(), reply.errors.len()), (0, 0, 1));
     assert_eq!((&*reply.model, reply.output_dtype), ("voyage-4", OutputDtype::Float as i32));
@@ -136,7 +136,7 @@ fn usage_is_told_and_clamped() {
 fn a_vector_is_not_copied() {
     let bytes = bytes::Bytes::from(vec![0; 8]);
     let answer = Answer::Vector(Vector::new(bytes.clone()));
-    let outcomes = vec![Outcome { result: Ok(answer), source: Source::Hit }];
+    let outcomes = vec![ItemResult { result: Ok(answer), source: Source::Hit }];
     let reply = reply(outcomes, Dtype::Float, VectorEncoding::Values);
     assert_eq!(reply.embeddings[0].values.as_ptr(), bytes.as_ptr());
 }

@@ -8,7 +8,7 @@ use crate::{
     embedding::{Answer, Vector},
     error::{Fault, Upstream},
     grpc::v1::EmbedResponse,
-    pipeline::{Outcome, Response, Source},
+    pipeline::{ItemResult, Response, Source},
 };
 
 fn request(
@@ -109,9 +109,9 @@ fn worst_vector(dtype: Dtype, dimension: u32) -> Vector {
 fn worst_reply(count: usize, dimension: u32, shape: ReplyShape) -> EmbedResponse {
     let vector = worst_vector(shape.dtype, dimension);
     let outcome =
-        || Outcome { result: Ok(Answer::Vector(vector.clone())), source: Source::Bypassed };
+        || ItemResult { result: Ok(Answer::Vector(vector.clone())), source: Source::Bypassed };
     let response = Response {
-        outcomes: std::iter::repeat_with(outcome).take(count).collect(),
+        items: std::iter::repeat_with(outcome).take(count).collect(),
         tokens: u64::MAX,
         estimated: true,
         trips: Vec::new(),
@@ -167,10 +167,10 @@ fn a_reply_of_errors_only_is_not_larger_than_predicted() {
         key: "default".into(),
         tokens: 0,
     }));
-    let outcome = || Outcome { result: Err(error.clone()), source: Source::Miss };
+    let outcome = || ItemResult { result: Err(error.clone()), source: Source::Miss };
     let count = MAX_INPUTS;
     let response = Response {
-        outcomes: std::iter::repeat_with(outcome).take(count).collect(),
+        items: std::iter::repeat_with(outcome).take(count).collect(),
         tokens: 0,
         estimated: false,
         trips: Vec::new(),
