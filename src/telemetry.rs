@@ -17,7 +17,7 @@ pub use logging::{Excerpt, LogLevels, LoggingError, bounded_line, init as init_l
 pub use metrics::{
     Admitted, BreakerState, Buckets, ByLabel, Cached, ConnectionFailure, DispatchState, EndedRpc,
     Families, Handshake, Metrics, MetricsError, OpenConnection, OpenHandshake, PortName,
-    RateWindow, Replied, RpcOutcome, catalogue, label,
+    RateWindow, Replied, RpcOutcome, Series, catalogue,
 };
 pub use otel_environment::OtelEnvironment;
 

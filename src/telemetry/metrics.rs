@@ -29,7 +29,7 @@ use opentelemetry_sdk::metrics::{MeterProviderBuilder, SdkMeterProvider};
 use prometheus::{Encoder as _, Registry, TextEncoder};
 
 pub use connections::{ConnectionFailure, OpenConnection, PortName};
-pub use families::{Buckets, ByLabel, Families, label};
+pub use families::{Buckets, ByLabel, Families, Series};
 pub use outcome::RpcOutcome;
 pub use rpc::EndedRpc;
 pub use spending::Replied;

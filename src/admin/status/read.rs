@@ -12,7 +12,11 @@ use super::{
     sample::{Counts, Samples},
     verdict,
 };
-use crate::telemetry::{ByLabel, Families, RpcOutcome, label, recent::Recent};
+use crate::telemetry::{
+    ByLabel, Families, RpcOutcome,
+    catalogue::{self, Metric, label},
+    recent::Recent,
+};
 
 /// Callers that are shown.
 const CALLERS: usize = 10;
@@ -36,15 +40,14 @@ impl Sources<'_> {
         let counts = Counts::of(families);
         let (span, window) = self.samples.window(self.now, &counts);
         let spans = Spans { since_start: &counts, window: &window, seconds: span.as_secs_f64() };
-        let mut build = families.series("voyage_gateway_build_info");
-        let build = build.next().map(|(labels, _)| labels);
-        let build =
-            |name| build.map(|labels| label(labels, name)).filter(|value| !value.is_empty());
+        let mut build = families.series(&catalogue::BUILD_INFO);
+        let build = build.next();
+        let build = |name| build.map(|build| build.label(name)).filter(|value| !value.is_empty());
         let uptime = self.now.saturating_duration_since(self.started).as_secs_f64();
         let mut status = Status {
-            version: build("version").unwrap_or(env!("CARGO_PKG_VERSION")).to_owned(),
-            revision: build("revision").unwrap_or(crate::REVISION).to_owned(),
-            uptime_seconds: families.sum("process_uptime_seconds", &[]).unwrap_or(uptime),
+            version: build(label::VERSION).unwrap_or(env!("CARGO_PKG_VERSION")).to_owned(),
+            revision: build(label::REVISION).unwrap_or(crate::REVISION).to_owned(),
+            uptime_seconds: families.sum(&catalogue::UPTIME).unwrap_or(uptime),
             window_seconds: spans.seconds,
             rpcs: spans.rpcs(),
             cache: spans.cache(families),
@@ -65,8 +68,8 @@ impl Sources<'_> {
 
     fn upstream(&self, spans: &Spans<'_>) -> Upstream {
         let families = &self.families;
-        let states = families.by("voyage_gateway_breaker_state", "state");
-        let rejected = families.by("voyage_gateway_upstream_key_rejected", "key");
+        let states = families.by(&catalogue::BREAKER_STATE, label::STATE);
+        let rejected = families.by(&catalogue::KEY_REJECTED, label::KEY);
         let age = |at| self.now.saturating_duration_since(at).as_secs_f64();
         let errors = self.recent.upstream_errors().into_iter().map(|error| UpstreamError {
             reason: error.reason,
@@ -83,10 +86,10 @@ impl Sources<'_> {
             statuses: spans.named(|counts| &counts.statuses),
             p50_seconds: spans.window.upstream_seconds.quantile(0.5),
             p99_seconds: spans.window.upstream_seconds.quantile(0.99),
-            retries: spans.plain("voyage_gateway_retries_total"),
-            rate_limited: spans.plain("voyage_gateway_rate_limited_total"),
-            retry_budget: families.sum("voyage_gateway_retry_budget_balance", &[]),
-            free_tier: families.sum("voyage_gateway_free_tier", &[]).is_some_and(|is| is > 0.0),
+            retries: spans.plain(&catalogue::RETRIES),
+            rate_limited: spans.plain(&catalogue::RATE_LIMITED),
+            retry_budget: families.sum(&catalogue::RETRY_BUDGET_BALANCE),
+            free_tier: families.sum(&catalogue::FREE_TIER).is_some_and(|is| is > 0.0),
             keys: rejected
                 .into_iter()
                 .map(|(key, rejected)| ApiKey { key, rejected: rejected > 0.0 })
@@ -111,24 +114,22 @@ impl Sources<'_> {
 
     fn process(&self) -> Process {
         let families = &self.families;
-        let gauge = |name| families.sum(name, &[]);
-        let max = families.by("voyage_gateway_max_connections", "port");
-        let mut open = families.by("voyage_gateway_connections", "port");
+        let gauge = |metric| families.sum(metric);
+        let max = families.by(&catalogue::MAX_CONNECTIONS, label::PORT);
+        let mut open = families.by(&catalogue::CONNECTIONS, label::PORT);
         for port in max.keys() {
             open.entry(port.clone()).or_default();
         }
         let connections = open.into_iter().rev();
         Process {
-            resident_bytes: gauge("process_memory_usage_bytes"),
-            threads: gauge("process_thread_count"),
-            file_descriptors: gauge("process_unix_file_descriptor_count"),
+            resident_bytes: gauge(&catalogue::MEMORY_USAGE),
+            threads: gauge(&catalogue::THREADS),
+            file_descriptors: gauge(&catalogue::FILE_DESCRIPTORS),
             connections: connections
                 .map(|(port, open)| Connections { max: max.get(&port).copied(), port, open })
                 .collect(),
-            certificate_expires_in_seconds: gauge(
-                "voyage_gateway_tls_certificate_not_after_seconds",
-            )
-            .map(|not_after| not_after - self.wall_seconds),
+            certificate_expires_in_seconds: gauge(&catalogue::TLS_CERTIFICATE_NOT_AFTER)
+                .map(|not_after| not_after - self.wall_seconds),
         }
     }
 }
@@ -163,8 +164,8 @@ impl Spans<'_> {
         }
     }
 
-    fn plain(&self, name: &str) -> Count {
-        self.one(|counts| &counts.plain, name).unwrap_or_default()
+    fn plain(&self, metric: &Metric) -> Count {
+        self.one(|counts| &counts.plain, metric.name).unwrap_or_default()
     }
 
     fn rpcs(&self) -> Rpcs {
@@ -192,9 +193,9 @@ impl Spans<'_> {
         Cache {
             hit_ratio_last_minute: ratio(self.window),
             hit_ratio_since_start: ratio(self.since_start),
-            entries: families.sum("voyage_gateway_cache_entries", &[]),
-            bytes: families.sum("voyage_gateway_cache_size_bytes", &[]),
-            max_bytes: families.sum("voyage_gateway_cache_max_size_bytes", &[]),
+            entries: families.sum(&catalogue::CACHE_ENTRIES),
+            bytes: families.sum(&catalogue::CACHE_SIZE),
+            max_bytes: families.sum(&catalogue::CACHE_MAX_SIZE),
         }
     }
 
@@ -213,20 +214,20 @@ impl Spans<'_> {
     }
 
     fn work(&self, families: &Families) -> Work {
-        let gauge = |name| families.sum(name, &[]);
+        let gauge = |metric| families.sum(metric);
         Work {
-            waiting_texts: gauge("voyage_gateway_queue_items"),
-            waiting_bytes: gauge("voyage_gateway_queue_size_bytes"),
+            waiting_texts: gauge(&catalogue::QUEUE_ITEMS),
+            waiting_bytes: gauge(&catalogue::QUEUE_SIZE),
             wait_p50_seconds: self.window.waits.quantile(0.5),
             wait_p99_seconds: self.window.waits.quantile(0.99),
-            calls: gauge("voyage_gateway_batches_in_flight"),
-            max_calls: gauge("voyage_gateway_batches_max_in_flight"),
+            calls: gauge(&catalogue::BATCHES_IN_FLIGHT),
+            max_calls: gauge(&catalogue::BATCHES_MAX_IN_FLIGHT),
             batch_fill: self.window.fill.mean(),
             batch_texts: self.window.size.mean(),
-            requests: gauge("voyage_gateway_in_flight_requests"),
-            max_requests: gauge("voyage_gateway_max_in_flight_requests"),
-            request_bytes: gauge("voyage_gateway_in_flight_size_bytes"),
-            max_request_bytes: gauge("voyage_gateway_max_in_flight_size_bytes"),
+            requests: gauge(&catalogue::IN_FLIGHT_REQUESTS),
+            max_requests: gauge(&catalogue::MAX_IN_FLIGHT_REQUESTS),
+            request_bytes: gauge(&catalogue::IN_FLIGHT_SIZE),
+            max_request_bytes: gauge(&catalogue::MAX_IN_FLIGHT_SIZE),
         }
     }
 
@@ -254,27 +255,27 @@ impl Spans<'_> {
 
 fn rate_limits(families: &Families) -> Vec<RateLimit> {
     let mut limits: BTreeMap<(String, String), RateLimit> = BTreeMap::new();
-    let mut read = |name, set: fn(&mut Use, f64)| {
-        for (labels, value) in families.series(name) {
-            let (model, key) = (label(labels, "model").to_owned(), label(labels, "key").to_owned());
-            let limit = limits.entry((model, key)).or_default();
-            let of = match label(labels, "unit") {
+    let mut read = |metric, set: fn(&mut Use, f64)| {
+        for series in families.series(metric) {
+            let of = |name| series.label(name).to_owned();
+            let limit = limits.entry((of(label::MODEL), of(label::KEY))).or_default();
+            let of = match series.label(label::UNIT) {
                 "requests" => &mut limit.requests,
                 "tokens" => &mut limit.tokens,
                 _ => continue,
             };
-            set(of.get_or_insert_default(), value);
+            set(of.get_or_insert_default(), series.value);
         }
     };
-    read("voyage_gateway_rate_limit_used", |of, value| of.used = value);
-    read("voyage_gateway_rate_limit_limit", |of, value| of.limit = value);
+    read(&catalogue::RATE_LIMIT_USED, |of, value| of.used = value);
+    read(&catalogue::RATE_LIMIT_LIMIT, |of, value| of.limit = value);
     let named = |((model, key), limit)| RateLimit { model, key, ..limit };
     limits.into_iter().map(named).collect()
 }
 
 fn budgets(families: &Families) -> Vec<Budget> {
-    let used = families.by("voyage_gateway_budget_used_tokens", "budget");
-    let limits = families.by("voyage_gateway_budget_limit_tokens", "budget");
+    let used = families.by(&catalogue::BUDGET_USED_TOKENS, label::BUDGET);
+    let limits = families.by(&catalogue::BUDGET_LIMIT_TOKENS, label::BUDGET);
     let budget = |(budget, limit): (String, f64)| {
         let used = used.get(&budget).copied().unwrap_or_default();
         Budget { budget, tokens: Use { used, limit } }

@@ -4,7 +4,10 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::telemetry::{Buckets, ByLabel, Families};
+use crate::telemetry::{
+    Buckets, ByLabel, Families,
+    catalogue::{self, Metric, label},
+};
 
 /// How often the numbers are kept.
 pub(super) const EVERY: Duration = Duration::from_secs(5);
@@ -37,34 +40,30 @@ pub(super) struct Counts {
 }
 
 /// Counters without a label of interest.
-const PLAIN: [&str; 3] = [
-    "voyage_gateway_rate_limited_total",
-    "voyage_gateway_retries_total",
-    "voyage_gateway_panics_total",
-];
+const PLAIN: [&Metric; 3] = [&catalogue::RATE_LIMITED, &catalogue::RETRIES, &catalogue::PANICS];
 
 impl Counts {
     pub(super) fn of(families: &Families) -> Self {
-        let histogram = |name| families.histogram(name, &[]).unwrap_or_default();
+        let histogram = |metric| families.histogram(metric).unwrap_or_default();
         let plain = PLAIN
             .iter()
-            .filter_map(|name| families.sum(name, &[]).map(|value| ((*name).to_owned(), value)));
+            .filter_map(|metric| families.sum(metric).map(|value| (metric.name.to_owned(), value)));
         Self {
-            outcomes: families.by("voyage_gateway_rpcs_total", "outcome"),
-            reasons: families.by("voyage_gateway_errors_total", "reason"),
-            lookups: families.by("voyage_gateway_cache_lookups_total", "result"),
-            statuses: families.by("voyage_gateway_upstream_calls_total", "status"),
-            caller_tokens: families.by("voyage_gateway_tokens_total", "billed_to"),
-            caller_rpcs: families.by("voyage_gateway_caller_rpcs_total", "caller"),
-            tokens: families.by("voyage_gateway_model_tokens_total", "kind"),
-            cost: families.by("voyage_gateway_cost_usd_total", "kind"),
-            refusals: families.by("voyage_gateway_quota_refusals_total", "rule"),
+            outcomes: families.by(&catalogue::RPCS, label::OUTCOME),
+            reasons: families.by(&catalogue::ERRORS, label::REASON),
+            lookups: families.by(&catalogue::CACHE_LOOKUPS, label::RESULT),
+            statuses: families.by(&catalogue::UPSTREAM_CALLS, label::STATUS),
+            caller_tokens: families.by(&catalogue::TOKENS, label::BILLED_TO),
+            caller_rpcs: families.by(&catalogue::CALLER_RPCS, label::CALLER),
+            tokens: families.by(&catalogue::MODEL_TOKENS, label::KIND),
+            cost: families.by(&catalogue::COST, label::KIND),
+            refusals: families.by(&catalogue::QUOTA_REFUSALS, label::RULE),
             plain: plain.collect(),
-            upstream_seconds: histogram("voyage_gateway_upstream_duration_seconds"),
-            rpc_seconds: histogram("rpc_server_call_duration_seconds"),
-            fill: histogram("voyage_gateway_batch_fill_ratio"),
-            size: histogram("voyage_gateway_batch_size"),
-            waits: histogram("voyage_gateway_queue_wait_seconds"),
+            upstream_seconds: histogram(&catalogue::UPSTREAM_DURATION),
+            rpc_seconds: histogram(&catalogue::RPC_DURATION),
+            fill: histogram(&catalogue::BATCH_FILL),
+            size: histogram(&catalogue::BATCH_SIZE),
+            waits: histogram(&catalogue::QUEUE_WAIT),
         }
     }
 

@@ -5,6 +5,7 @@ use super::{
     report::{Cause, Health, Severity, Status},
     sample::Counts,
 };
+use crate::telemetry::catalogue::{self, Metric};
 
 /// From how long before its end a certificate is spoken of, in seconds.
 const CERTIFICATE_NOTICE: f64 = 14.0 * 86_400.0;
@@ -46,7 +47,7 @@ fn gateway(status: &Status, window: &Counts, is_ready: bool) -> Vec<Cause> {
     }
     rejected_keys(status, &mut causes);
     budgets(status, window, &mut causes);
-    let plain = |name: &str| window.plain.get(name).copied().unwrap_or_default();
+    let plain = |metric: &Metric| window.plain.get(metric.name).copied().unwrap_or_default();
     let shed = outcome(window, "shed");
     if shed > 0.0 {
         let text = format!("Full: {} refused in the last minute.", rpcs(shed));
@@ -60,7 +61,7 @@ fn gateway(status: &Status, window: &Counts, is_ready: bool) -> Vec<Cause> {
         );
         causes.add("rate_limit_full", Severity::Impaired, text);
     }
-    let panics = plain("voyage_gateway_panics_total");
+    let panics = plain(&catalogue::PANICS);
     if panics > 0.0 {
         let text = format!("A defect: {} lost to a panic in the last minute.", rpcs(panics));
         causes.add("panic", Severity::Impaired, text);

@@ -1,79 +1,80 @@
-//! The metrics' families, read by the names Prometheus knows them by.
+//! The current values of all metrics, as `/metrics` shows them.
 
 use std::collections::{BTreeMap, HashMap};
 
 use prometheus::{
     Registry,
-    proto::{Metric, MetricFamily, MetricType},
+    proto::{self, MetricFamily, MetricType},
 };
 
-/// Values by one label's.
+use super::catalogue::Metric;
+
+/// Sums by the value of a label.
 pub type ByLabel = BTreeMap<String, f64>;
 
-/// Everything the registry holds, by name. What is not there is `None`: nothing was counted yet, or nobody counts it.
+/// All metrics. A metric without a series is `None`: nothing was counted, or nothing is observed.
 #[derive(Debug, Default)]
 pub struct Families(HashMap<String, MetricFamily>);
+
+/// One series of a metric.
+#[derive(Clone, Copy, Debug)]
+pub struct Series<'a> {
+    series: &'a proto::Metric,
+    /// The value; of a histogram 0.
+    pub value: f64,
+}
+
+impl<'a> Series<'a> {
+    /// Returns a label's value; empty if the series does not have the label.
+    pub fn label(&self, name: &str) -> &'a str {
+        let mut labels = self.series.get_label().iter();
+        labels.find(|label| label.name() == name).map_or("", |label| label.value())
+    }
+}
 
 impl Families {
     /// Reads a registry.
     pub fn of(registry: &Registry) -> Self {
-        Self(
-            registry
-                .gather()
-                .into_iter()
-                .map(|family| (family.name().to_owned(), family))
-                .collect(),
-        )
+        let families = registry.gather().into_iter();
+        Self(families.map(|family| (family.name().to_owned(), family)).collect())
     }
 
-    /// Returns the sum of the series that have these labels; of a family without such a series, 0.
-    pub fn sum(&self, name: &str, wanted: &[(&str, &str)]) -> Option<f64> {
-        let family = self.0.get(name)?;
-        Some(matching(family, wanted).map(|series| value(family, series)).sum())
+    /// Returns the sum of all series.
+    pub fn sum(&self, metric: &Metric) -> Option<f64> {
+        self.0
+            .contains_key(metric.prometheus)
+            .then(|| self.series(metric).map(|series| series.value).sum())
     }
 
-    /// Returns the values by a label, those of equal ones summed.
-    pub fn by(&self, name: &str, by: &str) -> ByLabel {
+    /// Returns the sums by the value of a label.
+    pub fn by(&self, metric: &Metric, label: &str) -> ByLabel {
         let mut values = ByLabel::new();
-        for (labels, value) in self.series(name) {
-            *values.entry(label(labels, by).to_owned()).or_default() += value;
+        for series in self.series(metric) {
+            *values.entry(series.label(label).to_owned()).or_default() += series.value;
         }
         values
     }
 
-    /// Returns each series with its value.
-    pub fn series(&self, name: &str) -> impl Iterator<Item = (&Metric, f64)> {
-        let series =
-            |family| matching(family, &[]).map(move |series| (series, value(family, series)));
-        self.0.get(name).into_iter().flat_map(series)
+    /// Returns all series.
+    pub fn series(&self, metric: &Metric) -> impl Iterator<Item = Series<'_>> {
+        self.0.get(metric.prometheus).into_iter().flat_map(|family| {
+            let series = family.get_metric().iter();
+            series.map(|series| Series { series, value: value(family, series) })
+        })
     }
 
-    /// Returns a histogram, its series added up.
-    pub fn histogram(&self, name: &str, wanted: &[(&str, &str)]) -> Option<Buckets> {
-        let family = self.0.get(name)?;
+    /// Returns the sum of a histogram's series.
+    pub fn histogram(&self, metric: &Metric) -> Option<Buckets> {
+        let family = self.0.get(metric.prometheus)?;
         let mut sum = Buckets::default();
-        for series in matching(family, wanted) {
+        for series in family.get_metric() {
             sum.add(&Buckets::of(series));
         }
         Some(sum)
     }
 }
 
-fn matching<'a>(
-    family: &'a MetricFamily,
-    wanted: &'a [(&'a str, &'a str)],
-) -> impl Iterator<Item = &'a Metric> {
-    let has =
-        move |series: &&Metric| wanted.iter().all(|(name, value)| label(series, name) == *value);
-    family.get_metric().iter().filter(has)
-}
-
-/// Returns a label's value; empty when it has none.
-pub fn label<'a>(series: &'a Metric, name: &str) -> &'a str {
-    series.get_label().iter().find(|label| label.name() == name).map_or("", |label| label.value())
-}
-
-fn value(family: &MetricFamily, series: &Metric) -> f64 {
+fn value(family: &MetricFamily, series: &proto::Metric) -> f64 {
     match family.get_field_type() {
         MetricType::COUNTER => series.get_counter().get_value(),
         MetricType::GAUGE => series.get_gauge().get_value(),
@@ -81,20 +82,20 @@ fn value(family: &MetricFamily, series: &Metric) -> f64 {
     }
 }
 
-/// A histogram: how many values were at most each bound, and their sum.
+/// The buckets of a histogram.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Buckets {
-    /// Upper bounds with cumulative counts, without that of infinity.
+    /// Finite upper bounds with cumulative counts.
     bounds: Vec<(f64, f64)>,
-    /// Values.
+    /// The number of values.
     pub count: f64,
-    /// Their sum.
+    /// The sum of the values.
     pub sum: f64,
 }
 
 impl Buckets {
     #[expect(clippy::cast_precision_loss, reason = "counts stay below 2^53")]
-    fn of(series: &Metric) -> Self {
+    fn of(series: &proto::Metric) -> Self {
         let histogram = series.get_histogram();
         let buckets = histogram.get_bucket().iter();
         let finite = buckets.filter(|bucket| bucket.upper_bound().is_finite());
@@ -107,7 +108,7 @@ impl Buckets {
         }
     }
 
-    /// Adds one of equal bounds.
+    /// Adds a histogram with the same bounds.
     fn add(&mut self, other: &Self) {
         if self.bounds.is_empty() {
             self.bounds.clone_from(&other.bounds);
@@ -120,7 +121,7 @@ impl Buckets {
         self.sum += other.sum;
     }
 
-    /// Returns what came since it was `earlier`.
+    /// Returns the difference to an earlier state.
     pub fn since(&self, earlier: &Self) -> Self {
         let mut since = self.clone();
         for ((_, count), (_, less)) in since.bounds.iter_mut().zip(&earlier.bounds) {
@@ -131,8 +132,8 @@ impl Buckets {
         since
     }
 
-    /// Estimates a quantile as Prometheus does: straight between a bucket's bounds, and the last bound for what is
-    /// beyond it. `None`: there are no values.
+    /// Estimates a quantile as Prometheus does: by linear interpolation within a bucket; beyond the last bound, the last
+    /// bound. `None` without values.
     pub fn quantile(&self, share: f64) -> Option<f64> {
         if self.count <= 0.0 {
             return None;
@@ -148,7 +149,7 @@ impl Buckets {
         self.bounds.last().map(|(bound, _)| *bound)
     }
 
-    /// Returns the mean. `None`: there are no values.
+    /// Returns the mean. `None` without values.
     pub fn mean(&self) -> Option<f64> {
         (self.count > 0.0).then(|| self.sum / self.count)
     }

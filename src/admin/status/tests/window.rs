@@ -1,7 +1,7 @@
 use tokio::time::advance;
 
 use super::*;
-use crate::telemetry::Buckets;
+use crate::telemetry::{Buckets, catalogue};
 
 fn counted(rpcs: f64) -> Counts {
     let given =
@@ -50,8 +50,12 @@ async fn a_pause_of_the_process_is_part_of_the_window() {
 fn quantiles_lie_between_the_bounds() {
     let bounds = [0.1, 0.2, 0.4];
     let of = |values: &[f64]| {
-        let given = Given::nothing().histogram("h", &bounds, &[("a", values), ("b", &[])]);
-        given.families().histogram("h", &[]).unwrap()
+        let given = Given::nothing().histogram(
+            "voyage_gateway_batch_size",
+            &bounds,
+            &[("a", values), ("b", &[])],
+        );
+        given.families().histogram(&catalogue::BATCH_SIZE).unwrap()
     };
     assert_eq!(Buckets::default().quantile(0.5), None);
     let ten = of(&[0.15; 10]);
