@@ -1,92 +1,104 @@
-# `make test` is the whole check, the one that CI runs; `make help` lists the rest.
+# `make test` is for contributors; `make test-all` adds what needs more tools; `make help` lists the rest.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help test tools fmt lint docs deny buf unit interop manifests roll image
+.PHONY: help test fmt lint docs unit interop test-all tools deny buf interop-all manifests prove image
 
 TOOLS := target/tools
+INTEROP := tests/interop
+PYTEST := $(TOOLS)/venv/bin/pytest
+SETUP := $(INTEROP)/setup.sh
+
+# What tests/interop/setup.sh has installed.
 PYTHON := $(TOOLS)/python.stamp
+CHECKS := $(TOOLS)/checks.stamp
+BROWSER := $(TOOLS)/browser.stamp
 BUF := $(TOOLS)/buf.stamp
 CLIENTS := $(TOOLS)/clients.stamp
-IMAGE := $(TOOLS)/image.stamp
-CROSS := $(TOOLS)/cross.stamp
 PROMETHEUS := $(TOOLS)/prometheus.stamp
 COLLECTOR := $(TOOLS)/collector.stamp
 COMPOSE := $(TOOLS)/compose.stamp
 KUBE := $(TOOLS)/kube.stamp
+IMAGE := $(TOOLS)/image.stamp
+CROSS := $(TOOLS)/cross.stamp
+ALL := $(CHECKS) $(BROWSER) $(BUF) $(CLIENTS) $(PROMETHEUS) $(COLLECTOR) $(COMPOSE) $(KUBE)
+
+# The tests' build has features that a plain `cargo build` lacks (tokio's test clock): two builds of most crates. So
+# everything here uses the tests' build, the documentation too, which `--examples` asks for.
+BINARY := cargo test --locked --no-run --quiet
 
 NATIVE := $(subst x86_64,amd64,$(subst aarch64,arm64,$(shell uname -m)))
 ARCH := $(NATIVE)
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' Makefile
 
-test: tools fmt lint docs deny buf unit interop ## Check everything; gets the tools it needs by itself
+test: fmt lint docs unit interop ## Check what Rust and Python 3.11 can check
 
-tools: $(PYTHON) $(BUF) $(CLIENTS) $(PROMETHEUS) $(COLLECTOR) $(COMPOSE) $(KUBE) ## Get the tools the checks need, under target/tools
-
-fmt: ## Is the code formatted?
+fmt: ## Check the format of the code
 	cargo fmt --check
 
-lint: ## Does clippy find nothing, in tests neither?
+lint: ## Run clippy, on the tests too
 	cargo clippy --locked --all-targets -- -D warnings
 
-# Private items too: whoever reads these pages works on the code.
-docs: ## Is every link in the code's documentation sound?
+# Private items too: the readers of these pages work on the code.
+docs: ## Check the links of the code's documentation
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" \
-		cargo doc --locked --no-deps --document-private-items
+		cargo doc --locked --no-deps --document-private-items --lib --examples
 
-deny: $(PYTHON) ## Are the dependencies' licences, sources, versions and advisories in order?
-	tests/interop/deny.sh
-
-buf: $(BUF) ## Is the proto in style, and unbroken since the last tag?
-	tests/interop/buf.sh
-
-unit: ## Run the tests that need only Rust
+unit: ## Run the tests in Rust
 	cargo test --locked
 
-interop: $(PYTHON) $(BUF) $(CLIENTS) $(PROMETHEUS) $(COLLECTOR) $(COMPOSE) $(KUBE) ## Run the tests with real clients, Prometheus, a Collector, Jaeger, and of the manifests
-	cargo build --locked
-	$(TOOLS)/venv/bin/pytest -q -p no:cacheprovider tests/interop
+interop: $(PYTHON) ## Run the binary with grpcurl and Python clients
+	$(BINARY)
+	$(PYTEST) $(INTEROP)
 
-manifests: $(PYTHON) $(KUBE) ## Do the linters find nothing in deploy/? Prints nothing if so; part of interop
-	@$(TOOLS)/venv/bin/python -B tests/interop/lint_manifests.py
+test-all: deny buf interop-all ## Check the rest: other languages, a browser, Prometheus, Collector, Jaeger, manifests, linters
 
-roll: $(PYTHON) $(BUF) $(CLIENTS) ## Replace gateways one by one under load, and say what callers noticed
-	cargo build --locked
-	$(TOOLS)/venv/bin/pytest -q -s -p no:cacheprovider tests/interop/test_roll.py
+tools: $(PYTHON) $(ALL) ## Install what test and test-all need, under target/tools
 
-# Not part of `test`: it compiles everything once more, optimised and static. Another ARCH than this machine's is compiled
-# by Zig and run by QEMU.
-image: $(PYTHON) $(BUF) $(CLIENTS) $(KUBE) $(IMAGE) $(if $(filter $(ARCH),$(NATIVE)),,$(CROSS)) ## Build the image without a daemon, and try it (ARCH=arm64 for that)
+deny: $(CHECKS) ## Check the licences, sources, versions and advisories of the dependencies
+	$(INTEROP)/all/deny.sh
+
+buf: $(BUF) ## Check the style of the proto, and its compatibility with the last tag
+	$(INTEROP)/all/buf.sh
+
+interop-all: $(PYTHON) $(ALL) ## Run the tests of tests/interop/all
+	$(BINARY)
+	$(PYTEST) $(INTEROP)/all
+
+manifests: $(CHECKS) $(KUBE) ## Run the linters on deploy/. Prints nothing on success; part of interop-all
+	@PYTHONPATH=$(INTEROP) $(TOOLS)/venv/bin/python -B $(INTEROP)/all/lint_manifests.py
+
+# By hand, on an idle machine: date the results in benches/README.md.
+prove: $(PYTHON) $(BUF) $(CLIENTS) ## Run what takes long: rolling updates, hundreds of restarts, benches
+	$(BINARY)
+	$(PYTEST) -s $(INTEROP)/prove
+	cargo bench --locked --bench load -- promises
+	cargo bench --locked --bench load -- table
+	cargo bench --locked --bench telemetry
+
+# By hand: it compiles everything once more, optimised and static. Zig compiles for another ARCH than this machine's, and
+# QEMU runs the result.
+image: $(CHECKS) $(BUF) $(CLIENTS) $(KUBE) $(IMAGE) $(if $(filter $(ARCH),$(NATIVE)),,$(CROSS)) ## Build the image without a daemon, and try it (ARCH=arm64 for another)
 	PATH="$$PWD/$(TOOLS)/cargo/bin:$$PWD/$(TOOLS)/cross/bin:$$PATH" deploy/image.sh build $(ARCH)
-	cargo build --locked
-	IMAGE_ARCH=$(ARCH) $(TOOLS)/venv/bin/pytest -q -s -p no:cacheprovider \
-		tests/interop/image.py tests/interop/test_container.py
-	$(if $(filter $(ARCH),$(NATIVE)),IMAGE_ARCH=$(ARCH) $(TOOLS)/venv/bin/python tests/interop/cold_start.py)
+	$(BINARY)
+	IMAGE_ARCH=$(ARCH) $(PYTEST) -s $(INTEROP)/all/image.py $(INTEROP)/all/test_container.py
+	$(if $(filter $(ARCH),$(NATIVE)),IMAGE_ARCH=$(ARCH) PYTHONPATH=$(INTEROP) $(TOOLS)/venv/bin/python $(INTEROP)/all/cold_start.py)
 
-$(PYTHON): tests/interop/setup.sh tests/interop/requirements.txt
-	tests/interop/setup.sh python
+$(PYTHON): $(SETUP) $(INTEROP)/requirements.txt
+	$(SETUP) python
 
-$(BUF): tests/interop/setup.sh
-	tests/interop/setup.sh buf
+$(CHECKS): $(SETUP) $(PYTHON) $(INTEROP)/requirements-all.txt
+	$(SETUP) checks
 
-$(CLIENTS): tests/interop/setup.sh $(BUF) $(wildcard proto/voyage/gateway/v1/*.proto examples/go/* examples/node/package.json tests/interop/clients/*/*)
-	tests/interop/setup.sh clients
+$(CLIENTS): $(SETUP) $(BUF) $(wildcard proto/voyage/gateway/v1/*.proto examples/go/* examples/node/package.json $(INTEROP)/all/load/* $(INTEROP)/all/compose_loader/*)
+	$(SETUP) clients
 
-$(IMAGE): tests/interop/setup.sh
-	tests/interop/setup.sh image
+$(COLLECTOR): $(SETUP) $(wildcard $(INTEROP)/all/collector/*)
+	$(SETUP) collector
 
-$(CROSS): tests/interop/setup.sh
-	tests/interop/setup.sh cross
+$(KUBE): $(SETUP) $(wildcard $(INTEROP)/all/crds/*)
+	$(SETUP) kube
 
-$(PROMETHEUS): tests/interop/setup.sh
-	tests/interop/setup.sh prometheus
-
-$(COLLECTOR): tests/interop/setup.sh $(wildcard tests/interop/collector/*)
-	tests/interop/setup.sh collector
-
-$(COMPOSE): tests/interop/setup.sh
-	tests/interop/setup.sh compose
-
-$(KUBE): tests/interop/setup.sh $(PYTHON) $(wildcard tests/interop/crds/*)
-	tests/interop/setup.sh kube
+$(BROWSER) $(BUF) $(PROMETHEUS) $(COMPOSE) $(IMAGE) $(CROSS): $(SETUP)
+	$(SETUP) $(basename $(notdir $@))

@@ -11,15 +11,15 @@ STUBS = processes.TARGET / "interop" / "stubs"
 
 PROGRAMS = {
     "go": [processes.TOOLS / "go" / "load"],
-    "python": [sys.executable, processes.ROOT / "tests" / "interop" / "clients" / "load.py"],
+    "python": [sys.executable, processes.ROOT / "tests" / "interop" / "load.py"],
 }
 
 
 class Caller:
-    """A process with one channel; `clients/load.py` says what it can be told."""
+    """A process with one channel. `load.py` documents its commands."""
 
     def __init__(self, language, target, resolve_every=None):
-        # Go's flags stand before what follows them.
+        # Go's flags come before its arguments.
         flags = ["--resolve-every", resolve_every] if resolve_every else []
         self._process = subprocess.Popen(
             [str(word) for word in [*PROGRAMS[language], *flags, target, SETTINGS]],
@@ -30,19 +30,19 @@ class Caller:
         )
 
     def load(self, rate):
-        """Starts so many calls a second, until it is stopped."""
+        """Starts that many calls a second, until `stop`."""
         self._tell(f"load {rate}")
 
     def calls(self, number):
-        """Makes calls side by side and returns how many ended how."""
+        """Makes concurrent calls, and returns the number of each status."""
         return self._ask(f"calls {number}")
 
     def counts(self):
-        """Returns how many calls of the load have ended how, so far."""
+        """Returns the number of each status of the load so far."""
         return self._ask("counts")
 
     def stop(self):
-        """Ends the load, and returns how all of its calls ended."""
+        """Ends the load, and returns the number of each status of all its calls."""
         output, _ = self._process.communicate(timeout=2 * processes.PATIENCE)
         return json.loads(output)
 

@@ -4,9 +4,10 @@ import json
 
 import grpc
 
-from observers import DEPLOY
+import processes
 from python_client import embed, failure
 
+DEPLOY = processes.ROOT / "deploy"
 DASHBOARD = DEPLOY / "grafana" / "voyage-gateway.json"
 
 

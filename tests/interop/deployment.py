@@ -4,7 +4,6 @@ from http.client import HTTPConnection
 
 import grpc
 
-import observers
 import processes
 
 
@@ -40,7 +39,7 @@ class Deployment:
 
     def counted(self, name, **labels):
         """Returns a metric's value when there is one: what is counted may follow the reply."""
-        return observers.eventually(lambda: self.metric(name, **labels), f"{name} {labels}")
+        return processes.eventually(lambda: self.metric(name, **labels), f"{name} {labels}")
 
     def close(self):
         self.channel.close()

@@ -1,11 +1,14 @@
-"""The real binary as processes: its log says where it listens, so no test needs a fixed port or a sleep."""
+"""The real binary as processes. Its log names the addresses it listens on, so no test needs a fixed port or a sleep."""
 
 import json
 import os
 import subprocess
 import sys
 import threading
+import time
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlencode
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
@@ -14,14 +17,36 @@ TOOLS = ROOT / "target" / "tools"
 GRPCURL = Path(sys.executable).with_name("grpcurl")
 BUF = TOOLS / "node_modules" / ".bin" / "buf"
 
-# Far beyond what anything here takes: it only ends a test that would hang.
-PATIENCE = 30
+# Seconds. It only ends a test that hangs: no test may fail because the machine is busy.
+PATIENCE = 120
 
 
 def environment(**variables):
-    """Nothing of the tester's own settings but where tools are: neither a key nor a proxy."""
+    """Returns the variables of a child process: of the caller's own only what locates tools, no key and no proxy."""
     kept = {name: os.environ[name] for name in ("CARGO_HOME", "RUSTUP_HOME") if name in os.environ}
     return {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **kept, **variables}
+
+
+def eventually(probe, what, patience=PATIENCE):
+    """Polls until `probe` returns a true value, and returns that value."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        if found := probe():
+            return found
+        # Only limits the rate of polling.
+        time.sleep(0.02)
+    raise AssertionError(f"not within {patience} s: {what}")
+
+
+def get(address, path, **query):
+    """Returns the status and the text of a page."""
+    connection = HTTPConnection(address, timeout=PATIENCE)
+    try:
+        connection.request("GET", f"{path}?{urlencode(query, doseq=True)}" if query else path)
+        reply = connection.getresponse()
+        return reply.status, reply.read().decode()
+    finally:
+        connection.close()
 
 
 def run(*command, stdin=None, **variables):
@@ -66,31 +91,35 @@ class Server:
     def _read(self, ports):
         for line in self._process.stderr:
             self.log.append(line.rstrip())
-            # The line a failure ends with is for people.
+            # The last line of a failed start is plain text.
             event = json.loads(line) if line.startswith("{") else {}
             if event.get("message") == "listening":
                 self.addresses[event["port"]] = event["address"]
                 if ports <= set(self.addresses):
                     self._listening.set()
-        # The process has ended: whoever waits must not wait on.
+        # The process has ended: release the waiting test.
         self._listening.set()
 
     @property
     def pid(self):
         return self._process.pid
 
+    def logged(self, word, count=1):
+        """Waits until that many lines of the log contain the word: a line may follow the reply it is about."""
+        eventually(lambda: sum(word in line for line in self.log) >= count, f"{count} log lines with {word!r}")
+
     def signal(self, number):
         """Sends a signal and does not wait."""
         self._process.send_signal(number)
 
     def wait(self):
-        """Returns the exit status; the log is whole then."""
+        """Returns the exit status. The log is complete afterwards."""
         status = self._process.wait(PATIENCE)
         self._reader.join(PATIENCE)
         return status
 
     def kill(self):
-        """Ends the process, however it is."""
+        """Ends the process with SIGKILL."""
         self._process.kill()
         self.wait()
         self._process.stderr.close()
@@ -104,14 +133,14 @@ def simulate(*arguments):
 def serve(base_url, *settings, **variables):
     """Starts a gateway that calls `base_url`; every setting is a `section.key=value`.
 
-    Its key is `test-key` unless a variable or a setting says where there are others.
+    Its key is `test-key` unless a variable or a setting names other keys.
     """
     fixed = [
         "server.listen=127.0.0.1:0",
         "admin.listen=127.0.0.1:0",
         f"upstream.base_url={base_url}",
         "telemetry.log_format=json",
-        # Nobody balances load over a test.
+        # No load balancer has to notice the drain.
         "drain.delay=0s",
     ]
     arguments = [word for setting in [*fixed, *settings] for word in ("--set", setting)]

@@ -94,6 +94,7 @@ def test_serve_is_closed_unless_opened():
 
 def test_serve_opens_when_told_and_says_what_that_means():
     server = processes.serve("http://voyage.invalid/v1", "server.listen=0.0.0.0:0", "auth.mode=none")
+    server.logged('"WARN"', 2)
     server.kill()
     warnings = [event["message"] for event in map(json.loads, server.log) if event["level"] == "WARN"]
     assert [warning.partition(" ")[0] for warning in warnings] == ["auth.mode", "upstream.base_url"]
@@ -169,22 +170,21 @@ def test_embed_says_what_is_wrong(deployment):
 def test_health_asks_like_a_probe(deploy):
     own = deploy(settings=["drain.delay=1h"])
     for service in ([], ["readiness"], ["liveness"], ["voyage.gateway.v1.EmbeddingService"]):
-        done = gateway("health", "--address", own.admin, "--timeout", "20s", *service)
+        done = gateway("health", "--address", own.admin, "--timeout", "2m", *service)
         assert (done.returncode, done.stdout) == (0, "SERVING\n"), done.stderr
 
-    unknown = gateway("health", "--address", own.admin, "--timeout", "20s", "no.such.Service")
+    unknown = gateway("health", "--address", own.admin, "--timeout", "2m", "no.such.Service")
     assert unknown.returncode == 1 and "no such service" in unknown.stderr
     wrong = gateway("health", "--address", "no address")
     assert wrong.returncode == 1 and "HOST:PORT" in wrong.stderr
     assert gateway("health", "--timeout", "no-time").returncode == 2
 
     own.server.signal(signal.SIGTERM)
-    while own.get("/readyz")[0] == 200:
-        pass
-    done = gateway("health", "--address", own.admin, "--timeout", "20s")
+    processes.eventually(lambda: own.get("/readyz")[0] != 200, "a gateway that drains")
+    done = gateway("health", "--address", own.admin, "--timeout", "2m")
     assert (done.returncode, done.stdout) == (1, "NOT_SERVING\n")
     # A process that drains is alive: it must not be restarted on top.
-    done = gateway("health", "--address", own.admin, "--timeout", "20s", "liveness")
+    done = gateway("health", "--address", own.admin, "--timeout", "2m", "liveness")
     assert (done.returncode, done.stdout) == (0, "SERVING\n")
 
 
@@ -192,7 +192,7 @@ def test_health_says_that_nobody_answers():
     with socket.socket() as bound:  # and never listening
         bound.bind(("127.0.0.1", 0))
         address = "{}:{}".format(*bound.getsockname())
-        done = gateway("health", "--address", address, "--timeout", "20s")
+        done = gateway("health", "--address", address, "--timeout", "2m")
     assert done.returncode == 1 and "nobody answers" in done.stderr
 
 

@@ -41,7 +41,7 @@ def test_a_token_lets_its_caller_in_and_is_told_nowhere(deploy, tokens):
     assert [reason(error) for error in errors] == [("voyage-gateway", name) for name in reasons]
     metrics = watched.get("/metrics")[1]
 
-    watched.server.kill()
+    watched.server.logged('"why"', 3)
     log = [json.loads(line) for line in watched.server.log]
     assert [event["why"] for event in log if "why" in event] == ["unknown_token", "malformed", "malformed"]
     told = "\n".join([*watched.server.log, metrics, *(str(error) for error in errors)])

@@ -3,7 +3,9 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
+from voyage.gateway.v1 import embedding_service_pb2, embedding_service_pb2_grpc
 
+from processes import eventually
 from python_client import details, embed, failure, reason
 
 
@@ -16,11 +18,20 @@ def test_short_deadlines(deploy):
     with ThreadPoolExecutor(5) as pool:
         errors = list(pool.map(attempt, range(50)))
     assert {error.code() for error in errors} == {grpc.StatusCode.DEADLINE_EXCEEDED}
-    # The gateway answers a little early, so most callers hear from it, not from their own clock.
-    explained = [error for error in errors if "grpc-status-details-bin" in dict(error.trailing_metadata() or ())]
-    assert explained
-    assert {reason(error) for error in explained} == {("voyage-gateway", "DEADLINE_EXCEEDED")}
-    assert {details(error)["ErrorInfo"].metadata["phase"] for error in explained} <= {"queue", "upstream"}
+
+
+def test_the_gateway_answers_before_the_deadline(deploy):
+    mute = deploy(simulator=["--fault", "hang"])
+    timeouts = iter([0.5, 1, 2, 4, 8, 16])
+
+    def explained():
+        # The margin grows with the timeout. On a busy machine the client's own clock may be first.
+        error = failure(embed, mute.channel, "hi", timeout=next(timeouts))
+        return error if "grpc-status-details-bin" in dict(error.trailing_metadata() or ()) else None
+
+    error = eventually(explained, "an answer from the gateway")
+    assert reason(error) == ("voyage-gateway", "DEADLINE_EXCEEDED")
+    assert details(error)["ErrorInfo"].metadata["phase"] in ("queue", "upstream")
 
 
 def test_the_gateways_own_limit(deploy):
@@ -34,8 +45,8 @@ def test_the_gateways_own_limit(deploy):
         assert reason(error) == ("voyage-gateway", "DEADLINE_EXCEEDED")
 
 
-def test_one_impatient_caller_hurts_no_other(deploy):
-    patient = deploy(simulator=["--latency", "600ms"])
+def test_a_short_deadline_fails_no_other_caller(deploy):
+    patient = deploy(simulator=["--latency", "3s"])
     with ThreadPoolExecutor(2) as pool:
         waiting = pool.submit(embed, patient.channel, "shared")
         error = failure(embed, patient.channel, "shared", timeout=0.1)
@@ -44,9 +55,12 @@ def test_one_impatient_caller_hurts_no_other(deploy):
     assert embed(patient.channel, "shared").cache.hits == 1
 
 
-def test_what_was_sent_is_cached_although_its_caller_left(deploy):
+def test_a_result_is_cached_after_its_caller_left(deploy):
     late = deploy(simulator=["--latency", "1s"])
-    failure(embed, late.channel, "left behind", timeout=0.4)
-    # It joins the call in flight, or finds its answer: Voyage is asked once.
+    stub = embedding_service_pb2_grpc.EmbeddingServiceStub(late.channel)
+    call = stub.Embed.future(embedding_service_pb2.EmbedRequest(inputs=["left behind"]))
+    late.counted("voyage_gateway_batches_in_flight")
+    call.cancel()
+    # It joins the call in flight, or finds its answer: one upstream call.
     assert embed(late.channel, "left behind").cache.misses == 0
     assert late.metric("voyage_gateway_upstream_calls_total") == 1

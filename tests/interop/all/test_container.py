@@ -14,7 +14,7 @@ import manifests
 import processes
 from python_client import embed, failure, reason
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a root file system of its own takes root")
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="left out: a root file system of its own requires root")
 
 OVERLAYS = ["overlays/dev", "overlays/production"]
 KEY_FOLDER = "/run/secrets/voyage"

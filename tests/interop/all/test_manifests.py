@@ -18,7 +18,7 @@ OVERLAYS = ["overlays/dev", "overlays/production"]
 @pytest.mark.parametrize("linter", [*lint_manifests.LINTERS, *lint_manifests.OPTIONAL])
 def test_linters_find_nothing(linter):
     if linter not in lint_manifests.present():
-        pytest.skip(f"{linter} is not set up here, and not on the PATH")
+        pytest.skip(f"left out: {linter} is not in the module proxy, and not on the PATH")
     assert lint_manifests.present()[linter](manifests.renderings()) == []
 
 
@@ -59,7 +59,7 @@ def test_helm_renders_what_kustomize_does(values, twin):
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_kubectl_renders_what_kustomize_does(overlay):
     if not shutil.which("kubectl"):
-        pytest.skip("there is no kubectl on the PATH")
+        pytest.skip("left out: there is no kubectl on the PATH")
     done = processes.run("kubectl", "kustomize", manifests.DEPLOY / "kustomize" / overlay)
     assert done.returncode == 0, done.stderr
     assert manifests.objects(done.stdout) == manifests.objects(manifests.kustomize(overlay))

@@ -5,39 +5,15 @@ import re
 import socket
 import subprocess
 import threading
-import time
-from http.client import HTTPConnection
-from urllib.parse import urlencode
 
 import processes
+from dashboard import DEPLOY
+from processes import eventually, get
 
-DEPLOY = processes.ROOT / "deploy"
 RULES = DEPLOY / "prometheus" / "rules.yaml"
 PROMETHEUS = processes.TOOLS / "prometheus" / "bin" / "prometheus"
 PROMTOOL = PROMETHEUS.with_name("promtool")
 COLLECTOR = processes.TOOLS / "collector" / "collector"
-
-
-def eventually(probe, what, patience=processes.PATIENCE):
-    """Asks until `probe` returns something, and returns that."""
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
-        if found := probe():
-            return found
-        # Not to wait for anything, only not to ask all the time.
-        time.sleep(0.05)
-    raise AssertionError(f"in {patience} s there was never {what}")
-
-
-def get(address, path, **query):
-    """Returns the status and the text of a page."""
-    connection = HTTPConnection(address, timeout=processes.PATIENCE)
-    try:
-        connection.request("GET", f"{path}?{urlencode(query, doseq=True)}" if query else path)
-        reply = connection.getresponse()
-        return reply.status, reply.read().decode()
-    finally:
-        connection.close()
 
 
 class Observer:
@@ -72,9 +48,13 @@ class Observer:
         self._listening.set()
 
     def stop(self):
-        """Ends it as an operator would; what it holds is written then."""
+        """Ends it with SIGTERM, upon which it writes the data it holds."""
         self._process.terminate()
-        assert self._process.wait(processes.PATIENCE) == 0, "\n".join(self.log)
+        try:
+            status = self._process.wait(processes.PATIENCE)
+        except subprocess.TimeoutExpired:
+            status = "still running"
+        assert status == 0, "\n".join(self.log)
         self._reader.join(processes.PATIENCE)
 
     def close(self):

@@ -1,6 +1,6 @@
 """The linters over all that `deploy/` renders to: it prints what they find, and nothing when all is well.
 
-`make manifests` runs it, and so does tests/interop/test_manifests.py. What is waived, and why, is in `deploy/lint/`.
+`make manifests` runs it, and so does test_manifests.py. What is waived, and why, is in `deploy/lint/`.
 """
 
 import fnmatch

@@ -66,11 +66,7 @@ class Service:
 
 
 def until(condition):
-    """Looks again and again, with a pause between, until it is so."""
-    end = time.monotonic() + processes.PATIENCE
-    while not condition():
-        assert time.monotonic() < end, "it does not come to pass"
-        time.sleep(0.02)
+    processes.eventually(condition, "the state that the roll waits for")
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
-"""A Python service that calls the gateway with the shipped settings, as it is told to on standard input.
+"""A Python service that calls the gateway with the shipped settings. It reads commands from standard input.
 
-`calls N` makes N calls side by side and prints how they ended; `load RATE` starts that many calls a second; `counts`
-prints how those ended so far. When its input ends, it makes no more, waits for those under way and prints the counts
-once more. Every answer is one line of JSON: how many calls ended in which way. clients/go/main.go is the same in Go.
+`calls N` makes N concurrent calls and prints their statuses; `load RATE` starts that many calls a second; `counts`
+prints the statuses of the load so far. At the end of the input it waits for the calls in flight and prints the statuses
+of the load. Each answer is one line of JSON: the number of calls by status. all/load/main.go is the same in Go.
 """
 
 import argparse
@@ -15,12 +15,12 @@ import time
 import grpc
 from voyage.gateway.v1 import embedding_service_pb2, embedding_service_pb2_grpc
 
-# What a caller with patience allows for one call.
-DEADLINE = 30
+# Seconds for one call: long, so that a busy machine fails none.
+DEADLINE = 60
 
 
 class Counts:
-    """How calls ended."""
+    """The number of calls by status."""
 
     def __init__(self):
         self._changed = threading.Condition()
@@ -35,7 +35,7 @@ class Counts:
 
     def _end(self, call):
         code = call.code()
-        # What failed is told apart by what was said about it.
+        # Failures are counted by status and message.
         ending = code.name if code is grpc.StatusCode.OK else f"{code.name}: {call.details()}"
         with self._changed:
             self._endings[ending] += 1

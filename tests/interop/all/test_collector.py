@@ -7,7 +7,8 @@ import pytest
 import deployment as deployments
 import observers
 import processes
-from observers import eventually, named
+from observers import named
+from processes import eventually
 from python_client import EMBED, embed
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"

@@ -3,7 +3,7 @@
 import base64
 import json
 
-from processes import BUF, run
+from processes import BUF, gateway, run
 
 
 def buf_curl(address, request, *options):
@@ -29,3 +29,10 @@ def test_an_error(deployment):
     assert error["code"] == "invalid_argument"
     types = [detail["type"] for detail in error["details"]]
     assert types == ["google.rpc.ErrorInfo", "google.rpc.BadRequest", "google.rpc.RequestInfo"]
+
+
+def test_buf_builds_what_the_proto_command_writes(tmp_path):
+    done = gateway("proto", "--out", tmp_path / "proto")
+    assert done.returncode == 0, done.stderr
+    done = run(BUF, "build", tmp_path / "proto", "-o", tmp_path / "image.binpb")
+    assert done.returncode == 0, done.stderr

@@ -1,5 +1,5 @@
-// A Go service that calls the gateway with the shipped settings, as it is told to on standard input: clients/load.py in
-// Go, which says what there is to tell.
+// A Go service that calls the gateway with the shipped settings: the Go twin of tests/interop/load.py, which documents
+// the commands it reads from standard input.
 package main
 
 import (
@@ -25,10 +25,10 @@ import (
 	gatewayv1 "example.internal/voyage-gateway/examples/go/gen/voyage/gateway/v1"
 )
 
-// What a caller with patience allows for one call.
-const deadline = 30 * time.Second
+// For one call: long, so that a busy machine fails none.
+const deadline = 60 * time.Second
 
-// counts is how calls ended.
+// counts is the number of calls by status.
 type counts struct {
 	lock     sync.Mutex
 	endings  map[string]int
@@ -40,7 +40,7 @@ func (c *counts) start(client gatewayv1.EmbeddingServiceClient, text string) {
 		ctx, cancel := context.WithTimeout(context.Background(), deadline)
 		defer cancel()
 		_, err := client.Embed(ctx, &gatewayv1.EmbedRequest{Inputs: []string{text}})
-		// What failed is told apart by what was said about it.
+		// Failures are counted by status and message.
 		ending := "OK"
 		if err != nil {
 			ending = fmt.Sprintf("%s: %s", status.Code(err), status.Convert(err).Message())

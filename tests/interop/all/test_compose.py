@@ -67,7 +67,7 @@ def test_prometheus_takes_what_is_mounted(services, tmp_path):
 
 def test_what_is_run_here_is_what_the_images_hold(services):
     versions = {name: service["image"].rpartition(":")[2].removeprefix("v") for name, service in services.items()}
-    collector = (processes.ROOT / "tests" / "interop" / "collector" / "go.mod").read_text()
+    collector = (processes.ROOT / "tests" / "interop" / "all" / "collector" / "go.mod").read_text()
     assert f"go.opentelemetry.io/collector/otelcol v{versions['collector']}\n" in collector
     # As a Go module, Prometheus 3.16.0 is 0.316.0.
     major, minor, patch = versions["prometheus"].split(".")
