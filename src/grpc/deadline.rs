@@ -7,18 +7,18 @@ use tokio::time::Instant;
 
 use crate::error::Error;
 
-/// Bounds of deadlines.
+/// `server.default_deadline` and `server.max_deadline`.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadlines {
-    /// Time for callers that set none.
+    /// Timeout of calls that set none.
     pub default: Duration,
-    /// The longest time any caller gets.
+    /// The longest timeout of a call.
     pub max: Duration,
 }
 
 impl Deadlines {
-    /// Returns the time that callers get who set none.
-    pub(super) fn unasked(self) -> Duration {
+    /// Returns the timeout of calls that set none.
+    pub(super) fn unset(self) -> Duration {
         self.default.min(self.max)
     }
 }
@@ -28,37 +28,38 @@ impl Deadlines {
 pub(super) struct Deadline {
     /// The caller's own deadline, or the gateway's.
     pub(super) at: Instant,
-    /// A little earlier, so that the answer arrives before the caller's own clock gives up.
+    /// A little earlier, so that the answer arrives before the caller's own clock ends the call.
     pub(super) answer_by: Instant,
     /// Whether the caller set it.
     pub(super) explicit: bool,
-    /// Whether it leaves time enough: half of what callers get who set none. The other half is for those who count
-    /// their own way, or try again.
+    /// Whether the timeout is at least half of the default. The other half is for callers that measure differently, or
+    /// retry.
     pub(super) ample: bool,
 }
 
-/// Reads the caller's deadline, capped, with a default.
-pub(super) fn of(headers: &HeaderMap, bounds: Deadlines) -> Result<Deadline, Error> {
-    let explicit = parse(headers)?;
-    let timeout = explicit.map_or(bounds.unasked(), |asked| asked.min(bounds.max));
-    let margin = (timeout / 50).max(Duration::from_millis(5)).min(timeout);
-    let now = Instant::now();
-    Ok(Deadline {
-        at: now + timeout,
-        answer_by: now + timeout.saturating_sub(margin),
-        explicit: explicit.is_some(),
-        ample: timeout >= bounds.unasked() / 2,
-    })
+impl Deadline {
+    /// Starts the caller's timeout, at most the maximum, or the default.
+    pub(super) fn new(explicit: Option<Duration>, bounds: Deadlines) -> Self {
+        let timeout = explicit.map_or(bounds.unset(), |timeout| timeout.min(bounds.max));
+        let margin = (timeout / 50).max(Duration::from_millis(5)).min(timeout);
+        let now = Instant::now();
+        Self {
+            at: now + timeout,
+            answer_by: now + timeout.saturating_sub(margin),
+            explicit: explicit.is_some(),
+            ample: timeout >= bounds.unset() / 2,
+        }
+    }
 }
 
-/// Parses `grpc-timeout`: 1 to 8 digits and a unit (gRPC over HTTP/2, "Timeout").
-fn parse(headers: &HeaderMap) -> Result<Option<Duration>, Error> {
+/// Parses `grpc-timeout`: 1 to 8 digits and a unit (gRPC over HTTP/2, "Timeout"). `None` if the caller set none.
+pub(super) fn parse(headers: &HeaderMap) -> Result<Option<Duration>, Error> {
     let Some(value) = headers.get("grpc-timeout") else { return Ok(None) };
     let malformed = || {
         Error::violation(
             "grpc-timeout",
             "MALFORMED_TIMEOUT",
-            "expected 1 to 8 digits and one of the units H, M, S, m, u, n",
+            "must be 1 to 8 digits and one of the units H, M, S, m, u, n",
         )
     };
     let bytes = value.as_bytes();

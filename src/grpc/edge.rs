@@ -1,8 +1,8 @@
 //! What every RPC passes first and last, where the message is still opaque.
 //!
 //! In order: content type and HTTP method, request id, method, deadline, credential, the whole message; then the
-//! services, with panics and tonic's own refusals turned into our statuses; then the outcome is counted when the last
-//! byte leaves. An RPC has a permit throughout, which counts its bytes.
+//! services. Panics and tonic's own errors become statuses of the gateway. The RPC is counted when its last byte has
+//! left.
 
 mod content;
 mod message;
@@ -43,19 +43,19 @@ use crate::{
     reload::Live,
     telemetry::{Metrics, semconv, trace::Tracer},
 };
-use observe::Outcome;
+use observe::RpcGuard;
 use rpc::Rpc;
 
-/// Name of every method that is not one of ours, so that callers cannot make series.
+/// Name of all unknown methods: names that callers choose would make metric series.
 const OTHER_METHOD: &str = semconv::OTHER;
 
-/// Streams of health, reflection and unknown methods at the same time: they need no credential and may last as long as their
-/// connection. One `Watch` is usual for a client, and each takes some 10 KB.
-const MAX_GUESTS: usize = 16_384;
+/// Limit of concurrent streams of health, reflection and unknown methods, which need no credential and may last as long
+/// as their connection. A client usually has one `Watch`; each takes about 10 KB.
+const MAX_UNAUTHENTICATED_STREAMS: usize = 16_384;
 
-/// How the names of our own methods begin, all of them unary; others are health's and reflection's, which are answered
+/// Prefix of the gateway's own methods, all of them unary. The others are health and reflection, which are answered
 /// however full the gateway is.
-const OURS: &str = "voyage.";
+const SERVICE_PREFIX: &str = "voyage.";
 
 /// Everything that answers on the gRPC port; cheap to clone.
 #[derive(Clone)]
@@ -66,46 +66,50 @@ pub struct Edge {
     deadlines: Deadlines,
     max_request_bytes: usize,
     admission: Admission,
-    /// Places of streams that nobody answers for: health, reflection, and what does not exist.
-    guests: Arc<Semaphore>,
+    unauthenticated_streams: Arc<Semaphore>,
     metrics: Metrics,
     tracer: Tracer,
 }
 
-/// What the edge knows of an RPC; services find it in the request's extensions.
+/// An admitted RPC; services find it in the extensions of the request.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
     pub(super) rpc: Arc<Rpc>,
     pub(super) deadline: Deadline,
-    /// Who calls; whoever needs no credential for the method is anonymous.
+    /// Anonymous where the method needs no credential.
     pub(super) caller: Caller,
-    /// Its place among those in flight.
+    /// Counts the RPC and its bytes as in flight.
     pub(super) permit: Permit,
 }
 
 impl Call {
-    /// Finds the call of a request that came through the edge.
+    /// Returns the call of a request.
     #[expect(
         clippy::expect_used,
-        reason = "the edge is the only way to the services and puts it there"
+        reason = "the edge is the only way to the services and inserts the call"
     )]
     pub(super) fn of(extensions: &Extensions) -> Self {
         extensions.get::<Self>().cloned().expect("a request that came through the edge")
     }
 
-    /// Refuses a caller that may not call this RPC.
+    /// Returns an error if the caller's rules do not allow this RPC.
     pub(super) fn check_rpc(&self) -> Result<(), Error> {
         self.caller.check_rpc(short(self.rpc.method))
     }
 
-    /// Turns an error into the RPC's status and logs it, once.
+    /// Returns the status of an error, which ends the RPC, and logs it.
     pub(super) fn refuse(&self, error: &Error) -> Status {
         self.rpc.refuse(error)
     }
+
+    /// Returns when the stream ends at the latest. A stream without a deadline may last for ever, a unary call may not.
+    fn expires(&self) -> Option<Instant> {
+        (self.deadline.explicit || self.rpc.is_own()).then_some(self.deadline.at)
+    }
 }
 
-/// Builds what a request's stream ends with when it would hold up the drain. The admin port's requests did not come
-/// through the edge, so they are asked for their ids here.
+/// Returns the status that ends a stream which would delay the drain. Requests to the admin port have no [`Call`]: their
+/// ids are read here.
 pub fn draining<T>(request: &tonic::Request<T>) -> Status {
     let request_id = match request.extensions().get::<Call>() {
         Some(call) => call.rpc.request_id.clone(),
@@ -128,14 +132,14 @@ impl Edge {
             deadlines: settings.deadlines,
             max_request_bytes: settings.max_request_bytes,
             admission,
-            guests: Arc::new(Semaphore::new(MAX_GUESTS)),
+            unauthenticated_streams: Arc::new(Semaphore::new(MAX_UNAUTHENTICATED_STREAMS)),
             metrics,
             tracer: settings.tracer.clone(),
         }
     }
 
     /// Answers one RPC.
-    pub async fn serve(self, mut request: Request<Body>) -> Response<Body> {
+    pub async fn serve(self, request: Request<Body>) -> Response<Body> {
         if let Some(refusal) = content::refusal(&request) {
             mistakes::not_grpc(&request, refusal.status());
             return refusal;
@@ -143,47 +147,42 @@ impl Edge {
         let method = method_name(request.uri().path());
         let span = trace::begin(&self.tracer, &request, method);
         let rpc = Rpc::new(request.headers(), method, span.context().clone(), &self.metrics);
-        let mut outcome = Outcome::new(self.metrics.clone(), Arc::clone(&rpc), span);
-        if !method.starts_with(OURS) && !outcome.has_place(&self.guests) {
-            let full = Error::Overloaded { what: "streams of health and reflection" };
-            let mut response = rpc.refuse(&full).into_http();
-            response.headers_mut().insert(request_id::HEADER, rpc.request_id.clone());
-            return observe::observed(response, outcome, None, None);
-        }
-
-        if method == OTHER_METHOD {
-            mistakes::no_such_method(&request, &rpc);
-        }
-        let (mut expires, mut permit) = (None, None);
-        let mut response = match deadline::of(request.headers(), self.deadlines) {
-            // An unknown method is answered as such, whatever else is wrong with the request.
-            Err(error) if method != OTHER_METHOD => rpc.refuse(&error).into_http(),
-            Err(_) => self.answer(request).await,
-            Ok(deadline) => match self.identify(&request, method) {
-                Err(error) => rpc.refuse(&error).into_http(),
-                Ok(caller) => {
-                    rpc.has_until(&deadline);
-                    rpc.called_by(&caller);
-                    if !deadline.explicit && method.starts_with(OURS) {
-                        mistakes::no_deadline(&request, &rpc, self.deadlines.unasked());
-                    }
-                    let admitted = self.admission.permit();
-                    // A stream may go on for ever, a single answer may not.
-                    let ends = deadline.explicit || method.starts_with(OURS);
-                    (expires, permit) = (ends.then_some(deadline.at), Some(admitted.clone()));
-                    let call = Call { rpc: Arc::clone(&rpc), deadline, caller, permit: admitted };
-                    request.extensions_mut().insert(call.clone());
-                    self.answer_in_time(request, &call).await
-                }
-            },
+        let mut guard = RpcGuard::new(self.metrics.clone(), Arc::clone(&rpc), span);
+        let call = self.admit(&request, &mut guard);
+        let mut response = match &call {
+            Ok(call) => self.answer_in_time(request, call).await,
+            Err(error) => rpc.refuse(error).into_http(),
         };
         response.headers_mut().insert(request_id::HEADER, rpc.request_id.clone());
-        observe::observed(response, outcome, expires, permit)
+        observe::observed(response, guard, call.ok())
     }
 
-    /// Finds out who calls. Health and reflection need no credential: probes and tools have none.
-    fn identify(&self, request: &Request<Body>, method: &str) -> Result<Caller, Error> {
-        if !method.starts_with(OURS) {
+    /// Checks all that is known before the message: a place among the streams without a credential, deadline, credential.
+    fn admit(&self, request: &Request<Body>, guard: &mut RpcGuard) -> Result<Call, Error> {
+        let rpc = guard.rpc();
+        if !rpc.is_own() {
+            guard.take_place(&self.unauthenticated_streams)?;
+        }
+        let timeout = match deadline::parse(request.headers()) {
+            // The answer to an unknown method is UNIMPLEMENTED, whatever else is wrong with the request.
+            Err(_) if rpc.method == OTHER_METHOD => None,
+            timeout => timeout?,
+        };
+        let deadline = Deadline::new(timeout, self.deadlines);
+        let caller = self.identify(request, &rpc)?;
+        rpc.set_deadline(&deadline);
+        rpc.set_caller(&caller);
+        if rpc.method == OTHER_METHOD {
+            mistakes::no_such_method(request, &rpc);
+        } else if rpc.is_own() && !deadline.explicit {
+            mistakes::no_deadline(request, &rpc, self.deadlines.unset());
+        }
+        Ok(Call { rpc, deadline, caller, permit: self.admission.permit() })
+    }
+
+    /// Returns the caller. Health and reflection need no credential: probes and tools have none.
+    fn identify(&self, request: &Request<Body>, rpc: &Rpc) -> Result<Caller, Error> {
+        if !rpc.is_own() {
             return Ok(Caller::anonymous());
         }
         let peer = request.extensions().get::<PeerIdentity>();
@@ -191,11 +190,12 @@ impl Edge {
         Ok(self.rules.get().caller(&name))
     }
 
-    async fn answer_in_time(&self, request: Request<Body>, call: &Call) -> Response<Body> {
-        // Services answer by themselves when their time is up; this catches a message that never ends.
+    async fn answer_in_time(&self, mut request: Request<Body>, call: &Call) -> Response<Body> {
+        request.extensions_mut().insert(call.clone());
+        // Services end by themselves at `answer_by`; the timeout below is for a message that never ends.
         let Deadline { at, answer_by, .. } = call.deadline;
         let late = || call.refuse(&Error::DeadlineExceeded { phase: Phase::Request }).into_http();
-        // Timers look every millisecond only: without this a caller without time would still cost money.
+        // Timers have a resolution of a millisecond: without this, a call with no time left would still cost money.
         if at <= Instant::now() {
             return late();
         }
@@ -205,7 +205,6 @@ impl Edge {
             Err(_) => late(),
             Ok(Ok(response)) => refusals::explained(response, self.max_request_bytes as u64, call),
             Ok(Err(_panic)) => {
-                self.metrics.panic();
                 call.rpc.panicked();
                 call.refuse(&Error::Internal { cause: "a service panicked" }).into_http()
             }
@@ -213,18 +212,14 @@ impl Edge {
     }
 
     async fn receive_and_answer(&self, request: Request<Body>, call: &Call) -> Response<Body> {
-        if !call.rpc.method.starts_with(OURS) {
-            return self.answer(request).await;
+        let (head, mut body) = request.into_parts();
+        if call.rpc.is_own() {
+            body = match message::receive(body, self.max_request_bytes, &call.permit).await {
+                Ok(message) => message,
+                Err(error) => return call.refuse(&error).into_http(),
+            };
         }
-        let (head, body) = request.into_parts();
-        match message::receive(body, self.max_request_bytes, &call.permit).await {
-            Ok(message) => self.answer(Request::from_parts(head, message)).await,
-            Err(error) => call.refuse(&error).into_http(),
-        }
-    }
-
-    async fn answer(&self, request: Request<Body>) -> Response<Body> {
-        match self.routes.clone().oneshot(request).await {
+        match self.routes.clone().oneshot(Request::from_parts(head, body)).await {
             Ok(response) => response,
             Err(never) => match never {},
         }
@@ -237,7 +232,7 @@ impl std::fmt::Debug for Edge {
     }
 }
 
-/// Returns `package.Service/Method` for the methods served here, and one name for all others.
+/// Returns `package.Service/Method` of a served method, and [`OTHER_METHOD`] for all others.
 fn method_name(path: &str) -> &'static str {
     static METHODS: LazyLock<HashSet<String>> = LazyLock::new(served_methods);
     path.strip_prefix('/')
@@ -245,10 +240,10 @@ fn method_name(path: &str) -> &'static str {
         .map_or(OTHER_METHOD, String::as_str)
 }
 
-/// Returns the short names of the gateway's own RPCs, such as `Embed`: those that a rule can name.
+/// Returns the short names of the gateway's own RPCs, such as `Embed`: those that rules can name.
 pub fn rpc_names() -> BTreeSet<String> {
-    let ours = served_methods().into_iter().filter(|method| method.starts_with(OURS));
-    ours.map(|method| short(&method).to_owned()).collect()
+    let own = served_methods().into_iter().filter(|method| method.starts_with(SERVICE_PREFIX));
+    own.map(|method| short(&method).to_owned()).collect()
 }
 
 /// Returns a method's name without its service.
@@ -264,7 +259,7 @@ fn served_methods() -> HashSet<String> {
         tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
     ];
     let mut methods = HashSet::new();
-    // All four are compiled in and read by reflection as well: a broken one fails the start.
+    // All four are compiled in, and reflection reads them at the start: there, a broken one is an error.
     for file in descriptors
         .iter()
         .filter_map(|bytes| FileDescriptorSet::decode(*bytes).ok())

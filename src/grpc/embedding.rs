@@ -36,7 +36,7 @@ impl Service {
             convert::embed_request(request, &self.default_model, deadline, caller)?;
         let model = Arc::clone(&request.parameters.model);
         let answers = self.pipeline.run(request, &call.rpc.trace, &call.permit).await?;
-        call.rpc.was_upstream(answers.upstream_time);
+        call.rpc.set_upstream_time(answers.upstream_time);
         call.permit.count(shape.check_answers(&answers)?)?;
         let metadata = metadata(&answers, &model);
         let mut reply = Response::new(convert::embed_response(answers, shape, &model));

@@ -14,6 +14,10 @@ fn timeout(value: &[u8]) -> HeaderMap {
     )])
 }
 
+fn of(headers: &HeaderMap, bounds: Deadlines) -> Result<Deadline, Error> {
+    parse(headers).map(|timeout| Deadline::new(timeout, bounds))
+}
+
 /// The time until the deadline, and the margin before it.
 fn times(headers: &HeaderMap) -> (Duration, Duration) {
     let deadline = of(headers, BOUNDS).unwrap();

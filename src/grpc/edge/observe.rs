@@ -1,4 +1,4 @@
-//! Watches a reply until its last byte: every RPC ends in exactly one outcome.
+//! The body of a reply until its last byte: every RPC is counted exactly once.
 
 use std::{
     future::Future as _,
@@ -17,38 +17,42 @@ use tokio::{
 };
 use tonic::{Code, Status, body::Body};
 
-use super::{reply::Reply, rpc::Rpc, trace};
+use super::{Call, reply::Reply, rpc::Rpc, trace};
 use crate::{
     caller::GivesUp,
     error::{Error, Phase},
     grpc::status,
-    pipeline::Permit,
     telemetry::{EndedRpc, Metrics, trace::Span},
 };
 
-/// Counts the RPC when it is dropped; until a status was seen, the RPC counts as cancelled.
+/// Counts the RPC when it is dropped, as cancelled unless it has seen a status.
 #[derive(Debug)]
-pub(super) struct Outcome {
+pub(super) struct RpcGuard {
     metrics: Metrics,
     rpc: Arc<Rpc>,
-    /// Ends with it.
+    /// Ends with the guard.
     span: Span,
     code: Code,
-    /// When the caller gives up, if it ever does.
+    /// When the stream ends at the latest.
     expires: Option<Instant>,
-    /// Its place among streams that nobody answers for, if it is one.
+    /// Its place among the streams without a credential.
     place: Option<OwnedSemaphorePermit>,
 }
 
-impl Outcome {
+impl RpcGuard {
     pub(super) fn new(metrics: Metrics, rpc: Arc<Rpc>, span: Span) -> Self {
         Self { metrics, rpc, span, code: Code::Cancelled, expires: None, place: None }
     }
 
-    /// Takes one of `places` until the RPC ends; false: there is none.
-    pub(super) fn has_place(&mut self, places: &Arc<Semaphore>) -> bool {
-        self.place = Arc::clone(places).try_acquire_owned().ok();
-        self.place.is_some()
+    pub(super) fn rpc(&self) -> Arc<Rpc> {
+        Arc::clone(&self.rpc)
+    }
+
+    /// Takes one of `places` until the RPC ends, or returns an error if there is none.
+    pub(super) fn take_place(&mut self, places: &Arc<Semaphore>) -> Result<(), Error> {
+        let full = Error::Overloaded { what: "streams of health and reflection" };
+        self.place = Some(Arc::clone(places).try_acquire_owned().map_err(|_| full)?);
+        Ok(())
     }
 
     fn note(&mut self, headers: &HeaderMap) {
@@ -67,9 +71,9 @@ impl Outcome {
     }
 }
 
-impl Drop for Outcome {
+impl Drop for RpcGuard {
     fn drop(&mut self) {
-        // Whoever reads no reply is cut off, and sees no status.
+        // A caller that did not read its reply in time is reset, and sees no status.
         let now = Instant::now();
         let late = self.expires.is_some_and(|at| at <= now);
         if late && self.code == Code::Cancelled {
@@ -89,7 +93,7 @@ impl Drop for Outcome {
         {
             self.metrics.overhead(self.rpc.method, overhead);
         }
-        // Streams of health and reflection last as long as their callers like.
+        // Streams of health and reflection are long, and not slow.
         if let Some(recent) = self.metrics.recent()
             && self.place.is_none()
             && recent.is_slow(took)
@@ -100,29 +104,28 @@ impl Drop for Outcome {
     }
 }
 
-/// Puts a reply under observation until its caller gives up, at `expires`.
+/// Returns the response with a body that keeps the guard until its end. `call` is that of an admitted RPC.
 pub(super) fn observed(
     response: Response<Body>,
-    mut outcome: Outcome,
-    expires: Option<Instant>,
-    permit: Option<Permit>,
+    mut guard: RpcGuard,
+    call: Option<Call>,
 ) -> Response<Body> {
-    outcome.note(response.headers());
-    outcome.expires = expires;
+    guard.note(response.headers());
+    guard.expires = call.as_ref().and_then(Call::expires);
     let (mut head, body) = response.into_parts();
-    // The transport ends what is stuck in HTTP/2, where nobody asks for more of the reply.
-    if let Some(at) = expires {
+    // The transport resets streams whose reply is stuck in HTTP/2, which polls no body.
+    if let Some(at) = guard.expires {
         head.extensions.insert(GivesUp(at));
     }
-    let reply = Reply::new(body, permit);
-    let observed = Observed { reply, outcome, alarm: None, ended: false };
+    let reply = Reply::new(body, call.map(|call| call.permit));
+    let observed = Observed { reply, guard, alarm: None, ended: false };
     Response::from_parts(head, Body::new(observed))
 }
 
 struct Observed {
     reply: Reply,
-    outcome: Outcome,
-    /// Set when there is something to wait for.
+    guard: RpcGuard,
+    /// Set once the reply is pending.
     alarm: Option<Pin<Box<Sleep>>>,
     ended: bool,
 }
@@ -130,11 +133,11 @@ struct Observed {
 impl Observed {
     fn end(&mut self, error: &Error) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         self.ended = true;
-        Poll::Ready(Some(Ok(Frame::trailers(self.outcome.end(error)))))
+        Poll::Ready(Some(Ok(Frame::trailers(self.guard.end(error)))))
     }
 
     fn is_late(&mut self, context: &mut Context<'_>) -> bool {
-        let Some(at) = self.outcome.expires else { return false };
+        let Some(at) = self.guard.expires else { return false };
         let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(at)));
         alarm.as_mut().poll(context).is_ready()
     }
@@ -151,22 +154,21 @@ impl HttpBody for Observed {
         if self.ended {
             return Poll::Ready(None);
         }
-        // Messages are made here: the service has long returned.
+        // The service has returned, but its messages are encoded here.
         let polled = catch_unwind(AssertUnwindSafe(|| self.reply.poll_frame(context)));
         let Ok(polled) = polled else {
-            self.outcome.metrics.panic();
-            self.outcome.rpc.panicked();
+            self.guard.rpc.panicked();
             return self.end(&Error::Internal { cause: "a reply panicked" });
         };
         if let Poll::Ready(frame) = polled {
             if let Some(Ok(frame)) = &frame
                 && let Some(trailers) = frame.trailers_ref()
             {
-                self.outcome.note(trailers);
+                self.guard.note(trailers);
             }
             return Poll::Ready(frame);
         }
-        // A status would wait behind bytes that nobody takes.
+        // A status would wait behind bytes that the caller does not read.
         if self.is_late(context) && !self.reply.is_going_out() {
             return self.end(&Error::DeadlineExceeded { phase: Phase::Stream });
         }

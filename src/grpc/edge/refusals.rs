@@ -17,7 +17,7 @@ pub(super) fn explained(
     call: &Call,
 ) -> Response<Body> {
     // Health and reflection are tonic's own services: what they refuse is theirs to say.
-    if !call.rpc.method.starts_with(super::OURS) {
+    if !call.rpc.is_own() {
         return response;
     }
     match foreign_code(response.headers()) {

@@ -1,4 +1,4 @@
-//! One RPC as the edge knows it, from its first byte to its last.
+//! One RPC, from its first byte to its last: what the log, metrics and traces say of it.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue};
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
+use super::SERVICE_PREFIX;
 use crate::{
     caller::Caller,
     error::{Blame, Error},
@@ -16,24 +17,23 @@ use crate::{
     telemetry::{self, Metrics, RpcOutcome, recent::SlowRpc, trace::TraceContext},
 };
 
-/// What the log, metrics and traces say of an RPC.
+/// An RPC. Parts of it are set once, when they are known.
 #[derive(Debug)]
 pub(in crate::grpc) struct Rpc {
     pub(in crate::grpc) request_id: HeaderValue,
     pub(in crate::grpc) method: &'static str,
     pub(in crate::grpc) trace: TraceContext,
-    /// When its first byte came.
+    /// When its first byte arrived.
     pub(in crate::grpc) started: Instant,
     metrics: Metrics,
-    /// Who calls, once that is known.
     caller: OnceLock<Caller>,
-    /// Whether its deadline leaves ample time, once that is read.
+    /// Whether its deadline leaves ample time.
     ample: OnceLock<bool>,
-    /// Whose doing its failure is; the first one counts, as only one status reaches the caller.
+    /// How it failed. The first failure counts, since only one status reaches the caller.
     failure: OnceLock<RpcOutcome>,
-    /// Why it failed, as its status says.
+    /// The reason in its status.
     reason: OnceLock<&'static str>,
-    /// For how long upstream calls for it were out: of an RPC that may need them.
+    /// Time spent in upstream calls; not set for RPCs that make none.
     upstream: OnceLock<Duration>,
 }
 
@@ -62,32 +62,35 @@ impl Rpc {
         self.reason.get().copied()
     }
 
-    /// Notes for how long upstream calls for it were out.
-    pub(in crate::grpc) fn was_upstream(&self, time: Duration) {
+    /// Returns whether its method is one of the gateway's own.
+    pub(super) fn is_own(&self) -> bool {
+        self.method.starts_with(SERVICE_PREFIX)
+    }
+
+    /// Sets the time spent in upstream calls.
+    pub(in crate::grpc) fn set_upstream_time(&self, time: Duration) {
         let _ = self.upstream.set(time);
     }
 
-    /// Returns the time it has taken so far but for upstream calls; `None` of one that needs none.
+    /// Returns the time it has taken so far without that of upstream calls; `None` for RPCs that make none.
     pub(super) fn overhead(&self, now: Instant) -> Option<Duration> {
         Some((now - self.started).saturating_sub(*self.upstream.get()?))
     }
 
-    pub(super) fn called_by(&self, caller: &Caller) {
-        // Nobody calls twice.
+    pub(super) fn set_caller(&self, caller: &Caller) {
         let _ = self.caller.set(caller.clone());
     }
 
-    pub(super) fn has_until(&self, deadline: &Deadline) {
-        // It is read once.
+    pub(super) fn set_deadline(&self, deadline: &Deadline) {
         let _ = self.ample.set(deadline.ample);
     }
 
-    /// Returns who calls, where that is known.
+    /// Returns the caller, if it is known.
     pub(super) fn caller(&self) -> Option<&Caller> {
         self.caller.get()
     }
 
-    /// Returns how the RPC ended, by the status its caller saw.
+    /// Returns how the RPC ended with this code.
     pub(super) fn outcome(&self, code: Code) -> RpcOutcome {
         match code {
             Code::Ok => RpcOutcome::Ok,
@@ -96,7 +99,7 @@ impl Rpc {
         }
     }
 
-    /// Returns what is told of the RPC when it was slow.
+    /// Returns its entry in the list of slow RPCs.
     pub(super) fn slow(&self, outcome: RpcOutcome, ended: Instant) -> SlowRpc {
         SlowRpc {
             method: self.method,
@@ -109,12 +112,13 @@ impl Rpc {
         }
     }
 
-    /// Notes that a panic took the RPC.
+    /// Counts a panic.
     pub(super) fn panicked(&self) {
+        self.metrics.panic();
         let _ = self.failure.set(RpcOutcome::Panicked);
     }
 
-    /// Turns an error into the RPC's status and logs it, once.
+    /// Returns the status of an error, which ends the RPC, and logs it.
     pub(super) fn refuse(&self, error: &Error) -> Status {
         let blame = error.blame(self.ample.get().copied().unwrap_or_default());
         let _ = self.failure.set(outcome(error, blame));
@@ -122,7 +126,6 @@ impl Rpc {
         let _ = self.reason.set(reason);
         self.metrics.error(self.method, reason, blame);
         self.log(error, blame);
-        // Ids are visible ASCII, the caller's and ours.
         status::status(error, self.request_id.to_str().unwrap_or_default())
     }
 
@@ -151,7 +154,7 @@ impl Rpc {
         };
         let http_status = upstream.and_then(|upstream| upstream.status);
         let upstream_request_id = upstream.and_then(|upstream| upstream.request_id.as_deref());
-        // Callers can cause failures at will, and when all goes badly there are most of them.
+        // Bounded, because callers can cause any number of failures.
         let line = telemetry::bounded_line(reason);
         let unsaid = line.filter(|unsaid| *unsaid > 0);
         match (line, blamed) {
@@ -168,7 +171,7 @@ impl Rpc {
     }
 }
 
-/// Tells whose doing an error is.
+/// Returns how an RPC ends with an error.
 fn outcome(error: &Error, blame: Blame) -> RpcOutcome {
     match (error, blame) {
         (Error::Overloaded { .. }, _) => RpcOutcome::Shed,

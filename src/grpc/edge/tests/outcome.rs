@@ -115,8 +115,8 @@ fn codes_are_named_as_grpc_spells_them() {
         let mut response = Response::new(Body::empty());
         response.headers_mut().insert("grpc-status", number.into());
         let (rpc, span) = unrecorded(&HeaderMap::new(), method(), &edge_metrics);
-        let outcome = Outcome::new(edge_metrics.clone(), rpc, span);
-        drop(observe::observed(response, outcome, None, None));
+        let guard = RpcGuard::new(edge_metrics.clone(), rpc, span);
+        drop(observe::observed(response, guard, None));
         assert_eq!(counted(&edge_metrics), expected);
     }
 }
@@ -130,7 +130,7 @@ async fn streams_that_need_no_credential_are_bounded_and_hold_nobody_else_up() {
     let (edge, _) = edge().await;
     let watch = || request(WATCH, framed(&[]));
     let mut open = Vec::new();
-    for _ in 0..MAX_GUESTS {
+    for _ in 0..MAX_UNAUTHENTICATED_STREAMS {
         open.push(edge.clone().serve(watch()).await);
     }
     let refused = call(&edge, watch()).await;
