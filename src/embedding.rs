@@ -7,54 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-/// The number type of a vector's elements (Voyage's `output_dtype`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Dtype {
-    /// 32-bit floats, unit length.
-    #[default]
-    Float,
-    /// Signed bytes.
-    Int8,
-    /// Unsigned bytes.
-    Uint8,
-    /// Eight bits to a signed byte, most significant first, offset binary.
-    Binary,
-    /// Eight bits to an unsigned byte, most significant first.
-    Ubinary,
-}
-
-impl Dtype {
-    /// Returns Voyage's name of the type.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Float => "float",
-            Self::Int8 => "int8",
-            Self::Uint8 => "uint8",
-            Self::Binary => "binary",
-            Self::Ubinary => "ubinary",
-        }
-    }
-
-    /// Returns how many bytes a vector of `dimension` elements takes.
-    pub const fn vector_bytes(self, dimension: u32) -> usize {
-        let dimension = dimension as usize;
-        match self {
-            Self::Float => dimension * 4,
-            Self::Int8 | Self::Uint8 => dimension,
-            Self::Binary | Self::Ubinary => dimension / 8,
-        }
-    }
-
-    /// Returns the dimension of a vector that takes `bytes` bytes; `None` when no dimension does.
-    pub fn dimension_of(self, bytes: usize) -> Option<u32> {
-        let dimension = match self {
-            Self::Float => bytes.is_multiple_of(4).then_some(bytes / 4)?,
-            Self::Int8 | Self::Uint8 => bytes,
-            Self::Binary | Self::Ubinary => bytes.checked_mul(8)?,
-        };
-        u32::try_from(dimension).ok()
-    }
-}
+use crate::model::{self, Dtype, Model};
 
 /// What a text is for (Voyage's `input_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -114,9 +67,7 @@ pub struct Parameters {
 impl Parameters {
     /// Returns the dimension answers must have: the one asked for, else the listed default, else `None`.
     pub fn expected_dimension(&self) -> Option<u32> {
-        self.dimension.or_else(|| {
-            crate::model::find(&self.model).and_then(crate::model::Model::default_dimension)
-        })
+        self.dimension.or_else(|| model::find(&self.model).and_then(Model::default_dimension))
     }
 }
 

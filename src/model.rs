@@ -4,8 +4,6 @@
 //! saves a round trip for requests that cannot succeed; a name that is not listed is passed on, since
 //! Voyage decides which models exist.
 
-use crate::embedding::Dtype;
-
 /// What a model takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -17,6 +15,55 @@ pub enum Kind {
     Multimodal,
     /// A query and documents to order by it (`/rerank`).
     Rerank,
+}
+
+/// The number type of a vector's elements (Voyage's `output_dtype`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Dtype {
+    /// 32-bit floats, unit length.
+    #[default]
+    Float,
+    /// Signed bytes.
+    Int8,
+    /// Unsigned bytes.
+    Uint8,
+    /// Eight bits to a signed byte, most significant first, offset binary.
+    Binary,
+    /// Eight bits to an unsigned byte, most significant first.
+    Ubinary,
+}
+
+impl Dtype {
+    /// Returns Voyage's name of the type.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Float => "float",
+            Self::Int8 => "int8",
+            Self::Uint8 => "uint8",
+            Self::Binary => "binary",
+            Self::Ubinary => "ubinary",
+        }
+    }
+
+    /// Returns how many bytes a vector of `dimension` elements takes.
+    pub const fn vector_bytes(self, dimension: u32) -> usize {
+        let dimension = dimension as usize;
+        match self {
+            Self::Float => dimension * 4,
+            Self::Int8 | Self::Uint8 => dimension,
+            Self::Binary | Self::Ubinary => dimension / 8,
+        }
+    }
+
+    /// Returns the dimension of a vector that takes `bytes` bytes; `None` when no dimension does.
+    pub fn dimension_of(self, bytes: usize) -> Option<u32> {
+        let dimension = match self {
+            Self::Float => bytes.is_multiple_of(4).then_some(bytes / 4)?,
+            Self::Int8 | Self::Uint8 => bytes,
+            Self::Binary | Self::Ubinary => bytes.checked_mul(8)?,
+        };
+        u32::try_from(dimension).ok()
+    }
 }
 
 /// One model and its limits.

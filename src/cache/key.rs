@@ -8,7 +8,10 @@ use std::hash::{Hash, Hasher};
 
 use sha2::{Digest, Sha256};
 
-use crate::embedding::{Dtype, Endpoint, Input, InputType, Parameters};
+use crate::{
+    embedding::{Endpoint, Input, InputType, Parameters},
+    model::Dtype,
+};
 
 /// Raised whenever the encoding or the meaning of a cached answer changes.
 const SCHEMA: u8 = 1;

@@ -4,7 +4,8 @@ use tokio::time::{Duration, advance};
 
 use super::*;
 use crate::{
-    embedding::{Dtype, Endpoint, Input, InputType, Parameters, Vector},
+    embedding::{Endpoint, Input, InputType, Parameters, Vector},
+    model::Dtype,
     units::{Size, Span},
 };
 

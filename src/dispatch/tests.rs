@@ -27,8 +27,9 @@ use super::*;
 use crate::{
     cache::{self, Cache, Keys},
     caller::{Rule, Scope},
-    embedding::{Dtype, Endpoint, InputType},
+    embedding::{Endpoint, InputType},
     error::{Fault, Phase},
+    model::Dtype,
     pipeline::{self, CacheMode, Pipeline, Request, Response},
     secret::Secret,
     telemetry::trace::TraceContext,

@@ -20,8 +20,9 @@ use super::v1::{
 };
 use crate::{
     caller::{self, Caller},
-    embedding::{Dtype, Endpoint, Input, InputType, Parameters},
+    embedding::{Endpoint, Input, InputType, Parameters},
     error::Error,
+    model::Dtype,
     model::{self, Kind, MAX_DIMENSION, Model},
     pipeline::{CacheMode, Request, Response},
 };

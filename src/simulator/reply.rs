@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::embedding::Dtype;
+use crate::model::Dtype;
 
 use super::fault::Fault;
 use super::provider::Accepted;

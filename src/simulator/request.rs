@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::embedding::{Dtype, InputType};
 use crate::model::{self, Kind, MAX_UPSTREAM_INPUTS, Model};
+use crate::{embedding::InputType, model::Dtype};
 
 use super::refusal::Refusal;
 

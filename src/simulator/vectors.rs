@@ -7,7 +7,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::embedding::{Dtype, InputType};
+use crate::{embedding::InputType, model::Dtype};
 
 use super::random::{SplitMix, hash};
 

@@ -13,8 +13,9 @@ use serde::{
 use serde_json::value::RawValue;
 
 use crate::{
-    embedding::{Answer, Dtype, Endpoint, Input, Parameters, Vector},
+    embedding::{Answer, Endpoint, Input, Parameters, Vector},
     error::BadResponse,
+    model::Dtype,
 };
 
 /// The body of a request. Unset fields are left out: Voyage answers 400 to fields it does not know.

@@ -6,8 +6,9 @@ use futures_util::future::join_all;
 use tokio::task::JoinHandle;
 use tonic::Code;
 use voyage_gateway::{
-    embedding::{Dtype, InputType},
+    embedding::InputType,
     grpc::v1::{self, EmbedRequest, OutputDtype},
+    model::Dtype,
     simulator::{Fault, Shape, vector},
     units::Span,
 };

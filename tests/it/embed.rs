@@ -3,8 +3,8 @@
 use serde_json::json;
 use tonic::Code;
 use voyage_gateway::{
-    embedding::Dtype,
     grpc::v1::{EmbedRequest, EmbedResponse, InputType, OutputDtype, VectorEncoding},
+    model::Dtype,
     simulator::{Shape, count_tokens, vector},
 };
 

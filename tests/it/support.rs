@@ -26,13 +26,14 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use voyage_gateway::{
     app::{self, Bound, RunError},
     config::{self, Config, Sources},
-    embedding::{Dtype, Input, Parameters},
+    embedding::{Input, Parameters},
     error::Error,
     grpc::v1::{
         CacheMode, CacheStatus, EmbedRequest, EmbedResponse, RequestOptions,
         embedding_service_client::EmbeddingServiceClient, model_service_client::ModelServiceClient,
     },
     grpc::wire::Embedding,
+    model::Dtype,
     secret::Secret,
     simulator::{Keys, Options, Shape, Simulator, vector},
     telemetry::{Metrics, trace},

@@ -11,8 +11,8 @@ use std::{
 use futures_util::future::try_join_all;
 use tokio::time::Instant;
 use voyage_gateway::{
-    embedding::Dtype,
     grpc::v1::{EmbedRequest, InputType},
+    model::Dtype,
     simulator::{Shape, vector},
 };
 

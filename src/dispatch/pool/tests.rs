@@ -116,7 +116,7 @@ async fn a_lonely_key_is_tried_again_soon_and_everybody_else_is_told() {
         model: Arc::from("voyage-4"),
         input_type: None,
         dimension: None,
-        dtype: crate::embedding::Dtype::Float,
+        dtype: crate::model::Dtype::Float,
         truncation: true,
     };
     // One 401 may be a slip: the next call tries it at once, and only that one.

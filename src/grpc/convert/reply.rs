@@ -4,13 +4,14 @@ use bytes::Bytes;
 
 use super::ReplyShape;
 use crate::{
-    embedding::{Answer, Dtype, Vector},
+    embedding::{Answer, Vector},
     error::Error,
     grpc::{
         status,
         v1::{CacheStatus, CacheSummary, EmbedResponse, OutputDtype, Usage, VectorEncoding},
         wire::Embedding,
     },
+    model::Dtype,
     pipeline::{Response, Source},
 };
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::client::{CLOSE, JSON, KEY, exchange, post, post_bytes, request, simulator, texts};
-use crate::embedding::{Dtype, InputType};
 use crate::simulator::{Keys, Options, Shape, Simulator, vector};
+use crate::{embedding::InputType, model::Dtype};
 
 const FRAME: &str = "The request body is not valid JSON, or some arguments were not specified properly. In particular, ";
 

@@ -1,8 +1,8 @@
 //! Token counts and vectors.
 
-use crate::embedding::{Dtype, InputType};
 use crate::simulator::vectors::{STOP_WORDS, encode};
 use crate::simulator::{Shape, count_tokens, tokens, vector};
+use crate::{embedding::InputType, model::Dtype};
 
 const PLAIN: Shape<'_> =
     Shape { model: "voyage-4", input_type: None, dimension: 1_024, dtype: Dtype::Float };

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::{
-    embedding::{Answer, Dtype, Endpoint},
+    embedding::{Answer, Endpoint},
+    model::Dtype,
     secret::Secret,
     telemetry::trace::TraceContext,
     units::Span,

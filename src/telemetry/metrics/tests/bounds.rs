@@ -5,7 +5,10 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::*;
-use crate::embedding::{Dtype, Endpoint, Parameters};
+use crate::{
+    embedding::{Endpoint, Parameters},
+    model::Dtype,
+};
 
 /// Names that are tried of every kind.
 const NAMES: u32 = 1_000_000;
