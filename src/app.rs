@@ -20,6 +20,7 @@ use crate::{
     caller::Rules,
     config::Config,
     dispatch::{self, Dispatch},
+    file,
     grpc::{self, Authenticator, Deadlines, Edge},
     pipeline::{self, Pipeline},
     reload::{self, Live, Reload},
@@ -275,7 +276,7 @@ fn ports(
 fn keys(config: &Config) -> Result<Keys, BuildError> {
     let Some(path) = &config.cache.key_file else { return Ok(Keys::random()) };
     let failed = |problem: String| BuildError::CacheKey { path: path.clone(), problem };
-    let secret = reload::content(path).map_err(failed)?;
+    let secret = file::read(path).map_err(failed)?;
     if secret.len() < MIN_KEY_BYTES {
         return Err(failed(format!("expected at least {MIN_KEY_BYTES} bytes")));
     }

@@ -38,6 +38,7 @@ pub mod caller;
 pub mod check;
 pub mod embedding;
 pub mod error;
+pub mod file;
 pub mod model;
 pub mod reload;
 pub mod secret;

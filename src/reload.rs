@@ -5,7 +5,6 @@
 //! not fit its certificate) changes nothing: the last good content stays in force, and the log and a metric say so.
 
 mod config;
-mod file;
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
@@ -18,9 +17,8 @@ use tokio::{
 };
 
 pub use config::Config;
-pub use file::{MAX_FILE_BYTES, content, content_within, read};
 
-use crate::telemetry::Metrics;
+use crate::{file, telemetry::Metrics};
 
 /// What files say, in the last version of them that made sense. Reading it never waits.
 pub struct Live<T> {
@@ -69,7 +67,7 @@ impl<T> Live<T> {
         parse: impl Fn(&[Vec<u8>]) -> Result<T, String> + Send + Sync + 'static,
     ) -> Result<Arc<Self>, LoadError> {
         let failed = |problem| LoadError { what, problem };
-        let contents = file::read_all(&paths).map_err(failed)?;
+        let contents = read_all(&paths).map_err(failed)?;
         let current = parse(&contents).map_err(|problem| failed(named(&paths, &problem)))?;
         Ok(Arc::new(Self {
             what,
@@ -121,7 +119,7 @@ impl<T: Send + Sync> Reload for Live<T> {
             return Look::Unchanged;
         }
         let mut seen = self.seen.lock();
-        let contents = match file::read_all(&self.paths) {
+        let contents = match read_all(&self.paths) {
             Ok(contents) => contents,
             Err(problem) => {
                 // Said once: the next look finds the same.
@@ -172,6 +170,14 @@ pub async fn poll(files: Vec<Arc<dyn Reload>>, every: Duration, asked: Arc<Notif
             tracing::info!(changed, refused, "looked at all files again");
         }
     }
+}
+
+/// Reads all files; fails with the first problem.
+fn read_all(paths: &[PathBuf]) -> Result<Vec<Vec<u8>>, String> {
+    let read = |path: &PathBuf| {
+        file::read(path).map_err(|problem| format!("{}: {problem}", path.display()))
+    };
+    paths.iter().map(read).collect()
 }
 
 fn named(paths: &[PathBuf], problem: &str) -> String {

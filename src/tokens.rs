@@ -21,7 +21,7 @@ use tokenizers::Tokenizer;
 pub use config::{Config, ModelConfig};
 pub use measure::Measure;
 
-use crate::{model, reload};
+use crate::{file, model};
 use estimate::{Estimate, Vector};
 use measure::Tokens;
 
@@ -200,7 +200,7 @@ fn load(path: &Path) -> Result<Tokenizer, Reason> {
         tokenizer.with_truncation(None)?.with_padding(None);
         Ok(tokenizer)
     };
-    let content = reload::content_within(path, MAX_TOKENIZER_BYTES).map_err(Reason::Unreadable)?;
+    let content = file::read_within(path, MAX_TOKENIZER_BYTES).map_err(Reason::Unreadable)?;
     read(content).map_err(|_: tokenizers::Error| Reason::Malformed)
 }
 

@@ -8,7 +8,7 @@ use toml::{Table, Value, de::DeTable};
 
 use super::FILE_VARIABLE;
 use super::{Origin, Problem, Problems, Sources, path::KeyPath, read};
-use crate::{check::Unmet, reload};
+use crate::{check::Unmet, file};
 
 /// What the names of variables that set a key begin with.
 const VARIABLE_PREFIX: &str = "VOYAGE_GATEWAY__";
@@ -111,7 +111,7 @@ impl Tree {
 
     /// Reads the file into the still empty tree.
     fn read_file(&mut self, file: PathBuf) {
-        let text = reload::content(&file)
+        let text = file::read(&file)
             .and_then(|content| {
                 String::from_utf8(content).map_err(|_| "it is not UTF-8".to_owned())
             })

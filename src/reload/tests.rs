@@ -94,10 +94,10 @@ fn what_is_no_small_file_is_refused_without_being_read() {
             .to_string()
     };
     let large = folder.path("large");
-    fs::write(&large, vec![b'1'; usize::try_from(MAX_FILE_BYTES).unwrap() + 1]).unwrap();
-    assert!(load(&large).ends_with("large: it is larger than 1048576 bytes"), "{}", load(&large));
-    assert_eq!(load(Path::new("/dev/zero")), "a.number: /dev/zero: it is not a file");
-    assert!(load(&folder.0).ends_with("it is not a file"), "{}", load(&folder.0));
+    fs::write(&large, vec![b'1'; usize::try_from(file::MAX_BYTES).unwrap() + 1]).unwrap();
+    assert!(load(&large).ends_with("large: larger than 1048576 bytes"), "{}", load(&large));
+    assert_eq!(load(Path::new("/dev/zero")), "a.number: /dev/zero: not a regular file");
+    assert!(load(&folder.0).ends_with("not a regular file"), "{}", load(&folder.0));
     assert!(load(&folder.path("none")).contains("No such file"));
     let bad = folder.path("bad");
     fs::write(&bad, "a secret").unwrap();

@@ -45,9 +45,9 @@ fn a_key_that_is_not_utf_8_is_not_a_missing_one() {
 #[test]
 fn only_a_small_file_of_text_is_read() {
     for (path, problem) in [
-        ("/dev/zero", "it is not a file"),
-        ("/dev/stdin", "it is not a file"),
-        ("/", "it is not a file"),
+        ("/dev/zero", "not a regular file"),
+        ("/dev/stdin", "not a regular file"),
+        ("/", "not a regular file"),
         ("/no/such/file", "No such file or directory (os error 2)"),
     ] {
         let told = report(load(&Sources { file: Some(path.into()), ..Sources::default() }));
@@ -55,7 +55,7 @@ fn only_a_small_file_of_text_is_read() {
     }
     let too_large = "#".repeat(1024 * 1024 + 1);
     let told = report(load_file(&too_large));
-    assert_eq!(told, "file.toml: cannot be read: it is larger than 1048576 bytes");
+    assert_eq!(told, "file.toml: cannot be read: larger than 1048576 bytes");
     assert_eq!(load_file(&too_large[1..]), Ok(Config::default()));
     let told = report(load_file_of(b"# \xff"));
     assert_eq!(told, "file.toml: cannot be read: it is not UTF-8");

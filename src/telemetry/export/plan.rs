@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri, uri};
 
 use super::{ExportError, Limits, QUEUE, otlp::Tls};
 use crate::{
-    reload,
+    file,
     telemetry::{
         OtelEnvironment, OtlpCompression, OtlpProtocol, TelemetryConfig,
         otel_environment::{Exporters, SignalEnvironment},
@@ -119,17 +119,17 @@ impl FromFiles {
         let mut this = Self::default();
         if let Some(path) = &config.otlp_headers_file {
             let named = at("telemetry.otlp_headers_file", path);
-            let text = reload::content(path).map_err(&named)?;
+            let text = file::read(path).map_err(&named)?;
             this.headers = Some(headers(&text).map_err(&named)?);
         }
         if let Some(path) = &config.otlp_ca_file {
             let named = at("telemetry.otlp_ca_file", path);
-            this.tls.believe(reload::content(path).map_err(&named)?).map_err(&named)?;
+            this.tls.believe(file::read(path).map_err(&named)?).map_err(&named)?;
         }
         if let (Some(path), Some(key)) = (&config.otlp_cert_file, &config.otlp_key_file) {
             let named = at("telemetry.otlp_cert_file", path);
-            let certificate = reload::content(path).map_err(&named)?;
-            let key = reload::content(key).map_err(at("telemetry.otlp_key_file", key))?;
+            let certificate = file::read(path).map_err(&named)?;
+            let key = file::read(key).map_err(at("telemetry.otlp_key_file", key))?;
             this.tls.show(certificate, key).map_err(&named)?;
         }
         Ok(this)
@@ -221,14 +221,14 @@ impl Merge<'_> {
         let mut tls = self.from_files.tls.clone();
         let own = self.own;
         if let (None, Some(path)) = (&self.config.otlp_ca_file, &own.certificate) {
-            let believed = reload::content(path).and_then(|pem| tls.believe(pem));
+            let believed = file::read(path).and_then(|pem| tls.believe(pem));
             warned("OTEL_EXPORTER_OTLP_CERTIFICATE", believed);
         }
         if self.config.otlp_cert_file.is_none() {
             match (&own.client_certificate, &own.client_key) {
                 (Some(certificate), Some(key)) => {
-                    let shown = reload::content(certificate)
-                        .and_then(|certificate| tls.show(certificate, reload::content(key)?));
+                    let shown = file::read(certificate)
+                        .and_then(|certificate| tls.show(certificate, file::read(key)?));
                     warned("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", shown);
                 }
                 (None, None) => {}

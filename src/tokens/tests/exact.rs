@@ -124,7 +124,7 @@ fn what_cannot_be_loaded_is_told_by_key_and_path_without_its_content() {
          No such file or directory (os error 2)"
     );
     assert!(
-        load_path(Path::new("/dev/zero")).unwrap_err().to_string().ends_with("it is not a file")
+        load_path(Path::new("/dev/zero")).unwrap_err().to_string().ends_with("not a regular file")
     );
     let large = File::new("canary");
     // A hole: it takes no room on the disk.
@@ -135,7 +135,7 @@ fn what_cannot_be_loaded_is_told_by_key_and_path_without_its_content() {
         .set_len(MAX_TOKENIZER_BYTES + 1)
         .unwrap();
     let told = large.load().unwrap_err().to_string();
-    assert!(told.ends_with(" cannot be read: it is larger than 67108864 bytes"), "{told}");
+    assert!(told.ends_with(" cannot be read: larger than 67108864 bytes"), "{told}");
     for content in ["", "canary", "\"canary\"", "{\"model\": \"canary\"}", "[]"] {
         let file = File::new(content);
         assert_eq!(

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::*;
-use crate::reload::MAX_FILE_BYTES;
+use crate::file::MAX_BYTES;
 
 /// What `config.example.toml` shows.
 pub(in crate::upstream) fn example() -> serde_json::Value {
@@ -111,13 +111,13 @@ fn a_key_is_visible_ascii_and_not_long() {
 #[test]
 fn only_small_files_are_read() {
     let told = |path: &Path| read(&KeySources::file("VOYAGE_API_KEY_FILE", path)).unwrap_err();
-    assert_eq!(told(Path::new("/dev/zero")), "VOYAGE_API_KEY_FILE: /dev/zero: it is not a file");
+    assert_eq!(told(Path::new("/dev/zero")), "VOYAGE_API_KEY_FILE: /dev/zero: not a regular file");
     let missing = "VOYAGE_API_KEY_FILE: /nowhere/key: No such file or directory (os error 2)";
     assert_eq!(told(Path::new("/nowhere/key")), missing);
-    let huge = vec![b'k'; usize::try_from(MAX_FILE_BYTES).unwrap() + 1];
+    let huge = vec![b'k'; usize::try_from(MAX_BYTES).unwrap() + 1];
     assert_eq!(
         in_file(huge),
-        Err("VOYAGE_API_KEY_FILE: FILE: it is larger than 1048576 bytes".to_owned())
+        Err("VOYAGE_API_KEY_FILE: FILE: larger than 1048576 bytes".to_owned())
     );
 }
 

@@ -29,6 +29,7 @@ const FOUNDATION: &[&str] = &[
     "check",
     "embedding",
     "error",
+    "file",
     "model",
     "reload",
     "secret",
