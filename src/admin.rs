@@ -20,7 +20,7 @@ pub use status::StatusPage;
 use status::Written;
 
 use crate::{
-    caller::Ends,
+    peer::ConnectionInfo,
     telemetry::{Excerpt, Metrics, PortName},
 };
 
@@ -38,7 +38,7 @@ pub struct Admin {
 impl Admin {
     /// Answers one request. Unknown paths and RPCs are logged at debug level.
     pub async fn answer(self, request: Request<Body>) -> Response<Body> {
-        let ends = request.extensions().get::<Ends>().copied();
+        let ends = request.extensions().get::<ConnectionInfo>().copied();
         let uri = request.uri().clone();
         let content_type = request.headers().get(header::CONTENT_TYPE);
         let grpc =
@@ -72,7 +72,7 @@ fn problem(uri: &Uri, response: &Response<Body>) -> Option<&'static str> {
     }
 }
 
-fn log(ends: Option<Ends>, uri: &Uri, problem: &'static str) {
+fn log(ends: Option<ConnectionInfo>, uri: &Uri, problem: &'static str) {
     let peer = ends.map(|ends| tracing::field::display(ends.peer));
     // Without the query, which may hold keys and texts.
     let path = Excerpt(uri.path().as_bytes());

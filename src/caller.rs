@@ -2,10 +2,9 @@
 
 mod rules;
 
-use std::{borrow::Cow, net::SocketAddr, sync::Arc};
+use std::{borrow::Cow, sync::Arc};
 
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
 pub use rules::{Config, Rule, Rules, Scope};
 
@@ -95,24 +94,6 @@ fn matches(pattern: &str, model: &str) -> bool {
         None => pattern == model,
     }
 }
-
-/// What the peer of a connection proved about itself in the TLS handshake: the name its client certificate gives it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PeerIdentity(pub Arc<str>);
-
-/// Where a request came from and to, as the transport knows it; it goes with the request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ends {
-    /// The connection's other end.
-    pub peer: SocketAddr,
-    /// What the port is bound to, if it is bound.
-    pub server: Option<SocketAddr>,
-}
-
-/// When whoever waits for a reply gives up: what has not been taken by then is nobody's. It goes with the reply, to
-/// whoever sends it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GivesUp(pub Instant);
 
 /// How urgent a request is. Ordered: the more urgent is the smaller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -40,6 +40,7 @@ pub mod embedding;
 pub mod error;
 pub mod file;
 pub mod model;
+pub mod peer;
 pub mod reload;
 pub mod secret;
 mod sync;

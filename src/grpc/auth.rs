@@ -19,8 +19,9 @@ pub use jwt::{Fetch, FetchedKeys};
 pub use tokens::{NoEntry, entry};
 
 use crate::{
-    caller::{Caller, PeerIdentity},
+    caller::Caller,
     error::Error,
+    peer::PeerIdentity,
     reload::{Live, LoadError, Reload},
     telemetry::Metrics,
 };

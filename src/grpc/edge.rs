@@ -37,8 +37,9 @@ use super::{
     request_id, status, v1,
 };
 use crate::{
-    caller::{Caller, PeerIdentity, Rules},
+    caller::{Caller, Rules},
     error::{Error, Phase},
+    peer::PeerIdentity,
     pipeline::{Admission, Permit},
     reload::Live,
     telemetry::{Metrics, semconv, trace::Tracer},

@@ -25,7 +25,7 @@ use super::{
     connection::{self, Port, Terms},
     stage::{Stage, reached},
 };
-use crate::{caller::Ends, telemetry::ConnectionFailure};
+use crate::{peer::ConnectionInfo, telemetry::ConnectionFailure};
 
 /// Time without accepting after a failure such as "too many open files", so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -151,7 +151,7 @@ impl Connections {
         F: Future<Output = Response<Body>> + Send + 'static,
     {
         let (terms, stages) = (Arc::clone(&self.terms), self.stages.subscribe());
-        let ends = Ends { peer, server: self.server };
+        let ends = ConnectionInfo { peer, server: self.server };
         let open = terms.port.metrics.connection(terms.port.name);
         self.tasks.spawn(async move {
             connection::serve(stream, ends, terms, answer, stages).await;

@@ -29,7 +29,7 @@ use super::{
     tls::{Acceptor, TlsStream},
 };
 use crate::{
-    caller::{Ends, PeerIdentity},
+    peer::{ConnectionInfo, PeerIdentity},
     telemetry::{ConnectionFailure, Metrics, PortName},
 };
 
@@ -175,7 +175,7 @@ impl Terms {
 /// Nothing of it happens in the accept loop: a slow handshake delays only itself.
 pub(super) async fn serve<S, A, F>(
     stream: S,
-    ends: Ends,
+    ends: ConnectionInfo,
     terms: Arc<Terms>,
     answer: A,
     mut stages: watch::Receiver<Stage>,
@@ -214,7 +214,7 @@ pub(super) async fn serve<S, A, F>(
 /// a peer without a word is the cause.
 async fn begun<S>(
     stream: S,
-    ends: Ends,
+    ends: ConnectionInfo,
     port: &Port,
     stages: &mut watch::Receiver<Stage>,
 ) -> Option<Prepared<S>>
@@ -242,7 +242,7 @@ where
     None
 }
 
-fn told(port: &Port, ends: Ends, problem: &Mistake) {
+fn told(port: &Port, ends: ConnectionInfo, problem: &Mistake) {
     tracing::debug!(port = port.name.as_str(), peer = %ends.peer, %problem, "a connection began badly");
 }
 
@@ -287,7 +287,7 @@ where
 /// Gives a request the ends of its connection, and the name that the peer has proved.
 fn identified(
     mut request: Request<Body>,
-    ends: Ends,
+    ends: ConnectionInfo,
     peer: Option<&PeerIdentity>,
 ) -> Request<Body> {
     request.extensions_mut().insert(ends);
@@ -332,7 +332,7 @@ where
 }
 
 /// Tells whose fault an end was; a peer that is simply gone is at no fault.
-fn judged(end: &End, ends: Ends, port: &Port) -> Result<(), ConnectionFailure> {
+fn judged(end: &End, ends: ConnectionInfo, port: &Port) -> Result<(), ConnectionFailure> {
     let error = match end {
         End::Cut(failure) => return Err(*failure),
         End::Http(error) => error,

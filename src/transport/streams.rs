@@ -16,7 +16,7 @@ use pin_project_lite::pin_project;
 use tokio::time::{Duration, Instant, Sleep, sleep_until};
 use tonic::body::Body;
 
-use crate::caller::GivesUp;
+use crate::peer::ResponseDeadline;
 
 /// What a reply that can still end itself in words has for it.
 const LAST_WORDS: Duration = Duration::from_millis(100);
@@ -41,7 +41,7 @@ where
 
 /// Takes from a reply when its stream must have ended.
 pub(super) fn noted(reply: Response<Body>) -> Response<Body> {
-    if let Some(GivesUp(at)) = reply.extensions().get() {
+    if let Some(ResponseDeadline(at)) = reply.extensions().get() {
         // HTTP/1.1 has no streams.
         let _ = END.try_with(|end| end.set(at.checked_add(LAST_WORDS)));
     }

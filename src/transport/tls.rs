@@ -18,7 +18,7 @@ pub use failure::TlsError;
 pub use tokio_rustls::server::TlsStream;
 
 use crate::{
-    caller::PeerIdentity,
+    peer::PeerIdentity,
     reload::{Live, LoadError, Reload},
     telemetry::{Handshake, Metrics},
 };

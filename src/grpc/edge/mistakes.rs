@@ -7,7 +7,7 @@ use tracing::field::{DisplayValue, display};
 
 use super::rpc::Rpc;
 use crate::{
-    caller::Ends,
+    peer::ConnectionInfo,
     telemetry::{Excerpt, PortName},
 };
 
@@ -52,7 +52,7 @@ pub(super) fn no_deadline<T>(request: &Request<T>, rpc: &Rpc, given: Duration) {
 }
 
 fn peer<T>(request: &Request<T>) -> Option<DisplayValue<std::net::SocketAddr>> {
-    request.extensions().get::<Ends>().map(|ends| display(ends.peer))
+    request.extensions().get::<ConnectionInfo>().map(|ends| display(ends.peer))
 }
 
 /// Returns the path without its query, where people put keys and texts.

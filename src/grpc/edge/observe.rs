@@ -19,9 +19,9 @@ use tonic::{Code, Status, body::Body};
 
 use super::{Call, reply::Reply, rpc::Rpc, trace};
 use crate::{
-    caller::GivesUp,
     error::{Error, Phase},
     grpc::status,
+    peer::ResponseDeadline,
     telemetry::{EndedRpc, Metrics, trace::Span},
 };
 
@@ -115,7 +115,7 @@ pub(super) fn observed(
     let (mut head, body) = response.into_parts();
     // The transport resets streams whose reply is stuck in HTTP/2, which polls no body.
     if let Some(at) = guard.expires {
-        head.extensions.insert(GivesUp(at));
+        head.extensions.insert(ResponseDeadline(at));
     }
     let reply = Reply::new(body, call.map(|call| call.permit));
     let observed = Observed { reply, guard, alarm: None, ended: false };

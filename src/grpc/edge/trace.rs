@@ -7,8 +7,8 @@ use tonic::Code;
 
 use super::rpc::Rpc;
 use crate::{
-    caller::Ends,
     grpc::status::code_name,
+    peer::ConnectionInfo,
     telemetry::{
         semconv,
         trace::{Span, Tracer},
@@ -31,7 +31,7 @@ pub(super) fn begin<B>(tracer: &Tracer, request: &Request<B>, method: &'static s
     {
         span.set(semconv::RPC_METHOD_ORIGINAL, original);
     }
-    if let Some(Ends { peer, server }) = request.extensions().get::<Ends>() {
+    if let Some(ConnectionInfo { peer, server }) = request.extensions().get::<ConnectionInfo>() {
         note(&mut span, *peer, semconv::NETWORK_PEER_ADDRESS, semconv::NETWORK_PEER_PORT);
         if let Some(server) = server {
             note(&mut span, *server, semconv::SERVER_ADDRESS, semconv::SERVER_PORT);

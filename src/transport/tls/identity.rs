@@ -6,7 +6,7 @@ use x509_parser::{
     certificate::X509Certificate, extensions::GeneralName, prelude::FromDer as _, x509::X509Name,
 };
 
-use crate::caller::PeerIdentity;
+use crate::peer::PeerIdentity;
 
 /// Bytes a name may have.
 const MAX_NAME_BYTES: usize = 256;

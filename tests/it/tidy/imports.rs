@@ -31,6 +31,7 @@ const FOUNDATION: &[&str] = &[
     "error",
     "file",
     "model",
+    "peer",
     "reload",
     "secret",
     "sync",

@@ -5,8 +5,8 @@ use rcgen::{DnType, ExtendedKeyUsagePurpose, SanType, date_time_ymd};
 use tokio::{net::TcpListener, sync::watch};
 use tonic::body::Body;
 use voyage_gateway::{
-    caller::PeerIdentity,
     grpc::auth::AuthMode,
+    peer::PeerIdentity,
     telemetry::{Metrics, PortName},
     transport::{self, Port, Protocol, Stage, Timing, tls::Acceptor},
 };
