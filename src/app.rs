@@ -16,7 +16,7 @@ pub use run::RunError;
 
 use crate::{
     admin::Health,
-    cache::{Cache, Keys},
+    cache::{Cache, KeyDeriver},
     caller::Rules,
     config::Config,
     dispatch::{self, Dispatch},
@@ -27,7 +27,7 @@ use crate::{
     telemetry::{Metrics, PortName, Telemetry, trace::Tracer},
     tokens::{Counter, LoadError},
     transport::{Drain, Port, Protocol, Stage, Timing, listen, process, tls::Acceptor},
-    upstream::{self, Client, KeyError, KeySources, Keys as ApiKeys, Upstream},
+    upstream::{self, ApiKeys, Client, KeyError, KeySources, Upstream},
 };
 use follow::Followed;
 
@@ -273,14 +273,14 @@ fn ports(
     Ok((grpc, port(PortName::Admin, Protocol::Any, ADMIN_CONNECTIONS)))
 }
 
-fn keys(config: &Config) -> Result<Keys, BuildError> {
-    let Some(path) = &config.cache.key_file else { return Ok(Keys::random()) };
+fn keys(config: &Config) -> Result<KeyDeriver, BuildError> {
+    let Some(path) = &config.cache.key_file else { return Ok(KeyDeriver::random()) };
     let failed = |problem: String| BuildError::CacheKey { path: path.clone(), problem };
     let secret = file::read(path).map_err(failed)?;
     if secret.len() < MIN_KEY_BYTES {
         return Err(failed(format!("expected at least {MIN_KEY_BYTES} bytes")));
     }
-    Ok(Keys::new(&secret))
+    Ok(KeyDeriver::new(&secret))
 }
 
 fn bind(address: SocketAddr, key: &'static str, port: Port) -> Result<BoundPort, BuildError> {

@@ -12,7 +12,7 @@ use moka::{notification::RemovalCause, sync::Cache as Moka};
 use tokio::time::Instant;
 
 pub use config::Config;
-pub use key::{Key, KeyPrefix, Keys};
+pub use key::{Key, KeyDeriver, KeyPrefix};
 
 use crate::{
     embedding::Answer,

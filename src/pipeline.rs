@@ -22,7 +22,7 @@ pub use quota::TokenBudgets;
 pub use request::{CacheMode, ItemResult, Request, Response, Source};
 
 use crate::{
-    cache::{Cache, Key, Keys},
+    cache::{Cache, Key, KeyDeriver},
     caller::Scope,
     dispatch::{Dispatch, Item},
     embedding::Input,
@@ -47,7 +47,7 @@ pub struct Parts<'a> {
     /// The cache scope of callers whose rules name none.
     pub scope: Scope,
     /// Derives cache keys.
-    pub keys: Keys,
+    pub keys: KeyDeriver,
     /// The answers in memory.
     pub cache: Arc<Cache>,
     /// The upstream side: batching, limits, calls.
@@ -62,7 +62,7 @@ pub struct Pipeline {
     quotas: Quotas,
     admission: Admission,
     scope: Scope,
-    keys: Keys,
+    keys: KeyDeriver,
     cache: Arc<Cache>,
     flights: Arc<Flights>,
     dispatch: Arc<Dispatch>,

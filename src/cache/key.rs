@@ -43,11 +43,11 @@ impl std::fmt::Debug for Key {
 
 /// Derives keys under one secret.
 #[derive(Clone)]
-pub struct Keys {
+pub struct KeyDeriver {
     secret: Sha256,
 }
 
-impl Keys {
+impl KeyDeriver {
     /// Starts from a secret of 32 bytes or more.
     pub fn new(secret: &[u8]) -> Self {
         let mut state = Sha256::new();
@@ -112,9 +112,9 @@ fn write(state: &mut Sha256, bytes: &[u8]) {
     state.update(bytes);
 }
 
-impl std::fmt::Debug for Keys {
+impl std::fmt::Debug for KeyDeriver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Keys(…)")
+        f.write_str("KeyDeriver(…)")
     }
 }
 

@@ -34,7 +34,7 @@ fn parameters() -> Parameters {
 }
 
 fn key(text: &str) -> Key {
-    Keys::new(&[1; 32]).prefix("", &parameters()).key(&Input::Text(text.to_owned()))
+    KeyDeriver::new(&[1; 32]).prefix("", &parameters()).key(&Input::Text(text.to_owned()))
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,17 +115,17 @@ async fn only_what_leaves_by_itself_is_evicted() {
 #[test]
 fn keys_depend_on_the_secret_and_on_nothing_random() {
     let input = Input::Text("a".to_owned());
-    let key_under = |secret: &[u8]| Keys::new(secret).prefix("", &parameters()).key(&input);
+    let key_under = |secret: &[u8]| KeyDeriver::new(secret).prefix("", &parameters()).key(&input);
     assert_eq!(key_under(&[1; 32]), key_under(&[1; 32]));
     assert_ne!(key_under(&[1; 32]), key_under(&[2; 32]));
     assert_ne!(key_under(&[1; 32]), key_under(&[1; 33]));
-    let random = || Keys::random().prefix("", &parameters()).key(&input);
+    let random = || KeyDeriver::random().prefix("", &parameters()).key(&input);
     assert_ne!(random(), random());
 }
 
 #[test]
 fn a_key_is_not_printed() {
-    let printed = format!("{:?} {:?}", key("a"), Keys::random().prefix("", &parameters()));
+    let printed = format!("{:?} {:?}", key("a"), KeyDeriver::random().prefix("", &parameters()));
     assert_eq!(printed, "Key(…) KeyPrefix(…)");
 }
 
@@ -161,7 +161,7 @@ proptest! {
 
     #[test]
     fn two_different_requests_never_share_a_key(one in asked(), other in asked()) {
-        let keys = Keys::new(&[7; 32]);
+        let keys = KeyDeriver::new(&[7; 32]);
         let key = |(namespace, parameters, text): &Asked| {
             keys.prefix(namespace, parameters).key(&Input::Text(text.clone()))
         };

@@ -25,7 +25,7 @@ use tokio::{task::JoinHandle, time::Instant};
 
 use super::*;
 use crate::{
-    cache::{self, Cache, Keys},
+    cache::{self, Cache, KeyDeriver},
     caller::{Rule, Scope},
     embedding::{Endpoint, InputType},
     error::{Fault, Phase},
@@ -109,7 +109,7 @@ impl Stage {
             admission: &admission,
             budgets: pipeline::TokenBudgets::default(),
             scope: Scope::Shared,
-            keys: Keys::random(),
+            keys: KeyDeriver::random(),
             cache,
             dispatch: Arc::clone(&dispatch),
             metrics: metrics.clone(),

@@ -15,7 +15,7 @@ use tokio::time::{Duration, Instant};
 
 use super::{CacheMode, Parts, Pipeline, Request, Response, Source, TokenBudgets};
 use crate::{
-    cache::{self, Cache, Keys},
+    cache::{self, Cache, KeyDeriver},
     caller::{Caller, Priority, Scope},
     dispatch::{self, Dispatch},
     embedding::{Answer, Endpoint, Input, Parameters},
@@ -90,7 +90,7 @@ fn parts<'a>(
         admission,
         budgets: TokenBudgets::default(),
         scope: Scope::Shared,
-        keys: Keys::random(),
+        keys: KeyDeriver::random(),
         cache: Arc::new(Cache::new(&cache::Config::default(), &Metrics::off())),
         dispatch,
         metrics,

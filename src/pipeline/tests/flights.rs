@@ -31,7 +31,7 @@ fn board_with(
     mode: CacheMode,
     priority: Priority,
 ) -> (mpsc::UnboundedReceiver<Landed>, Option<Box<dyn Waiter>>) {
-    let key = Keys::new(&[7; 32]).prefix("", &parameters()).key(&Input::Text("a".to_owned()));
+    let key = KeyDeriver::new(&[7; 32]).prefix("", &parameters()).key(&Input::Text("a".to_owned()));
     let (landings, landed) = mpsc::unbounded_channel();
     let deadline = Instant::now() + MINUTE;
     let seat = Seat {

@@ -62,7 +62,7 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::{MINUTE, fake::vector_of, parameters};
 use crate::{
-    cache::{self, Key, Keys},
+    cache::{self, Key, KeyDeriver},
     caller::{Caller, Priority},
     dispatch::{Bill, Departure, Waiter},
     embedding::{Answer, Input},
@@ -185,7 +185,9 @@ impl World {
         Arc::new(Self {
             flights,
             callers,
-            key: Keys::new(&[7; 32]).prefix("", &parameters()).key(&Input::Text("a".to_owned())),
+            key: KeyDeriver::new(&[7; 32])
+                .prefix("", &parameters())
+                .key(&Input::Text("a".to_owned())),
             calls,
             clock: AtomicUsize::new(0),
             sent: AtomicUsize::new(0),
