@@ -36,7 +36,7 @@ use voyage_gateway::{
         Metrics, Telemetry,
         trace::{Sampling, Span, Tracer},
     },
-    upstream::{Key, KeySources, Reply, Upstream},
+    upstream::{ApiKey, KeySources, Reply, Upstream},
 };
 
 use stats::Spread;
@@ -173,7 +173,7 @@ struct Stand;
 impl Upstream for Stand {
     fn call<'a>(
         &'a self,
-        _key: &'a Key,
+        _key: &'a ApiKey,
         _parameters: &'a Parameters,
         inputs: &'a [&'a Input],
         _span: &'a mut Span,

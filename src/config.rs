@@ -122,9 +122,9 @@ pub fn load(sources: &Sources) -> Result<Config, Problems> {
 /// Returns what the `OTEL_` variables ask for; one that is not UTF-8 makes no sense.
 pub fn otel(environment: &Environment) -> OtelEnvironment {
     OtelEnvironment::read(|variable| {
-        let garbled = environment.garbled().iter().any(|name| name == variable);
+        let non_utf8 = environment.non_utf8().iter().any(|name| name == variable);
         // No value of any variable makes sense with it.
-        let nonsense = garbled.then_some("\u{fffd}");
+        let nonsense = non_utf8.then_some("\u{fffd}");
         environment.get(variable).or(nonsense).map(str::to_owned)
     })
 }

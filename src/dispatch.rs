@@ -44,7 +44,7 @@ use crate::{
     model, sync,
     telemetry::{DispatchState, Metrics},
     tokens::{Counter, Measure},
-    upstream::{Keys, Upstream},
+    upstream::{ApiKeys, Upstream},
 };
 use command::Command;
 use room::{Place, Room};
@@ -183,7 +183,7 @@ pub struct Parts<'a> {
     /// Counts and estimates tokens.
     pub counter: Counter,
     /// What calls are made with.
-    pub keys: &'a Keys,
+    pub keys: &'a ApiKeys,
     /// Where batches go.
     pub upstream: Arc<dyn Upstream>,
     /// Where it is counted.

@@ -1,11 +1,11 @@
-//! A Voyage that runs on loopback and can misbehave.
+//! A simulated Voyage API on loopback, with faults on demand.
 //!
-//! The provider cannot be reached from tests, so this is its only stand-in: a real HTTP/1.1 server that
-//! refuses what the provider refuses, in the provider's words, keeps its rate limits, and answers with
-//! vectors that are similar for similar texts. A [`Script`] says which calls go wrong, and how.
+//! The provider cannot be reached from tests, so this is its only substitute: a real HTTP/1.1 server that
+//! refuses invalid requests with the provider's messages, applies its rate limits, and answers with
+//! vectors that are similar for similar texts. A [`Script`] holds the faults.
 //!
 //! It shares the model catalogue with the gateway and nothing else: its JSON is its own, so that a
-//! mistake in the gateway's is not mirrored here.
+//! mistake in the gateway's is not repeated here.
 
 mod body;
 mod fault;
@@ -21,7 +21,6 @@ mod script;
 mod server;
 mod tokens;
 mod vectors;
-mod window;
 
 #[cfg(test)]
 mod tests;
@@ -37,7 +36,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 pub use fault::Fault;
-pub use keys::Keys;
+pub use keys::AcceptedKeys;
 pub use record::Call;
 pub use rule::{FaultRule, FaultRuleError};
 pub use script::Script;
@@ -45,8 +44,9 @@ pub use tokens::count_tokens;
 pub use vectors::{Shape, vector};
 
 /// How a simulator behaves.
+#[derive(Debug)]
 pub struct Options {
-    /// Where it listens; port 0 picks a free one.
+    /// The address to listen on; port 0 picks a free port.
     pub listen: SocketAddr,
     /// Requests a minute, key and model; `None`: no limit. Together with `tpm` 10,000, 3 is the free tier.
     pub rpm: Option<u32>,
@@ -54,17 +54,17 @@ pub struct Options {
     pub tpm: Option<u64>,
     /// How long successful replies take.
     pub latency: Latency,
-    /// The keys that are accepted, and limits of their own that they may have.
-    pub keys: Keys,
-    /// Whether each call is logged, by numbers only.
+    /// The keys that are accepted, with their own limits if they have any.
+    pub keys: AcceptedKeys,
+    /// Log each call: numbers only, no texts.
     pub log_requests: bool,
-    /// How many of the newest calls [`Simulator::calls`] keeps, texts and all; a long run wants few.
+    /// How many of the newest calls [`Simulator::calls`] keeps, with their texts.
     pub remember: usize,
-    /// Which calls go wrong.
+    /// The faults of calls.
     pub script: Script,
 }
 
-/// A loopback address and a port of the system's choice, no limits, no latency, every call remembered.
+/// A free port on loopback, no limits, no latency, every call kept.
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -72,24 +72,11 @@ impl Default for Options {
             rpm: None,
             tpm: None,
             latency: Latency::default(),
-            keys: Keys::any(),
+            keys: AcceptedKeys::any(),
             log_requests: false,
             remember: usize::MAX,
             script: Script::new(),
         }
-    }
-}
-
-impl fmt::Debug for Options {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options")
-            .field("listen", &self.listen)
-            .field("rpm", &self.rpm)
-            .field("tpm", &self.tpm)
-            .field("latency", &self.latency)
-            .field("keys", &self.keys)
-            .field("script", &self.script)
-            .finish_non_exhaustive()
     }
 }
 
@@ -98,11 +85,11 @@ impl fmt::Debug for Options {
 /// The jitter of a call depends on its number only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Latency {
-    /// What every reply takes.
+    /// The latency of every reply.
     pub base: Duration,
-    /// What a thousand tokens take.
+    /// The latency added by a thousand tokens.
     pub per_1k_tokens: Duration,
-    /// The most that chance adds.
+    /// The largest random latency added.
     pub jitter: Duration,
 }
 
@@ -119,11 +106,11 @@ struct Running {
 }
 
 impl Simulator {
-    /// Listens, and serves on the current runtime.
+    /// Listens on the address and serves on the current runtime.
     ///
     /// # Errors
     ///
-    /// When the address cannot be listened on.
+    /// When it cannot listen on the address.
     pub async fn start(options: Options) -> io::Result<Self> {
         let listener = TcpListener::bind(options.listen).await?;
         let address = listener.local_addr()?;
@@ -143,17 +130,17 @@ impl Simulator {
         self.0.address
     }
 
-    /// Returns what a client takes for the provider's address, such as `http://127.0.0.1:8080/v1`.
+    /// Returns the base URL of its API, such as `http://127.0.0.1:8080/v1`.
     pub fn base_url(&self) -> String {
         format!("http://{}/v1", self.0.address)
     }
 
-    /// Returns the calls seen so far, in order of arrival.
+    /// Returns the calls received so far, in order of arrival.
     pub fn calls(&self) -> Vec<Call> {
         self.0.shared.record.calls()
     }
 
-    /// Forgets the calls seen so far. Their numbers are not given again.
+    /// Removes the calls received so far. Their numbers are not used again.
     pub fn forget_calls(&self) {
         self.0.shared.record.forget();
     }
@@ -164,11 +151,11 @@ impl Simulator {
     }
 
     /// Returns the keys it accepts, which may be changed at any time.
-    pub fn keys(&self) -> &Keys {
-        self.0.shared.provider.keys()
+    pub fn keys(&self) -> &AcceptedKeys {
+        &self.0.shared.provider.keys
     }
 
-    /// Waits until the server has ended, which it does with its runtime only.
+    /// Waits until the server has ended: when its runtime shuts down.
     pub async fn stopped(&self) {
         let mut ended = self.0.ended.clone();
         // Nothing is ever sent: the only change is that the server's end is gone.

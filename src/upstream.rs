@@ -19,7 +19,8 @@ pub use client::{BuildError, Client};
 pub use config::Config;
 pub use document::{Document, may_fetch};
 pub use key::{
-    IS_NO_PATH, Key, KeyConfig, KeyError, KeyLimits, KeySources, Keys, Member, looks_like_a_key,
+    ApiKey, ApiKeys, IS_NO_PATH, KeyConfig, KeyError, KeyLimits, KeySources, Member,
+    looks_like_a_key,
 };
 
 use crate::{
@@ -35,7 +36,7 @@ pub trait Upstream: Send + Sync + 'static {
     /// Makes exactly one attempt, and says in its `span` where it went; the error's `index`, where it has one, is a position in `inputs`.
     fn call<'a>(
         &'a self,
-        key: &'a Key,
+        key: &'a ApiKey,
         parameters: &'a Parameters,
         inputs: &'a [&'a Input],
         span: &'a mut Span,

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{Failure, runtime};
 use crate::{
-    simulator::{FaultRule, Keys, Latency, Options, Simulator},
+    simulator::{AcceptedKeys, FaultRule, Latency, Options, Simulator},
     telemetry::{self, TelemetryConfig},
     transport::StopSignals,
     units::Span,
@@ -64,7 +64,11 @@ async fn simulate(args: SimulateArgs) -> anyhow::Result<()> {
             per_1k_tokens: args.latency_per_1k_tokens.get(),
             jitter: args.jitter.get(),
         },
-        keys: if args.api_key.is_empty() { Keys::any() } else { Keys::only(args.api_key) },
+        keys: if args.api_key.is_empty() {
+            AcceptedKeys::any()
+        } else {
+            AcceptedKeys::only(args.api_key)
+        },
         log_requests: args.log_requests,
         // Nobody asks a stand-alone simulator what it saw.
         remember: 0,

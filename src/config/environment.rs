@@ -8,7 +8,7 @@ use std::ffi::OsString;
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: Vec<(String, String)>,
-    garbled: Vec<String>,
+    non_utf8: Vec<String>,
 }
 
 impl Environment {
@@ -26,8 +26,8 @@ impl Environment {
     }
 
     /// Returns the names of variables whose name or value is not UTF-8, by name; what is not stands as U+FFFD.
-    pub(super) fn garbled(&self) -> &[String] {
-        &self.garbled
+    pub(super) fn non_utf8(&self) -> &[String] {
+        &self.non_utf8
     }
 }
 
@@ -37,11 +37,11 @@ impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Environment 
         for (name, value) in variables {
             match (name.into().into_string(), value.into().into_string()) {
                 (Ok(name), Ok(value)) => environment.variables.push((name, value)),
-                (Ok(name), Err(_)) => environment.garbled.push(name),
-                (Err(name), _) => environment.garbled.push(name.to_string_lossy().into_owned()),
+                (Ok(name), Err(_)) => environment.non_utf8.push(name),
+                (Err(name), _) => environment.non_utf8.push(name.to_string_lossy().into_owned()),
             }
         }
-        environment.garbled.sort();
+        environment.non_utf8.sort();
         environment
     }
 }

@@ -32,15 +32,15 @@ pub enum KeyError {
     NoPath,
     /// A variable that is no text.
     #[error("{0} is not UTF-8")]
-    Garbled(&'static str),
+    NonUtf8(&'static str),
 }
 
 /// Returns where the API keys come from: `upstream.keys`, or else what `VOYAGE_API_KEY` holds or the file that
 /// `VOYAGE_API_KEY_FILE` names. Exactly one of the three must be there. No file is read yet.
 pub fn api_keys(config: &Config, environment: &Environment) -> Result<KeySources, KeyError> {
-    let is_garbled = |name: &&str| environment.garbled().iter().any(|garbled| garbled == name);
-    if let Some(name) = [KEY, KEY_FILE].into_iter().find(is_garbled) {
-        return Err(KeyError::Garbled(name));
+    let is_non_utf8 = |name: &&str| environment.non_utf8().iter().any(|non_utf8| non_utf8 == name);
+    if let Some(name) = [KEY, KEY_FILE].into_iter().find(is_non_utf8) {
+        return Err(KeyError::NonUtf8(name));
     }
     let configured = !config.upstream.keys.is_empty();
     match (environment.get(KEY), environment.get(KEY_FILE)) {

@@ -43,7 +43,7 @@ impl Tree {
         if let Some(file) = sources.file() {
             tree.read_file(file);
         }
-        for name in sources.environment.garbled() {
+        for name in sources.environment.non_utf8() {
             if name.starts_with(VARIABLE_PREFIX) || name == FILE_VARIABLE {
                 tree.problem(None, Some(Origin::Variable(name.clone())), "expected UTF-8");
             }

@@ -15,7 +15,7 @@ use tokio::{
 use crate::{
     embedding::Parameters,
     error::{Error, Fault, Upstream},
-    upstream::{Key, KeyLimits, Keys, Member},
+    upstream::{ApiKey, ApiKeys, KeyLimits, Member},
 };
 
 /// How long a key that is set aside is left alone while others serve.
@@ -43,13 +43,13 @@ struct Seat {
 #[derive(Default)]
 struct Standing {
     /// What Voyage accepted last: what the file says, or what it said before.
-    accepted: Option<Arc<Key>>,
+    accepted: Option<Arc<ApiKey>>,
     /// What Voyage rejected last of what the file said.
     set_aside: Option<SetAside>,
 }
 
 struct SetAside {
-    key: Arc<Key>,
+    key: Arc<ApiKey>,
     /// When it was rejected, or tried again.
     tried_at: Instant,
     /// How often it was tried again.
@@ -77,7 +77,7 @@ fn bit(seat: usize) -> u64 {
 }
 
 impl Pool {
-    pub(super) fn new(keys: &Keys) -> Arc<Self> {
+    pub(super) fn new(keys: &ApiKeys) -> Arc<Self> {
         let seat = |member: &Member| Seat { member: member.clone(), standing: Mutex::default() };
         Arc::new(Self { seats: keys.iter().map(seat).collect() })
     }
@@ -123,18 +123,18 @@ impl Pool {
     }
 
     /// Returns what a call is made with; `None`: the key has been set aside meanwhile. Whoever takes a key must send it.
-    pub(super) fn take(&self, seat: usize, now: Instant) -> Option<Arc<Key>> {
+    pub(super) fn take(&self, seat: usize, now: Instant) -> Option<Arc<ApiKey>> {
         let others = self.good() != Usable::NONE;
         let seat = self.seats.get(seat)?;
         seat.try_again(now, others).or_else(|| seat.good_key())
     }
 
     /// Voyage took the key of a call that was sent at `sent_at`.
-    pub(super) fn accepted(&self, seat: usize, key: &Arc<Key>, sent_at: Instant) {
+    pub(super) fn accepted(&self, seat: usize, key: &Arc<ApiKey>, sent_at: Instant) {
         let Some(seat) = self.seats.get(seat) else { return };
         let in_force = seat.member.key();
         let mut standing = seat.standing();
-        if let Some(aside) = standing.set_aside.take_if(|aside| key.is(&aside.key)) {
+        if let Some(aside) = standing.set_aside.take_if(|aside| key.same_secret(&aside.key)) {
             // A call that left before the rejection proves nothing about the time after it.
             if sent_at < aside.tried_at {
                 standing.set_aside = Some(aside);
@@ -142,14 +142,14 @@ impl Pool {
             }
             tracing::info!(key = %key.alias(), "Voyage accepts the API key again");
         }
-        if key.is(&in_force) || standing.accepted.is_none() {
+        if key.same_secret(&in_force) || standing.accepted.is_none() {
             standing.accepted = Some(Arc::clone(key));
         }
     }
 
     /// Voyage answered 401 to a call that was sent at `sent_at`: looks at the key's file at once, and sets aside what
     /// was rejected. Returns whether there is a key to use instead.
-    pub(super) async fn rejected(&self, seat: usize, key: &Arc<Key>, sent_at: Instant) -> bool {
+    pub(super) async fn rejected(&self, seat: usize, key: &Arc<ApiKey>, sent_at: Instant) -> bool {
         if let Some(seat) = self.seats.get(seat) {
             let member = seat.member.clone();
             // The poll looks at it as well; what this one is too slow for, that one finds.
@@ -189,7 +189,7 @@ impl Seat {
     }
 
     /// Returns what the file says, unless that was rejected; then what it said before, if that was accepted.
-    fn good_key(&self) -> Option<Arc<Key>> {
+    fn good_key(&self) -> Option<Arc<ApiKey>> {
         let in_force = self.member.key();
         let standing = self.standing();
         if standing.rejects(&in_force) { standing.accepted.clone() } else { Some(in_force) }
@@ -207,7 +207,7 @@ impl Seat {
     }
 
     /// Returns the key that is set aside if it is due to be tried again: for one call.
-    fn try_again(&self, now: Instant, others: bool) -> Option<Arc<Key>> {
+    fn try_again(&self, now: Instant, others: bool) -> Option<Arc<ApiKey>> {
         let in_force = self.member.key();
         let mut standing = self.standing();
         let due = standing.due(&in_force, now, others)?;
@@ -216,16 +216,17 @@ impl Seat {
         Some(in_force)
     }
 
-    fn set_aside(&self, key: &Arc<Key>, sent_at: Instant) {
+    fn set_aside(&self, key: &Arc<ApiKey>, sent_at: Instant) {
         let in_force = self.member.key();
         let mut standing = self.standing();
-        standing.accepted.take_if(|accepted| key.is(accepted));
-        if !key.is(&in_force) {
+        standing.accepted.take_if(|accepted| key.same_secret(accepted));
+        if !key.same_secret(&in_force) {
             // The file has moved on: that the old key is not taken any more is as it should be.
             return;
         }
         let now = Instant::now();
-        if let Some(aside) = standing.set_aside.as_mut().filter(|aside| aside.key.is(key)) {
+        if let Some(aside) = standing.set_aside.as_mut().filter(|aside| aside.key.same_secret(key))
+        {
             // Calls that were in flight together are rejected together: that is known.
             if sent_at >= aside.tried_at {
                 aside.tried_at = now;
@@ -244,13 +245,13 @@ impl Seat {
 }
 
 impl Standing {
-    fn rejects(&self, key: &Key) -> bool {
-        self.set_aside.as_ref().is_some_and(|aside| aside.key.is(key))
+    fn rejects(&self, key: &ApiKey) -> bool {
+        self.set_aside.as_ref().is_some_and(|aside| aside.key.same_secret(key))
     }
 
     /// Returns the key in force if it is set aside and due to be tried again; `others`: whether there are others.
-    fn due(&mut self, in_force: &Key, now: Instant, others: bool) -> Option<&mut SetAside> {
-        let aside = self.set_aside.as_mut().filter(|aside| aside.key.is(in_force))?;
+    fn due(&mut self, in_force: &ApiKey, now: Instant, others: bool) -> Option<&mut SetAside> {
+        let aside = self.set_aside.as_mut().filter(|aside| aside.key.same_secret(in_force))?;
         let pause = match (others, aside.tries) {
             (true, _) => PAUSE,
             // One 401 may have been a slip of Voyage's: without this it would cost every caller some seconds.

@@ -93,7 +93,7 @@ impl Admission {
 
     /// Returns a permit that counts nothing yet.
     pub fn permit(&self) -> Permit {
-        Permit(Arc::new(Place {
+        Permit(Arc::new(Counted {
             shared: Arc::clone(&self.shared),
             requests: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
@@ -103,11 +103,11 @@ impl Admission {
 
 /// An RPC's place among those in flight. It is free again when the last clone is gone.
 #[derive(Clone, Debug)]
-pub struct Permit(Arc<Place>);
+pub struct Permit(Arc<Counted>);
 
 /// What a permit counts; changed by one RPC's own steps only.
 #[derive(Debug)]
-struct Place {
+struct Counted {
     shared: Arc<Shared>,
     requests: AtomicUsize,
     bytes: AtomicUsize,
@@ -157,14 +157,14 @@ impl Permit {
     }
 }
 
-impl Place {
+impl Counted {
     fn clear(&self) {
         self.shared.requests.exchange(self.requests.swap(0, Ordering::Relaxed), 0);
         self.shared.bytes.exchange(self.bytes.swap(0, Ordering::Relaxed), 0);
     }
 }
 
-impl Drop for Place {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.clear();
     }

@@ -19,7 +19,7 @@ use crate::{
     error::{Error, Quota},
     telemetry::Metrics,
 };
-use account::{Account, Exceeded, Limits};
+use account::{Account, Exceeded, WindowLimits};
 use accounts::{Accounts, RULES};
 
 pub(super) use account::Charge;
@@ -48,7 +48,7 @@ const WINDOWS: [Duration; 2] = [Duration::from_hours(24), Duration::from_hours(3
 pub(super) struct Quotas {
     accounts: Accounts,
     gateway: Arc<Account>,
-    budgets: Limits,
+    budgets: WindowLimits,
     replicas: u32,
     metrics: Metrics,
 }
@@ -126,7 +126,7 @@ impl Quotas {
 pub(super) struct Payer<'a> {
     quotas: &'a Quotas,
     caller: &'a Caller,
-    own: Option<(Arc<Account>, Limits)>,
+    own: Option<(Arc<Account>, WindowLimits)>,
     is_budgeted: bool,
 }
 

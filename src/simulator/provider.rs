@@ -1,25 +1,26 @@
-//! The provider when it behaves: one request's walk from body to tokens and texts.
+//! The provider's regular behaviour: from a request's body to its tokens and texts.
 
 use std::time::Duration;
 
 use http::StatusCode;
 use serde_json::Value;
 
-use super::keys::{Keys, Limits};
+use super::keys::{AcceptedKeys, RateLimits, Windows};
 use super::random::SplitMix;
 use super::refusal::Refusal;
 use super::request::{self, Parameters};
 use super::tokens::cut;
-use super::window::Windows;
 use super::{Latency, Options};
 
 pub(super) struct Provider {
-    keys: Keys,
+    pub(super) keys: AcceptedKeys,
+    /// Of keys that have none of their own.
+    limits: RateLimits,
     latency: Latency,
     windows: Windows,
 }
 
-/// A request that has been accepted, counted and waited for.
+/// A request that has been accepted and counted.
 pub(super) struct Accepted<'a> {
     pub(super) parameters: Parameters,
     /// The texts, cut at the model's context.
@@ -31,22 +32,19 @@ impl Provider {
     pub(super) fn new(options: &Options) -> Self {
         Self {
             keys: options.keys.clone(),
+            limits: RateLimits { rpm: options.rpm, tpm: options.tpm },
             latency: options.latency,
-            windows: Windows::new(options.rpm, options.tpm),
+            windows: Windows::default(),
         }
     }
 
-    pub(super) fn keys(&self) -> &Keys {
-        &self.keys
-    }
-
-    /// Tells whether a key's limits are those of an account without a payment method.
+    /// Returns whether a key's limits are those of an account without a payment method.
     pub(super) fn is_free_tier(&self, api_key: Option<&str>) -> bool {
-        self.windows.is_free_tier(self.own_limits(api_key))
+        self.limits(api_key) == RateLimits::FREE_TIER
     }
 
-    fn own_limits(&self, api_key: Option<&str>) -> Option<Limits> {
-        api_key.and_then(|key| self.keys.limits(key))
+    fn limits(&self, api_key: Option<&str>) -> RateLimits {
+        api_key.and_then(|key| self.keys.limits(key)).unwrap_or(self.limits)
     }
 
     /// Checks a request in the provider's order: body, credential, tokens, rate. Returns without waiting.
@@ -57,11 +55,14 @@ impl Provider {
         api_key: Option<&str>,
     ) -> Result<Accepted<'a>, Refusal> {
         let parameters = request::read(body)?;
-        let key = self.authorise(api_key)?;
+        let unauthorised = |detail: &str| Refusal::new(StatusCode::UNAUTHORIZED, detail);
+        let key = api_key.ok_or_else(|| unauthorised("Unauthorized"))?;
+        if !self.keys.accepts(key) {
+            return Err(unauthorised("Provided API key is invalid."));
+        }
         let (texts, tokens) = fit(&parameters, texts)?;
-        let limits = self.own_limits(api_key);
-        if !self.windows.take((key, parameters.model.name), limits, tokens) {
-            return Err(Refusal::rate_limited(self.windows.is_free_tier(limits)));
+        if !self.windows.take(key, parameters.model.name, self.limits(api_key), tokens) {
+            return Err(Refusal::rate_limited(self.is_free_tier(api_key)));
         }
         Ok(Accepted { parameters, texts, tokens })
     }
@@ -71,15 +72,6 @@ impl Provider {
         let Latency { base, per_1k_tokens, jitter } = self.latency;
         let thousands = f64::from(u32::try_from(tokens).unwrap_or(u32::MAX)) / 1_000.0;
         base + per_1k_tokens.mul_f64(thousands) + jitter.mul_f64(SplitMix::new(number).fraction())
-    }
-
-    fn authorise<'a>(&self, api_key: Option<&'a str>) -> Result<&'a str, Refusal> {
-        let refuse = |detail: &str| Err(Refusal::new(StatusCode::UNAUTHORIZED, detail));
-        match api_key {
-            None => refuse("Unauthorized"),
-            Some(key) if !self.keys.accepts(key) => refuse("Provided API key is invalid."),
-            Some(key) => Ok(key),
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! A small deterministic generator: the same seed gives the same simulation on every machine.
 
 /// `SplitMix64`: one addition and three multiplications a draw, good enough to look random.
+#[derive(Default)]
 pub(super) struct SplitMix(u64);
 
 impl SplitMix {

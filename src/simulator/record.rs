@@ -1,4 +1,4 @@
-//! What the simulator remembers of the calls it has seen.
+//! The calls that the simulator has received.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -9,7 +9,7 @@ use http::HeaderMap;
 use parking_lot::Mutex;
 use serde_json::Value;
 
-/// One request as it arrived, and what became of it.
+/// One request as it arrived, and its result.
 #[derive(Clone)]
 pub struct Call {
     /// The call's place in the order of arrival, counted from 1.
@@ -67,32 +67,28 @@ impl Record {
     pub(super) fn open(self: &Arc<Self>, mut call: Call) -> OpenCall {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         let inputs = call.inputs.len();
-        let number = self.with(|calls| {
-            calls.seen += 1;
-            call.number = calls.seen;
-            calls.kept.push_back(call);
-            if calls.kept.len() > self.capacity {
-                calls.kept.pop_front();
-            }
-            calls.seen
-        });
+        let mut calls = self.calls.lock();
+        calls.seen += 1;
+        let number = calls.seen;
+        call.number = number;
+        calls.kept.push_back(call);
+        if calls.kept.len() > self.capacity {
+            calls.kept.pop_front();
+        }
+        drop(calls);
         OpenCall { record: Arc::clone(self), number, inputs, status: None, tokens: 0 }
     }
 
     pub(super) fn calls(&self) -> Vec<Call> {
-        self.with(|calls| calls.kept.iter().cloned().collect())
+        self.calls.lock().kept.iter().cloned().collect()
     }
 
     pub(super) fn forget(&self) {
-        self.with(|calls| calls.kept.clear());
-    }
-
-    fn with<T>(&self, work: impl FnOnce(&mut Calls) -> T) -> T {
-        work(&mut self.calls.lock())
+        self.calls.lock().kept.clear();
     }
 }
 
-/// A call in progress; dropping it, for whatever reason, completes the record.
+/// A call in progress. Dropped, it completes its record.
 pub(super) struct OpenCall {
     record: Arc<Record>,
     pub(super) number: u64,
@@ -105,12 +101,11 @@ impl Drop for OpenCall {
     fn drop(&mut self) {
         let Self { record, number, inputs, status, tokens } = self;
         let in_flight = record.in_flight.fetch_sub(1, Ordering::Relaxed);
-        record.with(|calls| {
-            if let Some(call) = calls.kept.iter_mut().rev().find(|call| call.number == *number) {
-                call.status = *status;
-                call.tokens = *tokens;
-            }
-        });
+        let mut calls = record.calls.lock();
+        if let Some(call) = calls.kept.iter_mut().rev().find(|call| call.number == *number) {
+            (call.status, call.tokens) = (*status, *tokens);
+        }
+        drop(calls);
         if record.log {
             tracing::info!(number, inputs, tokens, status, in_flight, "call");
         }

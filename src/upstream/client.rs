@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{StatusCode, header};
 
-use super::{Config, Key, Keys, Reply, Upstream, classify, wire};
+use super::{ApiKey, ApiKeys, Config, Reply, Upstream, classify, wire};
 use crate::{
     embedding::{Input, Parameters},
     error::{self, BadResponse, Error, Fault},
@@ -28,7 +28,7 @@ pub struct Client {
     http: reqwest::Client,
     config: Config,
     /// All of them, so that none is passed on in Voyage's words.
-    keys: Keys,
+    keys: ApiKeys,
     metrics: Metrics,
     /// Whether calls say which trace they are in.
     tells_traces: bool,
@@ -46,7 +46,7 @@ pub enum BuildError {
 
 impl Client {
     /// Builds a client; connects to nothing yet.
-    pub fn new(config: &Config, keys: Keys, metrics: Metrics) -> Result<Self, BuildError> {
+    pub fn new(config: &Config, keys: ApiKeys, metrics: Metrics) -> Result<Self, BuildError> {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("voyage-gateway/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(config.connect_timeout.get())
@@ -70,13 +70,13 @@ impl Client {
     }
 
     /// Returns where the calls of a key go, for the log: the URL holds no secret.
-    pub fn base_url(&self, key: &Key) -> &str {
+    pub fn base_url(&self, key: &ApiKey) -> &str {
         self.config.base_url_for(key)
     }
 
     async fn send(
         &self,
-        key: &Key,
+        key: &ApiKey,
         url: String,
         body: Vec<u8>,
         span: &mut Span,
@@ -97,7 +97,7 @@ impl Client {
 
     async fn attempt(
         &self,
-        key: &Key,
+        key: &ApiKey,
         parameters: &Parameters,
         inputs: &[&Input],
         span: &mut Span,
@@ -185,7 +185,7 @@ fn header(
 impl Upstream for Client {
     fn call<'a>(
         &'a self,
-        key: &'a Key,
+        key: &'a ApiKey,
         parameters: &'a Parameters,
         inputs: &'a [&'a Input],
         span: &'a mut Span,
@@ -216,7 +216,7 @@ impl Failure {
         Self { fault, status: None, request_id: None, tokens: 0 }
     }
 
-    fn into_error(self, parameters: &Parameters, key: &Key) -> Error {
+    fn into_error(self, parameters: &Parameters, key: &ApiKey) -> Error {
         Error::Upstream(Arc::new(error::Upstream {
             fault: self.fault,
             endpoint: parameters.endpoint,

@@ -3,7 +3,7 @@
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
-use super::key::{Key, KeyConfig};
+use super::key::{ApiKey, KeyConfig};
 use crate::{check::Checks, units::Span};
 
 /// Voyage's own API.
@@ -54,7 +54,7 @@ impl Default for Config {
 
 impl Config {
     /// Returns where the API is for the holder of `key`, without a slash at the end.
-    pub fn base_url_for(&self, key: &Key) -> &str {
+    pub fn base_url_for(&self, key: &ApiKey) -> &str {
         let default = if key.is_atlas() { ATLAS } else { VOYAGE };
         self.base_url.as_deref().map_or(default, |url| url.trim_end_matches('/'))
     }

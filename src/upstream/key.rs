@@ -54,7 +54,7 @@ pub struct KeyLimits {
 }
 
 /// One key as a call is given it.
-pub struct Key {
+pub struct ApiKey {
     alias: Arc<str>,
     secret: Secret,
     /// Made once, and marked as sensitive.
@@ -70,26 +70,26 @@ struct Source {
     /// The setting or variable it comes from.
     what: &'static str,
     alias: Arc<str>,
-    place: Place,
+    origin: Origin,
     limits: KeyLimits,
 }
 
 #[derive(Clone, Debug)]
-enum Place {
+enum Origin {
     Given(Secret),
     File(PathBuf),
 }
 
 /// The pool of keys; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Keys(Arc<[Member]>);
+pub struct ApiKeys(Arc<[Member]>);
 
 /// One key of the pool, whatever its file says at the moment.
 #[derive(Clone, Debug)]
 pub struct Member {
     alias: Arc<str>,
     limits: KeyLimits,
-    live: Arc<Live<Key>>,
+    live: Arc<Live<ApiKey>>,
 }
 
 /// Why a key cannot be used. Names the setting and the file, never the key.
@@ -153,12 +153,12 @@ pub fn looks_like_a_key(path: &str) -> bool {
 impl KeySources {
     /// A key that never changes; `what` is where it was given.
     pub fn given(what: &'static str, key: Secret) -> Self {
-        Self::one(what, Place::Given(key))
+        Self::one(what, Origin::Given(key))
     }
 
     /// A key in a file; `what` is the setting that names it.
     pub fn file(what: &'static str, path: impl Into<PathBuf>) -> Self {
-        Self::one(what, Place::File(path.into()))
+        Self::one(what, Origin::File(path.into()))
     }
 
     /// The keys of `upstream.keys`.
@@ -166,29 +166,29 @@ impl KeySources {
         let source = |key: &KeyConfig| Source {
             what: "upstream.keys",
             alias: Arc::from(key.alias.as_str()),
-            place: Place::File(key.file.clone()),
+            origin: Origin::File(key.file.clone()),
             limits: KeyLimits { rpm: key.rpm, tpm: key.tpm },
         };
         Self(keys.iter().map(source).collect())
     }
 
-    fn one(what: &'static str, place: Place) -> Self {
+    fn one(what: &'static str, origin: Origin) -> Self {
         let alias = Arc::from(DEFAULT_ALIAS);
-        Self(vec![Source { what, alias, place, limits: KeyLimits::default() }])
+        Self(vec![Source { what, alias, origin, limits: KeyLimits::default() }])
     }
 
     /// Reads the keys for the first time.
-    pub fn load(&self, metrics: &Metrics) -> Result<Keys, KeyError> {
+    pub fn load(&self, metrics: &Metrics) -> Result<ApiKeys, KeyError> {
         let mut members: Vec<Member> = Vec::new();
         for source in &self.0 {
             let member = source.load(metrics.clone())?;
-            let twin = members.iter().find(|other| other.key().is(&member.key()));
+            let twin = members.iter().find(|other| other.key().same_secret(&member.key()));
             if let Some(twin) = twin {
                 return Err(KeyError::Twice(Arc::clone(&twin.alias), member.alias));
             }
             members.push(member);
         }
-        if members.is_empty() { Err(KeyError::Missing) } else { Ok(Keys(Arc::from(members))) }
+        if members.is_empty() { Err(KeyError::Missing) } else { Ok(ApiKeys(Arc::from(members))) }
     }
 }
 
@@ -201,15 +201,15 @@ impl From<Secret> for KeySources {
 impl Source {
     fn load(&self, metrics: Metrics) -> Result<Member, KeyError> {
         let (what, alias) = (self.what, Arc::clone(&self.alias));
-        let live = match &self.place {
-            Place::Given(secret) => {
-                let key = Key::parse(&alias, secret.expose().as_bytes())
+        let live = match &self.origin {
+            Origin::Given(secret) => {
+                let key = ApiKey::parse(&alias, secret.expose().as_bytes())
                     .map_err(|problem| KeyError::Given { what, problem })?;
                 Live::fixed(what, key, metrics)
             }
-            Place::File(path) => {
+            Origin::File(path) => {
                 let alias = Arc::clone(&alias);
-                let parse = move |contents: &[Vec<u8>]| Key::parse(&alias, &contents.concat());
+                let parse = move |contents: &[Vec<u8>]| ApiKey::parse(&alias, &contents.concat());
                 Live::load(what, vec![path.clone()], metrics, parse)?
             }
         };
@@ -217,7 +217,7 @@ impl Source {
     }
 }
 
-impl Keys {
+impl ApiKeys {
     /// Goes through the keys, in the order of the configuration.
     pub fn iter(&self) -> std::slice::Iter<'_, Member> {
         self.0.iter()
@@ -229,8 +229,8 @@ impl Keys {
     }
 
     /// Takes every key of the pool out of `text`, and the one a call was made with, which may have left it.
-    pub(super) fn scrub(&self, text: &str, used: &Key) -> String {
-        let in_force: Vec<Arc<Key>> = self.iter().map(Member::key).collect();
+    pub(super) fn scrub(&self, text: &str, used: &ApiKey) -> String {
+        let in_force: Vec<Arc<ApiKey>> = self.iter().map(Member::key).collect();
         let mut secrets: Vec<&Secret> = in_force.iter().map(|key| &key.secret).collect();
         secrets.push(&used.secret);
         // One key may be the beginning of another: no end of it must stay.
@@ -239,7 +239,7 @@ impl Keys {
     }
 }
 
-impl<'a> IntoIterator for &'a Keys {
+impl<'a> IntoIterator for &'a ApiKeys {
     type Item = &'a Member;
     type IntoIter = std::slice::Iter<'a, Member>;
 
@@ -260,7 +260,7 @@ impl Member {
     }
 
     /// Returns the key in force.
-    pub fn key(&self) -> Arc<Key> {
+    pub fn key(&self) -> Arc<ApiKey> {
         self.live.get()
     }
 
@@ -270,7 +270,7 @@ impl Member {
     }
 }
 
-impl Key {
+impl ApiKey {
     /// Makes sense of a key, without the white space around it: files and mounted secrets end in a newline.
     fn parse(alias: &Arc<str>, bytes: &[u8]) -> Result<Self, String> {
         let key = bytes.trim_ascii();
@@ -295,7 +295,7 @@ impl Key {
     }
 
     /// Tells whether two are the same secret.
-    pub fn is(&self, other: &Self) -> bool {
+    pub fn same_secret(&self, other: &Self) -> bool {
         self.secret == other.secret
     }
 
@@ -310,7 +310,7 @@ impl Key {
 }
 
 /// Says which key it is; the secret is unprintable.
-impl fmt::Debug for Key {
+impl fmt::Debug for ApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Key({:?})", self.alias)
     }

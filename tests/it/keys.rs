@@ -12,7 +12,7 @@ use tonic::Code;
 use tracing::Level;
 use voyage_gateway::{
     config::Config,
-    simulator::{Fault, Keys, Options},
+    simulator::{AcceptedKeys, Fault, Options},
     units::Span,
     upstream::{KeyConfig, KeySources},
 };
@@ -76,13 +76,13 @@ fn pool(members: &[(&str, &Path)]) -> KeySources {
 /// Files are looked at as often as they may be.
 fn often(config: &mut Config, options: &mut Options) {
     config.reload.interval = Span::from_millis(100);
-    options.keys = Keys::only([OLD]);
+    options.keys = AcceptedKeys::only([OLD]);
 }
 
 /// Files are looked at only when Voyage rejects a key, as far as a test can tell.
 fn seldom(config: &mut Config, options: &mut Options) {
     config.reload.interval = Span::from_secs(30);
-    options.keys = Keys::only([OLD]);
+    options.keys = AcceptedKeys::only([OLD]);
 }
 
 /// The keys of the calls the simulator has seen, and what it answered.
@@ -263,7 +263,7 @@ async fn every_keys_budget_is_used_and_no_more() {
     let keys = KeySources::configured(&[key("two", &one, 2), key("three", &two, 3)]);
     let gateway = Gateway::with_keys(keys, |config, options| {
         config.limits.rpm = Some(1);
-        options.keys = Keys::any();
+        options.keys = AcceptedKeys::any();
         options.keys.limit(OLD, Some(2), None);
         options.keys.limit(NEW, Some(3), None);
     })
@@ -285,7 +285,7 @@ async fn a_rate_limit_names_the_key_it_is_of() {
     let mounts = [Mount::new(OLD), Mount::new(NEW)];
     let [one, two] = mounts.each_ref().map(Mount::file);
     let gateway = Gateway::with_keys(pool(&[("team-a", &one), ("team-b", &two)]), |_, options| {
-        options.keys = Keys::any();
+        options.keys = AcceptedKeys::any();
     })
     .await;
     gateway.simulator().script().always(Fault::status(429).with_header("retry-after", "50"));

@@ -12,7 +12,7 @@ use voyage_gateway::{
     grpc::v1::{CacheMode, EmbedRequest, RequestOptions},
     simulator::Fault,
     telemetry::trace::Span,
-    upstream::{Key, Reply, Upstream},
+    upstream::{ApiKey, Reply, Upstream},
 };
 
 use crate::support::{Gateway, eventually, in_mode, reason, sample, texts, with_options};
@@ -80,7 +80,7 @@ struct Defective(AtomicUsize);
 impl Upstream for Defective {
     fn call<'a>(
         &'a self,
-        _key: &'a Key,
+        _key: &'a ApiKey,
         _parameters: &'a Parameters,
         _inputs: &'a [&'a Input],
         _span: &'a mut Span,

@@ -35,10 +35,10 @@ use voyage_gateway::{
     grpc::wire::Embedding,
     model::Dtype,
     secret::Secret,
-    simulator::{Keys, Options, Shape, Simulator, vector},
+    simulator::{AcceptedKeys, Options, Shape, Simulator, vector},
     telemetry::{Metrics, trace},
     units::Span,
-    upstream::{self, Key, KeySources, Keys as ApiKeys, Reply, Upstream},
+    upstream::{self, ApiKey, ApiKeys, KeySources, Reply, Upstream},
 };
 
 pub(crate) use log::Log;
@@ -251,7 +251,7 @@ async fn prepare(adjust: impl FnOnce(&mut Config, &mut Options)) -> (Config, Sim
     config.server.listen.set_port(0);
     config.admin.listen.set_port(0);
     config.drain.delay = Span::from_secs(0);
-    let mut options = Options { keys: Keys::only([KEY]), ..Options::default() };
+    let mut options = Options { keys: AcceptedKeys::only([KEY]), ..Options::default() };
     adjust(&mut config, &mut options);
     let simulator = Simulator::start(options).await.expect("a simulator");
     config.upstream.base_url.get_or_insert_with(|| simulator.base_url());
@@ -286,7 +286,7 @@ struct Holding {
 impl Upstream for Holding {
     fn call<'a>(
         &'a self,
-        key: &'a Key,
+        key: &'a ApiKey,
         parameters: &'a Parameters,
         inputs: &'a [&'a Input],
         span: &'a mut trace::Span,

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{Class, Limiter, Need, Ticket, Window};
-use crate::upstream::Key;
+use crate::upstream::ApiKey;
 
 /// A call's place in the budget of a key and a model, and the key.
 ///
@@ -19,7 +19,7 @@ pub(crate) struct Reservation {
     windows: Arc<str>,
     /// Whose.
     seat: usize,
-    key: Arc<Key>,
+    key: Arc<ApiKey>,
     /// Taken when the call lands.
     ticket: Option<Ticket>,
     sent: bool,
@@ -29,14 +29,14 @@ impl Reservation {
     pub(super) fn new(
         limiter: Arc<Limiter>,
         (windows, seat): (Arc<str>, usize),
-        key: Arc<Key>,
+        key: Arc<ApiKey>,
         ticket: Ticket,
     ) -> Self {
         Self { limiter, windows, seat, key, ticket: Some(ticket), sent: false }
     }
 
     /// Returns the place in the pool of the key that the call is made with, and the key.
-    pub(crate) fn key(&self) -> (usize, Arc<Key>) {
+    pub(crate) fn key(&self) -> (usize, Arc<ApiKey>) {
         (self.seat, Arc::clone(&self.key))
     }
 

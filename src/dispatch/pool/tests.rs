@@ -52,15 +52,15 @@ fn usable(pool: &Pool) -> Vec<usize> {
     (0..pool.len()).filter(|seat| usable.has(*seat)).collect()
 }
 
-fn take(pool: &Pool, seat: usize) -> Arc<Key> {
+fn take(pool: &Pool, seat: usize) -> Arc<ApiKey> {
     pool.take(seat, Instant::now()).expect("a key")
 }
 
-fn accept(pool: &Pool, seat: usize, key: &Arc<Key>) {
+fn accept(pool: &Pool, seat: usize, key: &Arc<ApiKey>) {
     pool.accepted(seat, key, Instant::now());
 }
 
-async fn reject(pool: &Pool, seat: usize, key: &Arc<Key>) -> bool {
+async fn reject(pool: &Pool, seat: usize, key: &Arc<ApiKey>) -> bool {
     pool.rejected(seat, key, Instant::now()).await
 }
 
@@ -81,7 +81,7 @@ async fn a_rejected_key_is_left_alone_and_tried_by_one_call_a_minute() {
     assert_eq!(usable(&pool), [1]);
     tokio::time::advance(Duration::from_millis(1)).await;
     assert_eq!(usable(&pool), [0, 1]);
-    assert!(take(&pool, 0).is(&a));
+    assert!(take(&pool, 0).same_secret(&a));
     assert_eq!(usable(&pool), [1], "one call is enough");
     assert!(reject(&pool, 0, &a).await);
     tokio::time::advance(PAUSE).await;
@@ -120,14 +120,14 @@ async fn a_lonely_key_is_tried_again_soon_and_everybody_else_is_told() {
         truncation: true,
     };
     // One 401 may be a slip: the next call tries it at once, and only that one.
-    assert!(take(&pool, 0).is(&a));
+    assert!(take(&pool, 0).same_secret(&a));
     assert!(!reject(&pool, 0, &a).await);
     let told = pool.refusal(&parameters, Instant::now());
     let Some(Error::Upstream(told)) = told else { panic!("{told:?}") };
     assert_eq!((&told.fault, told.status, &*told.key), (&Fault::Unauthenticated, None, "key-0"));
     tokio::time::advance(PAUSE_WITHOUT_OTHERS).await;
     assert_eq!(pool.refusal(&parameters, Instant::now()), None);
-    assert!(take(&pool, 0).is(&a));
+    assert!(take(&pool, 0).same_secret(&a));
     assert!(pool.refusal(&parameters, Instant::now()).is_some(), "while it is being tried");
 }
 
@@ -137,10 +137,10 @@ async fn a_rejection_looks_at_the_file_at_once() {
     let old = take(&pool, 0);
     accept(&pool, 0, &old);
     files.write(0, "pa-new\n");
-    assert!(take(&pool, 0).is(&old), "nobody has looked");
+    assert!(take(&pool, 0).same_secret(&old), "nobody has looked");
     assert!(reject(&pool, 0, &old).await);
     let new = take(&pool, 0);
-    assert!(!new.is(&old));
+    assert!(!new.same_secret(&old));
     assert_eq!(flags(&pool), [false], "what is in force was not rejected");
     // The old one is gone for good: it was rejected.
     assert!(!reject(&pool, 0, &new).await);
@@ -155,18 +155,18 @@ async fn a_new_key_that_is_rejected_gives_way_to_the_old_one() {
     files.write(0, "pa-new");
     pool.reload();
     let new = take(&pool, 0);
-    assert!(!new.is(&old));
+    assert!(!new.same_secret(&old));
     assert!(reject(&pool, 0, &new).await);
     assert_eq!((usable(&pool), flags(&pool)), (vec![0], vec![true]));
     for _ in 0..3 {
-        assert!(take(&pool, 0).is(&old));
+        assert!(take(&pool, 0).same_secret(&old));
         accept(&pool, 0, &old);
     }
     assert_eq!(flags(&pool), [true], "the old one says nothing about the new one");
     // The new one again, by one call a minute.
     tokio::time::advance(PAUSE).await;
-    assert!(take(&pool, 0).is(&new));
-    assert!(take(&pool, 0).is(&old));
+    assert!(take(&pool, 0).same_secret(&new));
+    assert!(take(&pool, 0).same_secret(&old));
     // Another content is another key.
     files.write(0, "pa-newer");
     pool.reload();
@@ -204,7 +204,7 @@ async fn a_file_that_is_gone_or_nonsense_changes_nothing() {
             None => fs::remove_file(&files.0[0]).unwrap(),
         }
         pool.reload();
-        assert!(take(&pool, 0).is(&a));
+        assert!(take(&pool, 0).same_secret(&a));
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     embedding::{Answer, Input, Parameters, Vector},
     error::{Error, Fault, Upstream as UpstreamError},
     telemetry::trace::Span,
-    upstream::{Key, Reply, Upstream},
+    upstream::{ApiKey, Reply, Upstream},
 };
 
 /// The calls that were counted, and their tokens.
@@ -61,7 +61,7 @@ pub(super) struct Fake {
     /// RPM and TPM of each key and model.
     pub(super) limits: Option<(usize, u64)>,
     /// The secrets that are accepted; `None`: all.
-    pub(super) accepts: Mutex<Option<Vec<Arc<Key>>>>,
+    pub(super) accepts: Mutex<Option<Vec<Arc<ApiKey>>>>,
     /// What the next calls fail with; `None`: nothing.
     pub(super) script: Mutex<VecDeque<Option<Fault>>>,
     /// What all further calls fail with.
@@ -144,13 +144,13 @@ impl Fake {
     }
 
     /// Accepts these keys from now on, and answers 401 to all others.
-    pub(super) fn accept_only(&self, keys: impl IntoIterator<Item = Arc<Key>>) {
+    pub(super) fn accept_only(&self, keys: impl IntoIterator<Item = Arc<ApiKey>>) {
         *self.accepts.lock().unwrap() = Some(keys.into_iter().collect());
     }
 
-    fn takes(&self, key: &Key) -> bool {
+    fn takes(&self, key: &ApiKey) -> bool {
         let accepts = self.accepts.lock().unwrap();
-        accepts.as_ref().is_none_or(|accepted| accepted.iter().any(|other| other.is(key)))
+        accepts.as_ref().is_none_or(|accepted| accepted.iter().any(|other| other.same_secret(key)))
     }
 
     fn panic_at(&self, point: Panic) {
@@ -163,7 +163,7 @@ impl Fake {
     }
 
     /// Counts a call if the limits of the last minute allow it.
-    fn count(&self, key: &Key, model: &Arc<str>, tokens: u64) -> bool {
+    fn count(&self, key: &ApiKey, model: &Arc<str>, tokens: u64) -> bool {
         let now = Instant::now();
         let mut windows = self.windows.lock().unwrap();
         let counted = windows.entry((Arc::clone(key.alias()), Arc::clone(model))).or_default();
@@ -194,7 +194,7 @@ impl Fake {
 
     async fn answer(
         &self,
-        key: &Key,
+        key: &ApiKey,
         parameters: &Parameters,
         texts: &[String],
         latency: Duration,
@@ -223,7 +223,7 @@ impl Fake {
 impl Upstream for Fake {
     fn call<'a>(
         &'a self,
-        key: &'a Key,
+        key: &'a ApiKey,
         parameters: &'a Parameters,
         inputs: &'a [&'a Input],
         _span: &'a mut Span,
@@ -282,7 +282,7 @@ impl Drop for Flying<'_> {
     }
 }
 
-fn failure(key: &Key, parameters: &Parameters, fault: Fault) -> Error {
+fn failure(key: &ApiKey, parameters: &Parameters, fault: Fault) -> Error {
     Error::Upstream(Arc::new(UpstreamError {
         fault,
         endpoint: parameters.endpoint,

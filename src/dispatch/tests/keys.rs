@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use super::*;
-use crate::upstream::Key;
+use crate::upstream::ApiKey;
 
 fn several(names: &[&str]) -> KeySources {
     let secrets: Vec<String> = names.iter().map(|name| format!("pa-{name}")).collect();
@@ -17,7 +17,7 @@ fn settings(keys: KeySources) -> Settings {
     Settings { keys, ..Settings::default() }
 }
 
-fn key(secret: &str) -> Arc<Key> {
+fn key(secret: &str) -> Arc<ApiKey> {
     let keys = KeySources::from(Secret::new(secret)).load(&Metrics::new().unwrap()).unwrap();
     keys.iter().next().unwrap().key()
 }

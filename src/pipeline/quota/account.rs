@@ -17,9 +17,9 @@ const MOST_TOKENS: u64 = 1 << 40;
 const WINDOWS: usize = 2;
 
 /// The limits of an account's windows; `None`: no limit.
-pub(in crate::pipeline) type Limits = [Option<u64>; WINDOWS];
+pub(in crate::pipeline) type WindowLimits = [Option<u64>; WINDOWS];
 
-/// What somebody has used. Limits come with every question: they may change, what was used does not.
+/// What somebody has used. WindowLimits come with every question: they may change, what was used does not.
 #[derive(Debug)]
 pub(in crate::pipeline) struct Account {
     /// Never held across an await.
@@ -81,7 +81,7 @@ impl Account {
     /// Says why tokens could not be had now, without holding any.
     pub(in crate::pipeline) fn exceeded(
         &self,
-        limits: Limits,
+        limits: WindowLimits,
         tokens: u64,
         now: Instant,
     ) -> Option<Exceeded> {
@@ -105,7 +105,12 @@ impl Account {
     }
 
     /// Holds tokens if they fit into every window.
-    fn reserve(&self, limits: Limits, tokens: u64, now: Instant) -> Result<Reserved, Exceeded> {
+    fn reserve(
+        &self,
+        limits: WindowLimits,
+        tokens: u64,
+        now: Instant,
+    ) -> Result<Reserved, Exceeded> {
         let tokens = tokens.min(MOST_TOKENS);
         let mut state = self.lock();
         state.advance(now);
@@ -147,7 +152,7 @@ impl State {
     }
 
     /// Says which window has no room for so many tokens the longest, if any has none.
-    fn exceeded(&self, limits: Limits, tokens: u64, now: Instant) -> Option<Exceeded> {
+    fn exceeded(&self, limits: WindowLimits, tokens: u64, now: Instant) -> Option<Exceeded> {
         let full = limits.into_iter().zip(&self.tokens).enumerate();
         let full = full.filter_map(|(window, (limit, log))| {
             let limit = limit?;
@@ -174,7 +179,7 @@ pub(in crate::pipeline) struct Charge {
 #[derive(Debug)]
 struct Part {
     account: Arc<Account>,
-    limits: Limits,
+    limits: WindowLimits,
     /// `None` for whoever joined a call that others had reserved for.
     reserved: Option<Reserved>,
 }
@@ -184,7 +189,7 @@ impl Charge {
     pub(in crate::pipeline) fn reserve(
         &mut self,
         account: &Arc<Account>,
-        limits: Limits,
+        limits: WindowLimits,
         tokens: u64,
         now: Instant,
     ) -> Result<(), Exceeded> {
@@ -194,7 +199,7 @@ impl Charge {
     }
 
     /// Names one more account that pays, if it comes to that, without holding anything in it.
-    pub(in crate::pipeline) fn name(&mut self, account: &Arc<Account>, limits: Limits) {
+    pub(in crate::pipeline) fn name(&mut self, account: &Arc<Account>, limits: WindowLimits) {
         self.parts.push(Part { account: Arc::clone(account), limits, reserved: None });
     }
 

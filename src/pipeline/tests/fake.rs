@@ -16,7 +16,7 @@ use crate::{
     embedding::{Answer, Input, Parameters, Vector},
     error::{Error, Fault, Upstream as UpstreamError},
     telemetry::trace::Span,
-    upstream::{Key, Reply, Upstream},
+    upstream::{ApiKey, Reply, Upstream},
 };
 
 /// Tokens the fake bills for a text, whatever its length.
@@ -116,7 +116,7 @@ pub(super) fn vector_of(text: &str) -> Answer {
 impl Upstream for Fake {
     fn call<'a>(
         &'a self,
-        _: &'a Key,
+        _: &'a ApiKey,
         parameters: &'a Parameters,
         inputs: &'a [&'a Input],
         _span: &'a mut Span,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::client::{CLOSE, JSON, KEY, exchange, post, post_bytes, request, simulator, texts};
-use crate::simulator::{Keys, Options, Shape, Simulator, vector};
+use crate::simulator::{AcceptedKeys, Options, Shape, Simulator, vector};
 use crate::{embedding::InputType, model::Dtype};
 
 const FRAME: &str = "The request body is not valid JSON, or some arguments were not specified properly. In particular, ";
@@ -133,7 +133,7 @@ async fn models_of_other_kinds_are_as_unknown_as_no_models() {
 #[tokio::test]
 async fn the_body_is_checked_before_the_credential() {
     let simulator =
-        Simulator::start(Options { keys: Keys::only(["pa-key"]), ..Options::default() })
+        Simulator::start(Options { keys: AcceptedKeys::only(["pa-key"]), ..Options::default() })
             .await
             .unwrap();
     let good = texts(&["a"]).to_string();
@@ -347,13 +347,13 @@ async fn the_accepted_keys_change_at_any_time() {
     simulator.keys().accept_only(["pa-a"]);
     assert_eq!(status_with(&simulator, "pa-a").await, 200);
     assert_eq!(status_with(&simulator, "pa-b").await, 401);
-    let shown = format!("{:?} {:?}", simulator.keys(), Keys::any());
-    assert_eq!(shown, "Keys(1) Keys(any)");
+    let shown = format!("{:?} {:?}", simulator.keys(), AcceptedKeys::any());
+    assert_eq!(shown, "AcceptedKeys(1) AcceptedKeys(any)");
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_key_has_a_window_of_its_own() {
-    let keys = Keys::any();
+    let keys = AcceptedKeys::any();
     keys.limit("pa-large", Some(3), None);
     let options = Options { rpm: Some(1), keys, ..Options::default() };
     let simulator = Simulator::start(options).await.unwrap();

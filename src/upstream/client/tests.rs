@@ -40,7 +40,7 @@ fn client_with(config: &Config, metrics: &Metrics) -> Client {
     Client::new(config, keys(KEY), metrics.clone()).unwrap()
 }
 
-fn keys(key: &str) -> Keys {
+fn keys(key: &str) -> ApiKeys {
     KeySources::from(Secret::new(key)).load(&Metrics::new().unwrap()).unwrap()
 }
 

@@ -17,12 +17,12 @@ pub(in crate::upstream) fn example() -> serde_json::Value {
 }
 
 impl KeySources {
-    /// Keys that never change, for tests: their aliases, secrets and limits.
+    /// ApiKeys that never change, for tests: their aliases, secrets and limits.
     pub(crate) fn several(keys: &[(&str, &str, KeyLimits)]) -> Self {
         let source = |&(alias, secret, limits): &(&str, &str, KeyLimits)| Source {
             what: "a test",
             alias: Arc::from(alias),
-            place: Place::Given(Secret::new(secret)),
+            origin: Origin::Given(Secret::new(secret)),
             limits,
         };
         Self(keys.iter().map(source).collect())
@@ -171,7 +171,7 @@ fn every_key_of_the_pool_is_scrubbed_the_longer_first() {
     let none = KeyLimits::default();
     let sources = [("a", "pa-canary", none), ("b", "pa-canary-b", none)];
     let keys = KeySources::several(&sources).load(&metrics()).unwrap();
-    let gone = Key::parse(&Arc::from("a"), b"pa-gone").unwrap();
+    let gone = ApiKey::parse(&Arc::from("a"), b"pa-gone").unwrap();
     let scrubbed = keys.scrub("pa-canary-b, pa-canary and pa-gone", &gone);
     assert_eq!(scrubbed, "[redacted], [redacted] and [redacted]");
 }

@@ -9,7 +9,7 @@ use voyage_gateway::{
     grpc::v1::{CacheStatus, EmbedRequest, RequestOptions},
     telemetry::trace,
     units::{Size, Span},
-    upstream::{Key, Reply, Upstream},
+    upstream::{ApiKey, Reply, Upstream},
 };
 
 use super::{IN_FLIGHT, IN_FLIGHT_BYTES, Peer, SHED};
@@ -128,7 +128,7 @@ struct Wide;
 impl Upstream for Wide {
     fn call<'a>(
         &'a self,
-        _: &'a Key,
+        _: &'a ApiKey,
         _: &'a Parameters,
         inputs: &'a [&'a Input],
         _span: &'a mut trace::Span,

@@ -18,7 +18,7 @@ use voyage_gateway::{
     simulator::Fault,
     telemetry::trace,
     units::Span,
-    upstream::{Key, Reply, Upstream},
+    upstream::{ApiKey, Reply, Upstream},
 };
 
 use super::{Row, check_discretion, pushback, walk};
@@ -210,7 +210,7 @@ struct Panicking;
 impl Upstream for Panicking {
     fn call<'a>(
         &'a self,
-        _: &'a Key,
+        _: &'a ApiKey,
         _: &'a Parameters,
         _: &'a [&'a Input],
         _: &'a mut trace::Span,

@@ -7,7 +7,7 @@ use voyage_gateway::{
     error::Error,
     simulator::Fault,
     telemetry::trace::Span,
-    upstream::{Key, Reply, Upstream},
+    upstream::{ApiKey, Reply, Upstream},
 };
 
 use super::*;
@@ -126,7 +126,7 @@ struct Panicking;
 impl Upstream for Panicking {
     fn call<'a>(
         &'a self,
-        _: &'a Key,
+        _: &'a ApiKey,
         _: &'a Parameters,
         _: &'a [&'a Input],
         _: &'a mut Span,
