@@ -33,7 +33,7 @@ impl LookAgain {
     pub fn ask(&self) {
         self.asked.notify_one();
         if let Some(keys) = &self.keys {
-            keys.ask();
+            keys.request_refresh();
         }
     }
 }

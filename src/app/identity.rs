@@ -29,7 +29,7 @@ pub(super) async fn build(
     files.extend(authenticator.file());
     if let Some(keys) = authenticator.fetched_keys() {
         // So that a replica that is let in has them.
-        let _ = timeout(FIRST_LOOK, keys.look()).await;
+        let _ = timeout(FIRST_LOOK, keys.refresh()).await;
     }
     Ok((authenticator, files))
 }

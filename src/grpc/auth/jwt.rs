@@ -1,7 +1,7 @@
-//! Signed tokens (RFC 7519), such as those Kubernetes projects into pods: checked offline, by the issuer's keys.
+//! Signed tokens (RFC 7519), such as those that Kubernetes projects into pods, verified offline with the issuer's keys.
 //!
-//! Nothing a token says is believed before its signature is: first its size, then the algorithm its key is for, the
-//! signature, and only then the claims. Nobody is asked about a token, so one that is withdrawn is good until it expires.
+//! The order is: size, algorithm of the key, signature, claims. The issuer is not asked about tokens, so a revoked token
+//! stays valid until it expires.
 
 mod claims;
 mod fetched;
@@ -10,6 +10,8 @@ mod verified;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use jsonwebtoken::Validation;
+
 pub use fetched::{Fetch, FetchedKeys};
 
 use super::{Refusal, clock::Clock, config::JwtConfig, tokens};
@@ -17,29 +19,26 @@ use crate::{
     reload::{Live, LoadError, Reload},
     telemetry::Metrics,
 };
-use claims::Parts;
-use key_set::{KeySet, Signature};
-use verified::Good;
+use key_set::KeySet;
+use verified::VerifiedToken;
 
-/// Finds out whom a token names, if it is good.
+/// Verifies tokens.
 #[derive(Debug)]
 pub(super) struct Jwt {
-    issuer: String,
-    audience: String,
+    /// Issuer and audience.
+    validation: Validation,
     leeway: Duration,
     clock: Clock,
-    keys: Keys,
+    keys: KeySource,
 }
 
-/// Where the keys come from.
 #[derive(Clone, Debug)]
-enum Keys {
+enum KeySource {
     File(Arc<Live<KeySet>>),
     Url(Arc<FetchedKeys>),
 }
 
-impl Keys {
-    /// Reads the keys of a file.
+impl KeySource {
     fn load(path: PathBuf, metrics: Metrics) -> Result<Self, LoadError> {
         let parse = |contents: &[Vec<u8>]| KeySet::parse(&contents.concat());
         Live::load("auth.jwt.jwks_file", vec![path], metrics, parse).map(Self::File)
@@ -51,17 +50,10 @@ impl Keys {
             Self::Url(keys) => keys.get(),
         }
     }
-
-    /// A token names a key that is not there. A file is looked at soon anyway.
-    fn miss(&self) {
-        if let Self::Url(keys) = self {
-            keys.ask();
-        }
-    }
 }
 
 impl Jwt {
-    /// Reads the keys of a file, or prepares to `fetch` them.
+    /// Reads the JWKS of a file, unless there is a `fetch`.
     pub(super) fn new(
         config: &JwtConfig,
         fetch: Option<Fetch>,
@@ -69,12 +61,14 @@ impl Jwt {
         metrics: &Metrics,
     ) -> Result<Self, LoadError> {
         let keys = match fetch {
-            Some(fetch) => Keys::Url(FetchedKeys::new(fetch, metrics.clone())),
-            None => Keys::load(config.jwks_file.clone().unwrap_or_default(), metrics.clone())?,
+            Some(fetch) => KeySource::Url(FetchedKeys::new(fetch, metrics.clone())),
+            None => KeySource::load(config.jwks_file.clone().unwrap_or_default(), metrics.clone())?,
         };
         Ok(Self {
-            issuer: config.issuer.clone().unwrap_or_default(),
-            audience: config.audience.clone().unwrap_or_default(),
+            validation: claims::validation(
+                config.issuer.as_deref().unwrap_or_default(),
+                config.audience.as_deref().unwrap_or_default(),
+            ),
             leeway: config.leeway.get(),
             clock,
             keys,
@@ -83,46 +77,40 @@ impl Jwt {
 
     pub(super) fn file(&self) -> Option<Arc<dyn Reload>> {
         match &self.keys {
-            Keys::File(keys) => Some(Arc::clone(keys) as _),
-            Keys::Url(_) => None,
+            KeySource::File(keys) => Some(Arc::clone(keys) as _),
+            KeySource::Url(_) => None,
         }
     }
 
     pub(super) fn fetched_keys(&self) -> Option<Arc<FetchedKeys>> {
         match &self.keys {
-            Keys::File(_) => None,
-            Keys::Url(keys) => Some(Arc::clone(keys)),
+            KeySource::File(_) => None,
+            KeySource::Url(keys) => Some(Arc::clone(keys)),
         }
     }
 
-    /// Returns whom a token names.
+    /// Returns the caller's name in a token.
     pub(super) fn name_of(&self, token: &str) -> Result<Arc<str>, Refusal> {
         let keys = self.keys.get().ok_or(Refusal::NoKeys)?;
         let hash = tokens::hash(token);
-        if let Some(good) = keys.verified.get(&hash) {
-            good.times.judge(self.clock.now(), self.leeway)?;
-            return Ok(good.name);
+        if let Some(verified) = keys.verified.get(&hash) {
+            verified.check_times(self.clock.now(), self.leeway)?;
+            return Ok(verified.name);
         }
-        let good = self.verify(token, &keys)?;
-        good.times.judge(self.clock.now(), self.leeway)?;
-        // Into the set it was verified by: what takes that set's place has to see for itself.
-        keys.verified.put(hash, good.clone());
-        Ok(good.name)
+        let verified = self.verify(token, &keys)?;
+        verified.check_times(self.clock.now(), self.leeway)?;
+        keys.verified.put(hash, verified.clone());
+        Ok(verified.name)
     }
 
-    fn verify(&self, token: &str, keys: &KeySet) -> Result<Good, Refusal> {
-        let parts = Parts::of(token)?;
-        match keys.check(&parts) {
-            Signature::Good => {}
-            Signature::Forged => return Err(Refusal::Forged),
-            Signature::OtherAlgorithm => return Err(Refusal::Algorithm),
-            Signature::UnknownKey => {
-                self.keys.miss();
-                return Err(Refusal::UnknownKey);
+    fn verify(&self, token: &str, keys: &KeySet) -> Result<VerifiedToken, Refusal> {
+        let claims = keys.decode(token, &self.validation).inspect_err(|refusal| {
+            // The issuer may have a new key. A file is read again soon anyway.
+            if let (Refusal::UnknownKey, KeySource::Url(keys)) = (refusal, &self.keys) {
+                keys.request_refresh();
             }
-        }
-        let (name, times) = parts.claims()?.judge(&self.issuer, &self.audience)?;
-        Ok(Good { name, times })
+        })?;
+        claims.verified()
     }
 }
 

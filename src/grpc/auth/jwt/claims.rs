@@ -1,132 +1,97 @@
-//! The text of a token (RFC 7519): three parts, of which the first two are JSON.
+//! The parts of a token (RFC 7519) that the gateway reads itself; `jsonwebtoken` decodes the claims.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use jsonwebtoken::Algorithm;
+use jsonwebtoken::{
+    Algorithm, Validation,
+    errors::{Error as JwtError, ErrorKind},
+};
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeOwned, Error as _, IgnoredAny},
+    de::{Error as _, IgnoredAny},
 };
 
-use super::super::Refusal;
+use super::{super::Refusal, verified::VerifiedToken};
 use crate::caller::Caller;
 
-/// A token taken apart, and nothing of it believed yet.
-pub(super) struct Parts<'a> {
+/// A token's header. Members that offer keys of the token's own (`jku`, `jwk`, `x5c`) are ignored.
+pub(super) struct TokenHeader {
     pub(super) algorithm: Algorithm,
     pub(super) key_id: Option<String>,
-    /// What is signed: the first two parts as they stand in the token.
-    pub(super) message: &'a [u8],
-    pub(super) signature: &'a str,
-    claims: &'a str,
 }
 
-/// What the header says. What else may stand there (`jku`, `jwk`, `x5c`) offers keys of the token's own, and is not
-/// even read.
-#[derive(Deserialize)]
-struct Header {
-    alg: String,
-    kid: Option<String>,
-    /// Names what must be understood; nothing is, so that it is there is enough.
-    #[serde(default, deserialize_with = "is_there")]
-    crit: bool,
-}
-
-impl<'a> Parts<'a> {
-    pub(super) fn of(token: &'a str) -> Result<Self, Refusal> {
-        let (message, signature) = token.rsplit_once('.').ok_or(Refusal::Malformed)?;
-        let (header, claims) = message.split_once('.').ok_or(Refusal::Malformed)?;
-        let header: Header = json(header)?;
-        if header.crit {
+impl TokenHeader {
+    pub(super) fn of(token: &str) -> Result<Self, Refusal> {
+        #[derive(Deserialize)]
+        struct Fields {
+            alg: String,
+            kid: Option<String>,
+            #[serde(default, deserialize_with = "is_present")]
+            crit: bool,
+        }
+        let (header, _) = token.split_once('.').ok_or(Refusal::Malformed)?;
+        let header = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(header);
+        let header = header.map_err(|_| Refusal::Malformed)?;
+        let Fields { alg, kid, crit } =
+            serde_json::from_slice(&header).map_err(|_| Refusal::Malformed)?;
+        // `crit` lists extensions that must be understood. The gateway understands none.
+        if crit {
             return Err(Refusal::Malformed);
         }
-        // `none` is no algorithm, and the symmetric ones fit no key of ours.
-        let algorithm = header.alg.parse().map_err(|_| Refusal::Algorithm)?;
-        let message = message.as_bytes();
-        Ok(Self { algorithm, key_id: header.kid, message, signature, claims })
-    }
-
-    /// Reads the claims. For a token whose signature is good, and no other.
-    pub(super) fn claims(&self) -> Result<Claims, Refusal> {
-        json(self.claims)
+        // `none` is no algorithm, and no key accepts the symmetric ones.
+        let algorithm = alg.parse().map_err(|_| Refusal::Algorithm)?;
+        Ok(Self { algorithm, key_id: kid })
     }
 }
 
-/// What a token says, as far as it matters here.
+/// The claims that matter, but for `aud`, which [`validation`] checks.
 #[derive(Deserialize)]
 pub(super) struct Claims {
-    iss: Option<String>,
+    /// Checked by [`validation`], which would accept a list too.
+    #[serde(rename = "iss")]
+    _issuer: Option<String>,
     sub: Option<String>,
-    aud: Option<Audience>,
+    #[serde(deserialize_with = "time")]
+    exp: Duration,
     #[serde(default, deserialize_with = "time")]
-    exp: Option<Duration>,
-    #[serde(default, deserialize_with = "time")]
-    nbf: Option<Duration>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Audience {
-    One(String),
-    Several(Vec<String>),
-}
-
-/// When a token is good, since 1970.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Times {
-    pub(super) expires: Duration,
-    pub(super) not_before: Duration,
+    nbf: Duration,
 }
 
 impl Claims {
-    /// Returns whom the token names and when it is good, if it is meant for this audience.
-    pub(super) fn judge(self, issuer: &str, audience: &str) -> Result<(Arc<str>, Times), Refusal> {
-        if self.iss.as_deref() != Some(issuer) {
-            return Err(Refusal::Issuer);
-        }
-        let meant = match &self.aud {
-            None => false,
-            Some(Audience::One(name)) => name == audience,
-            Some(Audience::Several(names)) => names.iter().any(|name| name == audience),
-        };
-        if !meant {
-            return Err(Refusal::Audience);
-        }
-        let expires = self.exp.ok_or(Refusal::Malformed)?;
+    pub(super) fn verified(self) -> Result<VerifiedToken, Refusal> {
         let name = self.sub.filter(|name| Caller::is_name(name)).ok_or(Refusal::Name)?;
-        Ok((name.into(), Times { expires, not_before: self.nbf.unwrap_or_default() }))
+        Ok(VerifiedToken { name: name.into(), expires: self.exp, not_before: self.nbf })
     }
 }
 
-impl Times {
-    /// Tells whether it is good now, on clocks that are at most `leeway` apart.
-    pub(super) fn judge(self, now: Duration, leeway: Duration) -> Result<(), Refusal> {
-        if now >= self.expires.saturating_add(leeway) {
-            return Err(Refusal::Expired);
-        }
-        if now.saturating_add(leeway) < self.not_before {
-            return Err(Refusal::NotYetValid);
-        }
-        Ok(())
+/// Requires this issuer and audience. [`VerifiedToken`] checks the times, by the gateway's clock.
+pub(super) fn validation(issuer: &str, audience: &str) -> Validation {
+    let mut validation = Validation::default();
+    validation.set_issuer(&[issuer]);
+    validation.set_audience(&[audience]);
+    validation.set_required_spec_claims(&["iss", "aud"]);
+    validation.validate_exp = false;
+    validation
+}
+
+/// Returns why `jsonwebtoken` does not accept a token. It verifies the signature first.
+pub(super) fn refusal(error: &JwtError) -> Refusal {
+    match error.kind() {
+        ErrorKind::InvalidSignature | ErrorKind::Base64(_) => Refusal::Forged,
+        ErrorKind::InvalidIssuer => Refusal::Issuer,
+        ErrorKind::MissingRequiredClaim(claim) if claim == "iss" => Refusal::Issuer,
+        ErrorKind::InvalidAudience | ErrorKind::MissingRequiredClaim(_) => Refusal::Audience,
+        _ => Refusal::Malformed,
     }
 }
 
-/// Reads one part: base64 of the URL's kind, without padding, and JSON within.
-fn json<T: DeserializeOwned>(part: &str) -> Result<T, Refusal> {
-    let bytes = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(part).map_err(|_| Refusal::Malformed)?;
-    serde_json::from_slice(&bytes).map_err(|_| Refusal::Malformed)
-}
-
-/// Passes over a value, even `null`.
-fn is_there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+/// Returns true for any value, even `null`.
+fn is_present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     IgnoredAny::deserialize(deserializer).map(|_| true)
 }
 
 /// Reads a `NumericDate`: seconds, perhaps with a fraction.
-fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let seconds = f64::deserialize(deserializer)?;
-    Duration::try_from_secs_f64(seconds).map(Some).map_err(D::Error::custom)
+    Duration::try_from_secs_f64(seconds).map_err(D::Error::custom)
 }
-
-#[cfg(test)]
-mod tests;

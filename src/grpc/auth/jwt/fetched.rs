@@ -1,4 +1,4 @@
-//! Keys that come from a URL: fetched at the start, every so often, and when a token names one that is not there.
+//! A JWKS from a URL: fetched at the start, every 5 minutes, and when a token names an unknown key.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -14,37 +14,36 @@ use tokio::{
 use super::key_set::KeySet;
 use crate::telemetry::Metrics;
 
-/// How long keys are taken to be the issuer's.
+/// Time between fetches.
 const REFRESH: Duration = Duration::from_mins(5);
 
-/// The least time between two fetches, whatever tokens ask for and however they fail.
+/// Minimum time between fetches, even after failures and for unknown keys.
 const GAP: Duration = Duration::from_secs(10);
 
 /// The setting, for the log and the metric.
 const WHAT: &str = "auth.jwt.jwks_url";
 
-/// Gets the content of the URL, or says why not, without a secret.
+/// Fetches the URL; errors contain no secret.
 pub type Fetch = Box<dyn Fn() -> BoxFuture<'static, Result<Vec<u8>, String>> + Send + Sync>;
 
-/// The keys of a URL, in the last version that made sense; none before the first.
+/// The last valid JWKS of a URL; none before the first.
 pub struct FetchedKeys {
     fetch: Fetch,
     current: ArcSwapOption<KeySet>,
-    /// A fingerprint of the content in force: the same again must not forget what was verified.
+    /// Hash of the content: an unchanged JWKS keeps the verified tokens.
     digest: Mutex<Option<[u8; 32]>>,
-    /// Somebody misses a key.
-    asked: Notify,
+    refresh_requested: Notify,
     metrics: Metrics,
 }
 
 impl FetchedKeys {
-    /// Has no keys yet.
+    /// Builds one without keys.
     pub fn new(fetch: Fetch, metrics: Metrics) -> Arc<Self> {
         Arc::new(Self {
             fetch,
             current: ArcSwapOption::empty(),
             digest: Mutex::new(None),
-            asked: Notify::new(),
+            refresh_requested: Notify::new(),
             metrics,
         })
     }
@@ -53,13 +52,13 @@ impl FetchedKeys {
         self.current.load_full()
     }
 
-    /// Has the keys fetched soon.
-    pub fn ask(&self) {
-        self.asked.notify_one();
+    /// Makes [`Self::keep_fresh`] fetch the JWKS soon.
+    pub fn request_refresh(&self) {
+        self.refresh_requested.notify_one();
     }
 
-    /// Fetches the keys, once. Returns whether they came; what was in force stays if not.
-    pub async fn look(&self) -> bool {
+    /// Fetches the JWKS once and returns whether it is valid; if not, the last one stays.
+    pub async fn refresh(&self) -> bool {
         let keys = (self.fetch)().await.and_then(|content| {
             let digest = Sha256::digest(&content).into();
             KeySet::parse(&content).map(|keys| (digest, keys))
@@ -68,7 +67,7 @@ impl FetchedKeys {
             Ok((digest, keys)) => {
                 let mut known = self.digest.lock();
                 if known.replace(digest) != Some(digest) {
-                    tracing::info!(what = WHAT, ?keys, "took over fetched keys");
+                    tracing::info!(what = WHAT, ?keys, "JWKS loaded");
                     self.metrics.reload(WHAT, "changed");
                     self.current.store(Some(Arc::new(keys)));
                 }
@@ -76,33 +75,27 @@ impl FetchedKeys {
             }
             Err(problem) => {
                 let kept = self.current.load().is_some();
-                tracing::error!(
-                    what = WHAT,
-                    problem,
-                    kept,
-                    "the keys of callers' tokens cannot be fetched"
-                );
+                tracing::error!(what = WHAT, problem, kept, "JWKS fetch failed");
                 self.metrics.reload(WHAT, "refused");
                 false
             }
         }
     }
 
-    /// Fetches the keys again and again, for ever.
+    /// Fetches the JWKS again and again, forever.
     pub async fn keep_fresh(&self) {
-        let mut came = self.current.load().is_some();
+        let mut is_valid = self.current.load().is_some();
         loop {
-            let looked = Instant::now();
+            let last = Instant::now();
             tokio::select! {
-                () = sleep(if came { REFRESH } else { GAP }) => {}
-                () = self.asked.notified() => sleep_until(looked + GAP).await,
+                () = sleep(if is_valid { REFRESH } else { GAP }) => {}
+                () = self.refresh_requested.notified() => sleep_until(last + GAP).await,
             }
-            came = self.look().await;
+            is_valid = self.refresh().await;
         }
     }
 }
 
-/// Says nothing of the keys.
 impl fmt::Debug for FetchedKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("FetchedKeys")

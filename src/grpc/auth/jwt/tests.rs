@@ -109,11 +109,10 @@ fn judge(keys: &[Value]) -> (Jwt, Arc<AtomicU64>) {
     let seen = Arc::clone(&clock);
     let keys = Live::fixed("auth.jwt.jwks_file", key_set(keys), Metrics::new().unwrap());
     let jwt = Jwt {
-        issuer: ISSUER.to_owned(),
-        audience: AUDIENCE.to_owned(),
+        validation: claims::validation(ISSUER, AUDIENCE),
         leeway: Duration::from_secs(30),
         clock: Clock::new(move || Duration::from_secs(seen.load(Ordering::Relaxed))),
-        keys: Keys::File(keys),
+        keys: KeySource::File(keys),
     };
     (jwt, clock)
 }

@@ -1,65 +1,76 @@
-//! Tokens that were found good, so that a caller's next call costs a hash and not a signature.
+//! Tokens that were verified: the next call with one costs a hash instead of a signature.
 
-use std::{collections::HashMap, mem, sync::Arc};
+use std::{collections::HashMap, mem, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 
-use super::claims::Times;
-use crate::grpc::auth::tokens::TokenHash;
+use super::super::{Refusal, tokens::TokenHash};
 
-/// Tokens that one generation remembers; there are two. Each takes about 200 bytes.
+/// Tokens of one generation; there are two. Each takes about 200 bytes.
 const GENERATION: usize = 4096;
 
-/// The good tokens of late, by their hashes. Only verified ones enter, so a stranger cannot fill it; whoever can
-/// have more tokens signed than it holds costs signatures, and no memory.
+/// Recently verified tokens by their hashes. Tokens that fail verification never enter, so a stranger cannot fill it.
 #[derive(Default)]
-pub(super) struct Verified(Mutex<Generations>);
+pub(super) struct VerifiedTokens(Mutex<Generations>);
 
-/// Two generations instead of a clock for each entry: when the young are full, the old go and the young grow old.
+/// Two generations instead of a time per entry: when the young one is full, it replaces the old one.
 #[derive(Default)]
 struct Generations {
-    young: HashMap<TokenHash, Good>,
-    old: HashMap<TokenHash, Good>,
+    young: HashMap<TokenHash, VerifiedToken>,
+    old: HashMap<TokenHash, VerifiedToken>,
 }
 
-/// What a good token says.
+/// The claims of a verified token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Good {
-    /// Whom it names.
+pub(super) struct VerifiedToken {
+    /// The caller.
     pub(super) name: Arc<str>,
-    /// When it is good: judged at every call, for its signature only stays what it was.
-    pub(super) times: Times,
+    /// Since 1970.
+    pub(super) expires: Duration,
+    /// Since 1970.
+    pub(super) not_before: Duration,
 }
 
-impl Verified {
-    pub(super) fn get(&self, token: &TokenHash) -> Option<Good> {
-        let mut generations = self.0.lock();
-        if let Some(good) = generations.young.get(token) {
-            return Some(good.clone());
+impl VerifiedToken {
+    /// Returns an error unless the token is valid now, on clocks that differ by at most `leeway`. Each call has to check.
+    pub(super) fn check_times(&self, now: Duration, leeway: Duration) -> Result<(), Refusal> {
+        if now >= self.expires.saturating_add(leeway) {
+            return Err(Refusal::Expired);
         }
-        let good = generations.old.remove(token)?;
-        generations.put(*token, good.clone());
-        Some(good)
+        if now.saturating_add(leeway) < self.not_before {
+            return Err(Refusal::NotYetValid);
+        }
+        Ok(())
+    }
+}
+
+impl VerifiedTokens {
+    pub(super) fn get(&self, hash: &TokenHash) -> Option<VerifiedToken> {
+        let mut generations = self.0.lock();
+        if let Some(token) = generations.young.get(hash) {
+            return Some(token.clone());
+        }
+        let token = generations.old.remove(hash)?;
+        generations.put(*hash, token.clone());
+        Some(token)
     }
 
-    pub(super) fn put(&self, token: TokenHash, good: Good) {
-        self.0.lock().put(token, good);
+    pub(super) fn put(&self, hash: TokenHash, token: VerifiedToken) {
+        self.0.lock().put(hash, token);
     }
 }
 
 impl Generations {
-    fn put(&mut self, token: TokenHash, good: Good) {
+    fn put(&mut self, hash: TokenHash, token: VerifiedToken) {
         if self.young.len() >= GENERATION {
             self.old = mem::take(&mut self.young);
         }
-        self.young.insert(token, good);
+        self.young.insert(hash, token);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn hash(number: usize) -> TokenHash {
@@ -68,14 +79,14 @@ mod tests {
         hash
     }
 
-    fn good() -> Good {
-        let times = Times { expires: Duration::from_secs(9), not_before: Duration::ZERO };
-        Good { name: "a".into(), times }
+    fn good() -> VerifiedToken {
+        let (expires, not_before) = (Duration::from_secs(9), Duration::ZERO);
+        VerifiedToken { name: "a".into(), expires, not_before }
     }
 
     #[test]
-    fn what_is_asked_for_stays_and_all_of_it_is_bounded() {
-        let verified = Verified::default();
+    fn tokens_in_use_stay_and_their_number_is_bounded() {
+        let verified = VerifiedTokens::default();
         verified.put(hash(0), good());
         for number in 1..10 * GENERATION {
             verified.put(hash(number), good());

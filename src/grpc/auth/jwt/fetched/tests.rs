@@ -50,7 +50,7 @@ async fn keys_are_fetched_every_so_often() {
     let url = Url::default();
     url.serves(Some(key_set(1)));
     let (keys, metrics) = url.keys();
-    assert!(keys.look().await);
+    assert!(keys.refresh().await);
     let first = keys.get().unwrap();
     let kept = Arc::clone(&keys);
     tokio::spawn(async move { kept.keep_fresh().await });
@@ -73,7 +73,7 @@ async fn keys_are_fetched_every_so_often() {
 async fn a_failed_fetch_keeps_the_keys_and_is_soon_repeated() {
     let url = Url::default();
     let (keys, metrics) = url.keys();
-    assert!(!keys.look().await);
+    assert!(!keys.refresh().await);
     assert!(keys.get().is_none());
     let kept = Arc::clone(&keys);
     tokio::spawn(async move { kept.keep_fresh().await });
@@ -85,7 +85,7 @@ async fn a_failed_fetch_keeps_the_keys_and_is_soon_repeated() {
     let good = keys.get().unwrap();
     for useless in [None, Some(b"<html>".to_vec()), Some(key_set(0)), Some(key_set(65))] {
         url.serves(useless);
-        assert!(!keys.look().await);
+        assert!(!keys.refresh().await);
         assert!(Arc::ptr_eq(&good, &keys.get().unwrap()));
     }
     let page = metrics.render().unwrap();
@@ -98,16 +98,16 @@ async fn a_key_that_is_missed_is_fetched_at_once_and_never_often() {
     let url = Url::default();
     url.serves(Some(key_set(1)));
     let (keys, _) = url.keys();
-    keys.look().await;
+    keys.refresh().await;
     let kept = Arc::clone(&keys);
     tokio::spawn(async move { kept.keep_fresh().await });
     after(100).await;
-    keys.ask();
+    keys.request_refresh();
     after(1).await;
     assert_eq!(url.fetches(), 2);
     // A stranger can ask as often as he likes.
     for _ in 0..600 {
-        keys.ask();
+        keys.request_refresh();
         sleep(Duration::from_millis(100)).await;
     }
     assert!((7..=8).contains(&url.fetches()), "{}", url.fetches());

@@ -15,10 +15,10 @@ fn what_is_no_key_set_is_refused_and_not_quoted() {
     {
         assert_eq!(parse(text).unwrap_err(), "line 1: expected a JWK set", "{text}");
     }
-    let none = "there is no key in it that signs tokens (RSA, P-256, P-384, Ed25519)";
+    let none = "the set has no key that verifies tokens (RSA, P-256, P-384, Ed25519)";
     assert_eq!(parse("{\"keys\": []}").unwrap_err(), none);
     let many = json!({ "keys": vec![json!({}); 65] });
-    assert_eq!(parse(&many.to_string()).unwrap_err(), "there are more than 64 keys in it");
+    assert_eq!(parse(&many.to_string()).unwrap_err(), "the set has more than 64 keys");
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn keys_that_sign_no_tokens_are_passed_over() {
     ];
     for other in &others {
         let told = parse(&json!({ "keys": [other] }).to_string()).unwrap_err();
-        assert!(told.starts_with("there is no key in it"), "{other}: {told}");
+        assert!(told.starts_with("the set has no key"), "{other}: {told}");
     }
     let (jwt, _) = judge(&[&others[..], std::slice::from_ref(&good)].concat());
     assert_eq!(name(&jwt, &signer.sign(&claims())).as_deref(), Ok(NAME));
@@ -103,7 +103,7 @@ fn new_keys_forget_what_the_old_ones_proved() {
     write(&[one.jwk()]);
     let metrics = Metrics::new().unwrap();
     let (mut jwt, _) = judge(&[one.jwk()]);
-    jwt.keys = Keys::load(path.clone(), metrics).unwrap();
+    jwt.keys = KeySource::load(path.clone(), metrics).unwrap();
     let token = one.sign(&claims());
     assert_eq!(name(&jwt, &token).as_deref(), Ok(NAME));
 

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{claims::TokenHeader, *};
 
 /// A part of a token.
 fn part(json: &Value) -> String {
@@ -21,7 +21,7 @@ fn claims_that_do_not_fit_are_refused_by_what_is_wrong() {
         (with("aud", json!("https://kubernetes.default.svc")), Refusal::Audience),
         (with("aud", json!(["another"])), Refusal::Audience),
         (with("aud", json!([])), Refusal::Audience),
-        (with("aud", json!(7)), Refusal::Malformed),
+        (with("aud", json!(7)), Refusal::Audience),
         (without("aud"), Refusal::Audience),
         (without("sub"), Refusal::Name),
         (with("sub", json!("")), Refusal::Name),
@@ -93,10 +93,10 @@ fn a_header_that_names_what_must_be_understood_is_refused_whatever_it_names() {
     for crit in ["null", "[]", "{}", "[\"exp\"]"] {
         let header = format!("{{\"alg\":\"ES256\",\"crit\":{crit}}}");
         let token = format!("{}.e30.AAAA", base64_simd::URL_SAFE_NO_PAD.encode_to_string(header));
-        assert!(matches!(Parts::of(&token), Err(Refusal::Malformed)), "{crit}");
+        assert!(matches!(TokenHeader::of(&token), Err(Refusal::Malformed)), "{crit}");
     }
     let header = base64_simd::URL_SAFE_NO_PAD.encode_to_string("{\"alg\":\"ES256\"}");
-    assert!(Parts::of(&format!("{header}.e30.AAAA")).is_ok());
+    assert!(TokenHeader::of(&format!("{header}.e30.AAAA")).is_ok());
 }
 
 #[test]
