@@ -16,8 +16,8 @@ use tower::ServiceExt as _;
 
 pub use config::Config;
 pub use health::{Health, PortHealth};
+use status::Rendered;
 pub use status::StatusPage;
-use status::Written;
 
 use crate::{
     peer::ConnectionInfo,
@@ -133,16 +133,16 @@ fn metrics(metrics: &Metrics) -> Response<Full<Bytes>> {
 fn status(
     page: &StatusPage,
     format: &'static str,
-    part: impl FnOnce(Written) -> Bytes,
+    part: impl FnOnce(Rendered) -> Bytes,
 ) -> Response<Full<Bytes>> {
-    let written = match page.written() {
-        Ok(written) => written,
+    let rendered = match page.rendered() {
+        Ok(rendered) => rendered,
         Err(error) => {
             tracing::error!(%error, "cannot encode the status");
             return text(StatusCode::INTERNAL_SERVER_ERROR, "cannot encode the status\n");
         }
     };
-    let mut response = text(StatusCode::OK, part(written));
+    let mut response = text(StatusCode::OK, part(rendered));
     let headers = response.headers_mut();
     let mut set = |name, value| headers.insert(name, HeaderValue::from_static(value));
     set(header::CONTENT_TYPE, format);

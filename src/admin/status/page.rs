@@ -1,22 +1,22 @@
-//! The page: what is asked first stands first.
+//! The page as HTML.
 
+pub(super) mod plots;
 mod tables;
 
 use std::sync::LazyLock;
 
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    format::{self, UNKNOWN, known},
-    html::Html,
+    format::{self, known},
     report::{Cause, Severity, Status},
 };
 
-const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// What browsers may do with the page: run its own script, apply its own style, and ask where it came from.
+/// The Content-Security-Policy: the page's own script and style, and requests to its own origin.
 pub(super) static POLICY: LazyLock<String> = LazyLock::new(|| {
     let hash = |text: &str| base64_simd::STANDARD.encode_to_string(Sha256::digest(text));
     format!(
@@ -29,126 +29,156 @@ pub(super) static POLICY: LazyLock<String> = LazyLock::new(|| {
 
 /// Returns the whole page around its parts.
 pub(super) fn whole(status: &Status, parts: &str) -> String {
-    let mut title = Html::default();
-    title.text(headline(status));
-    TEMPLATE
-        .replace("{{style}}", STYLE)
-        .replace("{{script}}", SCRIPT)
-        .replace("{{title}}", &title.into_string())
-        // Last: what it brings is not searched for the others.
-        .replace("{{parts}}", parts)
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                title { (headline(status)) " – voyage-gateway" }
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                link rel="icon" href="data:,";
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                header { strong { "voyage-gateway" } " " span #live { "Reload to update" } }
+                p #lost role="alert" hidden {}
+                main { (PreEscaped(parts)) }
+                footer {
+                    "The same as JSON: " a href="status" { "/status" } ". For scrapers: "
+                    a href="metrics" { "/metrics" } ". “Last minute” is the last 60 to 65 seconds."
+                }
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    };
+    page.into_string()
 }
 
-/// Returns the parts of the page, each with an id by which the script finds what it replaces.
+/// Returns the parts of the page that change, each with an id by which the script replaces it.
 pub(super) fn parts(status: &Status) -> String {
-    let mut html = Html::default();
-    about(&mut html, status);
-    verdict(&mut html, status);
-    figures(&mut html, status);
-    html.raw("<div class=\"columns\">");
-    tables::outcomes(&mut html, status);
-    tables::voyage(&mut html, status);
-    tables::budgets(&mut html, status);
-    tables::work(&mut html, status);
-    html.raw("</div>");
-    tables::errors(&mut html, status);
-    tables::slow(&mut html, status);
-    html.raw("<div class=\"columns\">");
-    tables::callers(&mut html, status);
-    tables::process(&mut html, status);
-    html.raw("</div>");
-    html.into_string()
+    let parts = html! {
+        p #about {
+            "Version " (status.version) " "
+            span.id { (status.revision.get(..12).unwrap_or(&status.revision)) }
+            " · up " (format::span(status.uptime_seconds))
+        }
+        (verdict(status))
+        (figures(status))
+        (plots::section(&status.history))
+        div.columns {
+            (tables::outcomes(status))
+            (tables::voyage(status))
+            (tables::budgets(status))
+            (tables::work(status))
+        }
+        (tables::errors(status))
+        (tables::slow(status))
+        div.columns {
+            (tables::callers(status))
+            (tables::process(status))
+        }
+    };
+    visible(&parts.into_string())
+}
+
+/// Replaces control characters, and those that change the direction of text: an id or a name must not look like another.
+fn visible(html: &str) -> String {
+    let directional = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    html.chars().map(|c| if c.is_control() || directional(c) { '\u{fffd}' } else { c }).collect()
 }
 
 fn headline(status: &Status) -> &'static str {
     match status.health.state {
         "well" => "Serving",
         "impaired" => "Serving, impaired",
-        "failing" => "Serving only what is cached",
+        "failing" => "Serving cached inputs only",
         _ => "Draining",
     }
 }
 
-fn about(html: &mut Html, status: &Status) {
-    html.raw("<p id=\"about\">Version ").text(&status.version).raw(" <span class=\"id\">");
-    html.text(status.revision.get(..12).unwrap_or(&status.revision)).raw("</span> · up ");
-    html.text(&format::span(status.uptime_seconds)).raw("</p>");
-}
-
-fn verdict(html: &mut Html, status: &Status) {
+fn verdict(status: &Status) -> Markup {
     let health = &status.health;
-    // Whoever listens hears of a change, and not of every number.
-    html.raw("<h1 id=\"verdict\" aria-live=\"polite\" class=\"");
-    html.raw(match health.state {
-        "well" => "ok\">",
-        "failing" => "bad\">",
-        _ => "warn\">",
-    });
-    html.raw(headline(status)).raw("</h1>");
-    html.raw("<section id=\"whose\" aria-label=\"Whose doing\"><ul class=\"parties\">");
-    party(html, "This gateway", &health.gateway);
-    party(html, "Voyage", &health.voyage);
-    party(html, "Callers", &health.callers);
-    html.raw("</ul></section>");
+    let class = match health.state {
+        "well" => "ok",
+        "failing" => "bad",
+        _ => "warn",
+    };
+    html! {
+        // Screen readers announce this, and not every number.
+        h1 #verdict aria-live="polite" class=(class) { (headline(status)) }
+        section #parties aria-label="Health" {
+            ul.parties {
+                (party("This gateway", &health.gateway))
+                (party("Voyage", &health.voyage))
+                (party("Callers", &health.callers))
+            }
+        }
+    }
 }
 
-/// One of the three who may have to act.
-fn party(html: &mut Html, name: &'static str, causes: &[Cause]) {
+fn party(name: &str, causes: &[Cause]) -> Markup {
     let (class, sign) = match causes.iter().map(|cause| cause.severity).max() {
-        None => ("ok", "✓ Well"),
-        Some(Severity::Notice) => ("note", "◆ Note"),
+        None => ("ok", "✓ Healthy"),
+        Some(Severity::Notice) => ("note", "◆ Notice"),
         Some(Severity::Impaired) => ("warn", "▲ Impaired"),
         Some(Severity::Failing) => ("bad", "✕ Failing"),
     };
-    html.raw("<li><h2>").raw(name).raw("</h2> <strong class=\"").raw(class).raw("\">");
-    html.raw(sign).raw("</strong>");
-    for cause in causes {
-        html.raw("<p>").text(&cause.text).raw("</p>");
+    html! {
+        li {
+            h2 { (name) } " " strong class=(class) { (sign) }
+            @for cause in causes { p { (cause.text) } }
+        }
     }
-    html.raw("</li>");
 }
 
-fn figures(html: &mut Html, status: &Status) {
+fn figures(status: &Status) -> Markup {
     let (rpcs, cache, cost, tokens) = (&status.rpcs, &status.cache, &status.cost, &status.tokens);
-    html.raw("<section aria-labelledby=\"figures-title\"><h2 id=\"figures-title\">");
-    if status.window_seconds < 60.0 {
-        html.raw("Last ").text(&format::span(status.window_seconds)).raw(", since the start");
-    } else {
-        html.raw("Last minute");
-    }
-    html.raw("</h2><dl id=\"figures\" class=\"figures\">");
-    figure(html, "RPCs a second", &format::rate(rpcs.per_second), |html| {
-        html.text(&format::short(rpcs.all.since_start)).raw(" since start");
-    });
+    let since_start = |value: &str| format!("{value} since start");
     let ok = rpcs.outcomes.iter().find(|outcome| outcome.name == "ok");
     let ok = ok.map(|outcome| outcome.count).unwrap_or_default();
-    let share = (rpcs.all.last_minute > 0.0).then(|| ok.last_minute / rpcs.all.last_minute);
-    figure(html, "RPCs answered", &known(share, format::percent), |html| {
-        html.text(&format::count(rpcs.all.last_minute - ok.last_minute)).raw(" not answered");
-    });
-    figure(html, "Cache hits", &known(cache.hit_ratio_last_minute, format::percent), |html| {
-        html.text(&known(cache.hit_ratio_since_start, format::percent)).raw(" since start");
-    });
-    let p99 = status.upstream.p99_seconds;
-    figure(html, "Voyage, median", &known(status.upstream.p50_seconds, format::took), |html| {
-        html.text(&known(p99, format::took)).raw(" for 99 %");
-    });
-    figure(html, "Tokens billed", &format::short(tokens.billed.last_minute), |html| {
-        html.text(&format::short(tokens.billed.since_start)).raw(" since start");
-        if let Some(saved) = tokens.saved {
-            html.raw(", ").text(&format::short(saved.since_start)).raw(" saved");
+    let share = |ok: f64, all: f64| (all > 0.0).then(|| format::percent(ok / all));
+    let success = share(ok.last_minute, rpcs.all.last_minute);
+    let success_ever = share(ok.since_start, rpcs.all.since_start);
+    let hits = cache.hit_ratio_last_minute.map(format::percent);
+    let hits_ever = cache.hit_ratio_since_start.map(format::percent);
+    let upstream = &status.upstream;
+    let saved = tokens.saved.map(|saved| format!(", {} saved", format::short(saved.since_start)));
+    let billed =
+        since_start(&format::short(tokens.billed.since_start)) + &saved.unwrap_or_default();
+    let usd =
+        |count: Option<super::report::Count>| known(count.map(|of| of.since_start), format::usd);
+    html! {
+        section aria-labelledby="figures-title" {
+            h2 #figures-title {
+                @if status.window_seconds < 60.0 {
+                    "Last " (format::span(status.window_seconds)) ", since the start"
+                } @else { "Last minute" }
+            }
+            dl #figures .figures {
+                (figure("RPCs a second", &format::rate(rpcs.per_second),
+                    &since_start(&format::short(rpcs.all.since_start))))
+                (ratio("Success rate", success, success_ever))
+                (ratio("Cache hit ratio", hits, hits_ever))
+                (figure("Voyage latency, median", &known(upstream.p50_seconds, format::took),
+                    &format!("{} for 99 %", known(upstream.p99_seconds, format::took))))
+                (figure("Tokens billed", &format::short(tokens.billed.last_minute), &billed))
+                (figure("Spent since start", &usd(cost.spent_usd),
+                    &format!("{} saved", usd(cost.saved_usd))))
+            }
         }
-    });
-    let spent = cost.spent_usd.map(|spent| spent.since_start);
-    let saved = cost.saved_usd.map(|saved| saved.since_start);
-    figure(html, "Spent since start", &known(spent, format::usd), |html| {
-        html.text(&known(saved, format::usd)).raw(" saved");
-    });
-    html.raw("</dl></section>");
+    }
 }
 
-fn figure(html: &mut Html, name: &'static str, value: &str, below: impl FnOnce(&mut Html)) {
-    html.raw("<div><dt>").raw(name).raw("</dt><dd>").text(value).raw("</dd><dd class=\"below\">");
-    below(html);
-    html.raw("</dd></div>");
+/// A ratio of the last minute; without one, that since the start.
+fn ratio(name: &str, last_minute: Option<String>, since_start: Option<String>) -> Markup {
+    let ever = known(since_start, |ratio| ratio);
+    match last_minute {
+        Some(ratio) => figure(name, &ratio, &format!("{ever} since start")),
+        None => figure(name, &ever, "since start, none in the last minute"),
+    }
+}
+
+fn figure(name: &str, value: &str, below: &str) -> Markup {
+    html! { div { dt { (name) } dd { (value) } dd.below { (below) } } }
 }

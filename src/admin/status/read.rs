@@ -1,19 +1,19 @@
-//! From the metrics' families to what the page says.
+//! From the metrics to the values of the page.
 
 use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
 use super::{
+    history::{Counts, History, Spans, per_second},
     report::{
-        ApiKey, Budget, Cache, CallerUse, Connections, Cost, Count, Named, Process, RateLimit,
-        Rpcs, SlowRpc, Status, Tokens, Upstream, UpstreamError, Use, Work,
+        ApiKey, Budget, Cache, CallerUse, Connections, Cost, Named, Process, RateLimit, Rpcs,
+        SlowRpc, Status, Tokens, Upstream, UpstreamError, Use, Work,
     },
-    sample::{Counts, Samples},
     verdict,
 };
 use crate::telemetry::{
-    ByLabel, Families, RpcOutcome,
+    Families, RpcOutcome,
     catalogue::{self, Metric, label},
     recent::Recent,
 };
@@ -21,10 +21,10 @@ use crate::telemetry::{
 /// Callers that are shown.
 const CALLERS: usize = 10;
 
-/// What a status is made of.
+/// The sources of a status.
 pub(super) struct Sources<'a> {
     pub(super) families: Families,
-    pub(super) samples: &'a Samples,
+    pub(super) history: &'a History,
     pub(super) recent: &'a Recent,
     pub(super) is_ready: bool,
     pub(super) started: Instant,
@@ -34,66 +34,109 @@ pub(super) struct Sources<'a> {
 }
 
 impl Sources<'_> {
-    /// Says how the gateway is.
     pub(super) fn status(&self) -> Status {
-        let families = &self.families;
-        let counts = Counts::of(families);
-        let (span, window) = self.samples.window(self.now, &counts);
-        let spans = Spans { since_start: &counts, window: &window, seconds: span.as_secs_f64() };
-        let mut build = families.series(&catalogue::BUILD_INFO);
-        let build = build.next();
-        let build = |name| build.map(|build| build.label(name)).filter(|value| !value.is_empty());
-        let uptime = self.now.saturating_duration_since(self.started).as_secs_f64();
+        let counts = Counts::of(&self.families);
+        let rate_limits = rate_limits(&self.families);
+        let history = self.history.points(self.now, &counts, budget_used(&rate_limits));
+        let spans = self.history.spans(self.now, counts);
         let mut status = Status {
-            version: build(label::VERSION).unwrap_or(env!("CARGO_PKG_VERSION")).to_owned(),
-            revision: build(label::REVISION).unwrap_or(crate::REVISION).to_owned(),
-            uptime_seconds: families.sum(&catalogue::UPTIME).unwrap_or(uptime),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            revision: crate::REVISION.to_owned(),
+            uptime_seconds: self.age(self.started),
             window_seconds: spans.seconds,
-            rpcs: spans.rpcs(),
-            cache: spans.cache(families),
-            cost: spans.cost(),
-            tokens: spans.tokens(),
-            rate_limits: rate_limits(families),
-            budgets: budgets(families),
-            work: spans.work(families),
+            rpcs: rpcs(&spans),
+            cache: self.cache(&spans),
+            cost: Cost {
+                spent_usd: spans.get(&catalogue::COST, "spent"),
+                saved_usd: spans.get(&catalogue::COST, "saved"),
+            },
+            tokens: Tokens {
+                billed: spans.total(&catalogue::TOKENS),
+                saved: spans.get(&catalogue::MODEL_TOKENS, "saved"),
+            },
+            rate_limits,
+            budgets: self.budgets(),
+            work: self.work(&spans.last_minute),
             upstream: self.upstream(&spans),
-            callers: spans.callers(),
+            callers: callers(&spans),
             slow_rpcs: self.slow_rpcs(),
             process: self.process(),
+            history,
             ..Status::default()
         };
-        status.health = verdict::of(&status, &window, self.is_ready);
+        status.health = verdict::of(&status, &spans.last_minute, self.is_ready);
         status
     }
 
-    fn upstream(&self, spans: &Spans<'_>) -> Upstream {
-        let families = &self.families;
-        let states = families.by(&catalogue::BREAKER_STATE, label::STATE);
-        let rejected = families.by(&catalogue::KEY_REJECTED, label::KEY);
-        let age = |at| self.now.saturating_duration_since(at).as_secs_f64();
+    fn age(&self, at: Instant) -> f64 {
+        self.now.saturating_duration_since(at).as_secs_f64()
+    }
+
+    fn gauge(&self, metric: &Metric) -> Option<f64> {
+        self.families.sum(metric)
+    }
+
+    fn cache(&self, spans: &Spans) -> Cache {
+        Cache {
+            hit_ratio_last_minute: spans.last_minute.hit_ratio(),
+            hit_ratio_since_start: spans.since_start.hit_ratio(),
+            entries: self.gauge(&catalogue::CACHE_ENTRIES),
+            bytes: self.gauge(&catalogue::CACHE_SIZE),
+            max_bytes: self.gauge(&catalogue::CACHE_MAX_SIZE),
+        }
+    }
+
+    fn budgets(&self) -> Vec<Budget> {
+        let used = self.families.by(&catalogue::BUDGET_USED_TOKENS, label::BUDGET);
+        let limits = self.families.by(&catalogue::BUDGET_LIMIT_TOKENS, label::BUDGET).into_iter();
+        let budget = |(budget, limit): (String, f64)| {
+            let used = used.get(&budget).copied().unwrap_or_default();
+            Budget { budget, tokens: Use { used, limit } }
+        };
+        limits.map(budget).collect()
+    }
+
+    fn work(&self, last_minute: &Counts) -> Work {
+        Work {
+            waiting_texts: self.gauge(&catalogue::QUEUE_ITEMS),
+            waiting_bytes: self.gauge(&catalogue::QUEUE_SIZE),
+            wait_p50_seconds: last_minute.quantile(&catalogue::QUEUE_WAIT, 0.5),
+            wait_p99_seconds: last_minute.quantile(&catalogue::QUEUE_WAIT, 0.99),
+            calls: self.gauge(&catalogue::BATCHES_IN_FLIGHT),
+            max_calls: self.gauge(&catalogue::BATCHES_MAX_IN_FLIGHT),
+            batch_fill: last_minute.mean(&catalogue::BATCH_FILL),
+            batch_texts: last_minute.mean(&catalogue::BATCH_SIZE),
+            requests: self.gauge(&catalogue::IN_FLIGHT_REQUESTS),
+            max_requests: self.gauge(&catalogue::MAX_IN_FLIGHT_REQUESTS),
+            request_bytes: self.gauge(&catalogue::IN_FLIGHT_SIZE),
+            max_request_bytes: self.gauge(&catalogue::MAX_IN_FLIGHT_SIZE),
+        }
+    }
+
+    fn upstream(&self, spans: &Spans) -> Upstream {
+        let states = self.families.by(&catalogue::BREAKER_STATE, label::STATE);
+        let keys = self.families.by(&catalogue::KEY_REJECTED, label::KEY).into_iter();
         let errors = self.recent.upstream_errors().into_iter().map(|error| UpstreamError {
             reason: error.reason,
             blame: error.blame.as_str(),
             status: error.status,
             key: error.key.to_string(),
-            age_seconds: age(error.at),
+            age_seconds: self.age(error.at),
             request_id: error.request_id.map(|id| id.to_string()),
             trace_id: error.trace_id.map(|id| id.to_string()),
         });
+        let quantile = |share| spans.last_minute.quantile(&catalogue::UPSTREAM_DURATION, share);
         Upstream {
             breaker: states.into_iter().find(|(_, is)| *is > 0.0).map(|(state, _)| state),
-            calls: spans.total(|counts| &counts.statuses),
-            statuses: spans.named(|counts| &counts.statuses),
-            p50_seconds: spans.window.upstream_seconds.quantile(0.5),
-            p99_seconds: spans.window.upstream_seconds.quantile(0.99),
-            retries: spans.plain(&catalogue::RETRIES),
-            rate_limited: spans.plain(&catalogue::RATE_LIMITED),
-            retry_budget: families.sum(&catalogue::RETRY_BUDGET_BALANCE),
-            free_tier: families.sum(&catalogue::FREE_TIER).is_some_and(|is| is > 0.0),
-            keys: rejected
-                .into_iter()
-                .map(|(key, rejected)| ApiKey { key, rejected: rejected > 0.0 })
-                .collect(),
+            calls: spans.total(&catalogue::UPSTREAM_CALLS),
+            statuses: named(spans, &catalogue::UPSTREAM_CALLS),
+            p50_seconds: quantile(0.5),
+            p99_seconds: quantile(0.99),
+            retries: spans.total(&catalogue::RETRIES),
+            rate_limited: spans.total(&catalogue::RATE_LIMITED),
+            retry_budget: self.gauge(&catalogue::RETRY_BUDGET_BALANCE),
+            free_tier: self.gauge(&catalogue::FREE_TIER).is_some_and(|is| is > 0.0),
+            keys: keys.map(|(key, is)| ApiKey { key, rejected: is > 0.0 }).collect(),
             errors: errors.collect(),
         }
     }
@@ -107,158 +150,79 @@ impl Sources<'_> {
             caller: rpc.caller.map(|caller| caller.to_string()),
             request_id: rpc.request_id,
             trace_id: rpc.trace_id.to_string(),
-            age_seconds: self.now.saturating_duration_since(rpc.ended).as_secs_f64(),
+            age_seconds: self.age(rpc.ended),
         });
         shown.collect()
     }
 
     fn process(&self) -> Process {
-        let families = &self.families;
-        let gauge = |metric| families.sum(metric);
-        let max = families.by(&catalogue::MAX_CONNECTIONS, label::PORT);
-        let mut open = families.by(&catalogue::CONNECTIONS, label::PORT);
+        let max = self.families.by(&catalogue::MAX_CONNECTIONS, label::PORT);
+        let mut open = self.families.by(&catalogue::CONNECTIONS, label::PORT);
         for port in max.keys() {
             open.entry(port.clone()).or_default();
         }
+        // The gRPC port first.
         let connections = open.into_iter().rev();
+        let not_after = self.gauge(&catalogue::TLS_CERTIFICATE_NOT_AFTER);
         Process {
-            resident_bytes: gauge(&catalogue::MEMORY_USAGE),
-            threads: gauge(&catalogue::THREADS),
-            file_descriptors: gauge(&catalogue::FILE_DESCRIPTORS),
+            resident_bytes: self.gauge(&catalogue::MEMORY_USAGE),
+            threads: self.gauge(&catalogue::THREADS),
+            file_descriptors: self.gauge(&catalogue::FILE_DESCRIPTORS),
             connections: connections
                 .map(|(port, open)| Connections { max: max.get(&port).copied(), port, open })
                 .collect(),
-            certificate_expires_in_seconds: gauge(&catalogue::TLS_CERTIFICATE_NOT_AFTER)
-                .map(|not_after| not_after - self.wall_seconds),
+            certificate_expires_in_seconds: not_after.map(|at| at - self.wall_seconds),
         }
     }
 }
 
-/// Both spans that counters are told for.
-struct Spans<'a> {
-    since_start: &'a Counts,
-    window: &'a Counts,
-    seconds: f64,
+fn named(spans: &Spans, metric: &Metric) -> Vec<Named> {
+    spans.by(metric).map(|(name, count)| Named { name: name.to_owned(), count }).collect()
 }
 
-impl Spans<'_> {
-    fn named(&self, of: impl Fn(&Counts) -> &ByLabel) -> Vec<Named> {
-        let last_minute = of(self.window);
-        let named = |(name, since_start): (&String, &f64)| {
-            let last_minute = last_minute.get(name).copied().unwrap_or_default();
-            Named { name: name.clone(), count: Count { last_minute, since_start: *since_start } }
-        };
-        of(self.since_start).iter().map(named).collect()
-    }
-
-    fn one(&self, of: impl Fn(&Counts) -> &ByLabel, name: &str) -> Option<Count> {
-        let since_start = *of(self.since_start).get(name)?;
-        let last_minute = of(self.window).get(name).copied().unwrap_or_default();
-        Some(Count { last_minute, since_start })
-    }
-
-    fn total(&self, of: impl Fn(&Counts) -> &ByLabel) -> Count {
-        Count {
-            last_minute: of(self.window).values().sum(),
-            since_start: of(self.since_start).values().sum(),
-        }
-    }
-
-    fn plain(&self, metric: &Metric) -> Count {
-        self.one(|counts| &counts.plain, metric.name).unwrap_or_default()
-    }
-
-    fn rpcs(&self) -> Rpcs {
-        let outcome = |outcome: RpcOutcome| Named {
-            name: outcome.as_str().to_owned(),
-            count: self.one(|counts| &counts.outcomes, outcome.as_str()).unwrap_or_default(),
-        };
-        let all = self.total(|counts| &counts.outcomes);
-        Rpcs {
-            // The first second after a start is too short to speak of a rate.
-            per_second: all.last_minute / self.seconds.max(1.0),
-            all,
-            outcomes: RpcOutcome::ALL.map(outcome).to_vec(),
-            p50_seconds: self.window.rpc_seconds.quantile(0.5),
-            p99_seconds: self.window.rpc_seconds.quantile(0.99),
-        }
-    }
-
-    fn cache(&self, families: &Families) -> Cache {
-        let ratio = |counts: &Counts| {
-            let of = |result| counts.lookups.get(result).copied().unwrap_or_default();
-            let looked_up: f64 = of("hit") + of("miss") + of("coalesced");
-            (looked_up > 0.0).then(|| of("hit") / looked_up)
-        };
-        Cache {
-            hit_ratio_last_minute: ratio(self.window),
-            hit_ratio_since_start: ratio(self.since_start),
-            entries: families.sum(&catalogue::CACHE_ENTRIES),
-            bytes: families.sum(&catalogue::CACHE_SIZE),
-            max_bytes: families.sum(&catalogue::CACHE_MAX_SIZE),
-        }
-    }
-
-    fn cost(&self) -> Cost {
-        Cost {
-            spent_usd: self.one(|counts| &counts.cost, "spent"),
-            saved_usd: self.one(|counts| &counts.cost, "saved"),
-        }
-    }
-
-    fn tokens(&self) -> Tokens {
-        Tokens {
-            billed: self.total(|counts| &counts.caller_tokens),
-            saved: self.one(|counts| &counts.tokens, "saved"),
-        }
-    }
-
-    fn work(&self, families: &Families) -> Work {
-        let gauge = |metric| families.sum(metric);
-        Work {
-            waiting_texts: gauge(&catalogue::QUEUE_ITEMS),
-            waiting_bytes: gauge(&catalogue::QUEUE_SIZE),
-            wait_p50_seconds: self.window.waits.quantile(0.5),
-            wait_p99_seconds: self.window.waits.quantile(0.99),
-            calls: gauge(&catalogue::BATCHES_IN_FLIGHT),
-            max_calls: gauge(&catalogue::BATCHES_MAX_IN_FLIGHT),
-            batch_fill: self.window.fill.mean(),
-            batch_texts: self.window.size.mean(),
-            requests: gauge(&catalogue::IN_FLIGHT_REQUESTS),
-            max_requests: gauge(&catalogue::MAX_IN_FLIGHT_REQUESTS),
-            request_bytes: gauge(&catalogue::IN_FLIGHT_SIZE),
-            max_request_bytes: gauge(&catalogue::MAX_IN_FLIGHT_SIZE),
-        }
-    }
-
-    fn callers(&self) -> Vec<CallerUse> {
-        let mut callers: BTreeMap<String, CallerUse> = BTreeMap::new();
-        for Named { name, count } in self.named(|counts| &counts.caller_tokens) {
-            callers.entry(name).or_default().tokens = count;
-        }
-        for Named { name, count } in self.named(|counts| &counts.caller_rpcs) {
-            callers.entry(name).or_default().rpcs = Some(count);
-        }
-        let mut callers: Vec<CallerUse> =
-            callers.into_iter().map(|(caller, of)| CallerUse { caller, ..of }).collect();
-        let size =
-            |of: &CallerUse| (of.tokens.since_start, of.rpcs.map_or(0.0, |rpcs| rpcs.since_start));
-        let order = |a: &CallerUse, b: &CallerUse| {
-            let ((a_tokens, a_rpcs), (b_tokens, b_rpcs)) = (size(a), size(b));
-            b_tokens.total_cmp(&a_tokens).then(b_rpcs.total_cmp(&a_rpcs))
-        };
-        callers.sort_by(order);
-        callers.truncate(CALLERS);
-        callers
+fn rpcs(spans: &Spans) -> Rpcs {
+    let outcomes = RpcOutcome::ALL.map(RpcOutcome::as_str).map(|name| Named {
+        name: name.to_owned(),
+        count: spans.get(&catalogue::RPCS, name).unwrap_or_default(),
+    });
+    let all = spans.total(&catalogue::RPCS);
+    let quantile = |share| spans.last_minute.quantile(&catalogue::RPC_DURATION, share);
+    Rpcs {
+        per_second: per_second(all.last_minute, spans.seconds),
+        all,
+        outcomes: outcomes.to_vec(),
+        p50_seconds: quantile(0.5),
+        p99_seconds: quantile(0.99),
     }
 }
 
-fn rate_limits(families: &Families) -> Vec<RateLimit> {
-    let mut limits: BTreeMap<(String, String), RateLimit> = BTreeMap::new();
+fn callers(spans: &Spans) -> Vec<CallerUse> {
+    let mut callers: BTreeMap<&str, CallerUse> = BTreeMap::new();
+    for (name, count) in spans.by(&catalogue::TOKENS) {
+        callers.entry(name).or_default().tokens = count;
+    }
+    for (name, count) in spans.by(&catalogue::CALLER_RPCS) {
+        callers.entry(name).or_default().rpcs = Some(count);
+    }
+    let named = |(caller, of): (&str, CallerUse)| CallerUse { caller: caller.to_owned(), ..of };
+    let mut callers: Vec<CallerUse> = callers.into_iter().map(named).collect();
+    let size =
+        |of: &CallerUse| [of.tokens.since_start, of.rpcs.map_or(0.0, |rpcs| rpcs.since_start)];
+    callers.sort_by(|a, b| {
+        let ([a_tokens, a_rpcs], [b_tokens, b_rpcs]) = (size(a), size(b));
+        b_tokens.total_cmp(&a_tokens).then(b_rpcs.total_cmp(&a_rpcs))
+    });
+    callers.truncate(CALLERS);
+    callers
+}
+
+/// Returns the rate limits of every model and key.
+pub(super) fn rate_limits(families: &Families) -> Vec<RateLimit> {
+    let mut limits: BTreeMap<(&str, &str), RateLimit> = BTreeMap::new();
     let mut read = |metric, set: fn(&mut Use, f64)| {
         for series in families.series(metric) {
-            let of = |name| series.label(name).to_owned();
-            let limit = limits.entry((of(label::MODEL), of(label::KEY))).or_default();
+            let of = (series.label(label::MODEL), series.label(label::KEY));
+            let limit = limits.entry(of).or_default();
             let of = match series.label(label::UNIT) {
                 "requests" => &mut limit.requests,
                 "tokens" => &mut limit.tokens,
@@ -269,16 +233,16 @@ fn rate_limits(families: &Families) -> Vec<RateLimit> {
     };
     read(&catalogue::RATE_LIMIT_USED, |of, value| of.used = value);
     read(&catalogue::RATE_LIMIT_LIMIT, |of, value| of.limit = value);
-    let named = |((model, key), limit)| RateLimit { model, key, ..limit };
+    let named = |((model, key), limit): ((&str, &str), RateLimit)| RateLimit {
+        model: model.to_owned(),
+        key: key.to_owned(),
+        ..limit
+    };
     limits.into_iter().map(named).collect()
 }
 
-fn budgets(families: &Families) -> Vec<Budget> {
-    let used = families.by(&catalogue::BUDGET_USED_TOKENS, label::BUDGET);
-    let limits = families.by(&catalogue::BUDGET_LIMIT_TOKENS, label::BUDGET);
-    let budget = |(budget, limit): (String, f64)| {
-        let used = used.get(&budget).copied().unwrap_or_default();
-        Budget { budget, tokens: Use { used, limit } }
-    };
-    limits.into_iter().map(budget).collect()
+/// Returns the used share of the rate limit with the least room; `None`: no model was called yet.
+pub(super) fn budget_used(limits: &[RateLimit]) -> Option<f64> {
+    let uses = limits.iter().flat_map(|limit| [limit.requests, limit.tokens]).flatten();
+    uses.map(Use::share).max_by(f64::total_cmp)
 }

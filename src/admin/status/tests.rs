@@ -1,9 +1,10 @@
-//! From given families to what is shown.
+//! From given metrics to the page.
 
 mod golden;
+mod history;
 mod page;
+mod plots;
 mod verdict;
-mod window;
 
 use prometheus::{CounterVec, GaugeVec, HistogramOpts, HistogramVec, Opts, Registry};
 
@@ -65,7 +66,7 @@ impl Given {
         Families::of(&self.0)
     }
 
-    /// The status a second after a start.
+    /// The status ten seconds after a start.
     fn status(&self) -> report::Status {
         self.status_with(&Recent::default(), true)
     }
@@ -75,7 +76,7 @@ impl Given {
         let started = now.checked_sub(Duration::from_secs(10)).unwrap();
         let sources = Sources {
             families: self.families(),
-            samples: &Samples::new(started),
+            history: &History::new(started),
             recent,
             is_ready,
             started,
@@ -87,26 +88,26 @@ impl Given {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_written_is_fresh_for_a_moment() {
+async fn a_page_is_served_again_for_half_a_second() {
     let metrics = Metrics::new().unwrap();
-    let board = StatusPage::new(metrics.clone(), Health::new().await, || Duration::ZERO);
-    let first = board.written().unwrap();
+    let page = StatusPage::new(metrics.clone(), Health::new().await, || Duration::ZERO);
+    let first = page.rendered().unwrap();
     metrics.panic();
     tokio::time::advance(FRESH.checked_sub(Duration::from_millis(1)).unwrap()).await;
-    assert_eq!(board.written().unwrap().json, first.json);
+    assert_eq!(page.rendered().unwrap().json, first.json);
     tokio::time::advance(Duration::from_millis(1)).await;
-    let later = String::from_utf8(board.written().unwrap().json.to_vec()).unwrap();
+    let later = String::from_utf8(page.rendered().unwrap().json.to_vec()).unwrap();
     assert!(later.contains(r#""code":"panic""#), "{later}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_minute_is_one_of_the_board_s_own() {
+async fn the_last_minute_ends_now() {
     let metrics = Metrics::new().unwrap();
-    let board = StatusPage::new(metrics.clone(), Health::new().await, || Duration::ZERO);
-    let sampling = tokio::spawn(board.clone().keep_samples());
+    let page = StatusPage::new(metrics.clone(), Health::new().await, || Duration::ZERO);
+    let sampling = tokio::spawn(page.clone().keep_samples());
     let rpcs = async || {
         let json: serde_json::Value =
-            serde_json::from_slice(&board.written().unwrap().json).unwrap();
+            serde_json::from_slice(&page.rendered().unwrap().json).unwrap();
         let all = &json["rpcs"]["all"];
         (all["last_minute"].as_f64().unwrap(), all["since_start"].as_f64().unwrap())
     };

@@ -68,7 +68,7 @@ async fn the_page_reads_over_both_protocols() {
     let (head, page) = http1(&gateway, "GET", "/").await;
     assert!(head.starts_with("http/1.1 200"), "{head}");
     assert!(head.contains("content-type: text/html; charset=utf-8"), "{head}");
-    assert!(page.contains("<h1 id=\"verdict\"") && page.ends_with("</html>\n"), "{page}");
+    assert!(page.contains("<h1 id=\"verdict\"") && page.ends_with("</html>"), "{page}");
     let connection = Connection::open(gateway.admin()).await;
     for (path, format) in [("/", "text/html; charset=utf-8"), ("/status", "application/json")] {
         let reply = connection.clone().request(Method::GET, path, &[], Bytes::new()).await;

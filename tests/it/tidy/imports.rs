@@ -77,6 +77,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("x509_parser", &["transport"]),
     // Who calls is proved by signed tokens; what they say is judged by `grpc/auth` and its own clock.
     ("jsonwebtoken", &["grpc"]),
+    ("maud", &["admin"]),
     ("moka", &["cache"]),
     ("tokenizers", &["tokens"]),
     ("opentelemetry", &["telemetry"]),

@@ -25,8 +25,7 @@ fn said_everywhere(text: &str) -> String {
         .gauge("voyage_gateway_rate_limit_used", &[(limits, 1.0)])
         .gauge("voyage_gateway_breaker_state", &[(&[("state", text)], 1.0)])
         .gauge("voyage_gateway_connections", &[(&[("port", text)], 1.0)])
-        .gauge("voyage_gateway_budget_limit_tokens", &[(budgets, 1.0)])
-        .gauge("voyage_gateway_build_info", &[(&[("version", text), ("revision", text)], 1.0)]);
+        .gauge("voyage_gateway_budget_limit_tokens", &[(budgets, 1.0)]);
     let recent = Recent::default();
     recent.slow_rpc(SlowRpc {
         method: "voyage.gateway.v1.EmbeddingService/Embed",
@@ -59,7 +58,7 @@ fn markup(html: &str) -> Vec<&str> {
 #[tokio::test]
 async fn texts_from_outside_are_shown_as_they_are() {
     let html = said_everywhere("<b>&\"'\u{202e}");
-    assert!(html.matches("&lt;b&gt;&amp;&quot;&#39;\u{fffd}").count() >= 12, "{html}");
+    assert!(html.matches("&lt;b&gt;&amp;&quot;'\u{fffd}").count() >= 10, "{html}");
 }
 
 #[tokio::test]
@@ -97,7 +96,9 @@ async fn what_is_shown_keeps_its_place() {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), all);
-    for id in ["about", "verdict", "whose", "figures", "rpcs", "voyage", "errors", "slow"] {
+    for id in
+        ["about", "verdict", "parties", "figures", "history", "rpcs", "voyage", "errors", "slow"]
+    {
         assert!(ids.contains(&id), "{id}");
     }
 }
