@@ -95,11 +95,11 @@ def test_it_moves_without_a_reload(busy):
         assert chromium.title.startswith("Serving")
         assert text(chromium, "live") == "Live"
         chromium.execute_script("window.sameDocument = true")
-        before = int(since_start(chromium, "rpcs", "Answered"))
+        before = int(since_start(chromium, "rpcs", "OK"))
         assert before >= 30
         for _ in range(3):
             embed(busy.channel, "text 0, 0")
-        until(chromium, lambda: since_start(chromium, "rpcs", "Answered") == str(before + 3))
+        until(chromium, lambda: since_start(chromium, "rpcs", "OK") == str(before + 3))
         assert chromium.execute_script("return window.sameDocument")
         # Nothing but the gateway was asked, and nothing was wrong.
         urls = requested(chromium)
@@ -125,9 +125,9 @@ def test_a_hidden_page_asks_nothing(busy):
 def test_it_reads_without_scripts(busy):
     with browser(scripts=False) as chromium:
         chromium.get(f"http://{busy.admin}/")
-        assert text(chromium, "live") == "Reload for newer values"
-        assert int(since_start(chromium, "rpcs", "Answered")) >= 30
-        assert since_start(chromium, "rpcs", "Caller’s doing") == "1"
+        assert text(chromium, "live") == "Reload to update"
+        assert int(since_start(chromium, "rpcs", "OK")) >= 30
+        assert since_start(chromium, "rpcs", "Caller error") == "1"
         assert "UPSTREAM_RATE_LIMITED" in text(chromium, "errors")
         assert not chromium.find_element(By.ID, "lost").is_displayed()
 
@@ -202,7 +202,7 @@ def test_idle_it_is_well(deploy):
         with browser(size) as chromium:
             chromium.get(f"http://{own.admin}/")
             assert text(chromium, "verdict") == "Serving"
-            assert text(chromium, "whose").count("✓ Well") == 3
+            assert text(chromium, "parties").count("✓ Healthy") == 3
             assert "None since the start." in text(chromium, "errors")
             shoot(chromium, f"idle-{name}")
 
@@ -213,8 +213,8 @@ def test_it_says_whose_doing_a_failure_is(deploy):
         failure(embed, own.channel, f"text {number}")
     with browser(scripts=False) as chromium:
         chromium.get(f"http://{own.admin}/")
-        gateway, voyage, callers = chromium.find_elements(By.CSS_SELECTOR, "#whose li")
-        assert "Well" in gateway.text and "Well" in callers.text
+        gateway, voyage, callers = chromium.find_elements(By.CSS_SELECTOR, "#parties li")
+        assert "Healthy" in gateway.text and "Healthy" in callers.text
         assert "calls failed in the last minute" in voyage.text
         shoot(chromium, "failing-desktop")
 
@@ -224,8 +224,8 @@ def test_a_rejected_key_is_said_first(deploy):
     failure(embed, own.channel, "text")
     with browser(PHONE, dark=True, scripts=False) as chromium:
         chromium.get(f"http://{own.admin}/")
-        assert text(chromium, "verdict") == "Serving only what is cached"
-        [gateway, voyage, _] = chromium.find_elements(By.CSS_SELECTOR, "#whose li")
+        assert text(chromium, "verdict") == "Serving cached inputs only"
+        [gateway, voyage, _] = chromium.find_elements(By.CSS_SELECTOR, "#parties li")
         assert "✕ Failing" in gateway.text and "rejects the key default" in gateway.text
         shoot(chromium, "rejected-phone")
 
