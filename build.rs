@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         // The server's own Embedding holds ready-made little-endian bytes where clients see
         // `repeated float`: the wire is the same (src/grpc/wire.rs).
         .extern_path(".voyage.gateway.v1.Embedding", "crate::grpc::wire::Embedding")
-        .codec_path("crate::grpc::codec::Counted")
+        .codec_path("crate::grpc::codec::FieldLimitCodec")
         .emit_rerun_if_changed(false)
         .compile_fds_with_config(compiler.file_descriptor_set(), config)?;
     Ok(())

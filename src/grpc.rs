@@ -1,7 +1,7 @@
-//! The caller's protocol: services, conversion, status. With `transport`, the only room that knows tonic.
+//! gRPC: services, conversion, status. Only this room and `transport` use tonic.
 //!
-//! [`mod@edge`] is what every RPC passes first; a service converts ([`convert`]), runs the pipeline and converts
-//! back; every failure becomes a status in [`status`] and nowhere else.
+//! Every RPC passes [`mod@edge`] first. A service converts the request ([`convert`]), runs the pipeline and converts the
+//! response. All errors become statuses in [`status`].
 
 pub mod auth;
 mod codec;
@@ -40,11 +40,11 @@ use crate::{
 pub mod v1 {
     tonic::include_proto!("voyage.gateway.v1");
 
-    /// The compiled `proto/`, comments included: what reflection serves.
+    /// The compiled `proto/` with comments, for reflection.
     pub const FILE_DESCRIPTOR_SET: &[u8] =
         include_bytes!(concat!(env!("OUT_DIR"), "/voyage_gateway_descriptor.bin"));
 
-    /// The files of `proto/` as they were compiled: their names as imports have them, and their texts.
+    /// Import names and texts of the files of `proto/`.
     pub const SOURCES: &[(&str, &str)] =
         &include!(concat!(env!("OUT_DIR"), "/voyage_gateway_sources.rs"));
 }
@@ -53,37 +53,33 @@ use v1::{
     embedding_service_server::EmbeddingServiceServer, model_service_server::ModelServiceServer,
 };
 
-/// Names of the services whose health is reported one by one.
+/// Services with a health status of their own.
 pub const SERVICES: [&str; 2] =
     ["voyage.gateway.v1.EmbeddingService", "voyage.gateway.v1.ModelService"];
 
-/// Bytes a message to health or reflection may have, on either port: a name. They are answered without a permit.
+/// Limit of bytes in a message to health or reflection, on both ports. They contain a name, and need no permit.
 pub const MAX_QUESTION_BYTES: usize = 4 * 1024;
 
-/// What the services need to know of the configuration.
+/// Configuration of the services.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The model of requests that name none.
+    /// The model of requests without one.
     pub default_model: Arc<str>,
-    /// Bytes a request message may have.
+    /// Limit of bytes in a request message.
     pub max_request_bytes: usize,
-    /// Bounds of deadlines.
+    /// Default and maximum of deadlines.
     pub deadlines: Deadlines,
     /// Whether reflection is served.
     pub reflection: bool,
-    /// Finds out who calls.
+    /// Authenticates callers.
     pub authenticator: Authenticator,
-    /// What each caller may do and spend.
+    /// Permissions and quotas of callers.
     pub rules: Arc<Live<Rules>>,
-    /// Makes the spans that RPCs begin with.
+    /// Starts the spans of RPCs.
     pub tracer: Tracer,
 }
 
-/// Builds everything that answers on the gRPC port.
-///
-/// # Errors
-///
-/// The compiled proto does not decode, which the tests exclude.
+/// Builds the server of the gRPC port. An error means that the compiled proto does not decode, which the tests exclude.
 pub fn edge(
     settings: &Settings,
     pipeline: Arc<Pipeline>,
@@ -108,7 +104,7 @@ pub fn edge(
                 .accept_compressed(CompressionEncoding::Gzip),
         );
     if settings.reflection {
-        // Both versions: several tools still speak v1alpha only.
+        // Some tools still use v1alpha only.
         routes
             .add_service(reflection().build_v1()?.max_decoding_message_size(MAX_QUESTION_BYTES))
             .add_service(
@@ -122,6 +118,6 @@ fn reflection<'a>() -> tonic_reflection::server::Builder<'a> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        // So that tools can show the details of an error.
+        // Lets tools show the details of errors.
         .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
 }

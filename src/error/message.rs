@@ -19,7 +19,7 @@ impl fmt::Display for Error {
                  call, request a smaller dimension or dtype, or raise max_response_bytes and the client's receive limit"
             ),
             Self::CacheMiss { misses } => {
-                write!(f, ": {misses} inputs; cache mode ONLY_IF_CACHED does not call Voyage")
+                write!(f, ": {misses} input(s); cache mode ONLY_IF_CACHED does not call Voyage")
             }
             Self::DeadlineExceeded { phase } => write!(f, " while waiting for {phase}"),
             Self::CredentialsMissing { wanted } => write!(f, ": {wanted}"),

@@ -1,7 +1,7 @@
-//! Who calls: credentials in, a caller's name out.
+//! Authentication: from a credential to a caller's name.
 //!
-//! A refusal says nothing to the caller but that the credential is missing or not accepted; the log (at debug level)
-//! and a metric say why. No token is kept, and none is written anywhere: what is compared and remembered are hashes.
+//! Callers learn only that a credential is missing or invalid; the log and a metric have the cause. Tokens are neither
+//! stored nor written anywhere, only their hashes are.
 
 mod bearer;
 mod clock;
@@ -29,41 +29,38 @@ use clock::Clock;
 use jwt::Jwt;
 use tokens::Tokens;
 
-/// What callers without a credential are told to do.
+/// What callers without a credential should do.
 const SEND_A_TOKEN: &str = "send the metadata \"authorization: Bearer TOKEN\"";
 const SHOW_A_CERTIFICATE: &str = "connect over TLS with a client certificate";
 
-/// Finds out who calls; cheap to clone.
+/// Authenticates callers; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Authenticator {
-    /// What is asked for, and where refusals are counted; `None`: nobody is asked.
-    asks: Option<(Credential, Metrics)>,
-    anonymous: Arc<str>,
+    required: Credential,
+    /// Counts failures.
+    metrics: Metrics,
 }
 
-/// What proves who calls.
+/// The kind of credential that callers need.
 #[derive(Clone, Debug)]
 enum Credential {
+    /// None; holds the name of all callers.
+    None(Arc<str>),
     Token(Arc<Live<Tokens>>),
-    /// The TLS handshake has asked for it.
+    /// Verified in the TLS handshake.
     Certificate,
     Jwt(Arc<Jwt>),
 }
 
 impl Authenticator {
-    /// Asks nobody who they are.
-    pub fn none() -> Self {
-        Self { asks: None, anonymous: Arc::from(Caller::ANONYMOUS) }
-    }
-
-    /// Asks as a configuration says, and reads the files it names; `fetch` gets what is at `auth.jwt.jwks_url`.
+    /// Requires the credential of a configuration and reads its files; `fetch` fetches `auth.jwt.jwks_url`.
     pub fn new(
         config: &Config,
         fetch: Option<Fetch>,
         metrics: &Metrics,
     ) -> Result<Self, LoadError> {
-        let credential = match config.mode {
-            None | Some(AuthMode::None) => return Ok(Self::none()),
+        let required = match config.mode {
+            None | Some(AuthMode::None) => Credential::None(Arc::from(Caller::ANONYMOUS)),
             Some(AuthMode::Mtls) => Credential::Certificate,
             Some(AuthMode::Tokens) => {
                 let paths = vec![config.tokens_file.clone().unwrap_or_default()];
@@ -76,40 +73,35 @@ impl Authenticator {
                 Credential::Jwt(Arc::new(jwt))
             }
         };
-        Ok(Self { asks: Some((credential, metrics.clone())), ..Self::none() })
+        Ok(Self { required, metrics: metrics.clone() })
     }
 
-    /// Returns the file that is to be looked at again and again.
+    /// Returns the file to reload when it changes.
     pub fn file(&self) -> Option<Arc<dyn Reload>> {
-        match &self.asks.as_ref()?.0 {
+        match &self.required {
             Credential::Token(tokens) => Some(Arc::clone(tokens) as _),
             Credential::Jwt(jwt) => jwt.file(),
-            Credential::Certificate => None,
+            Credential::None(_) | Credential::Certificate => None,
         }
     }
 
-    /// Returns the keys that are to be fetched again and again.
+    /// Returns the JWKS to fetch periodically.
     pub fn fetched_keys(&self) -> Option<Arc<FetchedKeys>> {
-        match &self.asks.as_ref()?.0 {
+        match &self.required {
             Credential::Jwt(jwt) => jwt.fetched_keys(),
-            Credential::Token(_) | Credential::Certificate => None,
+            _ => None,
         }
     }
 
-    /// Returns the name of the caller whose credential is in `headers`, or was shown in the TLS handshake.
-    ///
-    /// A certificate is no credential where a token is asked for, and the other way round.
+    /// Returns the name of the caller. The credential is in `headers`, or `peer` with mTLS; only the configured kind counts.
     pub(super) fn identify(
         &self,
         headers: &HeaderMap,
         peer: Option<&PeerIdentity>,
     ) -> Result<Arc<str>, Error> {
-        let Some((credential, metrics)) = &self.asks else {
-            return Ok(Arc::clone(&self.anonymous));
-        };
-        credential.name(headers, peer).map_err(|refusal| {
-            metrics.auth_failure(credential.mode(), refusal.why());
-            match (refusal, credential) {
+        self.required.name(headers, peer).map_err(|refusal| {
+            self.metrics.auth_failure(self.required.mode(), refusal.why());
+            match (refusal, &self.required) {
                 (Refusal::Missing, Credential::Certificate) => {
                     Error::CredentialsMissing { wanted: SHOW_A_CERTIFICATE }
                 }
@@ -124,6 +116,7 @@ impl Authenticator {
 impl Credential {
     fn name(&self, headers: &HeaderMap, peer: Option<&PeerIdentity>) -> Result<Arc<str>, Refusal> {
         match self {
+            Self::None(anonymous) => Ok(Arc::clone(anonymous)),
             Self::Token(tokens) => {
                 let token = bearer::token(headers)?;
                 tokens.get().name_of(token).cloned().ok_or(Refusal::UnknownToken)
@@ -139,6 +132,7 @@ impl Credential {
     /// Returns the value of `auth.mode`.
     fn mode(&self) -> &'static str {
         match self {
+            Self::None(_) => "none",
             Self::Token(_) => "tokens",
             Self::Certificate => "mtls",
             Self::Jwt(_) => "jwt",
@@ -146,32 +140,32 @@ impl Credential {
     }
 }
 
-/// Why a call has no caller. The log and a metric tell it; callers are told as little as can be.
+/// Why a call is not authenticated, for the log and a metric. Callers do not learn it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Refusal {
-    /// There is no credential.
+    /// No credential.
     Missing,
-    /// There is something that is no credential, or more than one.
+    /// Not a credential, or several.
     Malformed,
-    /// No caller has this token.
+    /// The token of no caller.
     UnknownToken,
-    /// The token is signed with a key that is not in the set.
+    /// Signed with a key that is not in the JWKS.
     UnknownKey,
-    /// The token's algorithm is none, or none of its key's.
+    /// No algorithm, or not one of the key's.
     Algorithm,
-    /// The signature is not the key's.
+    /// The signature does not match.
     Forged,
-    /// The token's time is over.
+    /// `exp` has passed.
     Expired,
-    /// The token's time is still to come.
+    /// `nbf` is in the future.
     NotYetValid,
-    /// Somebody else issued the token.
+    /// Another issuer.
     Issuer,
-    /// The token is meant for somebody else.
+    /// Another audience.
     Audience,
-    /// The credential names nobody, or somebody by a name that no caller may have.
+    /// No name, or one that no caller may have.
     Name,
-    /// There are no keys yet to check a token by.
+    /// The JWKS is not loaded yet.
     NoKeys,
 }
 

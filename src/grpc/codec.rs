@@ -1,7 +1,7 @@
-//! Protobuf, but not for messages that are small on the wire and huge in memory.
+//! Protobuf with a limit of fields per message.
 //!
-//! An empty text takes 2 bytes of a message and 24 of memory, and a message of nothing else compresses a
-//! thousandfold: its size says little about what decoding costs. So its fields are counted first.
+//! An empty text has 2 bytes in a message and 24 in memory, and a message of empty texts compresses a thousandfold: its size
+//! says little about the cost of decoding. So the fields are counted first.
 
 use std::marker::PhantomData;
 
@@ -18,20 +18,20 @@ use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
 
 use super::MAX_INPUTS;
 
-/// Fields a message may have: enough that a request with somewhat too many inputs is told so in their terms.
+/// Limit of fields in a message. It is above that of inputs, so that slightly too many inputs get an error of their own.
 pub(super) const MAX_FIELDS: usize = 4 * MAX_INPUTS;
 
-/// The codec of the services. Too many fields are `INVALID_ARGUMENT`, which nothing else in tonic is.
+/// The codec of the services. Too many fields are `INVALID_ARGUMENT`, which tonic itself never returns.
 #[derive(Debug)]
-pub(super) struct Counted<T, U>(PhantomData<(T, U)>);
+pub(super) struct FieldLimitCodec<T, U>(PhantomData<(T, U)>);
 
-impl<T, U> Default for Counted<T, U> {
+impl<T, U> Default for FieldLimitCodec<T, U> {
     fn default() -> Self {
         Self(PhantomData)
     }
 }
 
-impl<T, U> Codec for Counted<T, U>
+impl<T, U> Codec for FieldLimitCodec<T, U>
 where
     T: Message + Send + 'static,
     U: Message + Default + Send + 'static,
@@ -39,36 +39,36 @@ where
     type Encode = T;
     type Decode = U;
     type Encoder = ProstEncoder<T>;
-    type Decoder = Counting<U>;
+    type Decoder = FieldLimitDecoder<U>;
 
     fn encoder(&mut self) -> Self::Encoder {
         ProstCodec::<T, U>::default().encoder()
     }
 
     fn decoder(&mut self) -> Self::Decoder {
-        Counting(ProstCodec::<T, U>::default().decoder())
+        FieldLimitDecoder(ProstCodec::<T, U>::default().decoder())
     }
 }
 
-/// Counts, then decodes.
+/// Counts the fields, then decodes.
 #[derive(Debug)]
-pub(super) struct Counting<U>(ProstDecoder<U>);
+pub(super) struct FieldLimitDecoder<U>(ProstDecoder<U>);
 
-impl<U: Message + Default> Decoder for Counting<U> {
+impl<U: Message + Default> Decoder for FieldLimitDecoder<U> {
     type Item = U;
     type Error = Status;
 
     fn decode(&mut self, message: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
-        // A message is one chunk; what cannot be counted, prost refuses in its own words.
-        if is_crowded(message.chunk()).unwrap_or(false) {
+        // A message is one chunk. prost returns the error of a malformed one.
+        if has_too_many_fields(message.chunk()).unwrap_or(false) {
             return Err(Status::invalid_argument("too many fields"));
         }
         self.0.decode(message)
     }
 }
 
-/// Returns whether a message has more fields than any that is meant well.
-fn is_crowded(mut message: &[u8]) -> Result<bool, DecodeError> {
+/// Returns whether a message has more than [`MAX_FIELDS`].
+fn has_too_many_fields(mut message: &[u8]) -> Result<bool, DecodeError> {
     for _ in 0..MAX_FIELDS {
         if !message.has_remaining() {
             return Ok(false);

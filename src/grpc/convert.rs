@@ -1,7 +1,7 @@
 //! Proto ↔ domain: all validation, and the shape of replies.
 //!
-//! A request is checked whole: every violation is reported at once, other fields before `inputs`. Then its caller
-//! is asked for, and the size of the reply is predicted, before any money is spent.
+//! An error lists every violation of a request, other fields before `inputs`. Then come the caller's permissions and the
+//! predicted size of the reply, before any money is spent.
 
 mod reply;
 mod violations;
@@ -9,9 +9,6 @@ mod violations;
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
-
-pub(super) use reply::{embed_response, output_dtype, to_i32};
-use violations::Violations;
 
 use super::status::MAX_ITEM_ERROR_BYTES;
 use super::v1::{
@@ -26,14 +23,16 @@ use crate::{
     model::{self, Kind, MAX_DIMENSION, Model},
     pipeline::{CacheMode, Request, Response},
 };
+pub(super) use reply::{embed_response, output_dtype, to_i32};
+pub(super) use violations::Violations;
 
-/// Inputs one request may have.
+/// Limit of inputs in a request.
 pub const MAX_INPUTS: usize = 16_384;
 
-/// What every gRPC client accepts unless it is told otherwise.
+/// The default receive limit of gRPC clients.
 const DEFAULT_MAX_RESPONSE_BYTES: u64 = 4 * 1024 * 1024;
 
-/// A longer model name is no model's, and would not fit error details.
+/// No model has a longer name, and error details have no room for one.
 const MAX_MODEL_BYTES: usize = 128;
 
 /// The longest `google.protobuf.Duration`: 10,000 years.
@@ -44,17 +43,17 @@ const MAX_DURATION_SECONDS: u64 = 315_576_000_000;
 pub(super) struct ReplyShape {
     pub(super) dtype: Dtype,
     pub(super) encoding: VectorEncoding,
-    /// `None`: a model that is not listed, whose answers say it.
+    /// `None` for an unlisted model: only the answers have it.
     dimension: Option<u32>,
     allow_partial: bool,
     /// Bytes the caller can receive.
     max_bytes: u64,
 }
 
-/// The RPC whose requests are converted here, as the rules of callers name it.
+/// Name of the RPC in the rules of callers.
 const EMBED: &str = "Embed";
 
-/// Turns a request into domain terms, or lists all that is wrong with it.
+/// Converts a request; an error lists all of its violations.
 pub(super) fn embed_request(
     request: EmbedRequest,
     default_model: &Arc<str>,
@@ -69,7 +68,7 @@ pub(super) fn embed_request(
     let dtype = dtype(request.output_dtype, listed, &mut violations);
     let encoding = encoding(request.vector_encoding, &mut violations);
     let options = request.options.unwrap_or_default();
-    let cache_mode = cache_mode(&options, &mut violations);
+    let cache_mode = cache_mode(options.cache_mode, &mut violations);
     let priority = priority(options.priority, input_type, &mut violations);
     let max_queue_wait = max_queue_wait(&options, &mut violations);
     let max_bytes = max_response_bytes(&options, &mut violations);
@@ -106,7 +105,7 @@ pub(super) fn embed_request(
 }
 
 impl ReplyShape {
-    /// Returns the bytes that a reply of vectors of this dimension takes; refuses one that the caller could not receive.
+    /// Returns the predicted bytes of a reply with vectors of this dimension, or an error if the caller cannot receive it.
     fn check_size(&self, dimension: u32, inputs: usize) -> Result<u64, Error> {
         /// Field tags, index, cache status and token count of one embedding.
         const ITEM_OVERHEAD: u64 = 16;
@@ -114,11 +113,11 @@ impl ReplyShape {
         const REPLY_OVERHEAD: u64 = 256;
 
         let bytes = self.dtype.vector_bytes(dimension) as u64;
-        // A number beyond ±63 takes two bytes as a varint.
+        // A varint beyond ±63 has two bytes.
         let integers = self.encoding != VectorEncoding::Bytes && self.dtype != Dtype::Float;
         let mut item = bytes * if integers { 2 } else { 1 } + ITEM_OVERHEAD;
         if self.allow_partial {
-            // Any item may turn out to be an error instead.
+            // Any item may be an error instead.
             item = item.max(MAX_ITEM_ERROR_BYTES as u64);
         }
         let predicted = inputs as u64 * item + REPLY_OVERHEAD;
@@ -129,8 +128,8 @@ impl ReplyShape {
         Err(Error::ResponseTooLarge { predicted, limit: self.max_bytes, max_inputs })
     }
 
-    /// Returns the bytes that a reply takes beyond what was predicted: the vectors of a model that is not listed may be
-    /// wider. Refuses one that the caller cannot receive.
+    /// Returns the bytes of a reply beyond the prediction, or an error if the caller cannot receive them. Only vectors of
+    /// an unlisted model may be larger than predicted.
     pub(super) fn check_answers(&self, response: &Response) -> Result<usize, Error> {
         if self.dimension.is_some() {
             return Ok(0);
@@ -148,33 +147,29 @@ fn model_name(name: &str, default: &Arc<str>, violations: &mut Violations) -> Ar
     if name.is_empty() {
         return Arc::clone(default);
     }
-    // The name goes into a reply header; only what a header can carry passes.
+    // The name is sent back in a header.
     if name.len() > MAX_MODEL_BYTES || !name.bytes().all(|b| b.is_ascii_graphic()) {
-        violations.add("model", "INVALID_MODEL", "expected at most 128 visible ASCII characters");
+        violations.add("model", "INVALID_MODEL", "must be at most 128 visible ASCII characters");
     }
     Arc::from(name)
 }
 
 fn input_type(number: i32, violations: &mut Violations) -> Option<InputType> {
-    match ProtoInputType::try_from(number) {
-        Ok(ProtoInputType::Unspecified) => None,
-        Ok(ProtoInputType::Query) => Some(InputType::Query),
-        Ok(ProtoInputType::Document) => Some(InputType::Document),
-        Err(_) => {
-            violations.unknown_enum("input_type", "INPUT_TYPE_QUERY, INPUT_TYPE_DOCUMENT or unset");
-            None
-        }
+    match violations.read_enum("input_type", number, ProtoInputType::as_str_name) {
+        ProtoInputType::Unspecified => None,
+        ProtoInputType::Query => Some(InputType::Query),
+        ProtoInputType::Document => Some(InputType::Document),
     }
 }
 
-/// An explicit default is the same as none, so that both share cache entries and calls.
+/// The model's default is returned as `None`, so that both share cache entries and calls.
 fn dimension(
     number: i32,
     listed: Option<&'static Model>,
     violations: &mut Violations,
 ) -> Option<u32> {
     let Ok(dimension) = u32::try_from(number) else {
-        violations.add("output_dimension", "NEGATIVE", "expected 0 (the model's default) or more");
+        violations.add("output_dimension", "NEGATIVE", "must be 0 (the model's default) or more");
         return None;
     };
     match (dimension, listed) {
@@ -182,7 +177,8 @@ fn dimension(
         (dimension, None) => Some(dimension),
         (dimension, Some(model)) if !model.dimensions.contains(&dimension) => {
             let offered = join(model.dimensions.iter().map(u32::to_string));
-            let description = format!("{} offers {offered}, or 0 for its default", model.name);
+            let description =
+                format!("must be one of {offered}, or 0 for the default of {}", model.name);
             violations.add("output_dimension", "DIMENSION_NOT_OFFERED", description);
             None
         }
@@ -193,78 +189,50 @@ fn dimension(
 }
 
 fn dtype(number: i32, listed: Option<&'static Model>, violations: &mut Violations) -> Dtype {
-    let dtype = match ProtoDtype::try_from(number) {
-        Ok(ProtoDtype::Unspecified | ProtoDtype::Float) => Dtype::Float,
-        Ok(ProtoDtype::Int8) => Dtype::Int8,
-        Ok(ProtoDtype::Uint8) => Dtype::Uint8,
-        Ok(ProtoDtype::Binary) => Dtype::Binary,
-        Ok(ProtoDtype::Ubinary) => Dtype::Ubinary,
-        Err(_) => {
-            violations.unknown_enum(
-                "output_dtype",
-                "OUTPUT_DTYPE_FLOAT, _INT8, _UINT8, _BINARY, _UBINARY or unset",
-            );
-            Dtype::Float
-        }
+    let dtype = match violations.read_enum("output_dtype", number, ProtoDtype::as_str_name) {
+        ProtoDtype::Unspecified | ProtoDtype::Float => Dtype::Float,
+        ProtoDtype::Int8 => Dtype::Int8,
+        ProtoDtype::Uint8 => Dtype::Uint8,
+        ProtoDtype::Binary => Dtype::Binary,
+        ProtoDtype::Ubinary => Dtype::Ubinary,
     };
     if let Some(model) = listed
         && !model.dtypes.contains(&dtype)
     {
         let offered = join(model.dtypes.iter().map(|dtype| dtype.as_str().to_owned()));
-        let description = format!("{} offers {offered} only", model.name);
+        let description = format!("must be one of {offered} for {}", model.name);
         violations.add("output_dtype", "DTYPE_NOT_OFFERED", description);
     }
     dtype
 }
 
 fn encoding(number: i32, violations: &mut Violations) -> VectorEncoding {
-    match VectorEncoding::try_from(number) {
-        Ok(VectorEncoding::Unspecified | VectorEncoding::Values) => VectorEncoding::Values,
-        Ok(VectorEncoding::Bytes) => VectorEncoding::Bytes,
-        Err(_) => {
-            violations.unknown_enum(
-                "vector_encoding",
-                "VECTOR_ENCODING_VALUES, VECTOR_ENCODING_BYTES or unset",
-            );
-            VectorEncoding::Values
-        }
+    match violations.read_enum("vector_encoding", number, VectorEncoding::as_str_name) {
+        VectorEncoding::Unspecified | VectorEncoding::Values => VectorEncoding::Values,
+        VectorEncoding::Bytes => VectorEncoding::Bytes,
     }
 }
 
-fn cache_mode(options: &RequestOptions, violations: &mut Violations) -> CacheMode {
-    match ProtoCacheMode::try_from(options.cache_mode) {
-        Ok(ProtoCacheMode::Unspecified | ProtoCacheMode::ReadWrite) => CacheMode::ReadWrite,
-        Ok(ProtoCacheMode::ReadOnly) => CacheMode::ReadOnly,
-        Ok(ProtoCacheMode::Refresh) => CacheMode::Refresh,
-        Ok(ProtoCacheMode::Bypass) => CacheMode::Bypass,
-        Ok(ProtoCacheMode::OnlyIfCached) => CacheMode::OnlyIfCached,
-        Err(_) => {
-            violations.unknown_enum(
-                "options.cache_mode",
-                "CACHE_MODE_READ_WRITE, _READ_ONLY, _REFRESH, _BYPASS, _ONLY_IF_CACHED or unset",
-            );
-            CacheMode::ReadWrite
-        }
+fn cache_mode(number: i32, violations: &mut Violations) -> CacheMode {
+    match violations.read_enum("options.cache_mode", number, ProtoCacheMode::as_str_name) {
+        ProtoCacheMode::Unspecified | ProtoCacheMode::ReadWrite => CacheMode::ReadWrite,
+        ProtoCacheMode::ReadOnly => CacheMode::ReadOnly,
+        ProtoCacheMode::Refresh => CacheMode::Refresh,
+        ProtoCacheMode::Bypass => CacheMode::Bypass,
+        ProtoCacheMode::OnlyIfCached => CacheMode::OnlyIfCached,
     }
 }
 
-/// Documents are usually indexed in bulk, and queries asked by somebody who waits.
+/// Unset: documents are usually indexed in bulk, and a user waits for a query.
 fn priority(
     number: i32,
     input_type: Option<InputType>,
     violations: &mut Violations,
 ) -> caller::Priority {
-    match Priority::try_from(number) {
-        Ok(Priority::Batch) => caller::Priority::Batch,
-        Ok(Priority::Unspecified) if input_type == Some(InputType::Document) => {
-            caller::Priority::Batch
-        }
-        Ok(Priority::Interactive | Priority::Unspecified) => caller::Priority::Interactive,
-        Err(_) => {
-            let allowed = "PRIORITY_INTERACTIVE, PRIORITY_BATCH or unset";
-            violations.unknown_enum("options.priority", allowed);
-            caller::Priority::Batch
-        }
+    match violations.read_enum("options.priority", number, Priority::as_str_name) {
+        Priority::Batch => caller::Priority::Batch,
+        Priority::Unspecified if input_type == Some(InputType::Document) => caller::Priority::Batch,
+        Priority::Interactive | Priority::Unspecified => caller::Priority::Interactive,
     }
 }
 
@@ -276,35 +244,34 @@ fn max_queue_wait(options: &RequestOptions, violations: &mut Violations) -> Opti
     {
         return Some(Duration::new(seconds, nanos));
     }
-    let description = "expected 0 s or more, in the form of google.protobuf.Duration";
+    let description = "must be a google.protobuf.Duration of 0 s or more";
     violations.add("options.max_queue_wait", "INVALID_DURATION", description);
     None
 }
 
-/// Returns the bytes the caller can receive.
 fn max_response_bytes(options: &RequestOptions, violations: &mut Violations) -> u64 {
     match u64::try_from(options.max_response_bytes) {
         Ok(0) => DEFAULT_MAX_RESPONSE_BYTES,
         Ok(bytes) => bytes,
         Err(_) => {
-            violations.add("options.max_response_bytes", "NEGATIVE", "expected 0 (4 MiB) or more");
+            violations.add("options.max_response_bytes", "NEGATIVE", "must be 0 (4 MiB) or more");
             DEFAULT_MAX_RESPONSE_BYTES
         }
     }
 }
 
-/// With `allow_partial` a bad text fails alone; otherwise it is a violation of the request.
+/// An empty text is a violation of the request, or with `allow_partial` an error of this input.
 fn inputs(
     texts: Vec<String>,
     allow_partial: bool,
     violations: &mut Violations,
 ) -> Vec<Result<Input, Error>> {
-    const EMPTY: (&str, &str) = ("EMPTY_TEXT", "expected a text that is not empty");
+    const EMPTY: (&str, &str) = ("EMPTY_TEXT", "must not be empty");
     if texts.is_empty() {
-        violations.add("inputs", "EMPTY_LIST", "expected at least one text");
+        violations.add("inputs", "EMPTY_LIST", "must have at least one text");
     }
     if texts.len() > MAX_INPUTS {
-        let description = format!("expected at most {MAX_INPUTS} texts; use several calls");
+        let description = format!("must have at most {MAX_INPUTS} texts; use several calls");
         violations.add("inputs", "TOO_MANY_INPUTS", description);
         return Vec::new();
     }

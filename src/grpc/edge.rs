@@ -58,7 +58,7 @@ const MAX_UNAUTHENTICATED_STREAMS: usize = 16_384;
 /// however full the gateway is.
 const SERVICE_PREFIX: &str = "voyage.";
 
-/// Everything that answers on the gRPC port; cheap to clone.
+/// The server of the gRPC port; cheap to clone.
 #[derive(Clone)]
 pub struct Edge {
     routes: Routes,

@@ -1,4 +1,4 @@
-//! `EmbeddingService`: convert, walk the pipeline, convert back.
+//! `EmbeddingService`: convert, run the pipeline, convert back.
 
 use std::sync::Arc;
 
@@ -56,11 +56,11 @@ impl EmbeddingService for Service {
     }
 }
 
-/// `x-model`, `x-cache`, and of the one upstream reply, if it was one, its id and warning.
+/// Returns `x-model`, `x-cache`, and the id and warning of the upstream reply, if there was exactly one.
 fn metadata(answers: &pipeline::Response, model: &str) -> MetadataMap {
     let mut metadata = MetadataMap::new();
     let mut put = |name: &'static str, value: &str| {
-        // What a header cannot carry is left out: the reply says it too.
+        // Values that are not valid in a header are left out; the reply has them too.
         if let Ok(value) = value.parse() {
             metadata.insert(name, value);
         }

@@ -1,4 +1,4 @@
-//! `ModelService`: the catalogue, and what this gateway is.
+//! `ModelService`: the catalogue, and the gateway's version and limits.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     Settings,
-    convert::{MAX_INPUTS, output_dtype, to_i32},
+    convert::{MAX_INPUTS, Violations, output_dtype, to_i32},
     edge::Call,
     v1::{
         GetGatewayInfoRequest, GetGatewayInfoResponse, ListModelsRequest, ListModelsResponse,
@@ -41,8 +41,7 @@ impl ModelService for Service {
         request: Request<ListModelsRequest>,
     ) -> Result<Response<ListModelsResponse>, Status> {
         let call = Call::of(request.extensions());
-        let wanted = wanted_kind(request.get_ref().kind);
-        let wanted = wanted
+        let wanted = wanted_kind(request.get_ref().kind)
             .and_then(|wanted| call.check_rpc().map(|()| wanted))
             .map_err(|error| call.refuse(&error))?;
         let models = model::CATALOGUE
@@ -70,18 +69,16 @@ impl ModelService for Service {
 }
 
 fn wanted_kind(number: i32) -> Result<Option<Kind>, Error> {
-    match ModelKind::try_from(number) {
-        Ok(ModelKind::Unspecified) => Ok(None),
-        Ok(ModelKind::Text) => Ok(Some(Kind::Text)),
-        Ok(ModelKind::Contextualized) => Ok(Some(Kind::Contextualized)),
-        Ok(ModelKind::Multimodal) => Ok(Some(Kind::Multimodal)),
-        Ok(ModelKind::Rerank) => Ok(Some(Kind::Rerank)),
-        Err(_) => Err(Error::violation(
-            "kind",
-            "UNKNOWN_ENUM_VALUE",
-            "expected MODEL_KIND_TEXT, _CONTEXTUALIZED, _MULTIMODAL, _RERANK or unset",
-        )),
-    }
+    let mut violations = Violations::default();
+    let kind = violations.read_enum("kind", number, ModelKind::as_str_name);
+    violations.into_result()?;
+    Ok(match kind {
+        ModelKind::Unspecified => None,
+        ModelKind::Text => Some(Kind::Text),
+        ModelKind::Contextualized => Some(Kind::Contextualized),
+        ModelKind::Multimodal => Some(Kind::Multimodal),
+        ModelKind::Rerank => Some(Kind::Rerank),
+    })
 }
 
 fn listed(model: &model::Model, default_model: &str) -> Model {

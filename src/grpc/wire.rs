@@ -1,7 +1,7 @@
-//! The server's own form of `voyage.gateway.v1.Embedding`.
+//! The server's own type of `voyage.gateway.v1.Embedding`.
 //!
-//! Packed `repeated float` and little-endian bytes are the same bytes on the wire, so the vector that was cached
-//! goes out as it is: no float is encoded. A test holds this message against the one in `proto/`.
+//! Packed `repeated float` and little-endian bytes are the same bytes on the wire, so the cached vector is sent as it is: no
+//! float is encoded. A test compares this message with the one in `proto/`.
 
 use std::fmt;
 
@@ -33,21 +33,21 @@ pub struct Embedding {
     pub token_count: Option<i32>,
 }
 
-/// Vectors count as text: only the place is printed.
+/// Vectors are as confidential as texts: only the index is shown.
 impl fmt::Debug for Embedding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Embedding").field("index", &self.index).finish_non_exhaustive()
     }
 }
 
-/// Says how many texts there are, and none of them.
+/// Shows the number of texts only.
 impl fmt::Debug for EmbedRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EmbedRequest").field("inputs", &self.inputs.len()).finish_non_exhaustive()
     }
 }
 
-/// Says how many vectors there are, and none of them.
+/// Shows the number of vectors only.
 impl fmt::Debug for EmbedResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EmbedResponse")
@@ -58,7 +58,7 @@ impl fmt::Debug for EmbedResponse {
 }
 
 impl Embedding {
-    /// Returns the floats of a FLOAT vector that came as VALUES.
+    /// Returns the floats of a FLOAT vector with VALUES.
     pub fn floats(&self) -> Vec<f32> {
         let (floats, _) = self.values.as_chunks::<4>();
         floats.iter().map(|float| f32::from_le_bytes(*float)).collect()

@@ -19,9 +19,9 @@ use crate::{
 };
 
 const BADLY: &str = "a connection began badly";
-const NOT_GRPC: &str = "refused a request that is not gRPC";
-const NO_SUCH: &str = "there is no such service or method";
-const NO_DEADLINE: &str = "the caller set no deadline";
+const NOT_GRPC: &str = "request is not gRPC";
+const NO_SUCH: &str = "unknown service or method";
+const NO_DEADLINE: &str = "call without a deadline";
 const NOT_ADMIN: &str = "not found";
 
 /// Checks that a line has these fields, and that it tells a peer's address.

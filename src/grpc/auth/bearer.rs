@@ -4,15 +4,15 @@ use http::{HeaderMap, header::AUTHORIZATION};
 
 use super::Refusal;
 
-/// Bytes a token may have: those of Kubernetes have about one thousand. Longer ones are not looked at.
+/// Limit of bytes in a token. Tokens of Kubernetes have about 1,000.
 pub(super) const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
-/// What the only `authorization` begins with, in any case.
+/// The scheme, in any case.
 const SCHEME: &str = "bearer";
 
 /// Returns the token of `authorization: Bearer TOKEN`.
 ///
-/// Two of that header would let two readers disagree on who calls: it is refused, as are other schemes.
+/// Two such headers are an error: another reader could take the other one. Other schemes are errors too.
 pub(super) fn token(headers: &HeaderMap) -> Result<&str, Refusal> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next().ok_or(Refusal::Missing)?;

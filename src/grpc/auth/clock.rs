@@ -1,4 +1,4 @@
-//! The wall clock: a token says itself until when it is good, in seconds since 1970.
+//! The wall clock, for the times in tokens.
 
 use std::{
     fmt,
@@ -6,12 +6,12 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-/// Tells the time since 1970.
+/// Returns the time since 1970.
 #[derive(Clone)]
 pub(super) struct Clock(Arc<dyn Fn() -> Duration + Send + Sync>);
 
 impl Clock {
-    /// The machine's own.
+    /// The system's clock.
     pub(super) fn system() -> Self {
         Self::new(system)
     }
@@ -25,13 +25,13 @@ impl Clock {
     }
 }
 
-/// Returns the time since 1970 by the machine's own clock.
+/// Returns the time since 1970 by the system's clock.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the one place: a token's own times are on this clock and no other"
+    reason = "the only place: the times in tokens are on this clock"
 )]
 pub fn system() -> Duration {
-    // A clock that stands before 1970 is wrong: no token is good by it.
+    // Before 1970 the clock is wrong: every token is expired.
     std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::MAX)
 }
 

@@ -1,4 +1,4 @@
-//! `[auth]`: who may call the gateway.
+//! `[auth]`: authentication of callers.
 
 use std::path::PathBuf;
 
@@ -6,38 +6,37 @@ use serde::{Deserialize, Serialize};
 
 use crate::{check::Checks, units::Span};
 
-/// `[auth]`: who may call the gateway.
+/// `[auth]`: authentication of callers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Config {
-    /// How callers prove who they are. `tokens`: by a bearer token of `auth.tokens_file`. `jwt`: by a signed
-    /// token, such as those Kubernetes projects into pods. `mtls`: by the client certificate, which needs
-    /// `tls.client_ca`. `none`: anyone who reaches `server.listen` may call and spend.
-    /// Unset, the gateway starts on a loopback `server.listen` only: an open one must be asked for.
+    /// Kind of credential. `tokens`: a bearer token of `auth.tokens_file`. `jwt`: a signed token, such as those that
+    /// Kubernetes projects into pods. `mtls`: the client certificate, which requires `tls.client_ca`. `none`: no
+    /// credential, so that every client that reaches `server.listen` can call and spend.
+    /// Unset: as `none`, but only with a loopback `server.listen`.
     pub mode: Option<AuthMode>,
 
-    /// The tokens of `mode = "tokens"`, hashed: a file of lines `NAME sha256:HEX`, as `voyage-gateway hash-token`
-    /// prints them, with comments behind `#`. A name may have several tokens, so that one can replace another.
+    /// File with the hashed tokens of `mode = "tokens"`: lines `NAME sha256:HEX`, as `voyage-gateway hash-token` prints
+    /// them, and comments after `#`. A name may have several tokens, for rotation.
     pub tokens_file: Option<PathBuf>,
 
-    /// What the tokens of `mode = "jwt"` must say, and the keys they must be signed with. The `sub` claim is
-    /// the caller's name.
+    /// Claims and keys of the tokens of `mode = "jwt"`. The `sub` claim is the caller's name.
     pub jwt: JwtConfig,
 }
 
-/// How callers prove who they are.
+/// Kind of credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum AuthMode {
-    /// They need not.
+    /// No credential.
     None,
-    /// By a bearer token whose hash is in a file.
+    /// A bearer token whose hash is in a file.
     Tokens,
-    /// By the client certificate of the TLS handshake.
+    /// The client certificate of the TLS handshake.
     Mtls,
-    /// By a signed bearer token.
+    /// A signed bearer token.
     Jwt,
 }
 
@@ -46,30 +45,30 @@ pub enum AuthMode {
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct JwtConfig {
-    /// What `iss` must be. In Kubernetes, the API server's `--service-account-issuer`.
+    /// Required value of `iss`. In Kubernetes, the API server's `--service-account-issuer`.
     pub issuer: Option<String>,
 
-    /// What must be in `aud`: a name of this gateway that no other service answers to.
+    /// Required value in `aud`: a name of this gateway that no other service uses.
     pub audience: Option<String>,
 
-    /// A file with the keys tokens are signed with, as a JWK set. Either this or `jwks_url`.
+    /// File with the JWK set of the issuer. Either this or `jwks_url`.
     pub jwks_file: Option<PathBuf>,
 
-    /// Where the JWK set is served: `https`, or `http` on loopback. Fetched at the start, every 5 minutes, and
-    /// when a token names a key that is not known. In Kubernetes
-    /// `https://kubernetes.default.svc.cluster.local/openid/v1/jwks`, in full: with `ndots: 1` shorter names may not
-    /// be found. Either this or `jwks_file`.
+    /// URL of the JWK set: `https`, or `http` on loopback. Fetched at the start, every 5 minutes, and when a token
+    /// names an unknown key. In Kubernetes
+    /// `https://kubernetes.default.svc.cluster.local/openid/v1/jwks`, in full, because
+    /// with `ndots: 1` shorter names may not resolve. Either this or `jwks_file`.
     pub jwks_url: Option<String>,
 
-    /// A PEM file with the only CAs that `jwks_url` may be certified by. Unset: those of the system. In Kubernetes
+    /// PEM file with the CAs of `jwks_url`. Unset: those of the system. In Kubernetes
     /// `/var/run/secrets/kubernetes.io/serviceaccount/ca.crt`. With it no proxy is used.
     pub jwks_ca_file: Option<PathBuf>,
 
-    /// A file with the bearer token that `jwks_url` wants. In Kubernetes
+    /// File with the bearer token for `jwks_url`. In Kubernetes
     /// `/var/run/secrets/kubernetes.io/serviceaccount/token`. With it no proxy is used.
     pub jwks_token_file: Option<PathBuf>,
 
-    /// How far the clocks of issuer and gateway may be apart, at most 5m.
+    /// Tolerated difference between the clocks of issuer and gateway, at most 5m.
     pub leeway: Span,
 }
 
@@ -88,7 +87,7 @@ impl Default for JwtConfig {
 }
 
 impl Config {
-    /// Checks the section's values; the files are read where they are used.
+    /// Checks the values. The files are read when they are used.
     pub fn validate(&self) -> Checks {
         let tokens = self.mode == Some(AuthMode::Tokens);
         let checks = Checks::new()
@@ -98,7 +97,7 @@ impl Config {
                 self.tokens_file.is_some() || !tokens,
                 "must be set, because auth.mode is \"tokens\"",
             );
-        // Whoever says how callers prove who they are does not mean an open door.
+        // With settings for a credential, an unset mode is a mistake.
         let how = self.tokens_file.is_some() || self.jwt != JwtConfig::default();
         let checks = checks.require_together(
             &["mode", "tokens_file", "jwt"],
@@ -145,7 +144,7 @@ impl JwtConfig {
     }
 }
 
-/// Tells whether a path may be one, if it is set.
+/// Returns false for an empty path.
 fn is_path(path: Option<&PathBuf>) -> bool {
     path.is_none_or(|path| !path.as_os_str().is_empty())
 }

@@ -1,4 +1,4 @@
-//! What each mode asks for, and what a refusal tells whom.
+//! Credentials of each mode, and errors without one.
 
 use std::fs;
 
@@ -16,7 +16,7 @@ fn peer(name: &str) -> PeerIdentity {
 }
 
 #[test]
-fn nobody_is_asked_unless_told_to() {
+fn without_a_mode_callers_are_anonymous() {
     let metrics = Metrics::new().unwrap();
     for mode in [None, Some(AuthMode::None)] {
         let config = Config { mode, ..Config::default() };

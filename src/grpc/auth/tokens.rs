@@ -1,4 +1,4 @@
-//! Bearer tokens by their hashes: the file of `auth.tokens_file`, and the entries `hash-token` makes for it.
+//! Hashes of bearer tokens: `auth.tokens_file`, and the lines that `hash-token` prints for it.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -11,31 +11,30 @@ use sha2::{Digest as _, Sha256};
 use super::bearer::MAX_TOKEN_BYTES;
 use crate::caller::Caller;
 
-/// Characters a token must have.
+/// Minimum number of characters in a token.
 const MIN_CHARACTERS: usize = 32;
 
-/// Bits a token must hold by its own letters' frequencies: 32 random hexadecimal digits have about 117.
+/// Minimum entropy of a token by the frequencies of its characters: 32 random hexadecimal digits have about 117 bits.
 const MIN_BITS: f64 = 96.0;
 
-/// What the hash of an entry begins with; another kind of hash would have another name.
+/// Prefix of the hash in an entry.
 const SCHEME: &str = "sha256:";
 
 /// SHA-256 of a token.
 ///
-/// No slow password hash: those make guessing dear where a secret can be guessed. A token that `hash-token` accepts
-/// cannot be, whatever the hash costs, and every call would pay for it.
+/// A slow password hash protects secrets that can be guessed. Tokens that `hash-token` accepts cannot, and every call would
+/// pay for it.
 pub(super) type TokenHash = [u8; 32];
 
 /// The callers of a tokens file.
 #[derive(Default)]
 pub(super) struct Tokens {
-    /// Comparing in constant time would protect nothing: what is compared are hashes, and whoever learns a stored
-    /// hash byte by byte still lacks the token, which a hash does not give away.
+    /// No comparison in constant time: timing could only reveal hashes, and a hash does not reveal its token.
     names: HashMap<TokenHash, Arc<str>>,
 }
 
 impl Tokens {
-    /// Reads a file's content; says which line is wrong and never what stands there.
+    /// Parses a file. Errors have the number of the line, and never its text.
     pub(super) fn parse(content: &[u8]) -> Result<Self, String> {
         let mut names = HashMap::new();
         let mut lines = HashMap::new();
@@ -59,26 +58,22 @@ impl Tokens {
                 }
             }
         }
-        // An empty file is more likely half written than meant: nobody could call.
-        if names.is_empty() {
-            Err("there is no entry in it".to_owned())
-        } else {
-            Ok(Self { names })
-        }
+        // An empty file is probably half written.
+        if names.is_empty() { Err("the file has no entry".to_owned()) } else { Ok(Self { names }) }
     }
 
-    /// Returns whose token this is.
+    /// Returns the name of a token's caller.
     pub(super) fn name_of(&self, token: &str) -> Option<&Arc<str>> {
         self.names.get(&hash(token))
     }
 }
 
-/// Hashes a token as the file has it.
+/// Hashes a token.
 pub(super) fn hash(token: &str) -> TokenHash {
     Sha256::digest(token).into()
 }
 
-/// Reads `NAME sha256:HEX`, with the comment behind and the white space around already gone.
+/// Parses `NAME sha256:HEX` without comment and surrounding white space.
 fn entry_in(line: &[u8]) -> Result<(&str, TokenHash), &'static str> {
     const FORM: &str = "expected NAME sha256:HEX, with 64 hexadecimal digits";
     let line = str::from_utf8(line).map_err(|_| FORM)?;
@@ -99,34 +94,34 @@ fn entry_in(line: &[u8]) -> Result<(&str, TokenHash), &'static str> {
     Ok((name, hash))
 }
 
-/// What a name in the file may be.
+/// The form of a name in the file.
 pub(super) const NAME_FORM: &str = "the name must be 1 to 256 visible ASCII characters without #, and not anonymous, default or abandoned";
 
-/// Tells whether the file can hold this name.
+/// Returns whether a name may be in the file.
 fn is_entry_name(name: &str) -> bool {
     Caller::is_name(name) && !name.contains('#')
 }
 
-/// Why there is no entry for a token. Never holds it.
+/// Why a token is not accepted; never contains it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoEntry {
-    /// The name cannot stand in the file.
+    /// The name may not be in the file.
     #[error("{NAME_FORM}")]
     Name,
-    /// No HTTP header can carry it, or the gateway would refuse it unread.
+    /// Not valid in an HTTP header, or longer than the gateway accepts.
     #[error(
         "the token must be at most {MAX_TOKEN_BYTES} visible ASCII characters, without white space"
     )]
     Form,
-    /// Too short to be beyond guessing.
+    /// Too short to be secure.
     #[error("the token is too short: it must have at least {MIN_CHARACTERS} characters")]
     Short,
-    /// Long enough, but made of too little.
-    #[error("the token is too regular to be beyond guessing")]
+    /// Too little entropy.
+    #[error("the token is too easy to guess: use random characters")]
     Regular,
 }
 
-/// Returns a line for `auth.tokens_file`: this token proves this name.
+/// Returns the line of a caller and its token for `auth.tokens_file`.
 pub fn entry(name: &str, token: &str) -> Result<String, NoEntry> {
     if !is_entry_name(name) {
         return Err(NoEntry::Name);
@@ -143,14 +138,14 @@ pub fn entry(name: &str, token: &str) -> Result<String, NoEntry> {
     }
     let mut line = format!("{name} {SCHEME}");
     for byte in hash(token) {
-        // A string takes whatever is written to it.
+        // Writing to a string cannot fail.
         let _ = write!(line, "{byte:02x}");
     }
     Ok(line)
 }
 
-/// Returns Shannon's measure of a text's own letters, for the whole text. It knows no words: a sentence passes.
-#[expect(clippy::cast_precision_loss, reason = "a token has at most thousands of letters")]
+/// Returns the Shannon entropy of a text by the frequencies of its bytes. It does not detect words.
+#[expect(clippy::cast_precision_loss, reason = "a token has at most thousands of bytes")]
 fn bits(text: &[u8]) -> f64 {
     let mut counts = [0_usize; 256];
     for byte in text {
@@ -161,19 +156,19 @@ fn bits(text: &[u8]) -> f64 {
     counts.map(|count| count * (length / count).log2()).sum()
 }
 
-/// Tells whether most letters follow from the two before them, as in `abcdefgh`.
+/// Returns whether most bytes follow from the two before them, as in `abcdefgh`.
 fn is_steady(text: &[u8]) -> bool {
     let step = |from: u8, to: u8| i16::from(to) - i16::from(from);
     let steady = text.windows(3).filter(|next| step(next[0], next[1]) == step(next[1], next[2]));
     steady.count() * 2 > text.len()
 }
 
-/// Tells whether a text is a shorter one again and again.
+/// Returns whether a text is a repetition of a shorter one.
 fn is_repeated(text: &[u8]) -> bool {
     (1..=text.len() / 2).any(|period| text[period..] == text[..text.len() - period])
 }
 
-/// Says how many there are, never which.
+/// Shows the number of entries only.
 impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tokens").field("entries", &self.names.len()).finish()

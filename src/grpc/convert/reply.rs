@@ -45,7 +45,7 @@ pub(crate) fn embed_response(response: Response, shape: ReplyShape, model: &str)
 
 fn log(error: &Error) {
     if let Error::Internal { cause } = error {
-        tracing::error!(cause, "an input was lost to a defect");
+        tracing::error!(cause, "an input failed with an internal error");
     }
 }
 
@@ -95,7 +95,7 @@ fn cache_status(source: Source) -> CacheStatus {
     }
 }
 
-/// Returns the proto's name of an output type.
+/// Returns the proto's value of an output type.
 pub(crate) fn output_dtype(dtype: Dtype) -> OutputDtype {
     match dtype {
         Dtype::Float => OutputDtype::Float,
@@ -106,7 +106,7 @@ pub(crate) fn output_dtype(dtype: Dtype) -> OutputDtype {
     }
 }
 
-/// Clamps a count to what the proto can say.
+/// Clamps a number to the range of the proto.
 pub(crate) fn to_i32(number: impl TryInto<i32>) -> i32 {
     number.try_into().unwrap_or(i32::MAX)
 }

@@ -1,16 +1,16 @@
-//! Everything that is wrong with a request, at once.
+//! The violations of a request.
 
 use crate::error::{Error, FieldViolation};
 
-/// Details of an error must stay below 4 KiB: a request with more faults than this lists the first.
+/// Limit of listed violations: details of an error must stay below 4 KiB.
 const MAX_VIOLATIONS: usize = 16;
 
-/// Violations as they are found.
+/// The violations found so far.
 #[derive(Debug, Default)]
-pub(super) struct Violations(Vec<FieldViolation>);
+pub(in crate::grpc) struct Violations(Vec<FieldViolation>);
 
 impl Violations {
-    pub(super) fn add(
+    pub(in crate::grpc) fn add(
         &mut self,
         field: impl Into<String>,
         reason: &'static str,
@@ -25,12 +25,24 @@ impl Violations {
         }
     }
 
-    /// Notes an enum number that `proto/` does not have.
-    pub(super) fn unknown_enum(&mut self, field: &str, allowed: &str) {
-        self.add(field, "UNKNOWN_ENUM_VALUE", format!("expected {allowed}"));
+    /// Returns the value of an enum, and its default for a number that `proto/` does not have.
+    pub(in crate::grpc) fn read_enum<E: TryFrom<i32> + Default>(
+        &mut self,
+        field: &str,
+        number: i32,
+        name: fn(&E) -> &'static str,
+    ) -> E {
+        E::try_from(number).unwrap_or_else(|_| {
+            // The values have the numbers from 0 without gaps.
+            let values = (0..).map_while(|number| E::try_from(number).ok());
+            let names: Vec<_> = values.map(|value| name(&value)).collect();
+            let description = format!("must be one of {}", names.join(", "));
+            self.add(field, "UNKNOWN_ENUM_VALUE", description);
+            E::default()
+        })
     }
 
-    pub(super) fn into_result(self) -> Result<(), Error> {
+    pub(in crate::grpc) fn into_result(self) -> Result<(), Error> {
         if self.0.is_empty() { Ok(()) } else { Err(Error::InvalidRequest(self.0.into())) }
     }
 }

@@ -1,12 +1,12 @@
-//! What is gRPC: by its content type, or HTTP 415; by its method, or HTTP 405.
+//! Requests that are not gRPC: HTTP 415 for another content type, HTTP 405 for another method.
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use tonic::body::Body;
 
-/// Answers what is not gRPC, in HTTP's terms: who does not speak gRPC reads no gRPC status.
+/// Returns the HTTP error for a request that is not gRPC, since its client does not read gRPC statuses.
 ///
-/// A missing `te: trailers` is let pass, as all servers do: proxies strip it, and whoever cannot read trailers finds
-/// out by itself. Whether the encoding of messages is known is tonic's to say, as `UNIMPLEMENTED`.
+/// A missing `te: trailers` is accepted, as by other servers, because proxies remove it. tonic checks the encoding of
+/// messages (`UNIMPLEMENTED`).
 pub(super) fn refusal<T>(request: &Request<T>) -> Option<Response<Body>> {
     let (status, allow) = if !is_grpc(request.headers()) {
         (StatusCode::UNSUPPORTED_MEDIA_TYPE, None)
@@ -21,8 +21,8 @@ pub(super) fn refusal<T>(request: &Request<T>) -> Option<Response<Body>> {
     Some(response)
 }
 
-/// Returns whether the content type is `application/grpc`, with or without `+proto`, in any case: messages of other
-/// formats would be read as protobuf and mean something else.
+/// Returns whether the content type is `application/grpc`, with or without `+proto`, in any case. Messages of other formats
+/// would be misread as protobuf.
 fn is_grpc(headers: &HeaderMap) -> bool {
     const TYPE: &[u8] = b"application/grpc";
     let Some(value) = headers.get(header::CONTENT_TYPE) else { return false };

@@ -1,4 +1,4 @@
-//! Lines at debug level about callers who went wrong in a way that no error of ours tells: what was seen of them.
+//! Debug log lines about mistakes of callers that no error describes.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::{
 
 const PORT: &str = PortName::Grpc.as_str();
 
-/// Tells of a request that was answered in HTTP's terms. REST, gRPC-Web and Connect come like this.
+/// Logs a request that got an HTTP error, such as one of REST, gRPC-Web or Connect.
 pub(super) fn not_grpc<T>(request: &Request<T>, status: StatusCode) {
     let content_type = request.headers().get(header::CONTENT_TYPE);
     tracing::debug!(
@@ -23,22 +23,22 @@ pub(super) fn not_grpc<T>(request: &Request<T>, status: StatusCode) {
         path = %path(request),
         content_type = content_type.map(|value| display(Excerpt(value.as_bytes()))),
         http_status = status.as_u16(),
-        "refused a request that is not gRPC"
+        "request is not gRPC"
     );
 }
 
-/// Tells of a call to what is not served here.
+/// Logs a call to an unknown method.
 pub(super) fn no_such_method<T>(request: &Request<T>, rpc: &Rpc) {
     tracing::debug!(
         port = PORT,
         peer = peer(request),
         path = %path(request),
         request_id = rpc.request_id.to_str().unwrap_or_default(),
-        "there is no such service or method"
+        "unknown service or method"
     );
 }
 
-/// Tells of a call without a deadline, and of how much time it has instead.
+/// Logs a call without a deadline, and the default that it got.
 pub(super) fn no_deadline<T>(request: &Request<T>, rpc: &Rpc, given: Duration) {
     tracing::debug!(
         port = PORT,
@@ -47,15 +47,15 @@ pub(super) fn no_deadline<T>(request: &Request<T>, rpc: &Rpc, given: Duration) {
         request_id = rpc.request_id.to_str().unwrap_or_default(),
         caller = rpc.caller().map(|caller| &*caller.name),
         given_ms = u64::try_from(given.as_millis()).unwrap_or(u64::MAX),
-        "the caller set no deadline"
+        "call without a deadline"
     );
 }
 
 fn peer<T>(request: &Request<T>) -> Option<DisplayValue<std::net::SocketAddr>> {
-    request.extensions().get::<ConnectionInfo>().map(|ends| display(ends.peer))
+    request.extensions().get::<ConnectionInfo>().map(|info| display(info.peer))
 }
 
-/// Returns the path without its query, where people put keys and texts.
+/// Returns the path without its query, which may contain keys and texts.
 fn path<T>(request: &Request<T>) -> Excerpt<'_> {
     Excerpt(request.uri().path().as_bytes())
 }

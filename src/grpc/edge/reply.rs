@@ -1,4 +1,4 @@
-//! A reply on its way out: it counts as in flight until HTTP/2 has let go of it.
+//! A reply on its way out: it counts as in flight until HTTP/2 has released it.
 
 use std::{
     pin::Pin,
@@ -12,28 +12,28 @@ use tonic::{Status, body::Body};
 
 use crate::pipeline::Permit;
 
-/// The size of an HTTP/2 frame. Replies within it are handed over without a further look: to wait for them would cost
-/// more than they do. A connection can hold back this much for each of its streams beside what is counted.
+/// The size of an HTTP/2 frame. Smaller replies are not tracked, because that would cost more than they do. A connection
+/// can hold this many uncounted bytes per stream.
 const SMALL_BYTES: usize = 16 * 1024;
 
-/// Passes a reply on, and its trailers only when its bytes have been written.
+/// A response body that sends its trailers only when its bytes have been written.
 ///
-/// HTTP/2 takes all bytes at once and keeps those that its peer has no room for. So the permit goes with them: it is free
-/// when they have been written, or dropped with their stream. Until then the stream is not at its end, and can be ended.
+/// HTTP/2 accepts all bytes at once and keeps those beyond the peer's window. So the bytes hold the permit: it is released
+/// when they have been written, or dropped with the stream. Until then the stream is open, and can be ended with an error.
 pub(super) struct Reply {
     body: Body,
     permit: Option<Permit>,
     written: Option<oneshot::Receiver<()>>,
 }
 
-/// A reply's bytes, with what ends when nobody has them any more. Fields are dropped in this order.
-struct Counted {
+/// Bytes of a reply; dropping them releases the permit. Fields are dropped in this order.
+struct CountedBytes {
     bytes: Bytes,
     _permit: Option<Permit>,
     _written: oneshot::Sender<()>,
 }
 
-impl AsRef<[u8]> for Counted {
+impl AsRef<[u8]> for CountedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
@@ -44,7 +44,7 @@ impl Reply {
         Self { body, permit, written: None }
     }
 
-    /// Tells whether bytes of it are still to be written.
+    /// Returns whether HTTP/2 still has bytes of it.
     pub(super) fn is_going_out(&self) -> bool {
         self.written.is_some()
     }
@@ -59,7 +59,7 @@ impl Reply {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         if let Some(written) = &mut self.written {
-            // Dropped, rather than sent.
+            // The sender is dropped, and sends nothing.
             let _ = ready!(Pin::new(written).poll(context));
             self.written = None;
         }
@@ -76,6 +76,6 @@ impl Reply {
     fn counted(&mut self, bytes: Bytes) -> Bytes {
         let (sender, written) = oneshot::channel();
         self.written = Some(written);
-        Bytes::from_owner(Counted { bytes, _permit: self.permit.clone(), _written: sender })
+        Bytes::from_owner(CountedBytes { bytes, _permit: self.permit.clone(), _written: sender })
     }
 }

@@ -1,4 +1,4 @@
-//! The span of an RPC, as the edge begins and ends it.
+//! The span of an RPC.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// The longest name of an unknown method that is told.
+/// Limit for names of unknown methods.
 const MAX_METHOD_BYTES: usize = 128;
 
 /// Begins the span of a request to `method`.
@@ -40,7 +40,7 @@ pub(super) fn begin<B>(tracer: &Tracer, request: &Request<B>, method: &'static s
     span
 }
 
-/// Says how the RPC ended, when its last byte has left.
+/// Adds how the RPC ended to its span.
 pub(super) fn end(span: &mut Span, rpc: &Rpc, code: Code) {
     if !span.is_recorded() {
         return;
@@ -59,7 +59,7 @@ pub(super) fn end(span: &mut Span, rpc: &Rpc, code: Code) {
     }
 }
 
-/// Tells whether a status is the server's failure, as the conventions have it.
+/// Returns whether a code is an error of the server, by the semantic conventions.
 fn is_error(code: Code) -> bool {
     matches!(
         code,
@@ -72,7 +72,7 @@ fn is_error(code: Code) -> bool {
     )
 }
 
-/// Returns the name of an unknown method if it can be shown: whoever calls may have written anything there.
+/// Returns the name of an unknown method if it is short and printable: callers choose it.
 fn presentable(path: &str) -> Option<String> {
     let method = path.strip_prefix('/').unwrap_or(path);
     let is_shown = (1..=MAX_METHOD_BYTES).contains(&method.len())

@@ -53,7 +53,7 @@ fn a_bad_line_is_named_and_not_quoted() {
     }
     assert_eq!(Tokens::parse(b"caf\xe9 sha256:00").unwrap_err(), format!("line 1: {FORM}"));
     for empty in ["", "\n", "# nobody"] {
-        assert_eq!(parse(empty).unwrap_err(), "there is no entry in it");
+        assert_eq!(parse(empty).unwrap_err(), "the file has no entry");
     }
 }
 
@@ -109,7 +109,7 @@ proptest! {
     #[test]
     fn foreign_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         if let Err(told) = Tokens::parse(&bytes) {
-            prop_assert!(told.starts_with("line ") || told == "there is no entry in it");
+            prop_assert!(told.starts_with("line ") || told == "the file has no entry");
         }
     }
 

@@ -59,6 +59,9 @@ fn input_types_are_read() {
         let expected = ("input_type".to_owned(), "UNKNOWN_ENUM_VALUE");
         assert_eq!(only(input_type(number)), expected, "{number}");
     }
+    let description = &violations(input_type(3))[0].description;
+    let names = "INPUT_TYPE_UNSPECIFIED, INPUT_TYPE_QUERY, INPUT_TYPE_DOCUMENT";
+    assert_eq!(*description, format!("must be one of {names}"));
 }
 
 #[test]
@@ -86,7 +89,10 @@ fn a_listed_model_offers_its_dimensions_only() {
     }
     assert_eq!(only(of("voyage-law-2", 256)), refused);
     let description = &violations(of("voyage-4", 7))[0].description;
-    assert_eq!(description, "voyage-4 offers 1024, 256, 512, 2048, or 0 for its default");
+    assert_eq!(
+        description,
+        "must be one of 1024, 256, 512, 2048, or 0 for the default of voyage-4"
+    );
 }
 
 #[test]
@@ -253,8 +259,7 @@ fn with_allow_partial_an_empty_text_fails_alone() {
     };
     let (request, _) = convert(partial(texts(&["a", "", "b", ""]))).unwrap();
     assert!(request.allow_partial);
-    let empty =
-        |field| Err(Error::violation(field, "EMPTY_TEXT", "expected a text that is not empty"));
+    let empty = |field| Err(Error::violation(field, "EMPTY_TEXT", "must not be empty"));
     let text = |text: &str| Ok(Input::Text(text.to_owned()));
     assert_eq!(request.inputs, [text("a"), empty("inputs[1]"), text("b"), empty("inputs[3]")]);
 
