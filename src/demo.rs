@@ -24,7 +24,7 @@ use crate::{
     reload::Live,
     secret::Secret,
     simulator::{Latency, Options, Simulator},
-    telemetry::{Exported, export, otel_environment::Problem},
+    telemetry::{Exported, InvalidVariable, export},
     transport::StopSignals,
 };
 
@@ -86,7 +86,7 @@ pub async fn run(once: bool, environment: &Environment) -> anyhow::Result<()> {
 /// Sets up what the `OTEL_` variables ask for; a demo has no log to say what is wrong with them.
 fn exported(config: &Config, environment: &Environment) -> anyhow::Result<Exported> {
     let environment = config::otel(environment);
-    for Problem { variable, expected } in environment.problems() {
+    for InvalidVariable { variable, expected } in environment.invalid() {
         writeln!(io::stderr(), "{variable} is ignored: expected {expected}")?;
     }
     Ok(export::start(&config.telemetry, &environment)?)

@@ -5,21 +5,19 @@ mod config;
 pub mod export;
 mod logging;
 mod metrics;
-pub mod otel_environment;
 pub mod recent;
 mod resource;
 pub mod semconv;
 pub mod trace;
 
 pub use config::{LogFormat, OtlpCompression, OtlpProtocol, TelemetryConfig};
-pub use export::{ExportError, Exported, Flush};
+pub use export::{ExportError, Exported, Flush, InvalidVariable, OtelEnvironment};
 pub use logging::{Excerpt, LogLevels, LoggingError, bounded_line, init as init_logging};
 pub use metrics::{
     Admitted, BreakerState, Buckets, ByLabel, Cached, ConnectionFailure, DispatchState, EndedRpc,
     Families, Handshake, Metrics, MetricsError, OpenConnection, OpenHandshake, PortName,
     RateWindow, Replied, RpcOutcome, Series, catalogue,
 };
-pub use otel_environment::OtelEnvironment;
 
 use trace::Tracer;
 

@@ -81,7 +81,10 @@ async fn serve(
 impl From<ExportError> for Failure {
     fn from(error: ExportError) -> Self {
         match error {
-            ExportError::File { .. } | ExportError::Endpoint | ExportError::Collector(_) => {
+            ExportError::File { .. }
+            | ExportError::Endpoint
+            | ExportError::Header { .. }
+            | ExportError::Collector(_) => {
                 Self::Usage(error.to_string())
             }
             ExportError::Thread(_) | ExportError::Metrics(_) => Self::Runtime(error.into()),

@@ -44,8 +44,7 @@ impl Wait {
 
     fn part(&self, name: &'static str, from: Option<Instant>, length: Duration) {
         let Some(from) = from.filter(|_| !length.is_zero()) else { return };
-        let mut part = self.span.context().child(name);
-        part.begun_at(from);
+        let mut part = self.span.context().child_at(name, from);
         part.ended_at(from + length);
     }
 }
@@ -62,7 +61,7 @@ impl Drop for Wait {
             }
         }
         for departure in &departures {
-            self.span.link(departure.batch());
+            self.span.link(&departure.batch().context());
         }
         match departures.iter().max_by_key(|departure| departure.at()) {
             Some(last) => self.describe(last),

@@ -1,48 +1,50 @@
-//! How telemetry leaves the process: traces and metrics over OTLP, or onto the console.
+//! Export of traces and metrics: over OTLP, or to standard output.
 //!
-//! Nothing here is waited for by a request. Spans that cannot leave are dropped and counted; a collector that is dead,
-//! slow or silent costs only them. What is sent makes no spans of its own, and so feeds no loop.
+//! No request waits for an export. Spans that cannot be exported are dropped and counted; a collector that is down, slow
+//! or hung costs nothing else. Exports make no spans.
 
-mod console;
-mod limits;
-mod otlp;
+mod collector;
+mod config;
+mod environment;
+mod metrics;
 mod outage;
-mod plan;
-mod points;
+mod span_counts;
 mod spans;
-mod stage;
-mod tally;
+mod target;
 
-use std::{fmt, io, path::PathBuf, sync::Arc, thread, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, thread, time::Duration};
 
-use opentelemetry_sdk::{metrics::PeriodicReader, trace::SpanProcessor};
+use opentelemetry_sdk::{
+    metrics::PeriodicReader,
+    trace::{Config, Sampler, SdkTracerProvider},
+};
 use tokio::{
     runtime::{self, Runtime},
-    sync::{oneshot, watch},
+    sync::oneshot,
     time::timeout,
 };
+use tokio_util::sync::CancellationToken;
 
-pub use limits::Limits;
-pub use points::Points;
+pub use environment::{InvalidVariable, OtelEnvironment};
 
 use super::{
-    Metrics, MetricsError, OtelEnvironment, Telemetry, TelemetryConfig,
+    Metrics, MetricsError, Telemetry, TelemetryConfig,
     resource::resource,
-    trace::{Propagation, Sampling, Tracer},
+    trace::{self, Tracer},
 };
-use console::Console;
-use otlp::Collector;
+use collector::Collector;
+use config::{ExportConfig, SignalConfig};
+use metrics::MetricExporter;
 use outage::Outage;
-use plan::{Plan, Signal};
-use spans::{Counted, Spans};
-use stage::Stage;
-use tally::Tally;
+use span_counts::SpanCounts;
+use spans::{CountingProcessor, SpanExporter};
+use target::Target;
 
-/// Spans that may wait to be exported, unless there is a variable for it.
-pub(super) const QUEUE: usize = 2048;
+/// How long the last exports may take at the process's end.
+const LAST_EXPORT: Duration = Duration::from_millis(2500);
 
-/// How long what is buffered has to get out at the end, and how long the exporters then have to let go of the rest.
-const LAST_EXPORT: (Duration, Duration) = (Duration::from_millis(2500), Duration::from_millis(500));
+/// How long the exporters may then take to stop.
+const LAST_STOP: Duration = Duration::from_millis(500);
 
 /// Why telemetry cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -57,13 +59,21 @@ pub enum ExportError {
         /// What is wrong with it; never its content.
         problem: String,
     },
-    /// No URL can be made of the endpoint.
-    #[error("telemetry.otlp_endpoint, or its OTEL_ variable, is no URL for OTLP")]
+    /// The endpoint is not a URL.
+    #[error("telemetry.otlp_endpoint, or its OTEL_ variable: expected a URL")]
     Endpoint,
+    /// A header has two sources.
+    #[error(
+        "the header {name} is set in telemetry.otlp_headers_file and in OTEL_EXPORTER_OTLP_HEADERS: remove one of them"
+    )]
+    Header {
+        /// Its name.
+        name: String,
+    },
     /// The collector's certificates or address cannot be used.
     #[error("the OTLP exporter: {0}")]
     Collector(String),
-    /// The system gives no thread.
+    /// The system provides no thread.
     #[error("the OTLP exporter's thread: {0}")]
     Thread(#[from] io::Error),
     /// The metrics cannot be set up.
@@ -71,54 +81,48 @@ pub enum ExportError {
     Metrics(#[from] MetricsError),
 }
 
-/// What leaves the process, set up.
+/// Telemetry with its exporters.
 #[derive(Debug)]
 pub struct Exported {
-    /// Where spans are written when they end: the tracer's sink. `None`: they go nowhere, and none need be made.
-    pub spans: Option<Arc<dyn SpanProcessor>>,
-    /// Which traces are recorded.
-    pub sampler: Sampling,
-    /// Whether callers' `traceparent` is heeded.
-    pub propagates: bool,
-    /// The gateway's metrics, which also leave by themselves where that is asked for.
+    /// The tracer of RPCs.
+    pub tracer: Tracer,
+    /// The gateway's metrics, which are pushed too where that is configured.
     pub metrics: Metrics,
-    /// What is to be finished when the process ends.
+    /// The exporters, to be stopped at the process's end.
     pub flush: Flush,
 }
 
-/// Sets up what `config` and the `OTEL_` variables ask for. Connects to nothing yet; call it where there is a log.
+/// Sets up what `config` and the `OTEL_` variables configure. Connects to nothing yet; it logs.
 pub fn start(
     config: &TelemetryConfig,
     environment: &OtelEnvironment,
 ) -> Result<Exported, ExportError> {
     environment.warn();
-    let plan = Plan::new(config, environment)?;
-    let resource = resource(environment.resource());
-    let (stage, _) = watch::channel(Stage::Running);
-    let mut flush =
-        Flush { stage, runtime: None, spans: None, metrics: None, tally: Arc::default() };
-    let spans = if plan.traces.is_on() {
-        let exporter = Spans {
-            console: plan.traces.console.then(Console::new),
-            collector: flush.collector("traces", &plan.traces)?,
-            tally: Arc::clone(&flush.tally),
-            outage: Outage::new("traces"),
-            resource: (&resource).into(),
+    let export = ExportConfig::new(config, environment)?;
+    let mut flush = Flush::default();
+    let resource = resource(export.attributes);
+    let tracer = if export.traces.is_on() {
+        let exporter = SpanExporter {
+            console: export.traces.console.then(Default::default),
+            collector: flush.collector("traces", &export.traces, Target::span_exporter)?,
+            counts: Arc::clone(&flush.counts),
         };
-        let spans: Arc<dyn SpanProcessor> = Arc::new(Counted::new(&plan, &resource, exporter));
-        flush.spans = Some(Arc::clone(&spans));
-        Some(spans)
+        let processor = CountingProcessor::new(export.batching, exporter);
+        let sampler = match config.sample_ratio {
+            Some(ratio) => Sampler::into(trace::parent_based(ratio)),
+            None => Config::default().sampler,
+        };
+        let provider = trace::provider(sampler, processor, resource.clone());
+        Tracer::of(flush.tracer_provider.insert(provider))
     } else {
-        None
+        Tracer::off()
     };
-    let reader = if plan.metrics.is_on() {
-        let exporter = Points {
-            console: plan.metrics.console,
-            collector: flush.collector("metrics", &plan.metrics)?,
-            outage: Outage::new("metrics"),
-            temporality: environment.temporality.unwrap_or_default(),
+    let reader = if export.metrics.is_on() {
+        let exporter = MetricExporter {
+            console: export.metrics.console.then(Default::default),
+            collector: flush.collector("metrics", &export.metrics, Target::metric_exporter)?,
         };
-        Some(PeriodicReader::builder(exporter).with_interval(plan.interval).build())
+        Some(PeriodicReader::builder(exporter).with_interval(export.interval).build())
     } else {
         None
     };
@@ -130,44 +134,40 @@ pub fn start(
             None => provider,
         }
     })?;
-    let tally = Arc::clone(&flush.tally);
-    metrics.watch_spans(move || tally.counts());
+    let counts = Arc::clone(&flush.counts);
+    metrics.watch_spans(move || counts.by_result());
     flush.metrics = is_pushed.then(|| metrics.clone());
-    Ok(Exported { spans, sampler: plan.sampler, propagates: plan.propagates, metrics, flush })
+    Ok(Exported { tracer: tracer.propagating(export.propagates), metrics, flush })
 }
 
 impl Exported {
-    /// Returns what RPCs are told with.
+    /// Returns the telemetry of RPCs.
     pub fn telemetry(&self) -> Telemetry {
-        let tracer = match &self.spans {
-            Some(spans) => Tracer::new(self.sampler, Arc::clone(spans)),
-            None => Tracer::off(),
-        };
-        let propagation =
-            if self.propagates { Propagation::TraceContext } else { Propagation::None };
-        Telemetry { metrics: self.metrics.clone(), tracer: tracer.reading(propagation) }
+        Telemetry { metrics: self.metrics.clone(), tracer: self.tracer.clone() }
     }
 }
 
-/// Gets out what is buffered before the process ends. Dropped, it lets go of it.
+/// Exports what is buffered at the process's end. Dropped, it discards it.
+#[derive(Debug, Default)]
 pub struct Flush {
-    stage: watch::Sender<Stage>,
-    /// The exporters' own: they must not wait for requests, nor requests for them.
+    cancelled: CancellationToken,
+    /// The exporters' own: a hung collector keeps no thread of the gateway busy.
     runtime: Option<Runtime>,
-    spans: Option<Arc<dyn SpanProcessor>>,
-    /// `Some` if they leave by themselves.
+    tracer_provider: Option<SdkTracerProvider>,
+    /// `Some` if they are pushed.
     metrics: Option<Metrics>,
-    tally: Arc<Tally>,
+    counts: Arc<SpanCounts>,
 }
 
 impl Flush {
-    /// Gets a collector ready, if the signal has one.
-    fn collector(
+    /// Sets up the exporter to the signal's collector, if it has one.
+    fn collector<E>(
         &mut self,
-        name: &'static str,
-        signal: &Signal,
-    ) -> Result<Option<Collector>, ExportError> {
-        let Some(target) = &signal.otlp else { return Ok(None) };
+        signal: &'static str,
+        config: &SignalConfig,
+        exporter: impl FnOnce(&Target, &Arc<Outage>) -> Result<E, String>,
+    ) -> Result<Option<Collector<E>>, ExportError> {
+        let Some(target) = &config.otlp else { return Ok(None) };
         let runtime = match self.runtime.take() {
             Some(runtime) => runtime,
             None => runtime::Builder::new_multi_thread()
@@ -176,39 +176,39 @@ impl Flush {
                 .enable_all()
                 .build()?,
         };
-        let handle = runtime.handle().clone();
-        self.runtime = Some(runtime);
+        let runtime = self.runtime.insert(runtime).handle().clone();
         let host = target.uri.authority().map_or("", http::uri::Authority::as_str);
-        tracing::info!(
-            signal = name,
-            protocol = target.protocol.as_str(),
-            host,
-            "telemetry is exported"
-        );
-        let collector = Collector::new(target, handle, self.stage.subscribe());
-        collector.map(Some).map_err(ExportError::Collector)
+        let protocol = target.protocol.as_str();
+        tracing::info!(signal, protocol, host, "telemetry is exported");
+        let outage = Arc::new(Outage::new(signal));
+        let exporter = {
+            let _inside = runtime.enter();
+            exporter(target, &outage).map_err(ExportError::Collector)?
+        };
+        let cancelled = self.cancelled.clone();
+        Ok(Some(Collector { exporter, timeout: target.timeout, runtime, cancelled, outage }))
     }
 
-    /// Exports what is buffered, for at most 3 s or until `hurry`, whatever the collector does. Returns how many spans
-    /// were not exported since the start.
+    /// Exports what is buffered, for at most 3 s or until `hurry`. Returns the number of spans that were not exported
+    /// since the start.
     pub async fn finish(self, hurry: impl Future<Output = ()>) -> u64 {
-        self.finish_within(LAST_EXPORT.0, hurry).await
+        self.finish_within(LAST_EXPORT, hurry).await
     }
 
-    /// As [`Flush::finish`], with a limit of its own.
+    /// As [`Flush::finish`], with another limit.
     pub async fn finish_within(mut self, limit: Duration, hurry: impl Future<Output = ()>) -> u64 {
-        self.stage.send_replace(Stage::Ending);
-        let spans = self.spans.take().map(|spans| {
-            apart("flush-traces", move || {
+        let traces = self.tracer_provider.take().map(|provider| {
+            on_thread("flush-traces", move || {
                 // Its own limit is the last resort.
-                let _ = spans.shutdown_with_timeout(limit * 2);
+                let _ = provider.shutdown_with_timeout(limit * 2);
             })
         });
+        let metrics = self.metrics.take();
         let metrics =
-            self.metrics.take().map(|metrics| apart("flush-metrics", move || metrics.flush()));
+            metrics.map(|metrics| on_thread("flush-metrics", move || metrics.flush()));
         let mut both = std::pin::pin!(async {
-            for flushed in [spans, metrics].into_iter().flatten() {
-                // It fails when the thread could not be had, and then there is nothing to wait for.
+            for flushed in [traces, metrics].into_iter().flatten() {
+                // It fails when there was no thread, and then there is nothing to wait for.
                 let _ = flushed.await;
             }
         });
@@ -218,15 +218,15 @@ impl Flush {
             () = hurry => false,
             () = tokio::time::sleep(limit) => false,
         };
-        self.stage.send_replace(Stage::Cut);
+        self.cancelled.cancel();
         if !is_over {
-            // What hung ends at once now, and is counted.
-            let _ = timeout(LAST_EXPORT.1, both).await;
+            // A hung export ends at once now, and is counted.
+            let _ = timeout(LAST_STOP, both).await;
         }
-        let left = self.tally.abandon();
-        let lost: u64 = self.tally.counts()[2..].iter().map(|(_, spans)| spans).sum();
+        let dropped = self.counts.drop_rest();
+        let lost = self.counts.lost();
         if lost > 0 {
-            tracing::warn!(lost, left, "spans were not exported");
+            tracing::warn!(lost, dropped, "spans were not exported");
         }
         lost
     }
@@ -234,22 +234,16 @@ impl Flush {
 
 impl Drop for Flush {
     fn drop(&mut self) {
-        self.stage.send_replace(Stage::Cut);
+        self.cancelled.cancel();
         if let Some(runtime) = self.runtime.take() {
-            // Waiting for it is forbidden where there may be another runtime around.
+            // Waiting for it is forbidden within another runtime.
             runtime.shutdown_background();
         }
     }
 }
 
-impl fmt::Debug for Flush {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Flush").finish_non_exhaustive()
-    }
-}
-
-/// Does blocking work on a thread of its own, and tells its end.
-fn apart(name: &str, work: impl FnOnce() + Send + 'static) -> oneshot::Receiver<()> {
+/// Does blocking work on a thread of its own, and completes when that ends.
+fn on_thread(name: &str, work: impl FnOnce() + Send + 'static) -> oneshot::Receiver<()> {
     let (done, ended) = oneshot::channel();
     let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
         work();

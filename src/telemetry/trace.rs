@@ -1,10 +1,9 @@
-//! Distributed traces: which spans there are, how they hang together, and where they go when they end.
+//! Distributed traces: which spans there are, how they are related, and how they reach the SDK.
 //!
-//! Spans are plain values. Whether a trace is recorded is decided before its first span is made, by the id of the trace
-//! or by whoever began it ([`sampling`]); an RPC that is not recorded has ids and nothing else. A recorded span is
-//! written to the sink when it is dropped, so that one whose RPC is cancelled or panics ends as well. Only the edge
-//! needs a [`Tracer`]: every other span is made from its parent ([`TraceContext::child`]) or from what it links to
-//! ([`FanIn`]).
+//! The SDK's tracer decides whether a trace is recorded when its first span begins; of an RPC that is not recorded only
+//! the ids remain. A recorded span ends when it is dropped, so that a cancelled or panicking RPC ends its spans as
+//! well. Only the edge needs a [`Tracer`]: every other span is made from its parent ([`TraceContext::child`]) or from
+//! what it links to ([`FanIn`]).
 
 mod anchor;
 mod context;
@@ -14,92 +13,102 @@ pub(crate) mod kept;
 mod sampling;
 mod span;
 
-use std::{borrow::Cow, sync::Arc};
+use std::borrow::Cow;
 
 use http::HeaderMap;
 pub use opentelemetry::trace::TraceId;
-use opentelemetry::trace::{SpanId, SpanKind, TraceState};
-use opentelemetry_sdk::trace::SpanProcessor;
-use tokio::time::Instant;
+use opentelemetry::{
+    Context, InstrumentationScope,
+    trace::{
+        Span as _, SpanBuilder, SpanKind, TraceContextExt as _, Tracer as _, TracerProvider as _,
+    },
+};
+use opentelemetry_sdk::{
+    Resource,
+    trace::{Config, SdkTracer, SdkTracerProvider, ShouldSample, SpanProcessor},
+};
 
-pub use context::Propagation;
 pub use fan_in::FanIn;
-pub use sampling::Sampling;
+pub use sampling::parent_based;
 pub use span::{MAX_LINKS, Span, TraceContext};
 
-use context::Remote;
-use span::{Origin, Tree};
+use super::semconv;
+use sampling::RootSampler;
 
-/// Makes the spans that RPCs begin with; cheap to clone.
+/// Begins the spans of RPCs; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Tracer {
-    sampling: Sampling,
-    propagation: Propagation,
-    /// Where spans go when they end; `None`: nothing is recorded.
-    sink: Option<Arc<dyn SpanProcessor>>,
+    /// `None`: nothing is recorded.
+    tracer: Option<SdkTracer>,
+    propagates: bool,
+}
+
+/// Returns a provider whose recorded spans end in `processor`. Limits of spans are those of the environment.
+pub(super) fn provider(
+    sampler: impl Into<Box<dyn ShouldSample>>,
+    processor: impl SpanProcessor + 'static,
+    resource: Resource,
+) -> SdkTracerProvider {
+    let max_links = Config::default().span_limits.max_links_per_span.min(MAX_LINKS);
+    SdkTracerProvider::builder()
+        .with_sampler(RootSampler::new(sampler.into()))
+        .with_max_links_per_span(max_links)
+        .with_resource(resource)
+        .with_span_processor(processor)
+        .build()
 }
 
 impl Tracer {
-    /// Returns a tracer whose recorded spans end in `sink`.
-    pub fn new(sampling: Sampling, sink: Arc<dyn SpanProcessor>) -> Self {
-        Self { sampling, propagation: Propagation::default(), sink: Some(sink) }
+    /// Returns a tracer whose recorded spans end in `processor`.
+    pub fn new(
+        sampler: impl Into<Box<dyn ShouldSample>>,
+        processor: impl SpanProcessor + 'static,
+    ) -> Self {
+        Self::of(&provider(sampler, processor, Resource::builder_empty().build()))
     }
 
-    /// Returns a tracer that records nothing; RPCs have ids all the same.
+    pub(super) fn of(provider: &SdkTracerProvider) -> Self {
+        let scope = InstrumentationScope::builder(semconv::SCOPE)
+            .with_version(env!("CARGO_PKG_VERSION"))
+            .with_schema_url(semconv::SCHEMA_URL)
+            .build();
+        Self { tracer: Some(provider.tracer_with_scope(scope)), propagates: true }
+    }
+
+    /// Returns a tracer that records nothing. RPCs have ids all the same.
     pub fn off() -> Self {
-        let sampling = Sampling { parent_based: false, ratio: 0.0 };
-        Self { sampling, propagation: Propagation::default(), sink: None }
+        Self { tracer: None, propagates: true }
     }
 
-    /// Returns the tracer with another way to read where callers stand.
+    /// Returns the tracer with `traceparent` of callers used or ignored.
     #[must_use]
-    pub fn reading(self, propagation: Propagation) -> Self {
-        Self { propagation, ..self }
+    pub fn propagating(self, propagates: bool) -> Self {
+        Self { propagates, ..self }
     }
 
-    /// Begins the span of an RPC, in the trace that its caller's headers name or in a new one.
+    /// Begins the span of an RPC, in the trace of the caller's headers or in a new one.
     pub fn serve(&self, headers: &HeaderMap, name: &'static str) -> Span {
-        let parent = match self.propagation {
-            Propagation::TraceContext => Remote::of(headers),
-            Propagation::None => None,
+        let parent = if self.propagates { context::remote(headers) } else { None };
+        let Some(tracer) = &self.tracer else {
+            return Span::unrecorded(match parent {
+                Some(parent) => TraceContext::unrecorded(parent.trace_id()),
+                None => TraceContext::new_trace(),
+            });
         };
-        let trace_id = parent.as_ref().map_or_else(new_trace_id, |parent| parent.trace_id);
-        let context = TraceContext::unrecorded(trace_id);
-        let Some(sink) = &self.sink else { return Span::unrecorded(context) };
-        if !self.sampling.samples(trace_id, parent.as_ref().map(|parent| parent.sampled)) {
-            return Span::unrecorded(context);
-        }
-        // Only what is exported needs it: what is sent on has a trace of its own.
-        let state = match &parent {
-            Some(_) => context::trace_state(headers),
-            None => TraceState::NONE,
-        };
-        let tree = Arc::new(Tree::new(Arc::clone(sink), state));
-        let origin = Origin {
+        let builder = SpanBuilder {
             name: Cow::Borrowed(name),
-            kind: SpanKind::Server,
-            parent: parent.map_or(SpanId::INVALID, |parent| parent.span_id),
-            parent_is_remote: true,
-            at: Instant::now(),
+            span_kind: Some(SpanKind::Server),
+            ..SpanBuilder::default()
         };
-        Span::recorded(context, tree, origin)
-    }
-}
-
-fn new_trace_id() -> TraceId {
-    loop {
-        let id = TraceId::from(rand::random::<u128>());
-        if id != TraceId::INVALID {
-            return id;
-        }
-    }
-}
-
-fn new_span_id() -> SpanId {
-    loop {
-        let id = SpanId::from(rand::random::<u64>());
-        if id != SpanId::INVALID {
-            return id;
+        let parent = match parent {
+            Some(parent) => Context::new().with_remote_span_context(parent),
+            None => Context::new(),
+        };
+        let span = tracer.build_with_context(builder, &parent);
+        if span.is_recording() {
+            Span::root(span, tracer)
+        } else {
+            Span::unrecorded(span.span_context().clone().into())
         }
     }
 }

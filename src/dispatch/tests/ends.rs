@@ -3,13 +3,12 @@
 use http::HeaderMap;
 
 use super::*;
-use crate::telemetry::trace::{Sampling, Span, Tracer, kept::Kept};
+use crate::telemetry::trace::{Span, Tracer, kept::Kept, parent_based};
 
 impl Kept {
     /// Begins a span of somebody who waits.
     fn root(&self) -> Span {
-        let sampling = Sampling::parent_based(1.0);
-        Tracer::new(sampling, Arc::new(self.clone())).serve(&HeaderMap::new(), "root")
+        Tracer::new(parent_based(1.0), self.clone()).serve(&HeaderMap::new(), "root")
     }
 
     /// Returns how long the spans of batches lasted that are over.

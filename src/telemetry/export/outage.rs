@@ -1,44 +1,46 @@
-//! One line in the log when a collector is lost, and one when it is back.
+//! One log line when the exports of a signal begin to fail, and one when they succeed again.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// Whether the collector of a signal takes what it is sent.
+use parking_lot::Mutex;
+
+/// Whether the exports of a signal fail.
 #[derive(Debug)]
 pub(super) struct Outage {
     /// `traces` or `metrics`.
     signal: &'static str,
-    lost: AtomicBool,
-    rejecting: AtomicBool,
+    failing: AtomicBool,
+    /// The cause of the last failed request, where the exporter's error leaves it out.
+    cause: Mutex<Option<String>>,
 }
 
 impl Outage {
     pub(super) fn new(signal: &'static str) -> Self {
-        Self { signal, lost: AtomicBool::new(false), rejecting: AtomicBool::new(false) }
+        Self { signal, failing: AtomicBool::new(false), cause: Mutex::default() }
     }
 
-    /// Notes that the collector took a batch, but for `rejected` of it.
-    pub(super) fn over(&self, rejected: u64) {
-        if self.lost.swap(false, Relaxed) {
-            tracing::info!(signal = self.signal, "the collector takes telemetry again");
-        }
-        let was_rejecting = self.rejecting.swap(rejected > 0, Relaxed);
-        if rejected > 0 && !was_rejecting {
+    /// Keeps the cause of a failed request, without credentials.
+    pub(super) fn caused_by(&self, cause: String) {
+        *self.cause.lock() = Some(cause);
+    }
+
+    /// Notes that an export failed; `error` has no credentials.
+    pub(super) fn begin(&self, error: &str) {
+        let cause = self.cause.lock().take();
+        if !self.failing.swap(true, Relaxed) {
+            let error = cause.as_deref().unwrap_or(error);
             tracing::warn!(
                 signal = self.signal,
-                rejected,
-                "the collector rejects part of the telemetry; further batches are not told"
+                error,
+                "OTLP export failing; telemetry is dropped"
             );
         }
     }
 
-    /// Notes that a batch was lost; `why` holds no credential.
-    pub(super) fn begin(&self, why: &str) {
-        if !self.lost.swap(true, Relaxed) {
-            tracing::warn!(
-                signal = self.signal,
-                why,
-                "the collector does not take telemetry: it is lost until it does; nothing else suffers"
-            );
+    /// Notes that an export succeeded.
+    pub(super) fn end(&self) {
+        if self.failing.swap(false, Relaxed) {
+            tracing::info!(signal = self.signal, "OTLP export works again");
         }
     }
 }

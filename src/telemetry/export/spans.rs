@@ -1,62 +1,44 @@
-//! Spans on their way out: counted, bounded, cut to size, batched.
+//! Span processor and span exporter: a bounded queue whose losses are counted, then batches to console and collector.
 
 use std::{sync::Arc, time::Duration};
 
 use opentelemetry::Context;
-use opentelemetry_proto::{
-    tonic::collector::trace::v1::ExportTraceServiceRequest,
-    transform::{
-        common::tonic::ResourceAttributesWithSchema,
-        trace::tonic::group_spans_by_resource_and_scope,
-    },
-};
 use opentelemetry_sdk::{
     Resource,
-    error::{OTelSdkError, OTelSdkResult},
-    trace::{BatchConfigBuilder, BatchSpanProcessor, Span, SpanData, SpanExporter, SpanProcessor},
+    error::OTelSdkResult,
+    trace::{BatchConfigBuilder, BatchSpanProcessor, Span, SpanData, SpanProcessor},
 };
 
-use super::{
-    Limits,
-    console::Console,
-    otlp::{Collector, Request},
-    outage::Outage,
-    plan::Plan,
-    tally::Tally,
-};
+use super::{collector::Collector, config::Batching, span_counts::SpanCounts};
 
-/// The SDK's batches, with what they do not tell: what was dropped.
+/// The SDK's batch processor, which does not say how many spans it drops, behind a count of its queue.
 #[derive(Debug)]
-pub(super) struct Counted {
+pub(super) struct CountingProcessor {
     batches: BatchSpanProcessor,
-    tally: Arc<Tally>,
-    room: usize,
-    limits: Limits,
+    counts: Arc<SpanCounts>,
+    queue_size: usize,
 }
 
-impl Counted {
-    pub(super) fn new(plan: &Plan, resource: &Resource, exporter: Spans) -> Self {
-        let tally = Arc::clone(&exporter.tally);
-        // All of it is said: the builder reads the environment for what is not.
+impl CountingProcessor {
+    pub(super) fn new(batching: Batching, exporter: SpanExporter) -> Self {
+        let counts = Arc::clone(&exporter.counts);
         let config = BatchConfigBuilder::default()
-            .with_max_queue_size(plan.queue)
-            .with_max_export_batch_size(plan.batch)
-            .with_scheduled_delay(plan.delay)
+            .with_max_queue_size(batching.queue_size)
+            .with_max_export_batch_size(batching.batch_size)
+            .with_scheduled_delay(batching.delay)
             .build();
-        let mut batches = BatchSpanProcessor::new(exporter, config);
-        batches.set_resource(resource);
-        Self { batches, tally, room: plan.queue, limits: plan.limits }
+        let batches = BatchSpanProcessor::new(exporter, config);
+        Self { batches, counts, queue_size: batching.queue_size }
     }
 }
 
-impl SpanProcessor for Counted {
+impl SpanProcessor for CountingProcessor {
     fn on_start(&self, _: &mut Span, _: &Context) {}
 
-    /// Never waits: what there is no room for is dropped.
-    fn on_end(&self, mut span: SpanData) {
-        // The SDK's queue has as much room, and so is never full.
-        if self.tally.admit(self.room) {
-            self.limits.apply(&mut span);
+    /// Never waits: a span for which the queue has no room is dropped.
+    fn on_end(&self, span: SpanData) {
+        // The SDK's queue is as large, and so is never full.
+        if self.counts.admit(self.queue_size) {
             self.batches.on_end(span);
         }
     }
@@ -68,55 +50,44 @@ impl SpanProcessor for Counted {
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
         self.batches.shutdown_with_timeout(timeout)
     }
-}
 
-/// Where batches of spans go.
-#[derive(Debug)]
-pub(super) struct Spans {
-    pub(super) console: Option<Console>,
-    pub(super) collector: Option<Collector>,
-    pub(super) tally: Arc<Tally>,
-    pub(super) outage: Outage,
-    pub(super) resource: ResourceAttributesWithSchema,
-}
-
-impl SpanExporter for Spans {
-    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        self.tally.taken(batch.len());
-        let count = batch.len() as u64;
-        if let Some(console) = &self.console {
-            console.spans(&batch);
-        }
-        let Some(collector) = &self.collector else {
-            self.tally.exported(count, 0);
-            return Ok(());
-        };
-        let resource_spans = group_spans_by_resource_and_scope(batch, &self.resource);
-        let request = Request::Spans(ExportTraceServiceRequest { resource_spans });
-        match collector.send(request).await {
-            Ok(rejected) => {
-                self.tally.exported(count, rejected);
-                self.outage.over(rejected);
-                Ok(())
-            }
-            Err(why) => {
-                self.tally.failed(count);
-                if !collector.is_cut() {
-                    self.outage.begin(&why);
-                }
-                Err(OTelSdkError::InternalFailure(why))
-            }
-        }
+    fn set_resource(&mut self, resource: &Resource) {
+        self.batches.set_resource(resource);
     }
+}
 
-    fn shutdown(&self) -> OTelSdkResult {
+/// Sends spans to standard output, to the collector, or both.
+#[derive(Debug)]
+pub(super) struct SpanExporter {
+    pub(super) console: Option<opentelemetry_stdout::SpanExporter>,
+    pub(super) collector: Option<Collector<opentelemetry_otlp::SpanExporter>>,
+    pub(super) counts: Arc<SpanCounts>,
+}
+
+impl opentelemetry_sdk::trace::SpanExporter for SpanExporter {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        self.counts.dequeued(batch.len());
+        let spans = batch.len() as u64;
+        let mut sent = Ok(());
         if let Some(console) = &self.console {
-            console.finish();
+            sent = console.export(batch.clone()).await;
         }
-        Ok(())
+        if let Some(collector) = &self.collector {
+            sent = collector.send(|exporter| exporter.export(batch));
+        }
+        match &sent {
+            Ok(()) => self.counts.exported(spans),
+            Err(_) => self.counts.failed(spans),
+        }
+        sent
     }
 
     fn set_resource(&mut self, resource: &Resource) {
-        self.resource = resource.into();
+        if let Some(console) = &mut self.console {
+            console.set_resource(resource);
+        }
+        if let Some(collector) = &mut self.collector {
+            collector.exporter.set_resource(resource);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Against collectors in the test: they take, refuse, hang, come back and reject, over gRPC and HTTP.
+//! Exports to collectors of the test, which take, refuse, hang and come back, over gRPC and HTTP.
 
 mod collector;
 mod ends;
@@ -6,47 +6,13 @@ mod precedence;
 mod tls;
 mod wire;
 
-use std::{borrow::Cow, future::pending, time::SystemTime};
+use std::future::pending;
 
-use opentelemetry::{
-    InstrumentationScope, KeyValue,
-    trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState},
-};
-use opentelemetry_sdk::trace::SpanData;
+use http::HeaderMap;
 
 use super::*;
 use crate::telemetry::OtlpProtocol;
-
-const SCHEMA: &str = "https://opentelemetry.io/schemas/1.42.0";
-
-/// Returns a span that has ended.
-pub(super) fn span(trace: u128, id: u64, parent: u64, name: &'static str) -> SpanData {
-    let context = SpanContext::new(
-        TraceId::from(trace),
-        SpanId::from(id),
-        TraceFlags::SAMPLED,
-        false,
-        TraceState::default(),
-    );
-    let start_time = SystemTime::UNIX_EPOCH + Duration::from_millis(id);
-    SpanData {
-        span_context: context,
-        parent_span_id: SpanId::from(parent),
-        parent_span_is_remote: false,
-        span_kind: SpanKind::Server,
-        name: Cow::Borrowed(name),
-        start_time,
-        end_time: start_time + Duration::from_micros(1500),
-        attributes: vec![KeyValue::new("rpc.method", "Embed")],
-        dropped_attributes_count: 0,
-        events: opentelemetry_sdk::trace::SpanEvents::default(),
-        links: opentelemetry_sdk::trace::SpanLinks::default(),
-        status: Status::Unset,
-        instrumentation_scope: InstrumentationScope::builder("voyage-gateway")
-            .with_schema_url(SCHEMA)
-            .build(),
-    }
-}
+use collector::{FakeCollector, Manner};
 
 /// Reads `OTEL_` variables.
 fn environment(variables: &[(&str, &str)]) -> OtelEnvironment {
@@ -61,11 +27,10 @@ fn started(variables: &[(&str, &str)]) -> Exported {
     start(&TelemetryConfig::default(), &environment(variables)).unwrap()
 }
 
-/// Writes spans, as the tracer does when they end.
+/// Records spans.
 fn end(exported: &Exported, spans: u64) {
-    let sink = exported.spans.as_ref().unwrap();
-    for id in 1..=spans {
-        sink.on_end(span(1, id, 0, "Embed"));
+    for _ in 0..spans {
+        drop(exported.tracer.serve(&HeaderMap::new(), "Embed"));
     }
 }
 
@@ -88,29 +53,38 @@ async fn until(mut happened: impl FnMut() -> bool) {
 }
 
 #[test]
-fn without_a_word_nothing_leaves() {
+fn by_default_nothing_is_exported() {
     let exported = started(&[]);
-    assert!(exported.spans.is_none());
-    assert!(exported.flush.runtime.is_none() && exported.flush.metrics.is_none());
-    assert_eq!(exported.sampler, Sampling::parent_based(1.0));
+    assert!(exported.flush.tracer_provider.is_none() && exported.flush.metrics.is_none());
+    assert!(exported.flush.runtime.is_none());
+    assert!(!exported.tracer.serve(&HeaderMap::new(), "Embed").is_recorded());
 }
 
 #[test]
-fn disabled_nothing_leaves() {
+fn nothing_is_exported_when_the_sdk_is_disabled() {
     let exported = started(&[
         ("OTEL_SDK_DISABLED", "true"),
         ("OTEL_TRACES_EXPORTER", "console"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317"),
     ]);
-    assert!(exported.spans.is_none() && exported.flush.metrics.is_none());
+    assert!(exported.flush.tracer_provider.is_none() && exported.flush.metrics.is_none());
 }
 
-#[test]
-fn spans_are_cut_to_their_limits() {
-    let limits = Limits { attributes: 1, value_length: Some(2), ..Limits::default() };
-    let mut large = span(1, 1, 0, "Embed");
-    large.attributes.push(KeyValue::new("another", 1));
-    limits.apply(&mut large);
-    assert_eq!(large.attributes, [KeyValue::new("rpc.method", "Em")]);
-    assert_eq!(large.dropped_attributes_count, 1);
+#[tokio::test]
+async fn the_configured_ratio_samples_what_callers_did_not() {
+    const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let collector = FakeCollector::start(OtlpProtocol::Grpc, Manner::Takes).await;
+    let config = TelemetryConfig { sample_ratio: Some(0.0), ..TelemetryConfig::default() };
+    let url = collector.url();
+    let variables =
+        [("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &*url), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")];
+    let exported = start(&config, &environment(&variables)).unwrap();
+    let headers = HeaderMap::from_iter([("traceparent".parse().unwrap(), PARENT.parse().unwrap())]);
+    assert!(!exported.tracer.serve(&HeaderMap::new(), "Embed").is_recorded());
+    assert!(exported.tracer.serve(&headers, "Embed").is_recorded());
+    assert_eq!(exported.flush.finish(pending()).await, 0);
+
+    let ignoring = [&variables[..], &[("OTEL_PROPAGATORS", "none")]].concat();
+    let exported = start(&config, &environment(&ignoring)).unwrap();
+    assert!(!exported.tracer.serve(&headers, "Embed").is_recorded());
 }

@@ -1,4 +1,4 @@
-//! A span that many wait for: it has a trace of its own and is linked to all of them, and they to it.
+//! A span that several requests wait for. It has a trace of its own, and links lead from it to its waiters and back.
 
 use std::{
     borrow::Cow,
@@ -6,122 +6,116 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use opentelemetry::trace::{SpanId, SpanKind};
-use parking_lot::{Mutex, MutexGuard};
+use opentelemetry::{
+    Context,
+    trace::{Link, SpanBuilder, SpanId, SpanKind},
+};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{
-    new_trace_id,
-    span::{MAX_LINKS, Origin, Span, TraceContext, Tree},
-};
+use super::span::{MAX_LINKS, Span, TraceContext};
 
-/// Waiters told apart; beyond them a waiter may be counted more than once.
+/// Waiters that are told apart; beyond them one may be counted twice.
 const MAX_KNOWN: usize = 4_096;
 
 /// Work that several RPCs wait for, such as a batch; cheap to clone.
 ///
-/// It is recorded exactly when one of those is who wait for it when it begins.
+/// It is recorded exactly when one of its waiters is recorded at its beginning.
 #[derive(Clone, Debug)]
 pub struct FanIn(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    context: TraceContext,
+    /// Of the work as long as it is not recorded.
+    unrecorded: TraceContext,
     /// Set when it begins and is recorded.
-    tree: OnceLock<Arc<Tree>>,
+    recorded: OnceLock<TraceContext>,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 enum State {
-    /// Whoever waits is noted, as it is not known yet whether it is recorded.
+    /// It has not begun: its waiters decide whether it is recorded.
     Gathering(Waiters),
-    /// It is recorded; whoever comes now is linked as well.
+    /// It is recorded. Further waiters are linked as well.
     Recorded(Waiters, Span),
     /// It is not recorded, or has ended.
     Silent,
 }
 
-/// Who waits, each once, as far as there can be links to them.
+/// The waiters, each once, as far as there can be links to them.
 #[derive(Debug, Default)]
 struct Waiters {
     recorded: Vec<TraceContext>,
     others: Vec<TraceContext>,
     known: HashSet<SpanId>,
-    /// Those beyond.
+    /// Waiters beyond those that are told apart.
     further: usize,
     last: Option<SpanId>,
 }
 
 impl FanIn {
-    /// Returns work that has not begun and that nobody waits for yet.
+    /// Returns work that has not begun and has no waiters.
     #[expect(clippy::new_without_default, reason = "its ids are new each time")]
     pub fn new() -> Self {
         Self(Arc::new(Shared {
-            context: TraceContext::unrecorded(new_trace_id()),
-            tree: OnceLock::new(),
+            unrecorded: TraceContext::new_trace(),
+            recorded: OnceLock::new(),
             state: Mutex::new(State::Gathering(Waiters::default())),
         }))
     }
 
-    /// Notes that a span waits for it.
+    /// Adds a waiter.
     pub fn waits(&self, waiter: &TraceContext) {
-        match &mut *self.state() {
+        match &mut *self.0.state.lock() {
             State::Gathering(waiters) | State::Recorded(waiters, _) => waiters.add(waiter),
             State::Silent => {}
         }
     }
 
-    /// Begins it, unless it has begun: it calls somebody else, under a name that is made when it is needed.
+    /// Begins it as a call to another service, unless it has begun. `name` is called when it is recorded.
     pub fn begin(&self, name: impl FnOnce() -> String) {
-        let mut state = self.state();
+        let mut state = self.0.state.lock();
         let State::Gathering(waiters) = &mut *state else { return };
         let waiters = std::mem::take(waiters);
-        let Some(beside) = waiters.recorded.first().and_then(TraceContext::tree) else {
+        let first = waiters.recorded.first().and_then(|first| Some((first, first.tree()?)));
+        let Some((first, tree)) = first else {
             *state = State::Silent;
             return;
         };
-        let tree = Arc::new(beside.beside());
-        let origin = Origin {
-            name: Cow::Owned(name()),
-            kind: SpanKind::Client,
-            parent: SpanId::INVALID,
-            parent_is_remote: false,
-            at: Instant::now(),
-        };
-        let span = Span::recorded(self.0.context.clone(), Arc::clone(&tree), origin);
+        // The first link has it sampled; the others are added at the end, those of recorded waiters first.
+        let builder = SpanBuilder::from_name(Cow::Owned(name()))
+            .with_kind(SpanKind::Client)
+            .with_links(vec![Link::with_context(first.linked())]);
+        let span = Span::begin(tree.beside(), builder, &Context::new(), Instant::now());
         // It begins once.
-        let _ = self.0.tree.set(tree);
+        let _ = self.0.recorded.set(span.context().clone());
         *state = State::Recorded(waiters, span);
     }
 
-    /// Works on the span, if it is recorded and has not ended.
+    /// Applies `work` to the span, if it is recorded and has not ended.
     pub fn with(&self, work: impl FnOnce(&mut Span)) {
-        if let State::Recorded(_, span) = &mut *self.state() {
+        if let State::Recorded(_, span) = &mut *self.0.state.lock() {
             work(span);
         }
     }
 
-    /// Returns what children and links need.
+    /// Returns what children and links need. The ids change when it begins and is recorded.
     pub fn context(&self) -> TraceContext {
-        self.0.context.clone().with_tree(self.0.tree.get().cloned())
+        self.0.recorded.get().unwrap_or(&self.0.unrecorded).clone()
     }
 
-    /// Tells whether both are the same work.
+    /// Returns whether both are the same work.
     pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Ends it.
     pub fn end(&self) {
-        let ended = std::mem::replace(&mut *self.state(), State::Silent);
+        let ended = std::mem::replace(&mut *self.0.state.lock(), State::Silent);
         if let State::Recorded(waiters, mut span) = ended {
             waiters.link(&mut span);
         }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock()
     }
 }
 
@@ -140,21 +134,23 @@ impl Waiters {
             return;
         }
         let of_its_kind = if waiter.is_recorded() { &mut self.recorded } else { &mut self.others };
-        if of_its_kind.len() < MAX_LINKS {
+        if of_its_kind.len() < MAX_LINKS as usize {
             of_its_kind.push(waiter.clone());
         }
     }
 
-    /// Links a span to those who wait: to recorded ones first, as only they can be found.
+    /// Links a span to its waiters but the first, which is linked already. Recorded waiters come first: only they can
+    /// be found.
     fn link(self, span: &mut Span) {
-        let kept = self.recorded.iter().chain(&self.others).take(MAX_LINKS);
+        let all = self.known.len() + self.further;
+        let kept = self.recorded.iter().chain(&self.others).take(MAX_LINKS as usize);
         let mut linked = 0;
         for waiter in kept {
-            span.link_to(waiter.linked());
+            if linked > 0 {
+                span.link(waiter);
+            }
             linked += 1;
         }
-        span.drop_links(
-            u32::try_from(self.known.len() + self.further - linked).unwrap_or(u32::MAX),
-        );
+        span.drop_links(all - linked);
     }
 }

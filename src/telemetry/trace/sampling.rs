@@ -1,46 +1,48 @@
-//! Which traces are recorded; decided once for each, before there is a span.
+//! Which traces are recorded.
 
-use opentelemetry::trace::TraceId;
+use opentelemetry::{
+    Context, KeyValue,
+    trace::{Link, SpanKind, TraceContextExt as _, TraceId},
+};
+use opentelemetry_sdk::trace::{Sampler, SamplingResult, ShouldSample};
 
-/// Two to the 63rd: how many values the part of a trace's id has that decides.
-const VALUES: f64 = 9_223_372_036_854_775_808.0;
-
-/// Which traces are recorded.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Sampling {
-    /// Whether a caller's decision, where it made one, stands.
-    pub parent_based: bool,
-    /// The share of the other traces, 0 to 1, by the trace's id: every service that sees the id decides the same.
-    pub ratio: f64,
+/// Returns a sampler that records this share of the traces that begin here, 0 to 1, and of others those that their
+/// callers record.
+pub fn parent_based(ratio: f64) -> Sampler {
+    Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(ratio)))
 }
 
-impl Sampling {
-    /// Records this share of the traces that begin here, and of others those that their callers record.
-    pub const fn parent_based(ratio: f64) -> Self {
-        Self { parent_based: true, ratio }
-    }
+/// Samples a span as its local parent or its links are sampled, and leaves all other spans to the configured sampler.
+#[derive(Clone, Debug)]
+pub(super) struct RootSampler(Box<dyn ShouldSample>);
 
-    /// Tells whether a trace is recorded; `parent`: whether the caller records it, if it said.
-    pub fn samples(self, trace_id: TraceId, parent: Option<bool>) -> bool {
-        match parent {
-            Some(sampled) if self.parent_based => sampled,
-            _ if self.ratio >= 1.0 => true,
-            _ => (low_half(trace_id) >> 1) < share(self.ratio),
-        }
+impl RootSampler {
+    pub(super) fn new(root: Box<dyn ShouldSample>) -> Self {
+        Self(root)
     }
 }
 
-/// Returns the last eight bytes of an id: the part that is random in every system.
-fn low_half(trace_id: TraceId) -> u64 {
-    let bytes = trace_id.to_bytes();
-    bytes[8..].iter().fold(0, |number, byte| (number << 8) | u64::from(*byte))
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "below two to the 63rd and not negative"
-)]
-fn share(ratio: f64) -> u64 {
-    (ratio.max(0.0) * VALUES) as u64
+impl ShouldSample for RootSampler {
+    fn should_sample(
+        &self,
+        parent: Option<&Context>,
+        trace_id: TraceId,
+        name: &str,
+        kind: &SpanKind,
+        attributes: &[KeyValue],
+        links: &[Link],
+    ) -> SamplingResult {
+        let span = parent.map(|parent| parent.span());
+        let local = span.as_ref().map(|span| span.span_context());
+        let local = local.filter(|local| local.is_valid() && !local.is_remote());
+        let mut related = local.into_iter().chain(links.iter().map(|link| &link.span_context));
+        let sampler: &dyn ShouldSample = match related.next() {
+            None => &*self.0,
+            Some(first) if first.is_sampled() || related.any(|span| span.is_sampled()) => {
+                &Sampler::AlwaysOn
+            }
+            Some(_) => &Sampler::AlwaysOff,
+        };
+        sampler.should_sample(parent, trace_id, name, kind, attributes, links)
+    }
 }

@@ -1,64 +1,71 @@
-//! A span: what it is of, while it lasts; written to the sink when it is dropped.
+//! A span, which ends when it is dropped.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, sync::Arc, time::SystemTime};
 
 use opentelemetry::{
-    Array, InstrumentationScope, KeyValue, Value,
-    trace::{Event, Link, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState},
+    Array, Context, KeyValue, Value,
+    trace::{
+        Span as _, SpanBuilder, SpanContext, SpanId, SpanKind, Status, TraceContextExt as _,
+        TraceFlags, TraceId, TraceState, Tracer as _,
+    },
 };
-use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks, SpanProcessor};
+use opentelemetry_sdk::trace::{SdkTracer, Span as SdkSpan};
 use tokio::time::Instant;
 
-use super::{anchor::Anchor, context, fan_in::FanIn, new_span_id};
+use super::anchor::Anchor;
 use crate::telemetry::semconv;
 
-/// Links one span has at most; further ones are counted.
-pub const MAX_LINKS: usize = 128;
+/// The most links of a span; further ones are counted.
+pub const MAX_LINKS: u32 = 128;
 
-/// Events one span has at most; further ones are counted.
-const MAX_EVENTS: usize = 128;
-
-/// What the recorded spans of one trace share.
+/// What the recorded spans of a trace share.
 #[derive(Debug)]
 pub(super) struct Tree {
-    sink: Arc<dyn SpanProcessor>,
-    state: TraceState,
+    tracer: SdkTracer,
     anchor: Anchor,
 }
 
 impl Tree {
-    pub(super) fn new(sink: Arc<dyn SpanProcessor>, state: TraceState) -> Self {
-        Self { sink, state, anchor: Anchor::now() }
+    fn new(tracer: SdkTracer) -> Arc<Self> {
+        Arc::new(Self { tracer, anchor: Anchor::now() })
     }
 
-    /// Returns what spans of another trace share that go to the same place.
-    pub(super) fn beside(&self) -> Self {
-        Self::new(Arc::clone(&self.sink), TraceState::NONE)
+    /// Returns the tree of another trace with the same tracer.
+    pub(super) fn beside(&self) -> Arc<Self> {
+        Self::new(self.tracer.clone())
     }
 }
 
-/// A span as children and links name it, recorded or not; cheap to clone.
+/// A span as its children and links need it, recorded or not; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct TraceContext {
-    trace_id: TraceId,
-    span_id: SpanId,
+    span: SpanContext,
     /// `None`: it is not recorded.
     tree: Option<Arc<Tree>>,
+}
+
+/// Of a span that is not recorded.
+impl From<SpanContext> for TraceContext {
+    fn from(span: SpanContext) -> Self {
+        Self { span, tree: None }
+    }
 }
 
 impl TraceContext {
     /// Stands for no span at all.
     pub fn none() -> Self {
-        Self { trace_id: TraceId::INVALID, span_id: SpanId::INVALID, tree: None }
+        SpanContext::NONE.into()
     }
 
-    /// A new span of a trace.
+    /// A new span of a trace, not recorded.
     pub(super) fn unrecorded(trace_id: TraceId) -> Self {
-        Self { trace_id, span_id: new_span_id(), tree: None }
+        let span_id = SpanId::from(rand::random::<u64>().max(1));
+        SpanContext::new(trace_id, span_id, TraceFlags::NOT_SAMPLED, false, TraceState::NONE).into()
     }
 
-    pub(super) fn with_tree(self, tree: Option<Arc<Tree>>) -> Self {
-        Self { tree, ..self }
+    /// A new span of a new trace, not recorded.
+    pub(super) fn new_trace() -> Self {
+        Self::unrecorded(TraceId::from(rand::random::<u128>().max(1)))
     }
 
     pub(super) fn tree(&self) -> Option<&Arc<Tree>> {
@@ -67,65 +74,56 @@ impl TraceContext {
 
     /// Returns the id of the trace: 32 hexadecimal digits when it is written.
     pub fn trace_id(&self) -> TraceId {
-        self.trace_id
+        self.span.trace_id()
     }
 
     /// Returns the id of the span: 16 hexadecimal digits when it is written.
     pub fn span_id(&self) -> SpanId {
-        self.span_id
+        self.span.span_id()
     }
 
-    /// Tells whether the span is recorded.
+    /// Returns whether the span is recorded.
     pub fn is_recorded(&self) -> bool {
         self.tree.is_some()
     }
 
     /// Begins a child within the gateway.
     pub fn child(&self, name: &'static str) -> Span {
-        self.begin(name, SpanKind::Internal)
+        self.begin(name, SpanKind::Internal, Instant::now())
     }
 
-    /// Begins a child that calls somebody else.
+    /// Begins a child within the gateway at another time than now.
+    pub fn child_at(&self, name: &'static str, at: Instant) -> Span {
+        self.begin(name, SpanKind::Internal, at)
+    }
+
+    /// Begins a child that calls another service.
     pub fn call(&self, name: &'static str) -> Span {
-        self.begin(name, SpanKind::Client)
+        self.begin(name, SpanKind::Client, Instant::now())
     }
 
-    fn begin(&self, name: &'static str, kind: SpanKind) -> Span {
-        let context = Self::unrecorded(self.trace_id);
-        let Some(tree) = &self.tree else { return Span::unrecorded(context) };
-        let origin = Origin {
-            name: Cow::Borrowed(name),
-            kind,
-            parent: self.span_id,
-            parent_is_remote: false,
-            at: Instant::now(),
+    fn begin(&self, name: &'static str, kind: SpanKind, at: Instant) -> Span {
+        let Some(tree) = &self.tree else {
+            return Span::unrecorded(Self::unrecorded(self.trace_id()));
         };
-        Span::recorded(context, Arc::clone(tree), origin)
+        let builder = SpanBuilder::from_name(Cow::Borrowed(name)).with_kind(kind);
+        let parent = Context::new().with_remote_span_context(self.span.clone());
+        Span::begin(Arc::clone(tree), builder, &parent, at)
     }
 
     /// Returns the span as links name it.
     pub(super) fn linked(&self) -> SpanContext {
-        let state = self.tree.as_ref().map(|tree| tree.state.clone()).unwrap_or_default();
-        let flags = if self.is_recorded() { TraceFlags::SAMPLED } else { TraceFlags::NOT_SAMPLED };
-        SpanContext::new(self.trace_id, self.span_id, flags, false, state)
+        self.span.clone()
     }
 
-    /// Returns the `traceparent` of what the span calls.
+    /// Returns the `traceparent` of the span's calls.
     pub fn traceparent(&self) -> String {
-        context::traceparent(&self.linked())
+        let flags = u8::from(self.span.is_sampled());
+        format!("00-{}-{}-{flags:02x}", self.trace_id(), self.span_id())
     }
 }
 
-/// How a span begins.
-pub(super) struct Origin {
-    pub(super) name: Cow<'static, str>,
-    pub(super) kind: SpanKind,
-    pub(super) parent: SpanId,
-    pub(super) parent_is_remote: bool,
-    pub(super) at: Instant,
-}
-
-/// A span that lasts until it is dropped. One that is not recorded has ids and forgets what it is told.
+/// A span that ends when it is dropped. One that is not recorded has ids and nothing else.
 #[derive(Debug)]
 pub struct Span {
     context: TraceContext,
@@ -134,10 +132,13 @@ pub struct Span {
 
 #[derive(Debug)]
 struct Record {
-    data: SpanData,
+    span: SdkSpan,
     tree: Arc<Tree>,
+    started: SystemTime,
     /// When it ended, if that was before it is dropped.
     ended: Option<Instant>,
+    /// The SDK cannot replace an attribute: this one is set at the end.
+    error: Option<Value>,
 }
 
 impl Span {
@@ -145,25 +146,30 @@ impl Span {
         Self { context, record: None }
     }
 
-    pub(super) fn recorded(context: TraceContext, tree: Arc<Tree>, origin: Origin) -> Self {
-        let started = tree.anchor.wall(origin.at);
-        let context = context.with_tree(Some(Arc::clone(&tree)));
-        let data = SpanData {
-            span_context: context.linked(),
-            parent_span_id: origin.parent,
-            parent_span_is_remote: origin.parent_is_remote && origin.parent != SpanId::INVALID,
-            span_kind: origin.kind,
-            name: origin.name,
-            start_time: started,
-            end_time: started,
-            attributes: Vec::new(),
-            dropped_attributes_count: 0,
-            events: SpanEvents::default(),
-            links: SpanLinks::default(),
-            status: Status::Unset,
-            instrumentation_scope: scope(),
-        };
-        Self { context, record: Some(Box::new(Record { data, tree, ended: None })) }
+    /// Takes the first span of a trace, which has just begun and is recorded.
+    pub(super) fn root(span: SdkSpan, tracer: &SdkTracer) -> Self {
+        let tree = Tree::new(tracer.clone());
+        let started = tree.anchor.wall(Instant::now());
+        Self::recorded(span, tree, started)
+    }
+
+    /// Begins a span that is sampled as its parent or its links are.
+    pub(super) fn begin(
+        tree: Arc<Tree>,
+        builder: SpanBuilder,
+        parent: &Context,
+        at: Instant,
+    ) -> Self {
+        let started = tree.anchor.wall(at);
+        let span = tree.tracer.build_with_context(builder.with_start_time(started), parent);
+        Self::recorded(span, tree, started)
+    }
+
+    fn recorded(span: SdkSpan, tree: Arc<Tree>, started: SystemTime) -> Self {
+        let context =
+            TraceContext { span: span.span_context().clone(), tree: Some(Arc::clone(&tree)) };
+        let record = Record { span, tree, started, ended: None, error: None };
+        Self { context, record: Some(Box::new(record)) }
     }
 
     /// Returns what children and links need.
@@ -171,7 +177,7 @@ impl Span {
         &self.context
     }
 
-    /// Tells whether it is recorded: what costs something to find out need not be found out for one that is not.
+    /// Returns whether it is recorded: attributes that cost something are computed only then.
     pub fn is_recorded(&self) -> bool {
         self.record.is_some()
     }
@@ -179,7 +185,7 @@ impl Span {
     /// Sets an attribute, which is set once.
     pub fn set(&mut self, name: &'static str, value: impl Into<Value>) {
         if let Some(record) = &mut self.record {
-            record.data.attributes.push(KeyValue::new(name, value));
+            record.span.set_attribute(KeyValue::new(name, value));
         }
     }
 
@@ -188,70 +194,52 @@ impl Span {
         self.set(name, i64::try_from(number).unwrap_or(i64::MAX));
     }
 
-    /// Sets an attribute that is a list, of one text.
+    /// Sets an attribute that is a list of one text.
     pub fn list(&mut self, name: &'static str, only: &'static str) {
         self.set(name, Value::Array(Array::String(vec![only.into()])));
     }
 
-    /// Notes that it failed, and by what: a name of a short list.
+    /// Marks it as failed; `error` is the name of a closed list. The last one counts.
     pub fn fail(&mut self, error: impl Into<Value>) {
         if let Some(record) = &mut self.record {
-            record.data.status = Status::error("");
-            record.data.attributes.retain(|set| set.key.as_str() != semconv::ERROR_TYPE);
+            record.span.set_status(Status::error(""));
+            record.error = Some(error.into());
         }
-        self.set(semconv::ERROR_TYPE, error);
     }
 
-    /// Notes that something happened just now; `about` says more of it.
+    /// Adds an event with attributes, which happens now.
     pub fn event(&mut self, name: &'static str, about: Vec<(&'static str, Value)>) {
         let Some(record) = &mut self.record else { return };
-        let Record { data, tree, .. } = &mut **record;
-        if data.events.len() >= MAX_EVENTS {
-            data.events.dropped_count += 1;
-            return;
-        }
         let about = about.into_iter().map(|(name, value)| KeyValue::new(name, value)).collect();
-        let at = tree.anchor.wall(Instant::now());
-        data.events.events.push(Event::new(name, at, about, 0));
+        let at = record.tree.anchor.wall(Instant::now());
+        record.span.add_event_with_timestamp(name, at, about);
     }
 
-    /// Links it to the span of shared work.
-    pub fn link(&mut self, shared: &FanIn) {
-        self.link_to(shared.context().linked());
-    }
-
-    pub(super) fn link_to(&mut self, span: SpanContext) {
-        let Some(record) = &mut self.record else { return };
-        let links = &mut record.data.links;
-        if links.len() < MAX_LINKS {
-            links.links.push(Link::new(span, Vec::new(), 0));
-        } else {
-            links.dropped_count += 1;
-        }
-    }
-
-    /// Counts links that were dropped before they came here.
-    pub(super) fn drop_links(&mut self, dropped: u32) {
+    /// Links it to another span.
+    pub fn link(&mut self, other: &TraceContext) {
         if let Some(record) = &mut self.record {
-            record.data.links.dropped_count += dropped;
+            record.span.add_link(other.linked(), Vec::new());
         }
     }
 
-    /// Moves its beginning.
-    pub fn begun_at(&mut self, at: Instant) {
-        if let Some(record) = &mut self.record {
-            record.data.start_time = record.tree.anchor.wall(at);
+    /// Counts links that have no room. Call it when there is none left.
+    pub(super) fn drop_links(&mut self, dropped: usize) {
+        for _ in 0..dropped {
+            self.link(&TraceContext::none());
+        }
+        if dropped > 0 {
+            self.count(semconv::LINKS_DROPPED, dropped as u64);
         }
     }
 
-    /// Says that it ends now, although more may be said of it.
+    /// Sets its end to now, although more may be added to it.
     pub fn ends(&mut self) {
         if self.is_recorded() {
             self.ended_at(Instant::now());
         }
     }
 
-    /// Says when it ended, although more may be said of it.
+    /// Sets its end, although more may be added to it.
     pub fn ended_at(&mut self, at: Instant) {
         if let Some(record) = &mut self.record {
             record.ended = Some(at);
@@ -261,25 +249,14 @@ impl Span {
 
 impl Drop for Span {
     fn drop(&mut self) {
-        if std::thread::panicking() && self.record.is_some() {
+        if std::thread::panicking() {
             self.fail("panic");
         }
-        let Some(record) = self.record.take() else { return };
-        let Record { mut data, tree, ended } = *record;
-        data.end_time = tree.anchor.wall(ended.unwrap_or_else(Instant::now)).max(data.start_time);
-        let dropped = data.links.dropped_count;
-        if dropped > 0 {
-            let about = KeyValue::new(semconv::LINKS_DROPPED, i64::from(dropped));
-            data.attributes.push(about);
+        let Some(record) = &mut self.record else { return };
+        if let Some(error) = record.error.take() {
+            record.span.set_attribute(KeyValue::new(semconv::ERROR_TYPE, error));
         }
-        tree.sink.on_end(data);
+        let ended = record.tree.anchor.wall(record.ended.unwrap_or_else(Instant::now));
+        record.span.end_with_timestamp(ended.max(record.started));
     }
-}
-
-/// Says who speaks, and in whose terms.
-fn scope() -> InstrumentationScope {
-    InstrumentationScope::builder(semconv::SCOPE)
-        .with_version(env!("CARGO_PKG_VERSION"))
-        .with_schema_url(semconv::SCHEMA_URL)
-        .build()
 }

@@ -5,12 +5,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use opentelemetry::{
-    Context,
-    trace::{SpanContext, SpanKind, Status, TraceContextExt as _, TraceFlags},
-};
-use opentelemetry_sdk::trace::{Sampler, SamplingDecision, ShouldSample as _, SpanData};
+use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status};
+use opentelemetry_sdk::trace::{Sampler, SpanData};
 use proptest::prelude::*;
+use tokio::time::Instant;
 
 use super::{kept::Kept, *};
 
@@ -24,8 +22,7 @@ impl Kept {
 
 fn tracer(ratio: f64) -> (Tracer, Kept) {
     let kept = Kept::default();
-    let sampling = Sampling::parent_based(ratio);
-    (Tracer::new(sampling, Arc::new(kept.clone())), kept)
+    (Tracer::new(parent_based(ratio), kept.clone()), kept)
 }
 
 fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -36,18 +33,18 @@ fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
     headers
 }
 
-fn read(value: &str) -> Option<Remote> {
-    Remote::of(&headers(&[("traceparent", value)]))
+fn read(value: &str) -> Option<SpanContext> {
+    context::remote(&headers(&[("traceparent", value)]))
 }
 
 #[test]
 fn a_traceparent_is_read_as_w3c_has_it() {
     let remote = read(PARENT).unwrap();
-    assert_eq!(remote.trace_id.to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
-    assert_eq!(remote.span_id.to_string(), "00f067aa0ba902b7");
-    assert!(remote.sampled);
+    assert_eq!(remote.trace_id().to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
+    assert_eq!(remote.span_id().to_string(), "00f067aa0ba902b7");
+    assert!(remote.is_sampled() && remote.is_remote());
     for (flags, sampled) in [("00", false), ("02", false), ("03", true), ("ff", true)] {
-        assert_eq!(read(&format!("{}{flags}", &PARENT[..53])).unwrap().sampled, sampled, "{flags}");
+        assert_eq!(read(&format!("{}{flags}", &PARENT[..53])).unwrap().is_sampled(), sampled, "{flags}");
     }
     // Later versions are read as far as this one goes.
     assert!(read(&PARENT.replacen("00", "cc", 1)).is_some());
@@ -78,7 +75,7 @@ fn what_is_not_quite_a_traceparent_is_ignored() {
     for value in wrong {
         assert_eq!(read(&value), None, "{value}");
     }
-    assert_eq!(Remote::of(&headers(&[("traceparent", PARENT), ("traceparent", PARENT)])), None);
+    assert_eq!(context::remote(&headers(&[("traceparent", PARENT), ("traceparent", PARENT)])), None);
 }
 
 #[test]
@@ -107,35 +104,33 @@ proptest! {
     fn any_traceparent_is_read_or_ignored(value in "[0-9a-f-]{50,60}|[ -~]{0,70}") {
         let sent = value.trim();
         if let Some(remote) = read(sent) {
-            let again = format!("{}-{}-", remote.trace_id, remote.span_id);
+            let again = format!("{}-{}-", remote.trace_id(), remote.span_id());
             prop_assert_eq!(&sent[3..53], &again[..]);
         }
     }
+}
 
-    #[test]
-    fn decisions_are_those_of_the_sdk(
-        id in any::<u128>(),
-        ratio in prop_oneof![0.0..=1.0, Just(0.0), Just(1.0), -1.0..2.0, 0.0..1e-6],
-        parent in any::<Option<bool>>(),
-        parent_based in any::<bool>(),
-        kind in 0..3,
-    ) {
-        let trace_id = TraceId::from(id.max(1));
-        let (ratio, root) = match kind {
-            0 => (1.0, Sampler::AlwaysOn),
-            1 => (0.0, Sampler::AlwaysOff),
-            _ => (ratio, Sampler::TraceIdRatioBased(ratio)),
-        };
-        let sdk = if parent_based { Sampler::ParentBased(Box::new(root)) } else { root };
-        let context = parent.map(|sampled| {
-            let flags = TraceFlags::default().with_sampled(sampled);
-            let span = SpanId::from(7);
-            let span = SpanContext::new(trace_id, span, flags, true, TraceState::NONE);
-            Context::new().with_remote_span_context(span)
-        });
-        let theirs = sdk.should_sample(context.as_ref(), trace_id, "", &SpanKind::Server, &[], &[]);
-        let ours = Sampling { parent_based, ratio }.samples(trace_id, parent);
-        prop_assert_eq!(ours, theirs.decision == SamplingDecision::RecordAndSample);
+/// Whatever the sampler, a trace is recorded as a whole, and a batch when one of its waiters is.
+#[test]
+fn children_are_recorded_as_their_root_and_batches_as_their_waiters() {
+    let kept = Kept::default();
+    let caller = Tracer::new(Sampler::AlwaysOn, kept.clone()).serve(&HeaderMap::new(), "root");
+    for ratio in [0.0, 0.5] {
+        let sampler = Sampler::TraceIdRatioBased(ratio);
+        for _ in 0..20 {
+            let root = Tracer::new(sampler.clone(), kept.clone()).serve(&HeaderMap::new(), "root");
+            let child = root.context().child("child");
+            assert_eq!(child.is_recorded(), root.is_recorded());
+            let shared = FanIn::new();
+            shared.waits(root.context());
+            shared.begin(|| "shared".to_owned());
+            assert_eq!(shared.context().is_recorded(), root.is_recorded());
+            let both = FanIn::new();
+            both.waits(root.context());
+            both.waits(caller.context());
+            both.begin(|| "both".to_owned());
+            assert!(both.context().call("POST").is_recorded());
+        }
     }
 }
 
@@ -173,8 +168,8 @@ fn what_is_not_recorded_has_ids_and_is_not_written() {
         assert_eq!(traceparent, format!("00-{trace_id}-{}-00", span.context().span_id()));
     }
     assert!(kept.take().is_empty());
-    // Nobody is asked where they stand.
-    let alone = tracer.reading(Propagation::None).serve(&headers, "root");
+    // Callers' headers are ignored.
+    let alone = tracer.propagating(false).serve(&headers, "root");
     assert_ne!(alone.context().trace_id().to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
     drop(alone);
     assert_eq!(kept.take()[0].parent_span_id, SpanId::INVALID);
@@ -186,8 +181,7 @@ async fn times_are_tokios() {
     let mut root = tracer.serve(&HeaderMap::new(), "root");
     tokio::time::advance(Duration::from_secs(2)).await;
     let now = Instant::now();
-    let mut child = root.context().child("child");
-    child.begun_at(now - Duration::from_secs(1));
+    let child = root.context().child_at("child", now - Duration::from_secs(1));
     root.event("something", Vec::new());
     tokio::time::advance(Duration::from_secs(3)).await;
     drop(child);

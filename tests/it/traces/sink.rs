@@ -1,6 +1,6 @@
 //! Where a test's spans end, and what they look like there.
 
-use std::{sync::Arc, time::SystemTime};
+use std::time::SystemTime;
 
 use opentelemetry::{
     Value,
@@ -9,7 +9,7 @@ use opentelemetry::{
 use opentelemetry_sdk::trace::SpanData;
 use voyage_gateway::telemetry::{
     Metrics, Telemetry,
-    trace::{Sampling, Tracer},
+    trace::{Tracer, parent_based},
 };
 
 use crate::support::eventually;
@@ -23,10 +23,7 @@ impl Sink {
     /// Records this share of the traces that begin at the gateway.
     pub(super) fn telemetry(&self, ratio: f64) -> Telemetry {
         let metrics = Metrics::new().unwrap();
-        Telemetry {
-            metrics,
-            tracer: Tracer::new(Sampling::parent_based(ratio), Arc::new(self.clone())),
-        }
+        Telemetry { metrics, tracer: Tracer::new(parent_based(ratio), self.clone()) }
     }
 
     pub(super) fn all(&self) -> Vec<SpanData> {

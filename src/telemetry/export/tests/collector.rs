@@ -27,7 +27,7 @@ use opentelemetry_proto::tonic::collector::{
         metrics_service_server::{MetricsService, MetricsServiceServer},
     },
     trace::v1::{
-        ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+        ExportTraceServiceRequest, ExportTraceServiceResponse,
         trace_service_server::{TraceService, TraceServiceServer},
     },
 };
@@ -50,8 +50,6 @@ pub(super) enum Manner {
     Hangs,
     /// Says it is not available, so many times, and then takes.
     UnavailableFor(usize),
-    /// Takes all but so many spans.
-    Rejects(i64),
     /// Says that what it got is wrong.
     Refuses,
 }
@@ -126,7 +124,7 @@ impl FakeCollector {
 
 /// What is answered, or that nothing is.
 enum Answer {
-    Taken { rejected: i64 },
+    Taken,
     Unavailable,
     Wrong,
 }
@@ -157,10 +155,7 @@ impl Shared {
         match manner {
             Manner::UnavailableFor(times) if before < times => Answer::Unavailable,
             Manner::Refuses => Answer::Wrong,
-            Manner::Rejects(rejected) => Answer::Taken { rejected },
-            Manner::Takes | Manner::Hangs | Manner::UnavailableFor(_) => {
-                Answer::Taken { rejected: 0 }
-            }
+            Manner::Takes | Manner::Hangs | Manner::UnavailableFor(_) => Answer::Taken,
         }
     }
 
@@ -173,9 +168,9 @@ impl Shared {
         )
     }
 
-    async fn grpc(&self) -> Result<i64, Status> {
+    async fn grpc(&self) -> Result<(), Status> {
         match self.clone().decide().await {
-            Answer::Taken { rejected } => Ok(rejected),
+            Answer::Taken => Ok(()),
             Answer::Unavailable => Err(Status::unavailable("not now")),
             Answer::Wrong => Err(Status::invalid_argument("never")),
         }
@@ -197,7 +192,7 @@ impl Shared {
         match self.decide().await {
             Answer::Unavailable => *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE,
             Answer::Wrong => *response.status_mut() = StatusCode::BAD_REQUEST,
-            Answer::Taken { rejected } => {
+            Answer::Taken => {
                 assert_eq!(head.headers["content-type"], "application/x-protobuf");
                 let arrived = match head.uri.path() {
                     "/v1/traces" => Arrived::Spans(
@@ -211,16 +206,10 @@ impl Shared {
                     path => panic!("{path}"),
                 };
                 self.arrived.send(arrived).unwrap();
-                *response.body_mut() = Full::from(taken(rejected).encode_to_vec());
             }
         }
         Ok(response)
     }
-}
-
-fn taken(rejected_spans: i64) -> ExportTraceServiceResponse {
-    let partial = ExportTracePartialSuccess { rejected_spans, error_message: String::new() };
-    ExportTraceServiceResponse { partial_success: (rejected_spans > 0).then_some(partial) }
 }
 
 #[tonic::async_trait]
@@ -229,10 +218,10 @@ impl TraceService for Shared {
         &self,
         request: tonic::Request<ExportTraceServiceRequest>,
     ) -> Result<tonic::Response<ExportTraceServiceResponse>, Status> {
-        let rejected = self.grpc().await?;
+        self.grpc().await?;
         let (metadata, _, message) = request.into_parts();
         self.arrived.send(Arrived::Spans(metadata.into_headers(), message)).unwrap();
-        Ok(tonic::Response::new(taken(rejected)))
+        Ok(tonic::Response::new(ExportTraceServiceResponse::default()))
     }
 }
 

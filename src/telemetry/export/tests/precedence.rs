@@ -1,12 +1,12 @@
 //! The configuration and the environment as one.
 
-use super::*;
+use super::{tls::File, *};
 use crate::units::Span;
 
 const ENDPOINT: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://variable:4318/base");
 
-fn plan(config: &TelemetryConfig, variables: &[(&str, &str)]) -> Plan {
-    Plan::new(config, &environment(variables)).unwrap()
+fn plan(config: &TelemetryConfig, variables: &[(&str, &str)]) -> ExportConfig {
+    ExportConfig::new(config, &environment(variables)).unwrap()
 }
 
 fn configured() -> TelemetryConfig {
@@ -16,7 +16,7 @@ fn configured() -> TelemetryConfig {
     }
 }
 
-fn uri(signal: &Signal) -> String {
+fn uri(signal: &SignalConfig) -> String {
     signal.otlp.as_ref().unwrap().uri.to_string()
 }
 
@@ -26,7 +26,6 @@ fn a_key_that_is_set_wins_over_its_variable() {
         otlp_protocol: Some(OtlpProtocol::HttpProtobuf),
         otlp_timeout: Some(Span::from_secs(3)),
         otlp_metrics_interval: Some(Span::from_secs(7)),
-        sample_ratio: Some(0.5),
         ..configured()
     };
     let plan = plan(
@@ -37,14 +36,12 @@ fn a_key_that_is_set_wins_over_its_variable() {
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "1"),
             ("OTEL_METRIC_EXPORT_INTERVAL", "1"),
-            ("OTEL_TRACES_SAMPLER", "always_off"),
         ],
     );
     assert_eq!(uri(&plan.traces), "http://configured:4317/v1/traces");
     assert_eq!(uri(&plan.metrics), "http://configured:4317/v1/metrics");
     assert_eq!(plan.traces.otlp.unwrap().timeout, Duration::from_secs(3));
     assert_eq!(plan.interval, Duration::from_secs(7));
-    assert_eq!(plan.sampler, Sampling { parent_based: true, ratio: 0.5 });
 }
 
 #[test]
@@ -94,7 +91,7 @@ fn a_file_that_is_of_no_use_is_named_and_not_quoted() {
         otlp_headers_file: Some(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml").into()),
         ..configured()
     };
-    let told = Plan::new(&config, &environment(&[])).unwrap_err().to_string();
+    let told = ExportConfig::new(&config, &environment(&[])).unwrap_err().to_string();
     assert!(
         told.starts_with("telemetry.otlp_headers_file ") && told.contains("line 1: "),
         "{told}"
@@ -102,31 +99,13 @@ fn a_file_that_is_of_no_use_is_named_and_not_quoted() {
     assert!(!told.contains("[package]"), "{told}");
 }
 
-/// A file that is removed at the end of its test.
-struct File(PathBuf);
-
-impl File {
-    fn of_headers(count: usize) -> Self {
-        let name = format!("voyage-gateway-headers-{:x}", rand::random::<u128>());
-        let path = std::env::temp_dir().join(name);
-        let lines: Vec<_> = (0..count).map(|number| format!("x-{number}: canary")).collect();
-        std::fs::write(&path, lines.join("\n")).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 #[test]
 fn a_file_may_have_so_many_headers_and_more_are_refused() {
     let planned = |count| {
-        let file = File::of_headers(count);
+        let lines: Vec<_> = (0..count).map(|number| format!("x-{number}: canary")).collect();
+        let file = File::new(&lines.join("\n"));
         let config = TelemetryConfig { otlp_headers_file: Some(file.0.clone()), ..configured() };
-        Plan::new(&config, &environment(&[]))
+        ExportConfig::new(&config, &environment(&[]))
     };
     let most = planned(64).unwrap();
     assert_eq!(most.traces.otlp.unwrap().headers.len(), 64);
@@ -136,4 +115,18 @@ fn a_file_may_have_so_many_headers_and_more_are_refused() {
         assert!(told.starts_with("telemetry.otlp_headers_file "), "{told}");
         assert!(told.ends_with("expected at most 64 headers"), "{told}");
     }
+}
+
+/// The exporter would send both.
+#[test]
+fn a_header_of_the_file_and_of_the_environment_stops_the_start() {
+    let file = File::new("x-team: canary\nauthorization: canary");
+    let config = TelemetryConfig { otlp_headers_file: Some(file.0.clone()), ..configured() };
+    for name in ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_METRICS_HEADERS"] {
+        let both = [(name, "x-other=1,Authorization=canary")];
+        let refused = start(&config, &environment(&both)).unwrap_err().to_string();
+        assert!(refused.starts_with("the header authorization is set in "), "{refused}");
+        assert!(!refused.contains("canary"), "{refused}");
+    }
+    ExportConfig::new(&config, &environment(&[("OTEL_EXPORTER_OTLP_HEADERS", "x-other=1")])).unwrap();
 }

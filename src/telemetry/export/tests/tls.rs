@@ -1,4 +1,4 @@
-//! Collectors behind TLS: whom they must be certified by, and what they are shown.
+//! Collectors behind TLS, with their authority and the client's certificate.
 
 use std::{fs, path::PathBuf};
 
@@ -14,10 +14,10 @@ use super::{
 };
 
 /// A file for one test.
-struct File(PathBuf);
+pub(super) struct File(pub(super) PathBuf);
 
 impl File {
-    fn new(content: &str) -> Self {
+    pub(super) fn new(content: &str) -> Self {
         let path =
             std::env::temp_dir().join(format!("voyage-gateway-{:x}.pem", rand::random::<u128>()));
         fs::write(&path, content).unwrap();
@@ -82,7 +82,7 @@ async fn a_collector_behind_tls_gets_spans_from_whom_it_knows() {
             ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", certificate.path()),
             ("OTEL_EXPORTER_OTLP_CLIENT_KEY", key.path()),
         ];
-        // Everything, then without the client's certificate, then without the authority.
+        // With everything, then without the client's certificate, then without the authority.
         for (told, lost) in [(3, 0), (1, 1), (0, 1)] {
             let exported = started(&[&base[..], &shown[..told]].concat());
             end(&exported, 1);

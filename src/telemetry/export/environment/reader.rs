@@ -1,47 +1,47 @@
-//! Reading one variable, and what is wrong with it.
+//! Reading one variable, and noting an invalid value.
 
-use std::{str::FromStr, time::Duration};
+use std::time::Duration;
 
-/// A variable whose value makes no sense. The value is not kept: it may be a credential.
+/// A variable whose value is invalid. The value is not kept: it may be a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct InvalidVariable {
     /// Its name.
     pub variable: String,
-    /// What its value should have been.
+    /// The values that are valid.
     pub expected: &'static str,
 }
 
-/// The variables, and the problems with those that were read.
+/// Reads variables and collects the invalid ones.
 pub(super) struct Reader<'a> {
     get: &'a dyn Fn(&str) -> Option<String>,
-    problems: Vec<Problem>,
+    invalid: Vec<InvalidVariable>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(get: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { get, problems: Vec::new() }
+        Self { get, invalid: Vec::new() }
     }
 
-    pub(super) fn problems(self) -> Vec<Problem> {
-        self.problems
+    pub(super) fn invalid(self) -> Vec<InvalidVariable> {
+        self.invalid
     }
 
-    /// Returns a value; the specification has an empty one be none.
+    /// Returns a value. An empty one is unset, as the specification requires.
     pub(super) fn text(&self, variable: &str) -> Option<String> {
         let value = (self.get)(variable)?;
         let value = value.trim();
         (!value.is_empty()).then(|| value.to_owned())
     }
 
-    /// Notes that a value makes no sense, once.
-    pub(super) fn refuse(&mut self, variable: &str, expected: &'static str) {
-        let problem = Problem { variable: variable.to_owned(), expected };
-        if !self.problems.contains(&problem) {
-            self.problems.push(problem);
+    /// Notes an invalid variable, once.
+    pub(super) fn reject(&mut self, variable: &str, expected: &'static str) {
+        let invalid = InvalidVariable { variable: variable.to_owned(), expected };
+        if !self.invalid.contains(&invalid) {
+            self.invalid.push(invalid);
         }
     }
 
-    /// Returns what a value means, if it has one and means something.
+    /// Returns the parsed value of a variable that is set and valid.
     pub(super) fn parsed<T>(
         &mut self,
         variable: &str,
@@ -51,28 +51,33 @@ impl<'a> Reader<'a> {
         let value = self.text(variable)?;
         let parsed = parse(&value);
         if parsed.is_none() {
-            self.refuse(variable, expected);
+            self.reject(variable, expected);
         }
         parsed
+    }
+
+    /// Checks a variable that a library reads.
+    pub(super) fn check(
+        &mut self,
+        variable: &str,
+        expected: &'static str,
+        is_valid: impl FnOnce(&str) -> bool,
+    ) {
+        self.parsed(variable, expected, |value| is_valid(value).then_some(()));
     }
 
     pub(super) fn flag(&mut self, variable: &str) -> Option<bool> {
         self.parsed(variable, "true or false", |value| value.to_ascii_lowercase().parse().ok())
     }
 
-    /// A whole number of spans, 1 to a million: the SDK sets memory aside for as many.
+    /// A number of spans, 1 to a million: the SDK allocates memory for as many.
     pub(super) fn number(&mut self, variable: &str) -> Option<usize> {
         self.parsed(variable, "a whole number, 1 to 1000000", |value| {
             value.parse().ok().filter(|number| (1..=1_000_000).contains(number))
         })
     }
 
-    /// A whole number from 0.
-    pub(super) fn count(&mut self, variable: &str) -> Option<usize> {
-        self.parsed(variable, "a whole number", |value| usize::from_str(value).ok())
-    }
-
-    /// A time in milliseconds, from 1 to a day: longer is a mistake.
+    /// Milliseconds, from 1 to a day.
     pub(super) fn millis(&mut self, variable: &str) -> Option<Duration> {
         self.parsed(variable, "milliseconds, 1 to 86400000", |value| {
             let millis = value.parse().ok().filter(|millis| (1..=86_400_000).contains(millis));
@@ -81,7 +86,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Reads `key=value,key2=value2`, where values are percent-encoded; one bad pair spoils all of it.
+/// Parses `key=value,key2=value2` with percent-encoded values. One invalid pair makes all of it invalid.
 pub(super) fn pairs(text: &str) -> Option<Vec<(String, String)>> {
     let pairs = text.split(',').map(str::trim).filter(|pair| !pair.is_empty());
     pairs
@@ -93,7 +98,7 @@ pub(super) fn pairs(text: &str) -> Option<Vec<(String, String)>> {
         .collect()
 }
 
-/// Undoes percent-encoding; `None` when what it gives is no text.
+/// Decodes percent-encoding; `None` when the result is not UTF-8.
 fn decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();

@@ -1,20 +1,23 @@
-//! Whom a collector must be certified by, and what it is shown.
+//! The certificates of a connection to a collector.
 
 use reqwest::ClientBuilder;
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
-/// Certificates for a collector, as PEM that has been found to hold some.
+/// Certificates as PEM that has been parsed once.
 #[derive(Clone, Default)]
 pub(in crate::telemetry::export) struct Tls {
-    /// The only authorities; `None`: those of the system.
+    /// The only trusted authorities; `None`: those of the system.
     authorities: Option<Vec<u8>>,
-    /// Certificate and key.
+    /// The client's certificate and key.
     identity: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Tls {
-    /// Believes only these authorities. Says what is wrong with the PEM.
-    pub(in crate::telemetry::export) fn believe(&mut self, pem: Vec<u8>) -> Result<(), String> {
+    /// Trusts only these authorities. Returns what is wrong with the PEM.
+    pub(in crate::telemetry::export) fn set_authorities(
+        &mut self,
+        pem: Vec<u8>,
+    ) -> Result<(), String> {
         match reqwest::Certificate::from_pem_bundle(&pem) {
             Ok(certificates) if !certificates.is_empty() => {
                 self.authorities = Some(pem);
@@ -24,14 +27,13 @@ impl Tls {
         }
     }
 
-    /// Shows a client certificate. Says what is wrong with the PEM of either.
-    pub(in crate::telemetry::export) fn show(
+    /// Sends a client certificate. Returns what is wrong with the PEM of either file.
+    pub(in crate::telemetry::export) fn set_identity(
         &mut self,
         certificate: Vec<u8>,
         key: Vec<u8>,
     ) -> Result<(), String> {
-        let both = [certificate.as_slice(), b"\n", key.as_slice()].concat();
-        reqwest::Identity::from_pem(&both)
+        identity(&certificate, &key)
             .map_err(|_| "expected a certificate and its key as PEM".to_owned())?;
         self.identity = Some((certificate, key));
         Ok(())
@@ -49,21 +51,22 @@ impl Tls {
         }
     }
 
-    pub(super) fn for_http(&self, mut builder: ClientBuilder) -> Result<ClientBuilder, String> {
-        let failed = |error: reqwest::Error| error.without_url().to_string();
+    pub(super) fn for_http(&self, mut builder: ClientBuilder) -> reqwest::Result<ClientBuilder> {
         if let Some(pem) = &self.authorities {
-            let authorities = reqwest::Certificate::from_pem_bundle(pem).map_err(failed)?;
-            builder = builder.tls_certs_only(authorities);
+            builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(pem)?);
         }
         if let Some((certificate, key)) = &self.identity {
-            let both = [certificate.as_slice(), b"\n", key.as_slice()].concat();
-            builder = builder.identity(reqwest::Identity::from_pem(&both).map_err(failed)?);
+            builder = builder.identity(identity(certificate, key)?);
         }
         Ok(builder)
     }
 }
 
-/// Shows no key.
+fn identity(certificate: &[u8], key: &[u8]) -> reqwest::Result<reqwest::Identity> {
+    reqwest::Identity::from_pem(&[certificate, b"\n", key].concat())
+}
+
+/// Leaves the key out.
 impl std::fmt::Debug for Tls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tls")
