@@ -84,9 +84,7 @@ impl From<ExportError> for Failure {
             ExportError::File { .. }
             | ExportError::Endpoint
             | ExportError::Header { .. }
-            | ExportError::Collector(_) => {
-                Self::Usage(error.to_string())
-            }
+            | ExportError::Collector(_) => Self::Usage(error.to_string()),
             ExportError::Thread(_) | ExportError::Metrics(_) => Self::Runtime(error.into()),
         }
     }

@@ -204,8 +204,7 @@ impl Flush {
             })
         });
         let metrics = self.metrics.take();
-        let metrics =
-            metrics.map(|metrics| on_thread("flush-metrics", move || metrics.flush()));
+        let metrics = metrics.map(|metrics| on_thread("flush-metrics", move || metrics.flush()));
         let mut both = std::pin::pin!(async {
             for flushed in [traces, metrics].into_iter().flatten() {
                 // It fails when there was no thread, and then there is nothing to wait for.

@@ -1,9 +1,7 @@
-//! Logs: one line an event, on standard error. `docs/logs.md` says what the lines mean.
+//! Logs: one line an event, on standard error. `docs/logs.md` explains the messages.
 
 mod bound;
 mod excerpt;
-mod targets;
-mod told;
 
 use std::{
     fmt,
@@ -24,23 +22,23 @@ use super::{LogFormat, TelemetryConfig};
 /// Why the log cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
-    /// `telemetry.log_filter` is no filter.
+    /// `telemetry.log_filter` is invalid.
     #[error("telemetry.log_filter: expected directives such as \"info\" or \"info,hyper=debug\"")]
     Filter(#[from] ParseError),
     /// The process has a log already.
     #[error(transparent)]
     Init(#[from] TryInitError),
-    /// The log is gone.
+    /// The log has ended.
     #[error("telemetry.log_filter: {0}")]
     Gone(#[from] reload::Error),
 }
 
-/// Which lines the process's log has; cheap to clone.
+/// The levels of the process's log; cheap to clone.
 #[derive(Clone)]
 pub struct LogLevels(reload::Handle<EnvFilter, Registry>);
 
 impl LogLevels {
-    /// Makes a filter, and the handle that changes it.
+    /// Returns a filter, and the handle that changes it.
     pub(crate) fn new(
         filter: &str,
     ) -> Result<(reload::Layer<EnvFilter, Registry>, Self), LoggingError> {
@@ -48,11 +46,10 @@ impl LogLevels {
         Ok((layer, Self(handle)))
     }
 
-    /// Puts `telemetry.log_filter` in force from the next line on, or leaves everything as it is.
+    /// Applies another `telemetry.log_filter` from the next line on. An invalid one changes nothing.
     pub fn change(&self, filter: &str) -> Result<(), LoggingError> {
         let parsed = parsed(filter)?;
-        told::changed(filter);
-        told::strangers(filter);
+        tracing::info!(filter, "log levels changed");
         self.0.reload(parsed)?;
         Ok(())
     }
@@ -64,7 +61,7 @@ impl fmt::Debug for LogLevels {
     }
 }
 
-/// Sends the process's log to standard error: JSON for machines, plain lines on a terminal.
+/// Starts the process's log on standard error: JSON for machines, plain lines on a terminal.
 pub fn init(config: &TelemetryConfig) -> Result<LogLevels, LoggingError> {
     let (filter, levels) = LogLevels::new(&config.log_filter)?;
     let pretty = match config.log_format {
@@ -75,17 +72,16 @@ pub fn init(config: &TelemetryConfig) -> Result<LogLevels, LoggingError> {
     let layer = if pretty { for_people().boxed() } else { for_machines(io::stderr).boxed() };
     Registry::default().with(filter).with(layer).try_init()?;
     log_panics();
-    told::strangers(&config.log_filter);
     Ok(levels)
 }
 
 fn for_people() -> impl tracing_subscriber::Layer<Filtered> {
-    // A log that cannot be written is lost: to complain on the same broken pipe would panic.
+    // Reporting a failed write on the same broken pipe would panic.
     let layer = lines::layer().with_writer(io::stderr).log_internal_errors(false);
     layer.with_ansi(io::stderr().is_terminal()).with_target(false)
 }
 
-/// One object a line, whatever is in its values.
+/// One object a line, whatever its values hold.
 fn for_machines(
     writer: impl for<'a> lines::MakeWriter<'a> + Send + Sync + 'static,
 ) -> impl tracing_subscriber::Layer<Filtered> {
@@ -93,17 +89,18 @@ fn for_machines(
     layer.json().flatten_event(true).with_current_span(false)
 }
 
-/// What the lines are written for: whatever passes the filter.
+/// The events that pass the filter.
 type Filtered =
     tracing_subscriber::layer::Layered<reload::Layer<EnvFilter, Registry>, Registry, Registry>;
 
-/// Makes a filter. What it does not speak of has its errors: a slip in a name must not silence everything. Of `h2` it must
-/// speak by name: peers can make it warn with every frame they send, and below that it quotes them.
+/// Parses a filter. Targets that it does not name log their errors, so that a misspelt name does not silence everything.
+/// `h2` logs less only when it is named: peers can make it warn with every frame they send, and below that it quotes
+/// them. This module always logs, to say that levels have changed.
 fn parsed(filter: &str) -> Result<EnvFilter, ParseError> {
-    EnvFilter::try_new(format!("error,h2=error,{}=info,{filter}", told::TARGET))
+    EnvFilter::try_new(format!("error,h2=error,{}=info,{filter}", module_path!()))
 }
 
-/// Logs where a panic happened and never its message: a message can quote what was being worked on.
+/// Logs where a panic happened and never its message, which may quote a request.
 fn log_panics() {
     panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();

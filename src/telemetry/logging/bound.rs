@@ -1,26 +1,26 @@
-//! Lines that callers can cause at will: enough of them to see what is wrong, too few to fill a disk.
+//! A rate limit for lines that callers can cause at will.
 
 use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// Lines in a second, for each reason.
+/// Lines in a second for each reason.
 const LINES: u32 = 10;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Of the process, as its log is. Reasons are a closed list, so this stays small.
+/// One for the process, as the log is. Reasons are a closed list, so this stays small.
 static REASONS: LazyLock<Mutex<HashMap<&'static str, Bound>>> = LazyLock::new(Mutex::default);
 
-/// Tells whether a failed RPC may have a line at its level, and then how many of the same
-/// reason had none since the last that did. One reason's flood hides no other's line.
+/// Returns whether a failed RPC may log a line at its level, and if so the number of lines of the same reason that were
+/// left out since the last one. Reasons do not limit each other.
 pub fn bounded_line(reason: &'static str) -> Option<u64> {
     let mut reasons = REASONS.lock();
     reasons.entry(reason).or_insert_with(Bound::new).line(Instant::now())
 }
 
-/// So many lines in a second.
+/// The limit of one reason.
 #[derive(Debug)]
 struct Bound {
     second: Instant,

@@ -1,11 +1,11 @@
-//! What strangers said, fit for a line of the log.
+//! Excerpts of peers' bytes for the log.
 
 use std::fmt;
 
-/// Bytes that are shown.
+/// The length of an excerpt in bytes.
 const SHOWN: usize = 100;
 
-/// Shows the beginning of what somebody sent: visible ASCII as it is, all else escaped, and `...` where it goes on.
+/// Displays the beginning of a peer's bytes: visible ASCII as it is, all else escaped, and `...` where it continues.
 #[derive(Clone, Copy, Debug)]
 pub struct Excerpt<'a>(pub &'a [u8]);
 

@@ -88,19 +88,18 @@ fn levels_change_for_one_target_and_back_and_a_bad_filter_changes_nothing() {
         levels.change("info").unwrap();
         say("after");
     });
-    let levels = "the log's levels have changed";
+    let levels = "log levels changed";
     assert_eq!(written.messages(), [levels, "changed dispatch", "refused dispatch", levels]);
 }
 
 #[test]
-fn a_filter_of_a_slip_alone_is_told_and_silences_no_error() {
+fn a_filter_of_a_misspelt_name_alone_silences_no_error() {
     let written = logged("voyage-gateway=debug", |levels| {
         levels.change("voyage-gateway=debug").unwrap();
         tracing::info!(target: "voyage_gateway::app", "all is well");
         tracing::error!(target: "voyage_gateway::app", "it is not");
     });
-    let strangers = "telemetry.log_filter names targets that no line has";
-    assert_eq!(written.messages(), ["the log's levels have changed", strangers, "it is not"]);
+    assert_eq!(written.messages(), ["log levels changed", "it is not"]);
 }
 
 #[test]
@@ -115,14 +114,4 @@ fn http2_has_its_errors_unless_it_is_named() {
     }
     assert_eq!(logged("info,h2=warn", |_| say()).messages(), ["error", "warn"]);
     assert_eq!(logged("h2=debug,info", |_| say()).messages(), ["error", "warn", "debug"]);
-}
-
-#[test]
-fn a_target_that_does_not_exist_is_told_and_not_refused() {
-    let written = logged("info", |levels| {
-        levels.change("info,voyage_gateway::dispach=debug,h2=info").unwrap();
-    });
-    let last = &written.lines()[1];
-    assert_eq!(last["level"], "WARN");
-    assert_eq!(last["targets"], "voyage_gateway::dispach");
 }

@@ -44,7 +44,11 @@ fn a_traceparent_is_read_as_w3c_has_it() {
     assert_eq!(remote.span_id().to_string(), "00f067aa0ba902b7");
     assert!(remote.is_sampled() && remote.is_remote());
     for (flags, sampled) in [("00", false), ("02", false), ("03", true), ("ff", true)] {
-        assert_eq!(read(&format!("{}{flags}", &PARENT[..53])).unwrap().is_sampled(), sampled, "{flags}");
+        assert_eq!(
+            read(&format!("{}{flags}", &PARENT[..53])).unwrap().is_sampled(),
+            sampled,
+            "{flags}"
+        );
     }
     // Later versions are read as far as this one goes.
     assert!(read(&PARENT.replacen("00", "cc", 1)).is_some());
@@ -75,7 +79,10 @@ fn what_is_not_quite_a_traceparent_is_ignored() {
     for value in wrong {
         assert_eq!(read(&value), None, "{value}");
     }
-    assert_eq!(context::remote(&headers(&[("traceparent", PARENT), ("traceparent", PARENT)])), None);
+    assert_eq!(
+        context::remote(&headers(&[("traceparent", PARENT), ("traceparent", PARENT)])),
+        None
+    );
 }
 
 #[test]

@@ -48,9 +48,8 @@ pub(super) fn read(
     SignalEnvironment {
         exporters: signal.exporters(),
         endpoint_is_own: own.is_some(),
-        endpoint: own.or_else(|| {
-            signal.reader.parsed("OTEL_EXPORTER_OTLP_ENDPOINT", ENDPOINT, endpoint)
-        }),
+        endpoint: own
+            .or_else(|| signal.reader.parsed("OTEL_EXPORTER_OTLP_ENDPOINT", ENDPOINT, endpoint)),
         protocol: signal.parsed("PROTOCOL", "grpc or http/protobuf", protocol),
         header_names: signal.header_names(),
         timeout: signal.either("TIMEOUT", Reader::millis),

@@ -36,7 +36,8 @@ fn an_empty_variable_is_none() {
 #[test]
 fn all_six_samplers_are_known() {
     let names = ["always_on", "always_off", "traceidratio"];
-    for name in names.into_iter().flat_map(|name| [name.to_owned(), format!("parentbased_{name}")]) {
+    for name in names.into_iter().flat_map(|name| [name.to_owned(), format!("parentbased_{name}")])
+    {
         assert!(refused(&[("OTEL_TRACES_SAMPLER", &name)]).is_empty(), "{name}");
     }
 }

@@ -128,5 +128,6 @@ fn a_header_of_the_file_and_of_the_environment_stops_the_start() {
         assert!(refused.starts_with("the header authorization is set in "), "{refused}");
         assert!(!refused.contains("canary"), "{refused}");
     }
-    ExportConfig::new(&config, &environment(&[("OTEL_EXPORTER_OTLP_HEADERS", "x-other=1")])).unwrap();
+    ExportConfig::new(&config, &environment(&[("OTEL_EXPORTER_OTLP_HEADERS", "x-other=1")]))
+        .unwrap();
 }
