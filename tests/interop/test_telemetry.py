@@ -1,5 +1,6 @@
-"""What the OTEL_ variables do, seen from outside the process."""
+"""The effects of OTEL_ variables, seen from outside the process."""
 
+import gzip
 import http.server
 import threading
 
@@ -13,13 +14,22 @@ def demo(**variables):
 
 
 def test_console_shows_metrics():
-    assert "voyage_gateway.rpcs{" in demo(OTEL_METRICS_EXPORTER="console").stdout
+    assert "Name         : voyage_gateway.rpcs\n" in demo(OTEL_METRICS_EXPORTER="console").stdout
+
+
+def test_console_shows_the_spans_that_the_sampler_records():
+    sampled = demo(OTEL_TRACES_EXPORTER="console", OTEL_TRACES_SAMPLER="always_on").stdout
+    assert "Name         : voyage.gateway.v1.EmbeddingService/Embed\n" in sampled
+    assert "Name         : embeddings voyage-4\n" in sampled
+    ratio = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0"}
+    for variables in ({"OTEL_TRACES_SAMPLER": "always_off"}, ratio):
+        assert "TraceId" not in demo(OTEL_TRACES_EXPORTER="console", **variables).stdout
 
 
 def test_disabled_shows_nothing():
     done = demo(OTEL_METRICS_EXPORTER="console", OTEL_TRACES_EXPORTER="console", OTEL_SDK_DISABLED="true")
-    assert "voyage_gateway.rpcs{" not in done.stdout
-    assert "trace " not in done.stdout
+    assert "voyage_gateway.rpcs" not in done.stdout
+    assert "TraceId" not in done.stdout
 
 
 def test_a_bad_variable_is_named_and_not_quoted():
@@ -46,13 +56,14 @@ def test_metrics_reach_another_languages_http_server():
     threading.Thread(target=server.serve_forever, daemon=True).start()
     demo(
         OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=f"http://127.0.0.1:{server.server_port}/v1/metrics",
-        OTEL_EXPORTER_OTLP_HEADERS="x-team=search",
+        OTEL_EXPORTER_OTLP_HEADERS="x-team=search%20team",
+        OTEL_EXPORTER_OTLP_COMPRESSION="gzip",
     )
     server.shutdown()
     path, headers, body = posts[-1]
     assert (path, headers["content-type"]) == ("/v1/metrics", "application/x-protobuf")
-    assert headers["x-team"] == "search"
-    assert b"voyage_gateway.rpcs" in body
+    assert (headers["x-team"], headers["content-encoding"]) == ("search team", "gzip")
+    assert b"voyage_gateway.rpcs" in gzip.decompress(body)
 
 
 def test_a_dead_collector_costs_nothing():

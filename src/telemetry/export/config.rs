@@ -113,17 +113,17 @@ impl Files {
         let mut this = Self::default();
         if let Some(path) = &config.otlp_headers_file {
             let named = at("telemetry.otlp_headers_file", path);
-            let text = file::content(path).map_err(&named)?;
+            let text = file::read(path).map_err(&named)?;
             this.headers = headers(&text).map_err(&named)?;
         }
         if let Some(path) = &config.otlp_ca_file {
             let named = at("telemetry.otlp_ca_file", path);
-            this.tls.set_authorities(file::content(path).map_err(&named)?).map_err(&named)?;
+            this.tls.set_authorities(file::read(path).map_err(&named)?).map_err(&named)?;
         }
         if let (Some(path), Some(key)) = (&config.otlp_cert_file, &config.otlp_key_file) {
             let named = at("telemetry.otlp_cert_file", path);
-            let certificate = file::content(path).map_err(&named)?;
-            let key = file::content(key).map_err(at("telemetry.otlp_key_file", key))?;
+            let certificate = file::read(path).map_err(&named)?;
+            let key = file::read(key).map_err(at("telemetry.otlp_key_file", key))?;
             this.tls.set_identity(certificate, key).map_err(&named)?;
         }
         Ok(this)
@@ -214,13 +214,13 @@ impl Merge<'_> {
         let mut tls = self.files.tls.clone();
         let own = self.own;
         if let (None, Some(path)) = (&self.config.otlp_ca_file, &own.certificate) {
-            let used = file::content(path).and_then(|pem| tls.set_authorities(pem));
+            let used = file::read(path).and_then(|pem| tls.set_authorities(pem));
             warn_unless_used("OTEL_EXPORTER_OTLP_CERTIFICATE", used);
         }
         if self.config.otlp_cert_file.is_none() {
             let used = match (&own.client_certificate, &own.client_key) {
-                (Some(certificate), Some(key)) => file::content(certificate)
-                    .and_then(|certificate| tls.set_identity(certificate, file::content(key)?)),
+                (Some(certificate), Some(key)) => file::read(certificate)
+                    .and_then(|certificate| tls.set_identity(certificate, file::read(key)?)),
                 (None, None) => Ok(()),
                 _ => Err("the client certificate and its key are needed together".to_owned()),
             };

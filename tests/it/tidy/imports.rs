@@ -63,8 +63,8 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("tonic_health", &["grpc", "admin", "cli"]),
     ("tonic_prost", &["grpc"]),
     ("tonic_reflection", &["grpc", "admin", "app"]),
-    ("tonic_types", &["grpc", "telemetry"]),
-    ("prost", &["grpc", "telemetry"]),
+    ("tonic_types", &["grpc"]),
+    ("prost", &["grpc"]),
     ("prost_types", &["grpc"]),
     // `upstream` asks the cause of a failed request what it was.
     ("hyper", &["transport", "upstream", "simulator"]),
@@ -82,13 +82,15 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("tokenizers", &["tokens"]),
     ("opentelemetry", &["telemetry"]),
     ("opentelemetry_sdk", &["telemetry"]),
-    ("opentelemetry_proto", &["telemetry"]),
-    ("flate2", &["telemetry"]),
+    ("opentelemetry_http", &["telemetry"]),
+    ("opentelemetry_otlp", &["telemetry"]),
+    ("opentelemetry_stdout", &["telemetry"]),
     ("prometheus", &["telemetry"]),
     ("tracing_subscriber", &["telemetry"]),
     ("clap", &["main", "cli"]),
     ("mimalloc", &["main"]),
     ("anyhow", &["cli", "demo"]),
+    // The OpenTelemetry SDK and its exporters read `OTEL_` variables by themselves, as reqwest reads HTTPS_PROXY.
     ("std::env", &["main"]),
     // Time is tokio's, so that a test's clock reaches it.
     ("std::time::Instant", &[]),
