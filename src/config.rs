@@ -103,7 +103,7 @@ pub struct Config {
     pub reload: reload::Config,
     /// The port operators and probes use.
     pub admin: admin::Config,
-    /// What the gateway tells about itself.
+    /// The log, and the export of traces and metrics.
     pub telemetry: telemetry::TelemetryConfig,
     /// How the gateway stops.
     pub drain: transport::Drain,
@@ -119,7 +119,7 @@ pub fn load(sources: &Sources) -> Result<Config, Problems> {
     tree.finish().map(|()| config)
 }
 
-/// Returns what the `OTEL_` variables ask for; one that is not UTF-8 makes no sense.
+/// Returns what the `OTEL_` variables set; one that is not UTF-8 is invalid.
 pub fn otel(environment: &Environment) -> OtelEnvironment {
     OtelEnvironment::read(|variable| {
         let non_utf8 = environment.non_utf8().iter().any(|name| name == variable);

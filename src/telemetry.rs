@@ -21,16 +21,16 @@ pub use metrics::{
 
 use trace::Tracer;
 
-/// All that tells of an RPC; cheap to clone.
+/// The metrics and the tracer of RPCs; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Telemetry {
-    /// What is counted.
+    /// The metrics.
     pub metrics: Metrics,
-    /// What is traced.
+    /// The tracer.
     pub tracer: Tracer,
 }
 
-/// Metrics alone: nothing is traced.
+/// Metrics without traces.
 impl From<Metrics> for Telemetry {
     fn from(metrics: Metrics) -> Self {
         Self { metrics, tracer: Tracer::off() }

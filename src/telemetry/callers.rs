@@ -1,4 +1,4 @@
-//! The callers that metrics know by name: a bounded number.
+//! The names of callers in metrics: a bounded number.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -6,14 +6,14 @@ use parking_lot::Mutex;
 
 use crate::caller::Caller;
 
-/// Callers with a series of their own of those that `[callers]` names. There may be more: an instrument keeps 2,000
-/// series, and a share of them is for others.
+/// The most callers of `[callers]` with a series of their own. An instrument keeps 2,000 series, and the other callers
+/// need some of them.
 const MAX_NAMED: usize = 1_000;
 
-/// Callers with a series of their own beside those: whoever can make up names cannot make series.
+/// The most other callers with a series of their own: a caller that invents names does not create series.
 const MAX_UNNAMED: usize = 256;
 
-/// The label of what nobody was there to pay for.
+/// The label of tokens without a caller to bill.
 const ABANDONED: &str = "abandoned";
 
 /// The label of all callers beyond the known ones.
@@ -27,10 +27,10 @@ pub(super) struct CallerNames {
 }
 
 impl CallerNames {
-    /// Returns the label that stands for a caller, or for nobody.
+    /// Returns the label of a caller, or of none.
     pub(super) fn label(&self, caller: Option<&Caller>) -> Arc<str> {
         let Some(Caller { name, named, .. }) = caller else { return Arc::from(ABANDONED) };
-        // Nobody's tokens are to pass for those of nobody.
+        // A caller may have the name of a special label.
         let is_taken = [ABANDONED, OTHER].contains(&&**name);
         if !is_taken && self.is_known(name, *named) {
             return Arc::clone(name);
@@ -38,7 +38,7 @@ impl CallerNames {
         Arc::from(OTHER)
     }
 
-    /// Tells whether a caller has a series, which it gets while there is room.
+    /// Returns whether a caller has a series of its own; it gets one while there is room.
     fn is_known(&self, name: &Arc<str>, named: bool) -> bool {
         let (known, most) =
             if named { (&self.named, MAX_NAMED) } else { (&self.others, MAX_UNNAMED) };

@@ -1,4 +1,4 @@
-//! `[telemetry]`: what the log says, and where traces and metrics go.
+//! `[telemetry]`: the log, and the export of traces and metrics.
 
 use std::path::PathBuf;
 
@@ -8,58 +8,56 @@ use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use crate::{check::Checks, units::Span};
 
-/// `[telemetry]`: what the gateway tells about itself.
+/// `[telemetry]`: the log, and the export of traces and metrics.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TelemetryConfig {
-    /// How log lines look: `json`, `pretty`, or `auto`, which is pretty on a terminal and json otherwise.
+    /// The format of log lines: `json`, `pretty`, or `auto`, which is pretty on a terminal and json otherwise.
     pub log_format: LogFormat,
 
-    /// Which log lines are written: a level (`error`, `warn`, `info`, `debug`, `trace`) or levels per module,
-    /// `info,voyage_gateway::dispatch=debug`. Taken over when the `--config` file changes, and at once on SIGHUP.
+    /// The log filter: a level (`error`, `warn`, `info`, `debug`, `trace`) or levels per module,
+    /// `info,voyage_gateway::dispatch=debug`. Applied when the `--config` file changes, and at once on SIGHUP.
     pub log_filter: String,
 
-    /// Where traces and metrics are sent over OTLP: the URL of an OpenTelemetry collector, such as
-    /// `http://collector:4317`. Unset: nowhere, unless the `OTEL_` variables say so; docs/telemetry.md has them all.
-    /// A key that is set here wins over the variables for the same.
+    /// The URL of the OpenTelemetry collector for traces and metrics over OTLP, such as `http://collector:4317`.
+    /// Unset: the endpoint of the `OTEL_` variables, or no export. A key that is set here wins over the variables for
+    /// the same setting; docs/telemetry.md lists them.
     pub otlp_endpoint: Option<String>,
 
-    /// What is spoken there: `grpc` or `http/protobuf`. Unset: `grpc` where the port is 4317, otherwise
-    /// `http/protobuf`.
+    /// The protocol: `grpc` or `http/protobuf`. Unset: `grpc` for port 4317, otherwise `http/protobuf`.
     pub otlp_protocol: Option<OtlpProtocol>,
 
-    /// A file of headers for the collector, such as its credential: a line `name: value` each, and comments behind
+    /// A file of headers for the collector, such as its credential: one `name: value` a line, and comments after
     /// `#`. Read at the start.
     pub otlp_headers_file: Option<PathBuf>,
 
-    /// A PEM file with the only authorities that may have certified the collector. Unset: those of the system.
+    /// A PEM file with the only trusted authorities of the collector's certificate. Unset: those of the system.
     pub otlp_ca_file: Option<PathBuf>,
 
-    /// A PEM file with the client certificate that is shown to the collector. With `otlp_key_file`.
+    /// A PEM file with the client certificate for the collector. With `otlp_key_file`.
     pub otlp_cert_file: Option<PathBuf>,
 
     /// A PEM file with the private key of `otlp_cert_file`, not encrypted.
     pub otlp_key_file: Option<PathBuf>,
 
-    /// Whether what is sent is compressed: `gzip` or `none`. Unset: `none`.
+    /// The compression of exports: `gzip` or `none`. Unset: `none`.
     pub otlp_compression: Option<OtlpCompression>,
 
-    /// How long one export may take with all its repeats, 1ms to 10m, before it is given up. Unset: 10s.
+    /// The timeout of an export with all its retries, 1ms to 10m. Unset: 10s.
     pub otlp_timeout: Option<Span>,
 
-    /// How often metrics are sent, 1s to 1d. Unset: every minute.
+    /// The interval between two exports of metrics, 1s to 1d. Unset: 1m.
     pub otlp_metrics_interval: Option<Span>,
 
-    /// The share of traces that is recorded when the caller did not decide, 0 to 1. Unset: all.
+    /// The share of traces that is recorded where the caller did not decide, 0 to 1. Unset: 1.
     pub sample_ratio: Option<f64>,
 
-    /// Whether calls to Voyage carry a `traceparent`. It says nothing but the ids of the batch's own trace, never of the
-    /// callers'.
+    /// Whether calls to Voyage carry a `traceparent`. It has the ids of the batch's own trace only, never those of callers.
     pub propagate_to_voyage: bool,
 }
 
-/// What is spoken with an OpenTelemetry collector.
+/// The protocol of an OpenTelemetry collector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum OtlpProtocol {
@@ -72,7 +70,7 @@ pub enum OtlpProtocol {
 }
 
 impl OtlpProtocol {
-    /// Returns its name, as OpenTelemetry has it.
+    /// Returns its name in the specification.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Grpc => "grpc",
@@ -81,18 +79,18 @@ impl OtlpProtocol {
     }
 }
 
-/// How what is sent to a collector is compressed.
+/// The compression of exports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum OtlpCompression {
-    /// By gzip.
+    /// gzip.
     Gzip,
-    /// Not at all.
+    /// No compression.
     None,
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -102,7 +100,7 @@ pub enum LogFormat {
     Auto,
     /// One JSON object a line.
     Json,
-    /// For people.
+    /// Plain lines.
     Pretty,
 }
 
@@ -126,8 +124,8 @@ impl Default for TelemetryConfig {
     }
 }
 
-/// Tells whether a filter is what the key's documentation says. `tracing` takes any word as the name of a module, so that
-/// a level with a slip in it would silence all the others.
+/// Returns whether a filter has the documented form. `tracing` takes any word as the name of a module, so that a misspelt
+/// level would silence all other modules.
 fn is_filter(filter: &str) -> bool {
     filter.split(',').all(|directive| {
         let level = directive.rsplit_once('=').map_or(directive, |(_, level)| level);
@@ -136,12 +134,12 @@ fn is_filter(filter: &str) -> bool {
     }) && EnvFilter::builder().parse(filter).is_ok()
 }
 
-/// Tells whether a URL can be a collector's. User info would be a credential in the configuration.
+/// Returns whether a URL can be a collector's. User info would be a credential in the configuration.
 fn is_endpoint(url: &str) -> bool {
     url.parse::<Uri>().is_ok_and(|uri| {
         matches!(uri.scheme_str(), Some("http" | "https"))
             && uri.query().is_none()
-            // `Uri` forgets it.
+            // `Uri` drops it.
             && !url.contains('#')
             && uri.host().is_some_and(|host| !host.is_empty())
             && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))

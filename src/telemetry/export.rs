@@ -16,7 +16,7 @@ use std::{io, path::PathBuf, sync::Arc, thread, time::Duration};
 
 use opentelemetry_sdk::{
     metrics::PeriodicReader,
-    trace::{Config, Sampler, SdkTracerProvider},
+    trace::{Config, SdkTracerProvider, ShouldSample},
 };
 use tokio::{
     runtime::{self, Runtime},
@@ -108,8 +108,9 @@ pub fn start(
             counts: Arc::clone(&flush.counts),
         };
         let processor = CountingProcessor::new(export.batching, exporter);
-        let sampler = match config.sample_ratio {
-            Some(ratio) => Sampler::into(trace::parent_based(ratio)),
+        let sampler: Box<dyn ShouldSample> = match config.sample_ratio {
+            Some(ratio) => trace::parent_based(ratio).into(),
+            // Of the environment.
             None => Config::default().sampler,
         };
         let provider = trace::provider(sampler, processor, resource.clone());

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response, Uri};
 use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{
-    Compression, ExporterBuildError, MetricExporter, SpanExporter, WithExportConfig,
+    Compression, ExporterBuildError, MetricExporter, Protocol, SpanExporter, WithExportConfig,
     WithHttpConfig, WithTonicConfig,
 };
 use tonic::{
@@ -101,6 +101,7 @@ impl Target {
         let client = self.tls.for_http(client).and_then(reqwest::ClientBuilder::build);
         let client = client.map_err(|error| causes(&error.without_url()))?;
         let builder = builder
+            .with_protocol(Protocol::HttpBinary)
             .with_endpoint(self.uri.to_string())
             .with_timeout(self.timeout)
             .with_http_client(Client { client, outage: Arc::clone(outage) });

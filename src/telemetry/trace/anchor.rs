@@ -1,11 +1,11 @@
-//! When things were on the wall's clock, told from tokio's.
+//! Wall-clock times of tokio's instants.
 
 use std::time::SystemTime;
 
 use tokio::time::Instant;
 
-/// One moment on both clocks. A tree of spans has one: their order and lengths are those of tokio's clock, whatever is
-/// done to the wall's meanwhile.
+/// One moment on both clocks. The spans of a trace share one, so that changes of the wall clock affect neither their order
+/// nor their lengths.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Anchor {
     wall: SystemTime,
@@ -21,7 +21,7 @@ impl Anchor {
         Self { wall: SystemTime::now(), at: Instant::now() }
     }
 
-    /// Returns the wall's time at `at`, which may lie on either side.
+    /// Returns the wall-clock time of `at`, which may be earlier or later than the anchor.
     pub(super) fn wall(&self, at: Instant) -> SystemTime {
         let wall = match at.checked_duration_since(self.at) {
             Some(after) => self.wall.checked_add(after),
