@@ -17,7 +17,7 @@ pub use run::RunError;
 use crate::{
     admin::Health,
     cache::{Cache, KeyDeriver},
-    caller::Rules,
+    caller::{self, Rules},
     config::Config,
     dispatch::{self, Dispatch},
     file,
@@ -36,6 +36,9 @@ const ADMIN_CONNECTIONS: u32 = 64;
 
 /// Files that are for neither port: listeners, standard output, the runtime's own, files that are read, name look-ups.
 const OTHER_FILES: u32 = 64;
+
+/// Configured callers whose series start at 0; those of further ones start with their first call.
+const MAX_EXPECTED_CALLERS: usize = 100;
 
 /// Bytes a cache key's secret must have.
 const MIN_KEY_BYTES: usize = 32;
@@ -160,6 +163,7 @@ async fn assemble(
     telemetry: Telemetry,
 ) -> Result<Bound, BuildError> {
     let Telemetry { metrics, tracer } = telemetry;
+    expect_series(config, &rules.get(), &metrics);
     let keys = keys(config)?;
     let tls = Acceptor::load(&config.tls, &metrics).map_err(BuildError::Tls)?;
     let files = tls.iter().map(Acceptor::files).chain(api_keys.files()).collect::<Vec<_>>();
@@ -216,6 +220,16 @@ fn budgets(config: &Config) -> pipeline::TokenBudgets {
         daily_tokens: config.limits.daily_tokens,
         monthly_tokens: config.limits.monthly_tokens,
         replicas: config.limits.replicas,
+    }
+}
+
+/// Starts the series of configured models and callers at 0.
+fn expect_series(config: &Config, rules: &Rules, metrics: &Metrics) {
+    let models = config.limits.models.keys().map(String::as_str);
+    metrics.expect_models(models.chain([config.upstream.default_model.as_str()]));
+    let names = config.callers.0.keys().filter(|name| *name != caller::DEFAULT);
+    for name in names.take(MAX_EXPECTED_CALLERS) {
+        metrics.expect_caller(&rules.caller(&Arc::from(name.as_str())));
     }
 }
 

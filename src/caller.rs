@@ -6,7 +6,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-pub use rules::{Config, Rule, Rules, Scope};
+pub use rules::{Config, DEFAULT, Rule, Rules, Scope};
 
 use crate::error::Error;
 

@@ -69,6 +69,7 @@ impl<T> Live<T> {
         let failed = |problem| LoadError { what, problem };
         let contents = read_all(&paths).map_err(failed)?;
         let current = parse(&contents).map_err(|problem| failed(named(&paths, &problem)))?;
+        metrics.expect_reloads(what);
         Ok(Arc::new(Self {
             what,
             paths,

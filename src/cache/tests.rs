@@ -96,7 +96,7 @@ async fn only_what_leaves_by_itself_is_evicted() {
     let evicted = || {
         let page = metrics.render().unwrap();
         let lines = page.lines().filter(|line| line.starts_with("voyage_gateway_cache_evictions"));
-        lines.map(str::to_owned).collect::<Vec<_>>()
+        lines.filter(|line| !line.ends_with(" 0")).map(str::to_owned).collect::<Vec<_>>()
     };
     for flight in 1..=5 {
         cache.store(key("replaced"), stored(1000, 0), flight);

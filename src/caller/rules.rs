@@ -11,7 +11,7 @@ use super::{Caller, Priority};
 use crate::check::{Checks, quoted};
 
 /// The entry of `[callers]` for everybody without one of their own.
-const DEFAULT: &str = "default";
+pub const DEFAULT: &str = "default";
 
 /// `[callers]`: the rules of `[callers."NAME"]`, by the name the credential proves, and of `[callers.default]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -73,6 +73,10 @@ impl Authenticator {
                 Credential::Jwt(Arc::new(jwt))
             }
         };
+        metrics.expect_auth_failures(
+            required.mode(),
+            required.refusals().iter().map(|refusal| refusal.why()),
+        );
         Ok(Self { required, metrics: metrics.clone() })
     }
 
@@ -136,6 +140,28 @@ impl Credential {
             Self::Token(_) => "tokens",
             Self::Certificate => "mtls",
             Self::Jwt(_) => "jwt",
+        }
+    }
+
+    /// Returns the possible refusals.
+    fn refusals(&self) -> &'static [Refusal] {
+        match self {
+            Self::None(_) => &[],
+            Self::Token(_) => &[Refusal::Missing, Refusal::Malformed, Refusal::UnknownToken],
+            Self::Certificate => &[Refusal::Missing, Refusal::Name],
+            Self::Jwt(_) => &[
+                Refusal::Missing,
+                Refusal::Malformed,
+                Refusal::UnknownKey,
+                Refusal::Algorithm,
+                Refusal::Forged,
+                Refusal::Expired,
+                Refusal::NotYetValid,
+                Refusal::Issuer,
+                Refusal::Audience,
+                Refusal::Name,
+                Refusal::NoKeys,
+            ],
         }
     }
 }

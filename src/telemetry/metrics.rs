@@ -1,50 +1,37 @@
-//! Every metric, each recorded by one documented function; [`catalogue`] says what each of them is.
+//! All metrics. One documented function records each; [`catalogue`] describes them.
 //!
-//! Labels come from closed lists only, or from the bounded one of callers' names: nobody can make series at will. What
-//! merely *is* (a gauge) is asked for when somebody looks, as `watch` does.
+//! Label values come from closed lists, or from the bounded list of callers' names, so that no client can create series
+//! without limit.
 
-mod build;
 mod cache;
 pub mod catalogue;
 mod connections;
-mod dispatch;
 mod families;
-mod outcome;
+mod gauges;
 mod process;
 mod rpc;
-mod spans;
 mod spending;
-mod tls;
 mod upstream;
-mod waits;
-mod watch;
 
 use std::sync::Arc;
 
-use opentelemetry::{
-    KeyValue,
-    metrics::{Counter, MeterProvider as _},
-};
+use opentelemetry::metrics::{Counter, MeterProvider as _};
 use opentelemetry_sdk::metrics::{MeterProviderBuilder, SdkMeterProvider};
 use prometheus::{Encoder as _, Registry, TextEncoder};
 
-pub use connections::{ConnectionFailure, OpenConnection, PortName};
+pub use connections::{ConnectionFailure, Handshake, OpenConnection, OpenHandshake, PortName};
 pub use families::{Buckets, ByLabel, Families, Series};
-pub use outcome::RpcOutcome;
-pub use rpc::EndedRpc;
+pub use gauges::{Admitted, BreakerState, Cached, DispatchState, RateWindow};
+pub use rpc::{EndedRpc, RpcOutcome};
 pub use spending::Replied;
-pub use tls::{Handshake, OpenHandshake};
-pub use watch::{Admitted, BreakerState, Cached, DispatchState, RateWindow};
 
 use super::{recent::Recent, resource::resource};
 use crate::model;
-use catalogue::label;
-use watch::Watched;
 
-/// The name of the scope that all metrics are in.
+/// The OpenTelemetry scope of all metrics.
 const SCOPE: &str = "voyage-gateway";
 
-/// The label of what is not in the catalogue of models.
+/// The label of models and statuses that are not in the catalogue.
 const OTHER: &str = "_other";
 
 /// The gateway's metrics; cheap to clone.
@@ -56,66 +43,57 @@ pub struct Metrics {
 
 struct Shared {
     registry: Registry,
-    /// The instruments end with it.
+    /// The instruments stop when it is dropped.
     provider: SdkMeterProvider,
-    watched: Arc<Watched>,
     rpc: rpc::Instruments,
     cache: cache::Instruments,
     spending: spending::Instruments,
-    dispatch: dispatch::Instruments,
     upstream: upstream::Instruments,
     connections: connections::Instruments,
-    tls: tls::Instruments,
-    waits: waits::Instruments,
     reloads: Counter<u64>,
     recent: Recent,
 }
 
-/// Why the metrics cannot be set up or read.
+/// The metrics cannot be set up or read.
 #[derive(Debug, thiserror::Error)]
 #[error("metrics: {0}")]
 pub struct MetricsError(String);
 
 impl Metrics {
-    /// Sets up a registry of its own, which `/metrics` shows.
+    /// Creates metrics with a registry of their own, for `/metrics` only.
     pub fn new() -> Result<Self, MetricsError> {
         Self::with(|provider| provider.with_resource(resource([])))
     }
 
-    /// Sets up a registry of its own, and whatever else is to read the metrics: `extend` names the resource and adds
-    /// readers.
+    /// Creates metrics with a registry of their own; `extend` sets the resource and adds readers.
     pub fn with(
         extend: impl FnOnce(MeterProviderBuilder) -> MeterProviderBuilder,
     ) -> Result<Self, MetricsError> {
         let registry = Registry::new();
         let exporter = opentelemetry_prometheus::exporter()
             .with_registry(registry.clone())
-            // One scope: naming it in every series says nothing.
+            // There is one scope: its labels would be the same on every series.
             .scope_info_enabled(false)
             .build()
             .map_err(|error| MetricsError(error.to_string()))?;
-        let provider = SdkMeterProvider::builder().with_reader(exporter).with_view(build::bounds);
+        let provider =
+            SdkMeterProvider::builder().with_reader(exporter).with_view(catalogue::series_limit);
         let provider = extend(provider).build();
         let meter = provider.meter(SCOPE);
-        let watched = Arc::<Watched>::default();
-        watch::register(&meter, &watched);
-        process::register(&meter);
         let shared = Shared {
             registry,
-            watched,
             rpc: rpc::Instruments::new(&meter),
             cache: cache::Instruments::new(&meter),
             spending: spending::Instruments::new(&meter),
-            dispatch: dispatch::Instruments::new(&meter),
             upstream: upstream::Instruments::new(&meter),
             connections: connections::Instruments::new(&meter),
-            tls: tls::Instruments::new(&meter),
-            waits: waits::Instruments::new(&meter),
-            reloads: build::counter(&meter, &catalogue::RELOADS),
+            reloads: process::register(&meter),
             recent: Recent::default(),
             provider,
         };
-        Ok(Self { shared: Some(Arc::new(shared)) })
+        let metrics = Self { shared: Some(Arc::new(shared)) };
+        metrics.tokens(0, None);
+        Ok(metrics)
     }
 
     /// Records nothing, at no cost.
@@ -123,36 +101,45 @@ impl Metrics {
         Self { shared: None }
     }
 
-    /// Returns what was slow or failed of late, unless nothing is recorded.
+    /// Starts the series of configured models at 0, so that `rate()` and alerts see their first event.
+    pub fn expect_models<'a>(&self, models: impl IntoIterator<Item = &'a str>) {
+        let Some(shared) = &self.shared else { return };
+        for model in models {
+            shared.spending.expect_model(model);
+            shared.upstream.expect_model(model);
+        }
+    }
+
+    /// Returns recent slow RPCs and upstream errors; `None` if the metrics are off.
     pub fn recent(&self) -> Option<&Recent> {
         self.shared.as_ref().map(|shared| &shared.recent)
     }
 
-    /// Returns all metrics as they stand; none, when they are off.
+    /// Returns the current values of all metrics; none if they are off.
     pub fn families(&self) -> Families {
         self.shared.as_ref().map(|shared| Families::of(&shared.registry)).unwrap_or_default()
     }
 
-    /// Writes all metrics in Prometheus' text format; nothing, when they are off.
+    /// Writes all metrics in Prometheus' text format; nothing if they are off.
     pub fn render(&self) -> Result<String, MetricsError> {
         let Some(shared) = &self.shared else { return Ok(String::new()) };
         let mut text = Vec::new();
         TextEncoder::new()
-            .encode(&shared.registry.gather(), &mut text)
+            .encode(&families::gather(&shared.registry), &mut text)
             .map_err(|error| MetricsError(error.to_string()))?;
         String::from_utf8(text).map_err(|error| MetricsError(error.to_string()))
     }
 
-    /// [`catalogue::RELOADS`]: a changed file, or fetched keys, that were taken over (`changed`) or of no use
-    /// (`refused`; the old content stays in force), by the setting that names them.
-    pub fn reload(&self, what: &'static str, outcome: &'static str) {
-        let Some(shared) = &self.shared else { return };
-        let labels = [KeyValue::new(label::WHAT, what), KeyValue::new(label::OUTCOME, outcome)];
-        shared.reloads.add(1, &labels);
+    /// Exports all metrics now where they are pushed. Blocks until the export succeeds or fails.
+    pub(super) fn flush(&self) {
+        if let Some(shared) = &self.shared {
+            // A failure is logged by the exporter.
+            let _ = shared.provider.force_flush();
+        }
     }
 }
 
-/// Returns a model's label: its name in the catalogue, or one for all others.
+/// Returns the label of a model: its name if it is in the catalogue of models.
 fn model_label(name: &str) -> &'static str {
     model::find(name).map_or(OTHER, |model| model.name)
 }

@@ -63,10 +63,10 @@ pub(super) struct Counts {
 impl Counts {
     pub(super) fn of(families: &Families) -> Self {
         let counters =
-            COUNTERS.iter().map(|(metric, label)| (metric.prometheus, families.by(metric, label)));
+            COUNTERS.iter().map(|(metric, label)| (metric.name, families.by(metric, label)));
         let histograms = HISTOGRAMS
             .iter()
-            .filter_map(|metric| Some((metric.prometheus, families.histogram(metric)?)));
+            .filter_map(|metric| Some((metric.name, families.histogram(metric)?)));
         Self { counters: counters.collect(), histograms: histograms.collect() }
     }
 
@@ -89,13 +89,13 @@ impl Counts {
 
     /// Returns a counter's values by its label.
     pub(super) fn by(&self, metric: &Metric) -> impl Iterator<Item = (&str, f64)> {
-        let values = self.counters.get(metric.prometheus).into_iter().flatten();
+        let values = self.counters.get(metric.name).into_iter().flatten();
         values.map(|(label, value)| (label.as_str(), *value))
     }
 
     /// Returns a counter's value for one of its label's; `None`: there is no such series.
     pub(super) fn get(&self, metric: &Metric, label: &str) -> Option<f64> {
-        self.counters.get(metric.prometheus)?.get(label).copied()
+        self.counters.get(metric.name)?.get(label).copied()
     }
 
     /// Returns a counter's value for one of its label's, 0 without such a series.
@@ -110,11 +110,11 @@ impl Counts {
     }
 
     pub(super) fn quantile(&self, metric: &Metric, share: f64) -> Option<f64> {
-        self.histograms.get(metric.prometheus)?.quantile(share)
+        self.histograms.get(metric.name)?.quantile(share)
     }
 
     pub(super) fn mean(&self, metric: &Metric) -> Option<f64> {
-        self.histograms.get(metric.prometheus)?.mean()
+        self.histograms.get(metric.name)?.mean()
     }
 
     /// Returns the cache's hits as a share of its lookups; `None`: there were none.
@@ -137,7 +137,9 @@ impl Spans {
     /// Returns a counter by its label.
     pub(super) fn by<'a>(&'a self, metric: &'a Metric) -> impl Iterator<Item = (&'a str, Count)> {
         let last_minute = |name: &str| self.last_minute.of_label(metric, name);
-        self.since_start.by(metric).map(move |(name, since_start)| {
+        // Known series exist as 0 before their first event.
+        let counted = self.since_start.by(metric).filter(|(_, count)| *count > 0.0);
+        counted.map(move |(name, since_start)| {
             (name, Count { last_minute: last_minute(name), since_start })
         })
     }

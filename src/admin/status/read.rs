@@ -167,7 +167,7 @@ impl Sources<'_> {
         Process {
             resident_bytes: self.gauge(&catalogue::MEMORY_USAGE),
             threads: self.gauge(&catalogue::THREADS),
-            file_descriptors: self.gauge(&catalogue::FILE_DESCRIPTORS),
+            file_descriptors: self.gauge(&catalogue::OPEN_FILES),
             connections: connections
                 .map(|(port, open)| Connections { max: max.get(&port).copied(), port, open })
                 .collect(),

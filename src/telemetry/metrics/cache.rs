@@ -1,4 +1,4 @@
-//! The cache: where answers come from, and what leaves it.
+//! The cache: lookups and evictions.
 
 use opentelemetry::{
     KeyValue,
@@ -6,11 +6,10 @@ use opentelemetry::{
 };
 
 use super::{
-    Metrics, build,
+    Metrics,
     catalogue::{self, label},
 };
 
-/// What the cache is counted with.
 pub(super) struct Instruments {
     lookups: Counter<u64>,
     evictions: Counter<u64>,
@@ -18,25 +17,34 @@ pub(super) struct Instruments {
 
 impl Instruments {
     pub(super) fn new(meter: &Meter) -> Self {
-        Self {
-            lookups: build::counter(meter, &catalogue::CACHE_LOOKUPS),
-            evictions: build::counter(meter, &catalogue::CACHE_EVICTIONS),
+        let new = Self {
+            lookups: catalogue::CACHE_LOOKUPS.counter(meter),
+            evictions: catalogue::CACHE_EVICTIONS.counter(meter),
+        };
+        for result in ["hit", "miss", "coalesced", "bypassed", "refused"] {
+            new.lookups(result, 0);
         }
+        new
+    }
+
+    fn lookups(&self, result: &'static str, inputs: u64) {
+        let tier = if result == "hit" { "memory" } else { "none" };
+        let labels = [KeyValue::new(label::RESULT, result), KeyValue::new(label::TIER, tier)];
+        self.lookups.add(inputs, &labels);
     }
 }
 
 impl Metrics {
-    /// [`catalogue::CACHE_LOOKUPS`]: inputs by where their answers came from (`hit`, `miss`, `coalesced`, `bypassed`, or
-    /// `refused` before they were looked for).
+    /// [`catalogue::CACHE_LOOKUPS`]: inputs by the source of their answers: `hit`, `miss`, `coalesced`, `bypassed`, or
+    /// `refused` before the lookup.
     pub fn lookups(&self, result: &'static str, inputs: u64) {
-        let Some(shared) = self.shared.as_ref().filter(|_| inputs > 0) else { return };
-        let tier = if result == "hit" { "memory" } else { "none" };
-        let labels = [KeyValue::new(label::RESULT, result), KeyValue::new(label::TIER, tier)];
-        shared.cache.lookups.add(inputs, &labels);
+        if let Some(shared) = &self.shared {
+            shared.cache.lookups(result, inputs);
+        }
     }
 
-    /// [`catalogue::CACHE_EVICTIONS`]: an answer left the memory tier because the cache was full (`size`) or it was old
-    /// (`expired`).
+    /// [`catalogue::CACHE_EVICTIONS`]: an entry was evicted from the memory tier, because the cache was full (`size`) or
+    /// the entry was too old (`expired`).
     pub fn evicted(&self, cause: &'static str) {
         let Some(shared) = &self.shared else { return };
         let labels = [KeyValue::new(label::TIER, "memory"), KeyValue::new(label::CAUSE, cause)];

@@ -1,45 +1,35 @@
-//! Every metric as data: what it is called, counts and is labelled with, and what a person does with it.
+//! The catalogue of metrics: the name, unit, labels, description and purpose of each.
 //!
-//! Instruments are made from these entries and from nothing else, and `docs/metrics.md` is written from them. Names and
-//! labels of OpenTelemetry's semantic conventions are those of v1.44.0; the others begin with `voyage_gateway`.
+//! All instruments are built from these entries, and `docs/metrics.md` is generated from them. Names and labels follow
+//! OpenTelemetry's semantic conventions v1.44.0 where those have one; all others begin with `voyage_gateway`.
 
 mod gateway;
+mod instrument;
 pub mod label;
 mod process;
 mod spending;
 mod upstream;
 
-pub use gateway::{
-    AUTH_FAILURES, CACHE_ENTRIES, CACHE_EVICTIONS, CACHE_LOOKUPS, CACHE_MAX_SIZE, CACHE_SIZE,
-    CALLER_RPCS, CONNECTION_FAILURES, CONNECTIONS, ERRORS, IN_FLIGHT_REQUESTS, IN_FLIGHT_SIZE,
-    MAX_CONNECTIONS, MAX_IN_FLIGHT_REQUESTS, MAX_IN_FLIGHT_SIZE, OVERHEAD, PANICS, RPC_DURATION,
-    RPCS, SHED, TLS_CERTIFICATE_NOT_AFTER, TLS_HANDSHAKES,
-};
-pub use process::{
-    BUILD_INFO, CPU_TIME, FILE_DESCRIPTORS, MEMORY_USAGE, RELOADS, SPANS, THREADS, UPTIME,
-};
-pub use spending::{
-    BUDGET_LIMIT_TOKENS, BUDGET_USED_TOKENS, COST, MODEL_TOKENS, QUOTA_REFUSALS, TOKENS,
-};
-pub use upstream::{
-    BATCH_FILL, BATCH_SIZE, BATCHES_IN_FLIGHT, BATCHES_MAX_IN_FLIGHT, BREAKER_STATE,
-    EMBEDDINGS_DURATION, EMBEDDINGS_INPUT_TOKENS, FREE_TIER, KEY_REJECTED, QUEUE_ITEMS, QUEUE_SIZE,
-    QUEUE_WAIT, RATE_LIMIT_LIMIT, RATE_LIMIT_USED, RATE_LIMITED, RETRIES, RETRY_BUDGET_BALANCE,
-    STATUSES, UPSTREAM_CALLS, UPSTREAM_DURATION,
-};
+pub use gateway::*;
+pub(super) use instrument::series_limit;
+pub use process::*;
+pub use spending::*;
+pub use upstream::*;
+
+use opentelemetry::KeyValue;
 
 use crate::telemetry::semconv;
 
-/// How a metric's values come about.
+/// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Only grows; a rate is taken of it.
+    /// A sum that only increases.
     Counter,
-    /// A count of what is there, told by its changes. A gauge to Prometheus.
+    /// A sum that increases and decreases; a gauge in Prometheus.
     UpDownCounter,
-    /// What is, at the moment of looking.
+    /// The current value.
     Gauge,
-    /// How values are distributed.
+    /// The distribution of values.
     Histogram,
 }
 
@@ -54,82 +44,88 @@ impl Kind {
     }
 }
 
-/// What values a label has.
+/// The values of a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Values {
-    /// These and no others.
+    /// A closed list.
     Closed(&'static [&'static str]),
-    /// Those that the words describe, and how many they can be.
+    /// A description of the values, and their maximum number.
     Bounded(&'static str, usize),
 }
 
 /// A label of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Label {
-    /// As OpenTelemetry knows it; Prometheus shows dots as underscores.
+    /// The OpenTelemetry name; on `/metrics`, underscores replace dots.
     pub name: &'static str,
-    /// What it may be.
+    /// The values.
     pub values: Values,
-    /// Whether every series has it.
+    /// Whether every series has the label.
     pub required: bool,
+}
+
+impl Label {
+    const fn closed(name: &'static str, values: &'static [&'static str]) -> Self {
+        Self { name, values: Values::Closed(values), required: true }
+    }
+
+    const fn bounded(name: &'static str, values: &'static str, most: usize) -> Self {
+        Self { name, values: Values::Bounded(values, most), required: true }
+    }
+
+    const fn optional(mut self) -> Self {
+        self.required = false;
+        self
+    }
 }
 
 /// One metric.
 #[derive(Clone, Copy, Debug)]
 pub struct Metric {
-    /// The instrument's name, as OpenTelemetry knows it.
+    /// The OpenTelemetry name of the instrument.
     pub name: &'static str,
-    /// The name that `/metrics` shows.
-    pub prometheus: &'static str,
-    /// How its values come about.
+    /// The name on `/metrics`, where it is not derived from `name`.
+    well_known: Option<&'static str>,
+    /// The type.
     pub kind: Kind,
-    /// As UCUM writes it; empty: it has none.
+    /// The unit in UCUM; may be empty.
     pub unit: &'static str,
-    /// What its series differ in.
+    /// The labels.
     pub labels: &'static [Label],
-    /// What it counts, for people.
+    /// The help text on `/metrics`.
     pub description: &'static str,
-    /// What a person does with it.
+    /// How an operator uses the metric.
     pub purpose: &'static str,
     /// Upper bounds of a histogram's buckets.
     pub buckets: &'static [f64],
 }
 
+const fn metric(kind: Kind, name: &'static str, description: &'static str) -> Metric {
+    let (unit, purpose, well_known) = ("", "", None);
+    Metric { name, well_known, kind, unit, labels: &[], description, purpose, buckets: &[] }
+}
+
+const fn counter(name: &'static str, description: &'static str) -> Metric {
+    metric(Kind::Counter, name, description)
+}
+
+const fn up_down_counter(name: &'static str, description: &'static str) -> Metric {
+    metric(Kind::UpDownCounter, name, description)
+}
+
+const fn gauge(name: &'static str, description: &'static str) -> Metric {
+    metric(Kind::Gauge, name, description)
+}
+
+const fn histogram(
+    name: &'static str,
+    description: &'static str,
+    buckets: &'static [f64],
+) -> Metric {
+    Metric { buckets, ..metric(Kind::Histogram, name, description) }
+}
+
 impl Metric {
-    const fn new(
-        kind: Kind,
-        name: &'static str,
-        prometheus: &'static str,
-        description: &'static str,
-    ) -> Self {
-        let (unit, purpose) = ("", "");
-        Self { name, prometheus, kind, unit, labels: &[], description, purpose, buckets: &[] }
-    }
-
-    const fn counter(
-        name: &'static str,
-        prometheus: &'static str,
-        description: &'static str,
-    ) -> Self {
-        Self::new(Kind::Counter, name, prometheus, description)
-    }
-
-    const fn gauge(
-        name: &'static str,
-        prometheus: &'static str,
-        description: &'static str,
-    ) -> Self {
-        Self::new(Kind::Gauge, name, prometheus, description)
-    }
-
-    const fn histogram(
-        name: &'static str,
-        prometheus: &'static str,
-        description: &'static str,
-    ) -> Self {
-        Self::new(Kind::Histogram, name, prometheus, description)
-    }
-
     const fn unit(mut self, unit: &'static str) -> Self {
         self.unit = unit;
         self
@@ -140,17 +136,34 @@ impl Metric {
         self
     }
 
-    const fn buckets(mut self, buckets: &'static [f64]) -> Self {
-        self.buckets = buckets;
-        self
-    }
-
-    const fn for_this(mut self, purpose: &'static str) -> Self {
+    const fn purpose(mut self, purpose: &'static str) -> Self {
         self.purpose = purpose;
         self
     }
 
-    /// Returns the most series there can be.
+    const fn well_known(mut self, name: &'static str) -> Self {
+        self.well_known = Some(name);
+        self
+    }
+
+    /// Returns the name on `/metrics`.
+    pub fn prometheus(&self) -> String {
+        self.well_known.map_or_else(|| self.exported(), str::to_owned)
+    }
+
+    /// Returns the name that the Prometheus exporter derives: underscores, the unit, and `_total` for a counter.
+    fn exported(&self) -> String {
+        let unit = match self.unit {
+            "s" => "_seconds",
+            "By" => "_bytes",
+            "1" => "_ratio",
+            _ => "",
+        };
+        let total = if self.kind == Kind::Counter { "_total" } else { "" };
+        format!("{}{unit}{total}", self.name.replace('.', "_"))
+    }
+
+    /// Returns the maximum number of series.
     pub fn max_series(&self) -> usize {
         let values = |label: &Label| match label.values {
             Values::Closed(values) => values.len(),
@@ -159,43 +172,41 @@ impl Metric {
         let optional = |label: &Label| values(label) + usize::from(!label.required);
         self.labels.iter().map(optional).product()
     }
+
+    /// Returns the labels of every series; nothing if a label has no closed list of values.
+    fn closed_series(&self) -> Vec<Vec<KeyValue>> {
+        let mut series = vec![Vec::new()];
+        for label in self.labels {
+            let Values::Closed(values) = label.values else { return Vec::new() };
+            let with = |labels: &Vec<KeyValue>, value: &&'static str| {
+                [labels.clone(), vec![KeyValue::new(label.name, *value)]].concat()
+            };
+            series = series
+                .iter()
+                .flat_map(|labels| values.iter().map(move |value| with(labels, value)))
+                .collect();
+        }
+        series
+    }
 }
 
-impl Label {
-    const fn closed(name: &'static str, values: &'static [&'static str]) -> Self {
-        Self { name, values: Values::Closed(values), required: true }
-    }
-
-    const fn bounded(name: &'static str, how: &'static str, most: usize) -> Self {
-        Self { name, values: Values::Bounded(how, most), required: true }
-    }
-
-    const fn optional(mut self) -> Self {
-        self.required = false;
-        self
-    }
+/// Returns the names that `/metrics` shows instead of those that the exporter derives, by the latter.
+pub(super) fn well_known_names() -> impl Iterator<Item = (String, &'static str)> {
+    all().filter_map(|metric| Some((metric.exported(), metric.well_known?)))
 }
 
-/// Upper bounds of durations that callers or Voyage cause, in seconds; the convention's for RPCs.
-pub const SECONDS: &[f64] =
+/// Bucket bounds in seconds for RPCs and upstream calls: those of the semantic conventions.
+const SECONDS: &[f64] =
     &[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
-/// A model of the catalogue, or `_other`.
-const MODEL: Label = Label::bounded(label::MODEL, "a model of the catalogue, or `_other`", 28);
+const A_MODEL: &str = "a model of the catalogue, or `_other`";
 
-const RPC_METHOD: Label = Label::bounded(
-    semconv::RPC_METHOD,
-    "an RPC that is served, `package.Service/Method`, or `_OTHER`",
-    9,
-);
+const MODEL: Label = Label::bounded(label::MODEL, A_MODEL, 28);
 
-/// The endpoints of Voyage's API.
-const ENDPOINT: Label = Label::closed(label::ENDPOINT, &["/embeddings"]);
+const RPC_METHOD: Label =
+    Label::bounded(semconv::RPC_METHOD, "a served RPC as `package.Service/Method`, or `_OTHER`", 9);
 
-/// An API key of the pool, by the alias that the operators gave it.
-const KEY: Label = Label::bounded(label::KEY, "the alias of an API key; a pool has 64 at most", 64);
-
-/// Returns every metric there is.
+/// Returns all metrics.
 pub fn all() -> impl Iterator<Item = &'static Metric> {
     [gateway::ALL, spending::ALL, upstream::ALL, process::ALL].into_iter().flatten().copied()
 }

@@ -1,4 +1,4 @@
-//! Connections: how many are open, and why some ended badly.
+//! Connections and TLS handshakes.
 
 use opentelemetry::{
     KeyValue,
@@ -6,16 +6,16 @@ use opentelemetry::{
 };
 
 use super::{
-    Metrics, build,
+    Metrics,
     catalogue::{self, label},
 };
 
-/// A port, as metrics and logs name it.
+/// A port, as named in metrics and logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PortName {
     /// The callers' port.
     Grpc,
-    /// The port of operators and probes.
+    /// The operators' port.
     Admin,
 }
 
@@ -29,29 +29,29 @@ impl PortName {
     }
 }
 
-/// Why a connection was not to be had, or ended otherwise than by its peer's wish.
+/// Why a connection was not accepted or was closed by the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionFailure {
-    /// The system gave none: too many open files, or no memory.
+    /// The operating system had no file descriptor or no memory for it.
     Accept,
-    /// Its first bytes did not come in time.
+    /// The first bytes did not arrive in time.
     HandshakeTimeout,
-    /// Its first bytes are not those of the port's protocol.
+    /// The first bytes are not of the port's protocol.
     Handshake,
-    /// The peer answered no PING, took no byte or finished no header in time.
+    /// The peer did not answer a PING, read, or finish its headers in time.
     Unresponsive,
-    /// The peer broke the protocol, or flooded the connection with resets or frames.
+    /// The peer violated the protocol, or flooded the connection with resets or frames.
     Protocol,
-    /// Calls were still running `server.connection_age_grace` after its age was over.
+    /// Calls were still running `server.connection_age_grace` after `server.connection_age`.
     CutAtAge,
-    /// Calls were still running when the drain was over.
+    /// Calls were still running at the end of the drain.
     CutAtDrain,
-    /// A defect of the gateway's.
+    /// A defect of the gateway.
     Panic,
 }
 
 impl ConnectionFailure {
-    /// Returns the reason's label.
+    /// Returns the value of the label `reason`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Accept => "accept_error",
@@ -66,22 +66,45 @@ impl ConnectionFailure {
     }
 }
 
-/// What connections are counted with.
+/// How a TLS handshake ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handshake {
+    /// It succeeded.
+    Ok,
+    /// The peer speaks no TLS or no supported version, its certificate is not accepted, or it was a TCP probe.
+    Failed,
+    /// It took too long, or the drain ended it.
+    Timeout,
+}
+
+impl Handshake {
+    /// Returns the value of the label `outcome`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
 pub(super) struct Instruments {
     open: UpDownCounter<i64>,
     failures: Counter<u64>,
+    handshakes: Counter<u64>,
 }
 
 impl Instruments {
     pub(super) fn new(meter: &Meter) -> Self {
         Self {
-            open: build::up_down(meter, &catalogue::CONNECTIONS),
-            failures: build::counter(meter, &catalogue::CONNECTION_FAILURES),
+            open: catalogue::CONNECTIONS.up_down_counter(meter),
+            failures: catalogue::CONNECTION_FAILURES.counter(meter),
+            handshakes: catalogue::TLS_HANDSHAKES.counter(meter),
         }
     }
 }
 
-/// An open connection; it counts as one until it is dropped.
+/// Counts as an open connection until it is dropped.
 #[derive(Debug)]
 pub struct OpenConnection {
     metrics: Metrics,
@@ -96,6 +119,28 @@ impl Drop for OpenConnection {
     }
 }
 
+/// A running handshake; counted when it is dropped, as a timeout unless [`OpenHandshake::ended`] was called.
+#[derive(Debug)]
+pub struct OpenHandshake {
+    metrics: Metrics,
+    outcome: Handshake,
+}
+
+impl OpenHandshake {
+    /// Sets the outcome.
+    pub fn ended(&mut self, outcome: Handshake) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for OpenHandshake {
+    fn drop(&mut self) {
+        let Some(shared) = &self.metrics.shared else { return };
+        let outcome = KeyValue::new(label::OUTCOME, self.outcome.as_str());
+        shared.connections.handshakes.add(1, &[outcome]);
+    }
+}
+
 impl Metrics {
     /// [`catalogue::CONNECTIONS`]: a connection is open.
     pub fn connection(&self, name: PortName) -> OpenConnection {
@@ -105,12 +150,16 @@ impl Metrics {
         OpenConnection { metrics: self.clone(), port: name }
     }
 
-    /// [`catalogue::CONNECTION_FAILURES`]: a connection that the system did not give (`accept_error`) or that ended
-    /// badly, by [`ConnectionFailure`].
+    /// [`catalogue::CONNECTION_FAILURES`]: a connection was not accepted or ended with a failure.
     pub fn connection_failed(&self, name: PortName, failure: ConnectionFailure) {
         let Some(shared) = &self.shared else { return };
         let labels = [port(name), KeyValue::new(label::REASON, failure.as_str())];
         shared.connections.failures.add(1, &labels);
+    }
+
+    /// [`catalogue::TLS_HANDSHAKES`]: a TLS handshake begins.
+    pub fn tls_handshake(&self) -> OpenHandshake {
+        OpenHandshake { metrics: self.clone(), outcome: Handshake::Timeout }
     }
 }
 

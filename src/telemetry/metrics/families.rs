@@ -7,7 +7,7 @@ use prometheus::{
     proto::{self, MetricFamily, MetricType},
 };
 
-use super::catalogue::Metric;
+use super::catalogue::{self, Metric};
 
 /// Sums by the value of a label.
 pub type ByLabel = BTreeMap<String, f64>;
@@ -35,14 +35,14 @@ impl<'a> Series<'a> {
 impl Families {
     /// Reads a registry.
     pub fn of(registry: &Registry) -> Self {
-        let families = registry.gather().into_iter();
+        let families = gather(registry).into_iter();
         Self(families.map(|family| (family.name().to_owned(), family)).collect())
     }
 
     /// Returns the sum of all series.
     pub fn sum(&self, metric: &Metric) -> Option<f64> {
         self.0
-            .contains_key(metric.prometheus)
+            .contains_key(&metric.prometheus())
             .then(|| self.series(metric).map(|series| series.value).sum())
     }
 
@@ -57,7 +57,7 @@ impl Families {
 
     /// Returns all series.
     pub fn series(&self, metric: &Metric) -> impl Iterator<Item = Series<'_>> {
-        self.0.get(metric.prometheus).into_iter().flat_map(|family| {
+        self.0.get(&metric.prometheus()).into_iter().flat_map(|family| {
             let series = family.get_metric().iter();
             series.map(|series| Series { series, value: value(family, series) })
         })
@@ -65,13 +65,25 @@ impl Families {
 
     /// Returns the sum of a histogram's series.
     pub fn histogram(&self, metric: &Metric) -> Option<Buckets> {
-        let family = self.0.get(metric.prometheus)?;
+        let family = self.0.get(&metric.prometheus())?;
         let mut sum = Buckets::default();
         for series in family.get_metric() {
             sum.add(&Buckets::of(series));
         }
         Some(sum)
     }
+}
+
+/// Reads a registry, and gives metrics of the process the names that dashboards expect.
+pub(super) fn gather(registry: &Registry) -> Vec<MetricFamily> {
+    let mut families = registry.gather();
+    for (derived, well_known) in catalogue::well_known_names() {
+        if let Some(family) = families.iter_mut().find(|family| family.name() == derived) {
+            family.set_name(well_known.to_owned());
+        }
+    }
+    families.sort_by(|one, other| one.name().cmp(other.name()));
+    families
 }
 
 fn value(family: &MetricFamily, series: &proto::Metric) -> f64 {

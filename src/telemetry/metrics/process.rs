@@ -1,85 +1,108 @@
-//! The process itself, as Linux tells it; elsewhere only its age and what was built.
+//! The process (its resources on Linux only), reloaded files and exported spans.
 
-use std::{fs, sync::Arc};
-
-use opentelemetry::{KeyValue, metrics::Meter};
+use opentelemetry::{
+    KeyValue,
+    metrics::{Counter, Meter, MeterProvider as _},
+};
 use tokio::time::Instant;
 
 use super::{
-    build,
-    catalogue::{self, Metric, label},
+    Metrics, SCOPE,
+    catalogue::{self, label},
 };
 
-/// Registers all of these.
-pub(super) fn register(meter: &Meter) {
+/// Registers what needs no configuration; returns the counter of reloads.
+pub(super) fn register(meter: &Meter) -> Counter<u64> {
     let started = Instant::now();
-    build::fraction(meter, &catalogue::UPTIME, move |gauge| {
+    catalogue::UPTIME.float_gauge(meter, move |gauge| {
         gauge.observe(started.elapsed().as_secs_f64(), &[]);
     });
-    let revision: Arc<str> = Arc::from(crate::REVISION);
-    build::gauge(meter, &catalogue::BUILD_INFO, move |gauge| {
+    catalogue::BUILD_INFO.gauge(meter, |gauge| {
         let version = KeyValue::new(label::VERSION, env!("CARGO_PKG_VERSION"));
-        gauge.observe(1, &[version, KeyValue::new(label::REVISION, Arc::clone(&revision))]);
+        gauge.observe(1, &[version, KeyValue::new(label::REVISION, crate::REVISION)]);
     });
-    let metric = &catalogue::CPU_TIME;
-    meter
-        .f64_observable_counter(metric.name)
-        .with_unit(metric.unit)
-        .with_description(metric.description)
-        .with_callback(|counter| {
-            let Some([user, system]) = cpu_seconds() else { return };
-            counter.observe(user, &[KeyValue::new("cpu.mode", "user")]);
-            counter.observe(system, &[KeyValue::new("cpu.mode", "system")]);
-        })
-        .build();
-    count(meter, &catalogue::MEMORY_USAGE, || Some(status("VmRSS")? * 1024));
-    count(meter, &catalogue::THREADS, || status("Threads"));
-    count(meter, &catalogue::FILE_DESCRIPTORS, open_files);
-}
-
-fn count(meter: &Meter, metric: &'static Metric, read: fn() -> Option<i64>) {
-    meter
-        .i64_observable_up_down_counter(metric.name)
-        .with_unit(metric.unit)
-        .with_description(metric.description)
-        .with_callback(move |counter| {
-            if let Some(value) = read() {
-                counter.observe(value, &[]);
-            }
-        })
-        .build();
-}
-
-/// Returns the CPU time in user mode and in the kernel, in seconds.
-fn cpu_seconds() -> Option<[f64; 2]> {
-    let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    // The second field is a name in parentheses, which may hold anything; of what follows, these are 14 and 15.
-    let (_, after_name) = stat.rsplit_once(')')?;
-    let mut fields = after_name.split_ascii_whitespace().skip(11);
-    let mut ticks = || fields.next()?.parse::<u32>().ok().map(f64::from);
-    let a_second = ticks_a_second()?;
-    Some([ticks()? / a_second, ticks()? / a_second])
+    #[cfg(target_os = "linux")]
+    resources(meter);
+    catalogue::RELOADS.counter(meter)
 }
 
 #[cfg(target_os = "linux")]
-fn ticks_a_second() -> Option<f64> {
-    u32::try_from(rustix::param::clock_ticks_per_second()).ok().map(f64::from)
+fn resources(meter: &Meter) {
+    use std::time::Duration;
+
+    use opentelemetry::metrics::AsyncInstrument;
+    use procfs::{
+        ProcResult, WithCurrentSystemInfo as _,
+        process::{LimitValue, Process},
+    };
+
+    let count = |metric: &'static catalogue::Metric, read: fn(&Process) -> ProcResult<u64>| {
+        let builder = meter.i64_observable_up_down_counter(metric.name);
+        let observe = move |counter: &dyn AsyncInstrument<i64>| {
+            let value = Process::myself().and_then(|process| read(&process)).ok();
+            if let Some(value) = value.and_then(|value| i64::try_from(value).ok()) {
+                counter.observe(value, &[]);
+            }
+        };
+        metric.observed(builder, observe).build();
+    };
+    count(&catalogue::MEMORY_USAGE, |process| Ok(process.stat()?.rss_bytes().get()));
+    count(&catalogue::MEMORY_VIRTUAL, |process| Ok(process.stat()?.vsize));
+    count(&catalogue::THREADS, |process| Ok(process.stat()?.num_threads.unsigned_abs()));
+    count(&catalogue::OPEN_FILES, |process| Ok(process.fd_count()? as u64));
+    count(&catalogue::MAX_OPEN_FILES, |process| {
+        Ok(match process.limits()?.max_open_files.soft_limit {
+            LimitValue::Value(files) => files,
+            LimitValue::Unlimited => i64::MAX.unsigned_abs(),
+        })
+    });
+    let started = Process::myself().and_then(|process| {
+        Ok(procfs::boot_time_secs()? + process.stat()?.starttime / procfs::ticks_per_second())
+    });
+    if let Ok(started) = started {
+        catalogue::START_TIME.gauge(meter, move |gauge| gauge.observe(started, &[]));
+    }
+    let metric = &catalogue::CPU_TIME;
+    let observe = |counter: &dyn AsyncInstrument<f64>| {
+        let Ok(stat) = Process::myself().and_then(|process| process.stat()) else { return };
+        let millis = (stat.utime + stat.stime) * 1_000 / procfs::ticks_per_second();
+        counter.observe(Duration::from_millis(millis).as_secs_f64(), &[]);
+    };
+    metric.observed(meter.f64_observable_counter(metric.name), observe).build();
 }
 
-#[cfg(not(target_os = "linux"))]
-fn ticks_a_second() -> Option<f64> {
-    None
-}
+impl Metrics {
+    /// [`catalogue::RELOADS`]: a changed file, or fetched keys, took effect (`changed`) or were refused (`refused`), by
+    /// the setting that names them.
+    pub fn reload(&self, what: &'static str, outcome: &'static str) {
+        let Some(shared) = &self.shared else { return };
+        let labels = [KeyValue::new(label::WHAT, what), KeyValue::new(label::OUTCOME, outcome)];
+        shared.reloads.add(1, &labels);
+    }
 
-/// Returns a number of `/proc/self/status`, without its unit.
-fn status(field: &str) -> Option<i64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
-    line.split_ascii_whitespace().next()?.parse().ok()
-}
+    /// Starts the series of [`Metrics::reload`] at 0 for a setting.
+    pub fn expect_reloads(&self, what: &'static str) {
+        let Some(shared) = &self.shared else { return };
+        for outcome in ["changed", "refused"] {
+            let labels = [KeyValue::new(label::WHAT, what), KeyValue::new(label::OUTCOME, outcome)];
+            shared.reloads.add(0, &labels);
+        }
+    }
 
-fn open_files() -> Option<i64> {
-    let files = fs::read_dir("/proc/self/fd").ok()?.count();
-    // One of them is the folder that is being read.
-    i64::try_from(files.saturating_sub(1)).ok()
+    /// Registers [`catalogue::SPANS`]: `counts` returns the number of spans by result.
+    pub(in crate::telemetry) fn watch_spans(
+        &self,
+        counts: impl Fn() -> [(&'static str, u64); 4] + Send + Sync + 'static,
+    ) {
+        let Some(shared) = &self.shared else { return };
+        let (meter, metric) = (shared.provider.meter(SCOPE), &catalogue::SPANS);
+        let builder = meter.u64_observable_counter(metric.name);
+        metric
+            .observed(builder, move |counter| {
+                for (result, spans) in counts() {
+                    counter.observe(spans, &[KeyValue::new(label::RESULT, result)]);
+                }
+            })
+            .build();
+    }
 }

@@ -1,4 +1,4 @@
-//! RPCs: how they end, how long they take, who calls, and why some are refused.
+//! RPCs: outcome, duration, caller and errors.
 
 use std::time::Duration;
 
@@ -8,34 +8,78 @@ use opentelemetry::{
 };
 
 use super::{
-    Metrics, RpcOutcome, build,
+    Metrics,
     catalogue::{self, label},
 };
 use crate::{caller::Caller, error::Blame, telemetry::semconv};
 
-/// What RPCs are counted with.
+/// How an RPC ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RpcOutcome {
+    /// It succeeded.
+    Ok,
+    /// It failed, and the caller must act.
+    Caller,
+    /// It failed because Voyage failed or refused.
+    Upstream,
+    /// It failed because the gateway failed, or its budget is used up.
+    Gateway,
+    /// It was refused because the replica was full.
+    Shed,
+    /// The caller cancelled it.
+    Cancelled,
+    /// It panicked.
+    Panicked,
+}
+
+impl RpcOutcome {
+    /// All outcomes.
+    pub const ALL: [Self; 7] = [
+        Self::Ok,
+        Self::Caller,
+        Self::Upstream,
+        Self::Gateway,
+        Self::Shed,
+        Self::Cancelled,
+        Self::Panicked,
+    ];
+
+    /// Returns the value of the label `outcome`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Caller => "caller",
+            Self::Upstream => "upstream",
+            Self::Gateway => "gateway",
+            Self::Shed => "shed",
+            Self::Cancelled => "cancelled",
+            Self::Panicked => "panicked",
+        }
+    }
+}
+
 pub(super) struct Instruments {
     rpcs: Counter<u64>,
     duration: Histogram<f64>,
+    overhead: Histogram<f64>,
     errors: Counter<u64>,
     caller_rpcs: Counter<u64>,
     shed: Counter<u64>,
     panics: Counter<u64>,
     auth_failures: Counter<u64>,
-    quota_refusals: Counter<u64>,
 }
 
 impl Instruments {
     pub(super) fn new(meter: &Meter) -> Self {
         Self {
-            rpcs: build::counter(meter, &catalogue::RPCS),
-            duration: build::histogram(meter, &catalogue::RPC_DURATION),
-            errors: build::counter(meter, &catalogue::ERRORS),
-            caller_rpcs: build::counter(meter, &catalogue::CALLER_RPCS),
-            shed: build::counter(meter, &catalogue::SHED),
-            panics: build::counter(meter, &catalogue::PANICS),
-            auth_failures: build::counter(meter, &catalogue::AUTH_FAILURES),
-            quota_refusals: build::counter(meter, &catalogue::QUOTA_REFUSALS),
+            rpcs: catalogue::RPCS.counter(meter),
+            duration: catalogue::RPC_DURATION.histogram(meter),
+            overhead: catalogue::OVERHEAD.histogram(meter),
+            errors: catalogue::ERRORS.counter(meter),
+            caller_rpcs: catalogue::CALLER_RPCS.counter(meter),
+            shed: catalogue::SHED.counter(meter),
+            panics: catalogue::PANICS.counter(meter),
+            auth_failures: catalogue::AUTH_FAILURES.counter(meter),
         }
     }
 }
@@ -43,26 +87,26 @@ impl Instruments {
 /// An RPC that has ended.
 #[derive(Clone, Copy, Debug)]
 pub struct EndedRpc<'a> {
-    /// `package.Service/Method`, or `_OTHER` when it is not served.
+    /// `package.Service/Method`, or `_OTHER` if it is not served.
     pub method: &'static str,
-    /// The status as gRPC names it; that of one a caller left is `CANCELLED`.
+    /// The name of the status code; `CANCELLED` if the caller cancelled the RPC.
     pub code: &'static str,
-    /// Whose doing the end was.
+    /// How it ended.
     pub outcome: RpcOutcome,
-    /// From its first byte to the last one of its reply.
+    /// From the first byte of the request to the last byte of the reply.
     pub took: Duration,
-    /// Who called, where that became known.
+    /// The caller, if known.
     pub caller: Option<&'a Caller>,
 }
 
 impl Metrics {
-    /// [`catalogue::RPCS`], [`catalogue::RPC_DURATION`] and [`catalogue::CALLER_RPCS`]: an RPC has ended. Whoever was
-    /// never known is in no series of callers.
+    /// [`catalogue::RPCS`], [`catalogue::RPC_DURATION`] and, for known callers, [`catalogue::CALLER_RPCS`]: an RPC has
+    /// ended.
     pub fn rpc(&self, rpc: EndedRpc<'_>) {
         let Some(shared) = &self.shared else { return };
         let method = KeyValue::new(semconv::RPC_METHOD, rpc.method);
         let code = KeyValue::new(semconv::RPC_RESPONSE_STATUS_CODE, rpc.code);
-        let system = KeyValue::new(semconv::RPC_SYSTEM_NAME, "grpc");
+        let system = KeyValue::new(semconv::RPC_SYSTEM_NAME, semconv::GRPC);
         let seconds = rpc.took.as_secs_f64();
         if rpc.code == "OK" {
             shared.rpc.duration.record(seconds, &[system, method.clone(), code.clone()]);
@@ -78,44 +122,68 @@ impl Metrics {
         }
     }
 
-    /// [`catalogue::ERRORS`]: an RPC got this error, by the reason its caller is told and who has to act.
-    pub fn error(&self, method: &'static str, reason: &'static str, blame: Blame) {
+    /// [`catalogue::OVERHEAD`]: an RPC succeeded, and no upstream call for it was in flight during this time.
+    pub fn overhead(&self, method: &'static str, overhead: Duration) {
         let Some(shared) = &self.shared else { return };
-        let labels = [
-            KeyValue::new(semconv::RPC_METHOD, method),
-            KeyValue::new(label::REASON, reason),
-            KeyValue::new(label::BLAME, blame.as_str()),
-        ];
-        shared.rpc.errors.add(1, &labels);
+        let labels = [KeyValue::new(semconv::RPC_METHOD, method)];
+        shared.rpc.overhead.record(overhead.as_secs_f64(), &labels);
     }
 
-    /// [`catalogue::SHED`]: a request, or an input, was refused because this replica was full.
+    /// [`catalogue::ERRORS`]: an RPC was refused or failed, by the reason in its status and by who must act.
+    pub fn error(&self, method: &'static str, reason: &'static str, blame: Blame) {
+        let Some(shared) = &self.shared else { return };
+        shared.rpc.errors.add(1, &error_labels(method, reason, blame));
+    }
+
+    /// [`catalogue::SHED`]: a request or an input was refused because the replica was full.
     pub fn shed(&self) {
         if let Some(shared) = &self.shared {
             shared.rpc.shed.add(1, &[]);
         }
     }
 
-    /// [`catalogue::PANICS`]: an RPC was lost to a panic, and ended as `INTERNAL`.
+    /// [`catalogue::PANICS`]: an RPC panicked, and ended as `INTERNAL`.
     pub fn panic(&self) {
         if let Some(shared) = &self.shared {
             shared.rpc.panics.add(1, &[]);
         }
     }
 
-    /// [`catalogue::AUTH_FAILURES`]: a call was refused because nobody knows who calls, by `auth.mode` and by what is
-    /// wrong.
+    /// [`catalogue::AUTH_FAILURES`]: a call was refused because of its credential, by `auth.mode` and cause.
     pub fn auth_failure(&self, mode: &'static str, why: &'static str) {
-        let Some(shared) = &self.shared else { return };
-        let labels = [KeyValue::new(label::MODE, mode), KeyValue::new(label::WHY, why)];
-        shared.rpc.auth_failures.add(1, &labels);
+        self.auth_failures(mode, why, 1);
     }
 
-    /// [`catalogue::QUOTA_REFUSALS`]: a request or a single input was refused because a caller's quota or the gateway's
-    /// budget had no room.
-    pub fn quota_refusal(&self, rule: &'static str) {
-        if let Some(shared) = &self.shared {
-            shared.rpc.quota_refusals.add(1, &[KeyValue::new(label::RULE, rule)]);
+    /// Starts the series of [`Metrics::auth_failure`] at 0 for the configured `auth.mode`.
+    pub fn expect_auth_failures(
+        &self,
+        mode: &'static str,
+        causes: impl IntoIterator<Item = &'static str>,
+    ) {
+        for why in causes {
+            self.auth_failures(mode, why, 0);
         }
     }
+
+    /// Starts the series of a caller at 0.
+    pub fn expect_caller(&self, caller: &Caller) {
+        let Some(shared) = &self.shared else { return };
+        let name = shared.spending.caller_names.label(Some(caller));
+        shared.rpc.caller_rpcs.add(0, &[KeyValue::new(label::CALLER, name)]);
+        self.tokens(0, Some(caller));
+    }
+
+    fn auth_failures(&self, mode: &'static str, why: &'static str, calls: u64) {
+        let Some(shared) = &self.shared else { return };
+        let labels = [KeyValue::new(label::MODE, mode), KeyValue::new(label::WHY, why)];
+        shared.rpc.auth_failures.add(calls, &labels);
+    }
+}
+
+fn error_labels(method: &'static str, reason: &'static str, blame: Blame) -> [KeyValue; 3] {
+    [
+        KeyValue::new(semconv::RPC_METHOD, method),
+        KeyValue::new(label::REASON, reason),
+        KeyValue::new(label::BLAME, blame.as_str()),
+    ]
 }

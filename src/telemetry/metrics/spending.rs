@@ -1,4 +1,4 @@
-//! Tokens and money: what Voyage reported, who pays, and what was saved.
+//! Tokens, costs and quotas.
 
 use opentelemetry::{
     KeyValue,
@@ -6,73 +6,89 @@ use opentelemetry::{
 };
 
 use super::{
-    Metrics, OTHER, Shared, build,
+    Metrics,
     catalogue::{self, label},
+    model_label,
 };
 use crate::{caller::Caller, model, telemetry::callers::CallerNames};
 
-/// What spending is counted with.
 pub(super) struct Instruments {
     tokens: Counter<u64>,
     model_tokens: Counter<u64>,
     cost: Counter<f64>,
+    quota_refusals: Counter<u64>,
     pub(super) caller_names: CallerNames,
 }
 
 impl Instruments {
     pub(super) fn new(meter: &Meter) -> Self {
         Self {
-            tokens: build::counter(meter, &catalogue::TOKENS),
-            model_tokens: build::counter(meter, &catalogue::MODEL_TOKENS),
-            cost: build::amount(meter, &catalogue::COST),
+            tokens: catalogue::TOKENS.counter(meter),
+            model_tokens: catalogue::MODEL_TOKENS.counter(meter),
+            cost: catalogue::COST.float_counter(meter),
+            quota_refusals: catalogue::QUOTA_REFUSALS.counter(meter),
             caller_names: CallerNames::default(),
+        }
+    }
+
+    /// Starts the series of a model at 0.
+    pub(super) fn expect_model(&self, model: &str) {
+        self.spend(model, 0, "billed", Some("spent"));
+        self.spend(model, 0, "saved", Some("saved"));
+        self.spend(model, 0, "estimated", None);
+    }
+
+    fn spend(&self, model: &str, tokens: u64, kind: &'static str, cost_kind: Option<&'static str>) {
+        let name = KeyValue::new(label::MODEL, model_label(model));
+        self.model_tokens.add(tokens, &[name.clone(), KeyValue::new(label::KIND, kind)]);
+        if let (Some(model), Some(kind)) = (model::find(model), cost_kind) {
+            self.cost.add(model.cost(tokens), &[name, KeyValue::new(label::KIND, kind)]);
         }
     }
 }
 
-/// What is known of the tokens of a call that was answered.
+/// The tokens of an answered call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replied {
-    /// Voyage reported so many: they are on its bill.
+    /// Voyage reported this number and bills it.
     Reported(u64),
-    /// Voyage reported none, and the gateway guesses so many.
+    /// Voyage reported none; the gateway estimates this number.
     Guessed(u64),
 }
 
 impl Metrics {
-    /// [`catalogue::TOKENS`]: tokens that Voyage reported, billed to a caller by its name, to `_other` when it is one too
-    /// many, or to `abandoned` when there is nobody to pay.
+    /// [`catalogue::TOKENS`]: tokens that Voyage reported, billed to a caller's name, to `_other` if there are too many
+    /// callers, or to `abandoned` if no caller is left.
     pub fn tokens(&self, tokens: u64, billed_to: Option<&Caller>) {
         let Some(shared) = &self.shared else { return };
         let billed_to = shared.spending.caller_names.label(billed_to);
         shared.spending.tokens.add(tokens, &[KeyValue::new(label::BILLED_TO, billed_to)]);
     }
 
-    /// [`catalogue::MODEL_TOKENS`] (`billed` or `estimated`) and [`catalogue::COST`] (`spent`): a call to this model was
-    /// answered, whether or not its answer was of use and anybody was left to take it.
+    /// [`catalogue::MODEL_TOKENS`] (`billed` or `estimated`) and [`catalogue::COST`] (`spent`): a call to a model was
+    /// answered, even if its answer is unusable or no caller is left.
     pub fn replied(&self, model: &str, tokens: Replied) {
         let Some(shared) = &self.shared else { return };
         match tokens {
-            Replied::Reported(tokens) => shared.spend(model, tokens, ("billed", Some("spent"))),
-            Replied::Guessed(tokens) => shared.spend(model, tokens, ("estimated", None)),
+            Replied::Reported(tokens) => {
+                shared.spending.spend(model, tokens, "billed", Some("spent"));
+            }
+            Replied::Guessed(tokens) => shared.spending.spend(model, tokens, "estimated", None),
         }
     }
 
-    /// [`catalogue::MODEL_TOKENS`] and [`catalogue::COST`] (`saved`): tokens that hits, joined calls or duplicates would
-    /// have cost.
+    /// [`catalogue::MODEL_TOKENS`] and [`catalogue::COST`] (`saved`): tokens that hits, joined calls or duplicates avoided.
     pub fn saved(&self, model: &str, tokens: u64) {
-        let Some(shared) = self.shared.as_ref().filter(|_| tokens > 0) else { return };
-        shared.spend(model, tokens, ("saved", Some("saved")));
+        if let Some(shared) = self.shared.as_ref().filter(|_| tokens > 0) {
+            shared.spending.spend(model, tokens, "saved", Some("saved"));
+        }
     }
-}
 
-impl Shared {
-    fn spend(&self, model: &str, tokens: u64, (kind, money): (&'static str, Option<&'static str>)) {
-        let listed = model::find(model);
-        let name = KeyValue::new(label::MODEL, listed.map_or(OTHER, |model| model.name));
-        self.spending.model_tokens.add(tokens, &[name.clone(), KeyValue::new(label::KIND, kind)]);
-        if let (Some(model), Some(kind)) = (listed, money) {
-            self.spending.cost.add(model.cost(tokens), &[name, KeyValue::new(label::KIND, kind)]);
+    /// [`catalogue::QUOTA_REFUSALS`]: a request or an input was refused, because a caller's quota or a budget of the
+    /// gateway is used up.
+    pub fn quota_refusal(&self, rule: &'static str) {
+        if let Some(shared) = &self.shared {
+            shared.spending.quota_refusals.add(1, &[KeyValue::new(label::RULE, rule)]);
         }
     }
 }

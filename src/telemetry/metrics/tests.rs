@@ -26,10 +26,9 @@ fn series(metrics: &Metrics, name: &str) -> Vec<(String, f64)> {
 fn the_catalogue_is_consistent() {
     let (mut names, mut shown) = (BTreeSet::new(), BTreeSet::new());
     for metric in catalogue::all() {
-        let Metric { name, prometheus, .. } = metric;
-        assert!(names.insert(name) && shown.insert(prometheus), "{name} is there twice");
+        let (name, prometheus) = (metric.name, metric.prometheus());
+        assert!(names.insert(name) && shown.insert(prometheus.clone()), "{name} is there twice");
         assert!(metric.description.ends_with('.') && metric.purpose.ends_with('.'), "{name}");
-        assert!(prometheus.starts_with(&name.replace('.', "_")), "{name} is not {prometheus}");
         let is_counter = metric.kind == catalogue::Kind::Counter;
         assert_eq!(prometheus.ends_with("_total"), is_counter, "{name}");
         let is_histogram = metric.kind == catalogue::Kind::Histogram;
@@ -112,7 +111,7 @@ fn models_that_share_a_label_show_the_one_with_the_least_room() {
         tokens: (used, 100),
     };
     let windows = ["one", "two", "voyage-4"].into_iter().zip([3, 90, 50]);
-    let windows = watch::by_label(windows.map(|(model, used)| window(model, used)).collect());
+    let windows = gauges::by_label(windows.map(|(model, used)| window(model, used)).collect());
     assert_eq!(windows, [window("two", 90), window("voyage-4", 50)]);
 }
 
@@ -128,11 +127,50 @@ fn the_process_is_measured() {
     assert!(one("voyage_gateway_build_info").0.starts_with(build));
     assert!(one("process_uptime_seconds").1 >= 0.0);
     if cfg!(target_os = "linux") {
-        assert!(one("process_memory_usage_bytes").1 > 1e6);
-        assert!(one("process_unix_file_descriptor_count").1 >= 3.0);
-        assert!(one("process_thread_count").1 >= 2.0);
-        let cpu = series(&metrics, "process_cpu_time_seconds_total");
-        assert_eq!(cpu.len(), 2);
-        assert!(cpu.iter().map(|(_, seconds)| seconds).sum::<f64>() < 1e6, "{cpu:?}");
+        assert!(one("process_resident_memory_bytes").1 > 1e6);
+        assert!(one("process_virtual_memory_bytes").1 > 1e6);
+        assert!(one("process_open_fds").1 >= 3.0);
+        assert!(one("process_max_fds").1 > one("process_open_fds").1);
+        assert!(one("process_threads").1 >= 2.0);
+        assert!(one("process_start_time_seconds").1 > 1.7e9);
+        assert!((0.0..1e6).contains(&one("process_cpu_seconds_total").1));
     }
+}
+
+/// The value that `increase()` and `rate()` start from.
+#[test]
+fn counters_of_known_labels_start_at_zero() {
+    let metrics = Metrics::new().unwrap();
+    for name in ["shed", "panics", "retries", "rate_limited"] {
+        let series = series(&metrics, &format!("voyage_gateway_{name}_total"));
+        assert_eq!(series, [(String::new(), 0.0)], "{name}");
+    }
+    let zeros = |name: &str| {
+        let series = series(&metrics, &format!("voyage_gateway_{name}"));
+        assert!(series.iter().all(|(_, value)| *value == 0.0), "{series:?}");
+        series.into_iter().map(|(labels, _)| labels).collect::<Vec<_>>()
+    };
+    let tiers = zeros("cache_lookups_total");
+    assert_eq!(tiers.len(), 5);
+    assert!(tiers.contains(&"{result=\"hit\",tier=\"memory\"}".to_owned()));
+    let numbers = [("cache_evictions_total", 2), ("tls_handshakes_total", 3), ("connections", 2)];
+    for (name, series) in numbers {
+        assert_eq!(zeros(name).len(), series, "{name}");
+    }
+    assert_eq!(zeros("connection_failures_total").len(), 16);
+    assert_eq!(zeros("quota_refusals_total").len(), 5);
+
+    // What the configuration makes known.
+    assert_eq!(zeros("reloads_total"), [""; 0]);
+    metrics.expect_reloads("tls");
+    assert_eq!(zeros("reloads_total").len(), 2);
+    metrics.expect_auth_failures("tokens", ["missing", "unknown_token"]);
+    assert_eq!(zeros("auth_failures_total").len(), 2);
+    metrics.expect_models(["voyage-4", "a-model-of-tomorrow"]);
+    assert_eq!(zeros("model_tokens_total").len(), 6);
+    assert_eq!(zeros("cost_usd_total").len(), 2);
+    assert_eq!(zeros("upstream_calls_total").len(), 20);
+    metrics.expect_caller(&Caller::unruled("search"));
+    assert_eq!(zeros("caller_rpcs_total"), ["{caller=\"search\"}"]);
+    assert_eq!(zeros("tokens_total").len(), 2);
 }

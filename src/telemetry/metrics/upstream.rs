@@ -1,4 +1,4 @@
-//! Calls to Voyage, one by one and a batch at a time.
+//! The upstream side: waits, batches, and calls to Voyage.
 
 use std::time::Duration;
 
@@ -9,34 +9,93 @@ use opentelemetry::{
 };
 
 use super::{
-    Metrics, OTHER, build,
+    Metrics, OTHER,
     catalogue::{self, label},
     model_label,
 };
-use crate::{embedding::Parameters, telemetry::semconv};
+use crate::{
+    embedding::{Endpoint, Parameters},
+    telemetry::semconv,
+};
 
-/// What calls are counted with.
+/// Statuses whose series start at 0 for the configured models: those that Voyage documents, and `none`.
+const USUAL_STATUSES: [&str; 10] =
+    ["200", "400", "401", "403", "429", "500", "502", "503", "504", "none"];
+
 pub(super) struct Instruments {
-    calls: Counter<u64>,
-    duration: Histogram<f64>,
+    queue_wait: Histogram<f64>,
+    batch_size: Histogram<f64>,
+    batch_fill: Histogram<f64>,
     batch_duration: Histogram<f64>,
     batch_tokens: Histogram<f64>,
+    retries: Counter<u64>,
+    rate_limited: Counter<u64>,
+    calls: Counter<u64>,
+    call_duration: Histogram<f64>,
 }
 
 impl Instruments {
     pub(super) fn new(meter: &Meter) -> Self {
         Self {
-            calls: build::counter(meter, &catalogue::UPSTREAM_CALLS),
-            duration: build::histogram(meter, &catalogue::UPSTREAM_DURATION),
-            batch_duration: build::histogram(meter, &catalogue::EMBEDDINGS_DURATION),
-            batch_tokens: build::histogram(meter, &catalogue::EMBEDDINGS_INPUT_TOKENS),
+            queue_wait: catalogue::QUEUE_WAIT.histogram(meter),
+            batch_size: catalogue::BATCH_SIZE.histogram(meter),
+            batch_fill: catalogue::BATCH_FILL.histogram(meter),
+            batch_duration: catalogue::EMBEDDINGS_DURATION.histogram(meter),
+            batch_tokens: catalogue::EMBEDDINGS_INPUT_TOKENS.histogram(meter),
+            retries: catalogue::RETRIES.counter(meter),
+            rate_limited: catalogue::RATE_LIMITED.counter(meter),
+            calls: catalogue::UPSTREAM_CALLS.counter(meter),
+            call_duration: catalogue::UPSTREAM_DURATION.histogram(meter),
+        }
+    }
+
+    /// Starts the series of a model at 0.
+    pub(super) fn expect_model(&self, model: &str) {
+        for status in USUAL_STATUSES {
+            self.calls.add(0, &call_labels(Endpoint::Embeddings, model, status));
         }
     }
 }
 
 impl Metrics {
-    /// [`catalogue::UPSTREAM_CALLS`] and [`catalogue::UPSTREAM_DURATION`]: an HTTP request to Voyage has ended; `None`:
-    /// there was no answer.
+    /// [`catalogue::QUEUE_WAIT`]: an input is sent for the first time, after it waited for a batch and a free call
+    /// (`queue`), and for the rate limit (`limiter`).
+    pub fn queue_wait(&self, model: &str, queue: Duration, limiter: Duration) {
+        let Some(shared) = &self.shared else { return };
+        for (stage, wait) in [("queue", queue), ("limiter", limiter)] {
+            let labels = [
+                KeyValue::new(label::MODEL, model_label(model)),
+                KeyValue::new(label::STAGE, stage),
+            ];
+            shared.upstream.queue_wait.record(wait.as_secs_f64(), &labels);
+        }
+    }
+
+    /// [`catalogue::BATCH_SIZE`] and [`catalogue::BATCH_FILL`]: a batch is sent for the first time. `fill` is its largest
+    /// ratio to a limit.
+    pub fn batch(&self, model: &str, inputs: u32, fill: f64) {
+        let Some(shared) = &self.shared else { return };
+        let labels = [KeyValue::new(label::MODEL, model_label(model))];
+        shared.upstream.batch_size.record(inputs.into(), &labels);
+        shared.upstream.batch_fill.record(fill, &labels);
+    }
+
+    /// [`catalogue::RETRIES`]: an upstream call is repeated after a failure.
+    pub fn retry(&self) {
+        if let Some(shared) = &self.shared {
+            shared.upstream.retries.add(1, &[]);
+        }
+    }
+
+    /// [`catalogue::RATE_LIMITED`]: Voyage answered an upstream call with 429.
+    pub fn rate_limited(&self) {
+        if let Some(shared) = &self.shared {
+            shared.upstream.rate_limited.add(1, &[]);
+        }
+    }
+
+    /// [`catalogue::UPSTREAM_CALLS`] and [`catalogue::UPSTREAM_DURATION`]: an HTTP request to Voyage ended; `None`: without
+    /// an answer.
     pub fn upstream_call(
         &self,
         parameters: &Parameters,
@@ -44,17 +103,14 @@ impl Metrics {
         duration: Duration,
     ) {
         let Some(shared) = &self.shared else { return };
-        let labels = [
-            KeyValue::new(label::ENDPOINT, parameters.endpoint.path()),
-            KeyValue::new(label::MODEL, model_label(&parameters.model)),
-            KeyValue::new(label::STATUS, status.map_or("none", status_label)),
-        ];
+        let status = status.map_or("none", status_label);
+        let labels = call_labels(parameters.endpoint, &parameters.model, status);
         shared.upstream.calls.add(1, &labels);
-        shared.upstream.duration.record(duration.as_secs_f64(), &labels);
+        shared.upstream.call_duration.record(duration.as_secs_f64(), &labels);
     }
 
-    /// [`catalogue::EMBEDDINGS_DURATION`] and [`catalogue::EMBEDDINGS_INPUT_TOKENS`]: a batch has ended, so long after it
-    /// was sent first; with the tokens that Voyage reported, or the kind of its failure.
+    /// [`catalogue::EMBEDDINGS_DURATION`] and [`catalogue::EMBEDDINGS_INPUT_TOKENS`]: a batch ended, with the tokens that
+    /// Voyage reported or with the kind of failure. `took` starts at the first attempt.
     pub fn embeddings(
         &self,
         model: &str,
@@ -63,21 +119,29 @@ impl Metrics {
     ) {
         let Some(shared) = &self.shared else { return };
         let mut labels = vec![
-            KeyValue::new(semconv::GEN_AI_OPERATION_NAME, "embeddings"),
-            KeyValue::new(semconv::GEN_AI_PROVIDER_NAME, "voyageai"),
+            KeyValue::new(semconv::GEN_AI_OPERATION_NAME, semconv::EMBEDDINGS),
+            KeyValue::new(semconv::GEN_AI_PROVIDER_NAME, semconv::VOYAGEAI),
             KeyValue::new(semconv::GEN_AI_REQUEST_MODEL, model_label(model)),
         ];
         labels.extend(result.err().map(|kind| KeyValue::new(semconv::ERROR_TYPE, kind)));
         shared.upstream.batch_duration.record(took.as_secs_f64(), &labels);
         if let Ok(Some(tokens)) = result {
-            // More than 2³² tokens are no batch's.
+            // No batch has more than 2³² tokens.
             let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
             shared.upstream.batch_tokens.record(tokens.into(), &labels);
         }
     }
 }
 
-/// Returns a status of the list, or one name for all others: whoever answers cannot make series.
+fn call_labels(endpoint: Endpoint, model: &str, status: &'static str) -> [KeyValue; 3] {
+    [
+        KeyValue::new(label::ENDPOINT, endpoint.path()),
+        KeyValue::new(label::MODEL, model_label(model)),
+        KeyValue::new(label::STATUS, status),
+    ]
+}
+
+/// Returns the label of a status: `_other` unless it is in the catalogue, so that answers cannot create series.
 fn status_label(status: StatusCode) -> &'static str {
     let listed = catalogue::STATUSES.iter().find(|listed| **listed == status.as_str());
     listed.copied().unwrap_or(OTHER)

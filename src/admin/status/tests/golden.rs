@@ -22,9 +22,9 @@ fn everything() -> Given {
     let budget: Labels<'_> = &[("budget", "limits.daily_tokens")];
     let (grpc, admin): (Labels<'_>, Labels<'_>) = (&[("port", "grpc")], &[("port", "admin")]);
     counted()
-        .gauge("process_memory_usage_bytes", &[(NONE, 50e6)])
-        .gauge("process_thread_count", &[(NONE, 5.0)])
-        .gauge("process_unix_file_descriptor_count", &[(NONE, 33.0)])
+        .gauge("process_resident_memory_bytes", &[(NONE, 50e6)])
+        .gauge("process_threads", &[(NONE, 5.0)])
+        .gauge("process_open_fds", &[(NONE, 33.0)])
         .histogram("rpc_server_call_duration_seconds", &bounds, &[("", &[0.05, 0.05])])
         .histogram("voyage_gateway_upstream_duration_seconds", &bounds, &[("voyage-4", &[0.3])])
         .histogram("voyage_gateway_batch_fill_ratio", &bounds, &[("voyage-4", &[0.25, 0.75])])

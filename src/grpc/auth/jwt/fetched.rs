@@ -39,6 +39,7 @@ pub struct FetchedKeys {
 impl FetchedKeys {
     /// Builds one without keys.
     pub fn new(fetch: Fetch, metrics: Metrics) -> Arc<Self> {
+        metrics.expect_reloads(WHAT);
         Arc::new(Self {
             fetch,
             current: ArcSwapOption::empty(),

@@ -1,6 +1,9 @@
-//! The caller's side: RPCs, the cache, admission, connections.
+//! The caller's side: RPCs, cache, admission and connections.
+#![expect(missing_docs, reason = "each entry's description documents it")]
 
-use super::{Label, Metric, RPC_METHOD, SECONDS, label};
+use super::{
+    Label, Metric, RPC_METHOD, SECONDS, counter, gauge, histogram, label, up_down_counter,
+};
 use crate::telemetry::semconv;
 
 const STATUS_CODE: Label = Label::closed(
@@ -30,29 +33,24 @@ const TIER: Label = Label::closed(label::TIER, &["memory"]);
 
 const PORT: Label = Label::closed(label::PORT, &["grpc", "admin"]);
 
-/// Server time by method and status.
-pub const RPC_DURATION: Metric = Metric::histogram(
+pub const RPC_DURATION: Metric = histogram(
     "rpc.server.call.duration",
-    "rpc_server_call_duration_seconds",
-    "Time from an RPC's first byte to the last one of its reply.",
+    "Duration of an RPC, from the first byte of the request to the last byte of the reply.",
+    SECONDS,
 )
 .unit("s")
 .labels(&[
     Label::closed(semconv::RPC_SYSTEM_NAME, &["grpc"]),
     RPC_METHOD,
     STATUS_CODE,
-    // What is not OK has its status as its type: the two are one value in a series.
-    Label::bounded(semconv::ERROR_TYPE, "the status code again; absent when it is `OK`", 1)
-        .optional(),
+    // A series has one status code, so this label adds no series.
+    Label::bounded(semconv::ERROR_TYPE, "the status code; absent for `OK`", 1).optional(),
 ])
-.buckets(SECONDS)
-.for_this("The latency that callers see; an objective is set on it.");
+.purpose("The latency that callers see.");
 
-/// RPCs by how they ended.
-pub const RPCS: Metric = Metric::counter(
+pub const RPCS: Metric = counter(
     "voyage_gateway.rpcs",
-    "voyage_gateway_rpcs_total",
-    "RPCs by method, status, and whose doing the end was. Each ends in exactly one outcome.",
+    "RPCs by method, status code and outcome. Each RPC has exactly one outcome.",
 )
 .labels(&[
     RPC_METHOD,
@@ -62,153 +60,103 @@ pub const RPCS: Metric = Metric::counter(
         &["ok", "caller", "upstream", "gateway", "shed", "cancelled", "panicked"],
     ),
 ])
-.for_this("Traffic and error rate. `outcome` tells who has to act: only `upstream`, `gateway`, `shed` and `panicked` are the service's failures.");
+.purpose("Request rate and error rate. Only `upstream`, `gateway`, `shed` and `panicked` are failures of the service.");
 
-/// Errors by reason.
-pub const ERRORS: Metric = Metric::counter(
-    "voyage_gateway.errors",
-    "voyage_gateway_errors_total",
-    "RPCs that were refused or failed, by the reason their caller was told.",
-)
-.labels(&[
-    RPC_METHOD,
-    Label::bounded(label::REASON, "a reason of `docs/errors.md`", 64),
-    Label::closed(label::BLAME, &["caller", "gateway", "upstream"]),
-])
-.for_this("Look the reason up in `docs/errors.md`, which says what to do.");
+pub const ERRORS: Metric =
+    counter("voyage_gateway.errors", "Refused and failed RPCs by reason, and by who must act.")
+        .labels(&[
+            RPC_METHOD,
+            Label::bounded(label::REASON, "a reason of `docs/errors.md`", 64),
+            Label::closed(label::BLAME, &["caller", "gateway", "upstream"]),
+        ])
+        .purpose("`docs/errors.md` says what to do about each reason.");
 
-/// RPCs by caller.
-pub const CALLER_RPCS: Metric =
-    Metric::counter("voyage_gateway.caller_rpcs", "voyage_gateway_caller_rpcs_total", "RPCs by who called.")
-        .labels(&[Label::bounded(
-            label::CALLER,
-            "a caller's name: the first 1,000 of those that `[callers]` names and the first 256 others; further ones are `_other`",
-            1_257,
-        )])
-        .for_this("Who makes the load; who still calls before a caller's rules are changed.");
+pub const CALLER_RPCS: Metric = counter("voyage_gateway.caller_rpcs", "RPCs by caller.")
+    .labels(&[Label::bounded(
+        label::CALLER,
+        "a caller's name: the first 1,000 callers of `[callers]` and the first 256 others; `_other` for all further callers",
+        1_257,
+    )])
+    .purpose("Shows which callers cause the load.");
 
-/// The gateway's own time.
-pub const OVERHEAD: Metric = Metric::histogram(
+pub const OVERHEAD: Metric = histogram(
     "voyage_gateway.overhead",
-    "voyage_gateway_overhead_seconds",
-    "Time of an RPC less the time that an upstream call for it was out.",
+    "Duration of an RPC minus the time during which an upstream call for it was in flight.",
+    &[
+        0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01,
+        0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
+    ],
 )
 .unit("s")
 .labels(&[RPC_METHOD])
-.buckets(&[
-    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05,
-    0.1, 0.25, 0.5, 1.0,
-])
-.for_this("What the gateway itself costs. High while Voyage is quick: a full queue, a rate limit, or too little CPU.");
+.purpose("The latency that the gateway adds. If it is high, the queue is full, a rate limit is reached, or CPU is short.");
 
-/// Where answers come from.
-pub const CACHE_LOOKUPS: Metric = Metric::counter(
-    "voyage_gateway.cache.lookups",
-    "voyage_gateway_cache_lookups_total",
-    "Inputs by where their answers came from.",
-)
-.labels(&[
-    Label::closed(label::RESULT, &["hit", "miss", "coalesced", "bypassed", "refused"]),
-    Label::closed(label::TIER, &["memory", "none"]),
-])
-.for_this("The hit ratio: `hit` over all. `coalesced` inputs shared a call with an identical one; `refused` were never looked for.");
+pub const CACHE_LOOKUPS: Metric =
+    counter("voyage_gateway.cache.lookups", "Inputs by the source of their answers.")
+        .labels(&[
+            Label::closed(label::RESULT, &["hit", "miss", "coalesced", "bypassed", "refused"]),
+            Label::bounded(label::TIER, "`memory` for hits, else `none`", 1),
+        ])
+        .purpose("The hit ratio is `hit` over `hit` + `miss` + `coalesced`. `coalesced` inputs share a call with an identical input; `refused` inputs were not looked up.");
 
-/// Answers in the cache.
-pub const CACHE_ENTRIES: Metric = Metric::gauge(
-    "voyage_gateway.cache.entries",
-    "voyage_gateway_cache_entries",
-    "Answers in the cache.",
-)
-.labels(&[TIER])
-.for_this("How warm the cache is after a start.");
+pub const CACHE_ENTRIES: Metric = gauge("voyage_gateway.cache.entries", "Entries in the cache.")
+    .labels(&[TIER])
+    .purpose("Shows how full the cache is after a start.");
 
-/// Bytes in the cache.
-pub const CACHE_SIZE: Metric = Metric::gauge(
-    "voyage_gateway.cache.size",
-    "voyage_gateway_cache_size_bytes",
-    "Bytes the cache takes, keys and overhead included.",
-)
-.unit("By")
-.labels(&[TIER])
-.for_this("Near its maximum, with evictions for size: raise `cache.max_bytes` if the hit ratio is to grow.");
+pub const CACHE_SIZE: Metric =
+    gauge("voyage_gateway.cache.size", "Size of the cache, with keys and overhead.")
+        .unit("By")
+        .labels(&[TIER])
+        .purpose("If it is near the maximum and entries are evicted for size, a larger `cache.max_bytes` raises the hit ratio.");
 
-/// The cache's bound.
-pub const CACHE_MAX_SIZE: Metric = Metric::gauge(
-    "voyage_gateway.cache.max_size",
-    "voyage_gateway_cache_max_size_bytes",
-    "`cache.max_bytes`.",
-)
-.unit("By")
-.labels(&[TIER])
-.for_this("What the size is held against.");
+pub const CACHE_MAX_SIZE: Metric =
+    gauge("voyage_gateway.cache.max_size", "Maximum size of the cache: `cache.max_bytes`.")
+        .unit("By")
+        .labels(&[TIER])
+        .purpose("The limit of the size.");
 
-/// What left the cache by itself.
-pub const CACHE_EVICTIONS: Metric = Metric::counter(
-    "voyage_gateway.cache.evictions",
-    "voyage_gateway_cache_evictions_total",
-    "Answers that left the cache because it was full or they were old.",
-)
-.labels(&[TIER, Label::closed(label::CAUSE, &["size", "expired"])])
-.for_this("Many for `size`: the cache is too small for what is asked.");
+pub const CACHE_EVICTIONS: Metric =
+    counter("voyage_gateway.cache.evictions", "Evicted cache entries by cause.")
+        .labels(&[TIER, Label::closed(label::CAUSE, &["size", "expired"])])
+        .purpose("Many evictions for `size` mean that the cache is too small.");
 
-/// Requests in flight.
-pub const IN_FLIGHT_REQUESTS: Metric = Metric::gauge(
-    "voyage_gateway.in_flight_requests",
-    "voyage_gateway_in_flight_requests",
-    "Requests let in and not ended.",
-)
-.for_this("How full the replica is; scale on its share of the maximum.");
+pub const IN_FLIGHT_REQUESTS: Metric =
+    gauge("voyage_gateway.in_flight_requests", "Admitted requests that have not ended.")
+        .purpose("The load of the replica: scale on its ratio to the maximum.");
 
-/// The bound of requests in flight.
-pub const MAX_IN_FLIGHT_REQUESTS: Metric = Metric::gauge(
+pub const MAX_IN_FLIGHT_REQUESTS: Metric = gauge(
     "voyage_gateway.max_in_flight_requests",
-    "voyage_gateway_max_in_flight_requests",
-    "`admission.max_in_flight`.",
+    "Maximum of admitted requests: `admission.max_in_flight`.",
 )
-.for_this("What the requests in flight are held against.");
+.purpose("The limit of the requests in flight.");
 
-/// Bytes in flight.
-pub const IN_FLIGHT_SIZE: Metric = Metric::gauge(
-    "voyage_gateway.in_flight_size",
-    "voyage_gateway_in_flight_size_bytes",
-    "Bytes of messages, inputs and replies in flight.",
-)
-.unit("By")
-.for_this("How much of the replica's memory callers hold.");
+pub const IN_FLIGHT_SIZE: Metric =
+    gauge("voyage_gateway.in_flight_size", "Bytes of messages, inputs and replies in flight.")
+        .unit("By")
+        .purpose("The memory that requests in flight use.");
 
-/// The bound of bytes in flight.
-pub const MAX_IN_FLIGHT_SIZE: Metric = Metric::gauge(
+pub const MAX_IN_FLIGHT_SIZE: Metric = gauge(
     "voyage_gateway.max_in_flight_size",
-    "voyage_gateway_max_in_flight_size_bytes",
-    "`admission.max_bytes`.",
+    "Maximum of bytes in flight: `admission.max_bytes`.",
 )
 .unit("By")
-.for_this("What the bytes in flight are held against.");
+.purpose("The limit of the bytes in flight.");
 
-/// Refusals of a full replica.
-pub const SHED: Metric = Metric::counter(
+pub const SHED: Metric = counter(
     "voyage_gateway.shed",
-    "voyage_gateway_shed_total",
-    "Requests, or inputs behind the door, refused because this replica was full.",
+    "Requests and queued inputs refused because the replica was full.",
 )
-.for_this("Add replicas, or raise `admission.*` or `batch.max_waiting_*` where memory allows.");
+.purpose("Add replicas, or raise `admission.*` or `batch.max_waiting_*` if memory allows.");
 
-/// Panics.
-pub const PANICS: Metric = Metric::counter(
-    "voyage_gateway.panics",
-    "voyage_gateway_panics_total",
-    "RPCs lost to a panic.",
-)
-.for_this("Any is a defect: report it with the log line.");
+pub const PANICS: Metric = counter("voyage_gateway.panics", "RPCs that ended in a panic.")
+    .purpose("A panic is a defect: report it with the log line.");
 
-/// Refused credentials.
-pub const AUTH_FAILURES: Metric = Metric::counter(
+pub const AUTH_FAILURES: Metric = counter(
     "voyage_gateway.auth_failures",
-    "voyage_gateway_auth_failures_total",
-    "Calls whose caller is not known, by `auth.mode` and by what is wrong.",
+    "Calls refused because of their credential, by `auth.mode` and cause.",
 )
 .labels(&[
-    Label::closed(label::MODE, &["tokens", "jwt", "mtls"]),
+    Label::bounded(label::MODE, "`auth.mode`: `tokens`, `jwt` or `mtls`", 3),
     Label::closed(
         label::WHY,
         &[
@@ -227,32 +175,20 @@ pub const AUTH_FAILURES: Metric = Metric::counter(
         ],
     ),
 ])
-.for_this("A burst of `unknown_token` or `forged` is an attack or a rotation gone wrong; `no_keys` is the gateway's own trouble.");
+.purpose("Many `unknown_token` or `forged` mean an attack or a failed rotation; `no_keys` means that the gateway has no keys to verify tokens.");
 
-/// Open connections.
-pub const CONNECTIONS: Metric = Metric::new(
-    super::Kind::UpDownCounter,
-    "voyage_gateway.connections",
-    "voyage_gateway_connections",
-    "Connections that are open.",
-)
-.labels(&[PORT])
-.for_this("At the maximum, further callers wait to be accepted.");
+pub const CONNECTIONS: Metric = up_down_counter("voyage_gateway.connections", "Open connections.")
+    .labels(&[PORT])
+    .purpose("At the maximum, further connections wait to be accepted.");
 
-/// The bound of connections.
-pub const MAX_CONNECTIONS: Metric = Metric::gauge(
-    "voyage_gateway.max_connections",
-    "voyage_gateway_max_connections",
-    "Connections that may be open; further ones wait to be accepted.",
-)
-.labels(&[PORT])
-.for_this("What the open connections are held against. Below `server.max_connections`: raise the limit of open files.");
+pub const MAX_CONNECTIONS: Metric =
+    gauge("voyage_gateway.max_connections", "Maximum of open connections.")
+        .labels(&[PORT])
+        .purpose("The limit of the open connections. If it is below `server.max_connections`, raise the limit of open files.");
 
-/// Connections that ended badly.
-pub const CONNECTION_FAILURES: Metric = Metric::counter(
+pub const CONNECTION_FAILURES: Metric = counter(
     "voyage_gateway.connection_failures",
-    "voyage_gateway_connection_failures_total",
-    "Connections that could not be accepted, or ended otherwise than by their peer's wish.",
+    "Connections that were not accepted or that the gateway closed because of a failure.",
 )
 .labels(&[
     PORT,
@@ -270,27 +206,22 @@ pub const CONNECTION_FAILURES: Metric = Metric::counter(
         ],
     ),
 ])
-.for_this("`accept_error`: files or memory run out. `cut_at_drain`: calls take longer than `drain.grace`.");
+.purpose("`accept_error` means too many open files or too little memory; `cut_at_drain` means that calls take longer than `drain.grace`.");
 
-/// When the certificate expires.
-pub const TLS_CERTIFICATE_NOT_AFTER: Metric = Metric::gauge(
+pub const TLS_CERTIFICATE_NOT_AFTER: Metric = gauge(
     "voyage_gateway.tls.certificate_not_after",
-    "voyage_gateway_tls_certificate_not_after_seconds",
-    "When the served certificate expires, in seconds since 1970. Absent without `[tls]`.",
+    "Expiry time of the served certificate, in seconds since 1970. Absent without `[tls]`.",
 )
 .unit("s")
-.for_this("Alert when it is near: whatever renews the file has failed.");
+.purpose("Alert before the certificate expires: its renewal has failed.");
 
-/// Handshakes.
-pub const TLS_HANDSHAKES: Metric = Metric::counter(
-    "voyage_gateway.tls.handshakes",
-    "voyage_gateway_tls_handshakes_total",
-    "TLS handshakes of callers by how they ended.",
-)
-.labels(&[Label::closed(label::OUTCOME, &["ok", "failed", "timeout"])])
-.for_this("`failed` grows when a client's or the authority's certificate is not accepted.");
+pub const TLS_HANDSHAKES: Metric =
+    counter("voyage_gateway.tls.handshakes", "TLS handshakes by outcome.")
+        .labels(&[Label::closed(label::OUTCOME, &["ok", "failed", "timeout"])])
+        .purpose(
+            "`failed` grows if the certificate of a client or of its authority is not accepted.",
+        );
 
-/// All of these.
 pub(super) const ALL: &[&Metric] = &[
     &RPC_DURATION,
     &RPCS,

@@ -1,95 +1,92 @@
-//! The process itself, and what it follows.
+//! The process, reloaded files and exported spans.
+#![expect(missing_docs, reason = "each entry's description documents it")]
 
-use super::{Kind, Label, Metric, label};
+use super::{Label, Metric, counter, gauge, label, up_down_counter};
 
-/// CPU time.
-pub const CPU_TIME: Metric = Metric::counter(
+pub const CPU_TIME: Metric = counter(
     "process.cpu.time",
-    "process_cpu_time_seconds_total",
-    "CPU time of the process. Linux only, as the three below.",
+    "CPU time of the process, user and system. Linux only, as all below except the uptime.",
 )
 .unit("s")
-.labels(&[Label::closed("cpu.mode", &["user", "system"])])
-.for_this("Its rate is the number of cores in use.");
+.well_known("process_cpu_seconds_total")
+.purpose("Its rate is the number of cores in use.");
 
-/// Memory.
-pub const MEMORY_USAGE: Metric = Metric::new(
-    Kind::UpDownCounter,
-    "process.memory.usage",
-    "process_memory_usage_bytes",
-    "Resident memory of the process.",
-)
-.unit("By")
-.for_this("Hold it against the container's limit.");
+pub const MEMORY_USAGE: Metric =
+    up_down_counter("process.memory.usage", "Resident memory of the process.")
+        .unit("By")
+        .well_known("process_resident_memory_bytes")
+        .purpose("Compare it with the container's limit.");
 
-/// Open files.
-pub const FILE_DESCRIPTORS: Metric = Metric::new(
-    Kind::UpDownCounter,
+pub const MEMORY_VIRTUAL: Metric =
+    up_down_counter("process.memory.virtual", "Virtual memory of the process.")
+        .unit("By")
+        .well_known("process_virtual_memory_bytes")
+        .purpose("Rarely of use: most of it is reserved and not used.");
+
+pub const OPEN_FILES: Metric = up_down_counter(
     "process.unix.file_descriptor.count",
-    "process_unix_file_descriptor_count",
-    "Open files of the process, sockets included.",
+    "Open file descriptors of the process, sockets included.",
 )
 .unit("{file_descriptor}")
-.for_this("Hold it against the limit of open files.");
+.well_known("process_open_fds")
+.purpose("Compare it with the maximum.");
 
-/// Threads.
-pub const THREADS: Metric = Metric::new(
-    Kind::UpDownCounter,
-    "process.thread.count",
-    "process_thread_count",
-    "Threads of the process.",
+pub const MAX_OPEN_FILES: Metric = up_down_counter(
+    "voyage_gateway.process.max_file_descriptors",
+    "Maximum of open file descriptors of the process.",
 )
-.unit("{thread}")
-.for_this("Grows when blocking work piles up.");
+.unit("{file_descriptor}")
+.well_known("process_max_fds")
+.purpose(
+    "Connections need file descriptors: `server.max_connections` is lowered if they are too few.",
+);
 
-/// Uptime.
-pub const UPTIME: Metric = Metric::gauge(
-    "process.uptime",
-    "process_uptime_seconds",
-    "Time since the process set up its metrics, first thing at its start.",
-)
-.unit("s")
-.for_this("Falls at a restart.");
+pub const THREADS: Metric = up_down_counter("process.thread.count", "Threads of the process.")
+    .unit("{thread}")
+    .well_known("process_threads")
+    .purpose("Grows if blocking work is queued.");
 
-/// The build.
-pub const BUILD_INFO: Metric = Metric::gauge(
-    "voyage_gateway.build_info",
-    "voyage_gateway_build_info",
-    "1, labelled with what was built.",
-)
-.labels(&[
-    Label::bounded(label::VERSION, "the version", 1),
-    Label::bounded(label::REVISION, "the source revision, or `unknown`", 1),
-])
-.for_this("Which versions run, and since when.");
+pub const START_TIME: Metric =
+    gauge("voyage_gateway.process.start_time", "Start time of the process, in seconds since 1970.")
+        .unit("s")
+        .well_known("process_start_time_seconds")
+        .purpose("Changes at a restart.");
 
-/// Changed files.
-pub const RELOADS: Metric = Metric::counter(
+pub const UPTIME: Metric = gauge("process.uptime", "Time since the start of the process.")
+    .unit("s")
+    .purpose("Falls at a restart.");
+
+pub const BUILD_INFO: Metric = gauge("voyage_gateway.build_info", "1, labelled with the build.")
+    .labels(&[
+        Label::bounded(label::VERSION, "the version", 1),
+        Label::bounded(label::REVISION, "the source revision, or `unknown`", 1),
+    ])
+    .purpose("Shows which versions run.");
+
+pub const RELOADS: Metric = counter(
     "voyage_gateway.reloads",
-    "voyage_gateway_reloads_total",
-    "Changed files, and fetched keys, that were taken over or of no use; then the old content stays in force.",
+    "Changes of watched files and fetched keys by outcome. If a change is refused, the old content stays in force.",
 )
 .labels(&[
     Label::bounded(label::WHAT, "the setting that names the file", 16),
     Label::closed(label::OUTCOME, &["changed", "refused"]),
 ])
-.for_this("Alert on `refused`: the file needs repair before the next start.");
+.purpose("Alert on `refused`: repair the file before the next start.");
 
-/// Spans.
-pub const SPANS: Metric = Metric::counter(
-    "voyage_gateway.telemetry.spans",
-    "voyage_gateway_telemetry_spans_total",
-    "Spans of traces by what became of them.",
-)
-.labels(&[Label::closed(label::RESULT, &["recorded", "exported", "failed", "dropped"])])
-.for_this("`failed` or `dropped`: the collector is down or slow. Callers do not notice.");
+pub const SPANS: Metric = counter("voyage_gateway.telemetry.spans", "Spans of traces by result.")
+    .labels(&[Label::closed(label::RESULT, &["recorded", "exported", "failed", "dropped"])])
+    .purpose(
+        "`failed` or `dropped` mean that the collector is down or slow. Callers do not notice.",
+    );
 
-/// All of these.
 pub(super) const ALL: &[&Metric] = &[
     &CPU_TIME,
     &MEMORY_USAGE,
-    &FILE_DESCRIPTORS,
+    &MEMORY_VIRTUAL,
+    &OPEN_FILES,
+    &MAX_OPEN_FILES,
     &THREADS,
+    &START_TIME,
     &UPTIME,
     &BUILD_INFO,
     &RELOADS,

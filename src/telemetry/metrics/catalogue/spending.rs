@@ -1,67 +1,52 @@
-//! Tokens and money: what was billed, what was saved, and what may be spent.
+//! Tokens, costs, budgets and quotas.
+#![expect(missing_docs, reason = "each entry's description documents it")]
 
-use super::{Label, MODEL, Metric, label};
+use super::{Label, MODEL, Metric, counter, gauge, label};
 
 const BUDGET: Label =
     Label::closed(label::BUDGET, &["limits.daily_tokens", "limits.monthly_tokens"]);
 
-/// Tokens by who pays.
-pub const TOKENS: Metric = Metric::counter(
-    "voyage_gateway.tokens",
-    "voyage_gateway_tokens_total",
-    "Tokens that Voyage reported, by who is billed for them.",
-)
-.labels(&[Label::bounded(
-    label::BILLED_TO,
-    "a caller's name as in `voyage_gateway_caller_rpcs_total`, or `abandoned`: nobody was left to pay, or the reply was of no use",
-    1_258,
-)])
-.for_this("Who spends the bill. The sum is what Voyage reported.");
+pub const TOKENS: Metric =
+    counter("voyage_gateway.tokens", "Tokens that Voyage reported, by billed caller.")
+        .labels(&[Label::bounded(
+            label::BILLED_TO,
+            "a caller's name as in `voyage_gateway_caller_rpcs_total`, or `abandoned`: no caller was left, or the reply was unusable",
+            1_258,
+        )])
+        .purpose("The share of each caller in the bill. The sum is what Voyage reported.");
 
-/// Tokens by model.
-pub const MODEL_TOKENS: Metric = Metric::counter(
+pub const MODEL_TOKENS: Metric = counter(
     "voyage_gateway.model_tokens",
-    "voyage_gateway_model_tokens_total",
-    "Tokens by model: `billed` is all that Voyage reported, useless replies included; `saved` is what hits, joined calls and \
-     duplicates would have cost; `estimated` is the gateway's guess where Voyage reported none.",
+    "Tokens by model and kind. `billed`: reported by Voyage, unusable replies included. `saved`: avoided by hits, shared calls \
+     and duplicates. `estimated`: the gateway's estimate if Voyage reported none.",
 )
 .labels(&[MODEL, Label::closed(label::KIND, &["billed", "saved", "estimated"])])
-.for_this("`saved` over `billed` + `saved` is what the gateway is worth.");
+.purpose("`saved` over `billed` + `saved` is the share that the gateway saves.");
 
-/// Money by model.
-pub const COST: Metric = Metric::counter(
+pub const COST: Metric = counter(
     "voyage_gateway.cost.usd",
-    "voyage_gateway_cost_usd_total",
-    "US dollars at the model catalogue's prices, free tokens and discounts not considered: `spent` for billed tokens, `saved` \
-     for saved ones. Models that are not in the catalogue have no price.",
+    "US dollars at the model catalogue's prices, without free tokens and discounts. `spent`: for billed tokens. `saved`: for \
+     saved tokens. Models outside the catalogue have no price.",
 )
 .unit("{USD}")
 .labels(&[MODEL, Label::closed(label::KIND, &["spent", "saved"])])
-.for_this("The bill, before it comes.");
+.purpose("The expected bill.");
 
-/// Used tokens of the budgets.
-pub const BUDGET_USED_TOKENS: Metric = Metric::gauge(
-    "voyage_gateway.budget.used_tokens",
-    "voyage_gateway_budget_used_tokens",
-    "Tokens of a budget that are spent or held for calls.",
-)
-.labels(&[BUDGET])
-.for_this("Alert before it reaches its limit: from then on only hits are answered.");
+pub const BUDGET_USED_TOKENS: Metric =
+    gauge("voyage_gateway.budget.used_tokens", "Tokens of a budget that are spent or reserved.")
+        .labels(&[BUDGET])
+        .purpose("Alert before the limit: at the limit, only cached inputs are answered.");
 
-/// The budgets.
-pub const BUDGET_LIMIT_TOKENS: Metric = Metric::gauge(
+pub const BUDGET_LIMIT_TOKENS: Metric = gauge(
     "voyage_gateway.budget.limit_tokens",
-    "voyage_gateway_budget_limit_tokens",
-    "Tokens that a budget allows this replica. Absent when it is not set.",
+    "Token limit of a budget for this replica. Absent if the budget is not set.",
 )
 .labels(&[BUDGET])
-.for_this("What the used tokens are held against.");
+.purpose("The limit of the used tokens.");
 
-/// Refusals for want of quota.
-pub const QUOTA_REFUSALS: Metric = Metric::counter(
+pub const QUOTA_REFUSALS: Metric = counter(
     "voyage_gateway.quota_refusals",
-    "voyage_gateway_quota_refusals_total",
-    "Requests or inputs refused for want of quota or budget, by the setting.",
+    "Requests and inputs refused because a quota or budget is used up, by setting.",
 )
 .labels(&[Label::closed(
     label::RULE,
@@ -73,8 +58,7 @@ pub const QUOTA_REFUSALS: Metric = Metric::counter(
         "limits.monthly_tokens",
     ],
 )])
-.for_this("Which rule callers meet: raise it, or tell them.");
+.purpose("Raise the setting, or inform the callers.");
 
-/// All of these.
 pub(super) const ALL: &[&Metric] =
     &[&TOKENS, &MODEL_TOKENS, &COST, &BUDGET_USED_TOKENS, &BUDGET_LIMIT_TOKENS, &QUOTA_REFUSALS];

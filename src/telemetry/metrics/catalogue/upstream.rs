@@ -1,9 +1,10 @@
-//! Behind the door: the queue, batches, limits, and calls to Voyage.
+//! The upstream side: queue, batches, limits, and calls to Voyage.
+#![expect(missing_docs, reason = "each entry's description documents it")]
 
-use super::{ENDPOINT, KEY, Label, MODEL, Metric, SECONDS, label};
+use super::{A_MODEL, Label, MODEL, Metric, SECONDS, counter, gauge, histogram, label};
 use crate::telemetry::semconv;
 
-/// The statuses of Voyage's that are told apart; `none`: there was no answer.
+/// Statuses with a series of their own. `none`: no answer.
 pub const STATUSES: &[&str] = &[
     "200", "301", "302", "307", "308", "400", "401", "402", "403", "404", "405", "406", "408",
     "409", "410", "411", "413", "415", "422", "425", "429", "431", "500", "501", "502", "503",
@@ -12,12 +13,15 @@ pub const STATUSES: &[&str] = &[
 
 const STATUS: Label = Label::closed(label::STATUS, STATUSES);
 
+const ENDPOINT: Label = Label::closed(label::ENDPOINT, &["/embeddings"]);
+
+const KEY: Label = Label::bounded(label::KEY, "the alias of an API key; at most 64 keys", 64);
+
 const OPERATION: Label = Label::closed(semconv::GEN_AI_OPERATION_NAME, &["embeddings"]);
 
 const PROVIDER: Label = Label::closed(semconv::GEN_AI_PROVIDER_NAME, &["voyageai"]);
 
-const REQUEST_MODEL: Label =
-    Label::bounded(semconv::GEN_AI_REQUEST_MODEL, "a model of the catalogue, or `_other`", 28);
+const REQUEST_MODEL: Label = Label::bounded(semconv::GEN_AI_REQUEST_MODEL, A_MODEL, 28);
 
 const FAULT: Label = Label::closed(
     semconv::ERROR_TYPE,
@@ -49,209 +53,159 @@ const FAULT: Label = Label::closed(
 )
 .optional();
 
-/// Time of a batch.
-pub const EMBEDDINGS_DURATION: Metric = Metric::histogram(
+pub const EMBEDDINGS_DURATION: Metric = histogram(
     "gen_ai.client.embeddings.duration",
-    "gen_ai_client_embeddings_duration_seconds",
-    "Time from sending a batch first to its end, all attempts and the waits between them included.",
+    "Duration of a batch, from its first attempt to its end, with all attempts and waits.",
+    &[0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92],
 )
 .unit("s")
 .labels(&[OPERATION, PROVIDER, REQUEST_MODEL, FAULT])
-.buckets(&[
-    0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
-])
-.for_this("How long callers wait for Voyage, repeats included. A batch that is taken apart ends once a part.");
+.purpose("The time that callers wait for Voyage. Each part of a split batch is counted.");
 
-/// Tokens of a batch.
-pub const EMBEDDINGS_INPUT_TOKENS: Metric = Metric::histogram(
+pub const EMBEDDINGS_INPUT_TOKENS: Metric = histogram(
     "gen_ai.client.embeddings.operation.input_tokens",
-    "gen_ai_client_embeddings_operation_input_tokens",
     "Tokens of a batch, as Voyage reported them.",
+    &[
+        1.0,
+        4.0,
+        16.0,
+        64.0,
+        256.0,
+        1_024.0,
+        4_096.0,
+        16_384.0,
+        65_536.0,
+        262_144.0,
+        1_048_576.0,
+        4_194_304.0,
+        16_777_216.0,
+        67_108_864.0,
+    ],
 )
 .unit("{token}")
 .labels(&[OPERATION, PROVIDER, REQUEST_MODEL])
-.buckets(&[
-    1.0,
-    4.0,
-    16.0,
-    64.0,
-    256.0,
-    1_024.0,
-    4_096.0,
-    16_384.0,
-    65_536.0,
-    262_144.0,
-    1_048_576.0,
-    4_194_304.0,
-    16_777_216.0,
-    67_108_864.0,
-])
-.for_this("How large calls are in tokens.");
+.purpose("The size of calls in tokens.");
 
-/// Time of items before they are sent.
-pub const QUEUE_WAIT: Metric = Metric::histogram(
+pub const QUEUE_WAIT: Metric = histogram(
     "voyage_gateway.queue.wait",
-    "voyage_gateway_queue_wait_seconds",
-    "Time from an input's coming to its being sent: in the `queue` for company and a free call, for the rate `limiter` after that.",
+    "Time of an input in the queue before its first attempt. `queue`: for a full batch and a free call. `limiter`: for the rate limit.",
+    &[
+        0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+        10.0, 30.0, 60.0,
+    ],
 )
 .unit("s")
 .labels(&[MODEL, Label::closed(label::STAGE, &["queue", "limiter"])])
-.buckets(&[
-    0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-    30.0, 60.0,
-])
-.for_this("`queue` high: raise `batch.max_in_flight`. `limiter` high: the account's rate limit is met.");
+.purpose("If `queue` is high, raise `batch.max_in_flight`. If `limiter` is high, the account's rate limit is reached.");
 
-/// Inputs of a batch.
-pub const BATCH_SIZE: Metric = Metric::histogram(
+pub const BATCH_SIZE: Metric = histogram(
     "voyage_gateway.batch.size",
-    "voyage_gateway_batch_size",
-    "Inputs of a batch when it is sent first.",
+    "Inputs of a batch at its first attempt.",
+    &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_000.0],
 )
 .unit("{input}")
 .labels(&[MODEL])
-.buckets(&[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_000.0])
-.for_this("How many texts share a call. All near 1 under load: raise `batch.max_delay`.");
+.purpose("If most are near 1 under load, raise `batch.max_delay`.");
 
-/// How full a batch is.
-pub const BATCH_FILL: Metric = Metric::histogram(
+pub const BATCH_FILL: Metric = histogram(
     "voyage_gateway.batch.fill",
-    "voyage_gateway_batch_fill_ratio",
-    "How full a batch is when it is sent first: the share of its inputs, tokens or bytes, whichever is the largest.",
+    "Fill of a batch at its first attempt: the largest of its ratios of inputs, tokens and bytes to their limits.",
+    &[0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0],
 )
 .unit("1")
 .labels(&[MODEL])
-.buckets(&[0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0])
-.for_this("Near 1, bulk work uses calls well.");
+.purpose("Near 1, bulk requests use calls well.");
 
-/// Calls that are out.
-pub const BATCHES_IN_FLIGHT: Metric = Metric::gauge(
-    "voyage_gateway.batches.in_flight",
-    "voyage_gateway_batches_in_flight",
-    "Upstream calls that are out.",
-)
-.for_this("At the maximum while inputs wait: raise `batch.max_in_flight`.");
+pub const BATCHES_IN_FLIGHT: Metric =
+    gauge("voyage_gateway.batches.in_flight", "Upstream calls in flight.")
+        .purpose("At the maximum while inputs wait, raise `batch.max_in_flight`.");
 
-/// Calls that may be out.
-pub const BATCHES_MAX_IN_FLIGHT: Metric = Metric::gauge(
+pub const BATCHES_MAX_IN_FLIGHT: Metric = gauge(
     "voyage_gateway.batches.max_in_flight",
-    "voyage_gateway_batches_max_in_flight",
-    "`batch.max_in_flight`.",
+    "Maximum of upstream calls in flight: `batch.max_in_flight`.",
 )
-.for_this("What the calls that are out are held against.");
+.purpose("The limit of the upstream calls in flight.");
 
-/// Inputs behind the door.
-pub const QUEUE_ITEMS: Metric = Metric::gauge(
-    "voyage_gateway.queue.items",
-    "voyage_gateway_queue_items",
-    "Inputs waiting for Voyage or sent to it.",
-)
-.for_this("The backlog; `batch.max_waiting_inputs` bounds it.");
+pub const QUEUE_ITEMS: Metric =
+    gauge("voyage_gateway.queue.items", "Inputs that wait for Voyage or are in an upstream call.")
+        .purpose("The backlog; its limit is `batch.max_waiting_inputs`.");
 
-/// Bytes behind the door.
-pub const QUEUE_SIZE: Metric = Metric::gauge(
+pub const QUEUE_SIZE: Metric = gauge(
     "voyage_gateway.queue.size",
-    "voyage_gateway_queue_size_bytes",
-    "Bytes of the inputs waiting for Voyage or sent to it, 512 beside its own for each.",
+    "Bytes of the inputs that wait for Voyage or are in an upstream call, with 512 bytes of overhead each.",
 )
 .unit("By")
-.for_this("The backlog's memory; `batch.max_waiting_bytes` bounds it.");
+.purpose("The memory of the backlog; its limit is `batch.max_waiting_bytes`.");
 
 const WINDOW: [Label; 3] = [MODEL, KEY, Label::closed(label::UNIT, &["requests", "tokens"])];
 
-/// What is used of the rate limits.
-pub const RATE_LIMIT_USED: Metric = Metric::gauge(
+pub const RATE_LIMIT_USED: Metric = gauge(
     "voyage_gateway.rate_limit.used",
-    "voyage_gateway_rate_limit_used",
-    "Requests or tokens of the last minute, those in flight included, of a key and a model that was called. Of models that are \
-     not in the catalogue: of the one with the largest share of its tokens used.",
+    "Requests or tokens of the last minute, with those in flight, by key and called model. `_other`: the model that has used the largest share of its tokens.",
 )
 .labels(&WINDOW)
-.for_this("Near its limit: calls wait. Ask Voyage for more, or add keys of other accounts.");
+.purpose("Near the limit, calls wait: ask Voyage for a higher limit, or add keys of other accounts.");
 
-/// The rate limits.
-pub const RATE_LIMIT_LIMIT: Metric = Metric::gauge(
+pub const RATE_LIMIT_LIMIT: Metric = gauge(
     "voyage_gateway.rate_limit.limit",
-    "voyage_gateway_rate_limit_limit",
-    "Requests or tokens a minute that are believed to be allowed: configured, or learnt.",
+    "Requests or tokens per minute that the gateway uses as limit: configured, or learnt from 429 answers.",
 )
 .labels(&WINDOW)
-.for_this("What is left is this less what is used. Falls after a 429.");
+.purpose("The limit of the used requests or tokens. Falls after a 429.");
 
-/// 429s.
-pub const RATE_LIMITED: Metric = Metric::counter(
-    "voyage_gateway.rate_limited",
-    "voyage_gateway_rate_limited_total",
-    "Upstream calls answered with 429.",
-)
-.for_this("Others use the same account, or `limits.*` is set too high.");
+pub const RATE_LIMITED: Metric =
+    counter("voyage_gateway.rate_limited", "Upstream calls answered with 429.")
+        .purpose("Another client uses the same account, or `limits.*` is too high.");
 
-/// Repeats.
-pub const RETRIES: Metric = Metric::counter(
-    "voyage_gateway.retries",
-    "voyage_gateway_retries_total",
-    "Upstream calls repeated after a failure.",
-)
-.for_this("How unsteady Voyage is, before callers notice.");
+pub const RETRIES: Metric =
+    counter("voyage_gateway.retries", "Upstream calls repeated after a failure.")
+        .purpose("Shows failures of Voyage before callers notice them.");
 
-/// What repeats there may still be.
-pub const RETRY_BUDGET_BALANCE: Metric = Metric::gauge(
+pub const RETRY_BUDGET_BALANCE: Metric = gauge(
     "voyage_gateway.retry_budget.balance",
-    "voyage_gateway_retry_budget_balance",
-    "Repeats that may be made at once; 10 at most, one a second and one for ten calls come back.",
+    "Retries that the retry budget allows now; at most 10. It gains one per second and one per ten calls.",
 )
 .unit("{retry}")
-.for_this("At 0, failures reach callers at the first attempt.");
+.purpose("At 0, failures are not retried.");
 
-/// The breaker.
-pub const BREAKER_STATE: Metric = Metric::gauge(
+pub const BREAKER_STATE: Metric = gauge(
     "voyage_gateway.breaker.state",
-    "voyage_gateway_breaker_state",
-    "1 for the state that the circuit breaker is in, 0 for the others.",
+    "1 for the current state of the circuit breaker, 0 for the other states.",
 )
 .labels(&[Label::closed(label::STATE, &["closed", "open", "half_open"])])
-.for_this("`open`: Voyage keeps failing and is given a rest; only hits are answered.");
+.purpose("`open` means that Voyage keeps failing: only cached inputs are answered.");
 
-/// Calls by status.
-pub const UPSTREAM_CALLS: Metric = Metric::counter(
+pub const UPSTREAM_CALLS: Metric = counter(
     "voyage_gateway.upstream.calls",
-    "voyage_gateway_upstream_calls_total",
-    "HTTP requests to Voyage by status; `none` when there was no answer.",
+    "HTTP requests to Voyage by status; `none` if there was no answer.",
 )
 .labels(&[ENDPOINT, MODEL, STATUS])
-.for_this(
-    "What Voyage answers. 401: the key; 429: the limit; 5xx and `none`: Voyage or the way to it.",
+.purpose(
+    "401 points to the API key, 429 to the rate limit, 5xx and `none` to Voyage or the network.",
 );
 
-/// Time of calls.
-pub const UPSTREAM_DURATION: Metric = Metric::histogram(
+pub const UPSTREAM_DURATION: Metric = histogram(
     "voyage_gateway.upstream.duration",
-    "voyage_gateway_upstream_duration_seconds",
-    "Time from sending an HTTP request to having its whole answer.",
+    "Duration of an HTTP request to Voyage, until its whole answer is read.",
+    SECONDS,
 )
 .unit("s")
 .labels(&[ENDPOINT, MODEL, STATUS])
-.buckets(SECONDS)
-.for_this("How quick Voyage is, a single attempt.");
+.purpose("The latency of Voyage for one attempt.");
 
-/// Rejected keys.
-pub const KEY_REJECTED: Metric = Metric::gauge(
+pub const KEY_REJECTED: Metric = gauge(
     "voyage_gateway.upstream.key_rejected",
-    "voyage_gateway_upstream_key_rejected",
     "1 while the API key is set aside because Voyage rejected it, else 0.",
 )
 .labels(&[KEY])
-.for_this("Alert on 1: put a good key into its file.");
+.purpose("Alert on 1: put a valid key into its file.");
 
-/// The free tier.
-pub const FREE_TIER: Metric = Metric::gauge(
+pub const FREE_TIER: Metric = gauge(
     "voyage_gateway.free_tier",
-    "voyage_gateway_free_tier",
     "1 while Voyage treats an account as one without a payment method, else 0.",
 )
-.for_this("3 requests and 10,000 tokens a minute are not for production: add a payment method.");
+.purpose("The free tier allows 3 requests and 10,000 tokens per minute: add a payment method.");
 
-/// All of these.
 pub(super) const ALL: &[&Metric] = &[
     &EMBEDDINGS_DURATION,
     &EMBEDDINGS_INPUT_TOKENS,

@@ -10,14 +10,17 @@ const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
 const HEAD: &str = "\
 # Metrics
 
-`/metrics` on the admin port shows all of these in Prometheus' text format. The names there are those of OpenTelemetry with
-underscores for dots, the unit, and `_total` behind a counter; labels likewise. `target_info`, which the exporter adds,
-names the service. A series is there from the first time that something was counted.
+The admin port serves these metrics at `/metrics` in Prometheus' text format. Their names there are the OpenTelemetry names
+with underscores instead of dots, the unit, and `_total` for counters; labels follow the same rule. Metrics of the process
+have the names that Prometheus' client libraries use. The exporter adds `target_info`, which names the service.
 
-No label holds anything that a stranger can choose: each has a closed list of values or a bounded number of them, which is
-said beside it. Optional labels are marked with `?`.
+Counters whose labels have known values start at 0, so that `rate()` and alerts see the first event. Series with labels
+that depend on callers, and histograms, start with their first event.
 
-This page is written from the catalogue in the source (`cargo test metrics_page_is_up_to_date`).
+No client can create series without limit: each label has a closed list of values, or a bounded number of them. `?` marks
+optional labels.
+
+This page is generated from the catalogue in the source (`cargo test metrics_page_is_up_to_date`).
 ";
 
 fn unit(metric: &Metric) -> String {
@@ -53,7 +56,8 @@ fn kind(kind: Kind) -> &'static str {
 fn render() -> String {
     let mut text = HEAD.to_owned();
     for metric in catalogue::all() {
-        let Metric { name, prometheus, description, purpose, .. } = metric;
+        let Metric { name, description, purpose, .. } = metric;
+        let prometheus = metric.prometheus();
         write!(text, "\n## `{prometheus}`\n\n{description} {purpose}\n\n").unwrap();
         writeln!(text, "- {}, unit {}, `{name}`", kind(metric.kind), unit(metric)).unwrap();
         writeln!(text, "- labels: {}", labels(metric)).unwrap();
