@@ -131,8 +131,8 @@ pub async fn build_ruled(
     let telemetry = telemetry.into();
     let keys = keys.into().load(&telemetry.metrics)?;
     let client = Client::new(&config.upstream, keys.clone(), telemetry.metrics.clone())?
-        .telling_traces(config.telemetry.propagate_to_voyage);
-    for member in &keys {
+        .with_traceparent(config.telemetry.propagate_to_voyage);
+    for member in keys.iter() {
         let base_url = client.base_url(&member.key()).to_owned();
         tracing::info!(key = %member.alias(), base_url, "calls go upstream");
     }

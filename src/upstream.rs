@@ -1,14 +1,14 @@
-//! The provider's side: one call, one batch.
+//! The provider's API: one call for one batch.
 //!
-//! [`client`] speaks HTTP with the [`key`] it is given, [`wire`] is Voyage's JSON exactly, [`classify`] turns its
-//! failures into the gateway's [`Error`]. Only this room knows reqwest, so it fetches the [`document`]s of others as
-//! well.
+//! [`client`] sends a request with one [`key`], [`wire`] is Voyage's JSON, [`classify`] maps its failures to the
+//! gateway's [`Error`]. Only this module uses reqwest, so it also fetches the [`document`]s of other servers.
 
 mod classify;
 mod client;
 mod config;
 mod document;
 mod key;
+mod url;
 mod wire;
 
 use std::sync::Arc;
@@ -29,11 +29,12 @@ use crate::{
     telemetry::trace::Span,
 };
 
-/// Something that answers batches: Voyage over HTTP, or a stand-in within a test's own clock.
+/// Answers batches: Voyage over HTTP, or a substitute in tests with a paused clock.
 pub trait Upstream: Send + Sync + 'static {
     /// Sends one request with `key` and all of `inputs`, in this order, and returns one answer for each.
     ///
-    /// Makes exactly one attempt, and says in its `span` where it went; the error's `index`, where it has one, is a position in `inputs`.
+    /// Makes exactly one attempt, and records its address in `span`. The error's `index`, if it has one, is a position in
+    /// `inputs`.
     fn call<'a>(
         &'a self,
         key: &'a ApiKey,
@@ -46,9 +47,9 @@ pub trait Upstream: Send + Sync + 'static {
 /// A checked reply.
 #[derive(Clone, Debug)]
 pub struct Reply {
-    /// One answer an input, in the order of the inputs.
+    /// One answer for each input, in the order of the inputs.
     pub answers: Vec<Answer>,
-    /// Tokens Voyage billed; `None` when it did not say.
+    /// Tokens that Voyage billed; `None` when the reply has no usage.
     pub total_tokens: Option<u64>,
     /// Voyage's `x-request-id`.
     pub request_id: Option<Arc<str>>,

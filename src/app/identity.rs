@@ -42,10 +42,10 @@ fn document(config: &Config, metrics: &Metrics) -> Result<Option<Document>, Load
     };
     let mut document = Document::new(url);
     if let Some(file) = &jwt.jwks_ca_file {
-        document = document.trusting("auth.jwt.jwks_ca_file", file.clone(), metrics)?;
+        document = document.with_ca("auth.jwt.jwks_ca_file", file.clone(), metrics)?;
     }
     if let Some(file) = &jwt.jwks_token_file {
-        document = document.showing("auth.jwt.jwks_token_file", file.clone(), metrics)?;
+        document = document.with_bearer_file("auth.jwt.jwks_token_file", file.clone(), metrics)?;
     }
     Ok(Some(document))
 }

@@ -1,7 +1,6 @@
-//! HTTP → [`Fault`]: the only way in for upstream failures.
+//! Maps HTTP replies and transport errors to [`Fault`]s.
 //!
-//! The texts are Voyage's own, as recorded in autumn 2026; a text that is not recognised still lands in the
-//! right row by its status.
+//! The texts are Voyage's own, as recorded in autumn 2026. The status classifies a text that is not recognised.
 
 use std::{error::Error as StdError, io, time::Duration};
 
@@ -10,26 +9,26 @@ use serde::Deserialize;
 
 use crate::error::Fault;
 
-/// A longer `Retry-After` is not believed.
+/// The longest `Retry-After` that is accepted.
 const MAX_RETRY_AFTER: Duration = Duration::from_mins(1);
 
-/// Bytes of Voyage's own words that are passed on: details of a gRPC error must stay small.
+/// The bytes of a Voyage message that are passed on: the details of a gRPC error must stay small.
 const MAX_DETAIL_BYTES: usize = 512;
 
-/// What is known about a reply that is not 200.
+/// A reply with another status than 200.
 pub(super) struct Refusal<'a> {
     pub(super) status: StatusCode,
     pub(super) headers: &'a HeaderMap,
     pub(super) body: &'a [u8],
-    /// Size of the request that was refused.
+    /// Bytes of the request's body.
     pub(super) request_bytes: u64,
-    /// Where the request went.
+    /// The base URL of the request.
     pub(super) base_url: &'a str,
-    /// Takes every key out of text that is passed on.
+    /// Removes every key from a text that is passed on.
     pub(super) scrub: &'a dyn Fn(&str) -> String,
 }
 
-/// Voyage's error body; both have been seen as strings and may be any JSON.
+/// Voyage's error body; both fields are usually strings, and may be any JSON.
 #[derive(Default, Deserialize)]
 struct ErrorBody {
     detail: Option<serde_json::Value>,
@@ -89,10 +88,10 @@ fn from_bad_request(refusal: &Refusal<'_>) -> Fault {
     }
 }
 
-/// Finds what a message is about, under the name the caller knows: an argument, or `request` as a whole when it is
-/// one the caller cannot set. `None`: the message says neither, and may be about any input.
+/// Returns the gateway's field that a message names, or `request` when it is an argument that callers do not set. `None`:
+/// the message names no argument and may concern any input.
 fn named_field(text: &str) -> Option<&'static str> {
-    /// How Voyage begins whatever its check of the arguments finds.
+    /// The beginning of every message about arguments.
     const ARGUMENTS: &str =
         "The request body is not valid JSON, or some arguments were not specified";
 
@@ -113,14 +112,14 @@ fn named_field(text: &str) -> Option<&'static str> {
     }
 }
 
-/// Reads the digits that follow `marker`.
+/// Parses the digits that follow `marker`.
 fn number_after(text: &str, marker: &str) -> Option<u64> {
     let (_, rest) = text.split_once(marker)?;
     let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
     rest[..digits].parse().ok()
 }
 
-/// Makes upstream text fit to be passed on: no key, one line, at most 512 bytes.
+/// Prepares upstream text for callers: no key, one line, at most 512 bytes.
 pub(super) fn presentable(text: &str, scrub: &dyn Fn(&str) -> String) -> String {
     let mut text: String =
         scrub(text).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
@@ -132,12 +131,12 @@ fn is_free_tier(body: &[u8]) -> bool {
     String::from_utf8_lossy(body).contains("reduced rate limits of 3 RPM and 10K TPM")
 }
 
-/// Reads `Retry-After`: seconds, or a date, which counts from the reply's own `Date` so that neither clock has
-/// to be right. A past date is 0; anything else is ignored; nothing is longer than 60 s.
+/// Parses `Retry-After`: seconds, or a date, which counts from the reply's own `Date` so that no clock has
+/// to be right. A past date is 0; anything else is ignored; the longest wait is 60 s.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-        // Only a number too large to be believed does not parse.
+        // Only a number that is too large does not parse.
         text.parse().map_or(MAX_RETRY_AFTER, Duration::from_secs)
     } else {
         let date = httpdate::parse_http_date(text).ok()?;
@@ -165,7 +164,7 @@ pub(super) fn from_request(error: &reqwest::Error) -> Fault {
     }
 }
 
-/// Tells whether there was a connection that ended before the answer, rather than one that spoke nonsense.
+/// Returns whether the connection ended before the answer, rather than carrying invalid HTTP.
 fn is_cut(error: &reqwest::Error) -> bool {
     causes(error).any(|cause| {
         let cut = |io: &io::Error| {
@@ -182,7 +181,7 @@ fn is_cut(error: &reqwest::Error) -> bool {
     })
 }
 
-/// Classifies an answer whose body did not arrive, or no answer at all.
+/// Classifies an error before or during an answer.
 pub(super) fn from_transport(error: &reqwest::Error) -> Fault {
     // A connect timeout means no connection; any other timeout is a slow answer.
     if error.is_timeout() && !error.is_connect() {
@@ -196,14 +195,14 @@ pub(super) fn from_transport(error: &reqwest::Error) -> Fault {
             _ => Fault::TlsCut,
         };
     }
-    // Only a handshake can be cut while connecting; a port that is closed refuses.
+    // While connecting, only a handshake can be cut: a closed port refuses.
     let cut = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|io| {
         matches!(io.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset)
     });
     if error.is_connect() && cut { Fault::TlsCut } else { Fault::ConnectFailed }
 }
 
-/// Walks the chain of causes; an `io::Error` hides what it wraps from `source`.
+/// Returns the chain of causes; `source` skips the error that an `io::Error` wraps.
 fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
     std::iter::successors(error.source(), |&cause| {
         match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {

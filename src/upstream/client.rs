@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{StatusCode, header};
 
-use super::{ApiKey, ApiKeys, Config, Reply, Upstream, classify, wire};
+use super::{ApiKey, ApiKeys, Config, Reply, Upstream, classify, url, wire};
 use crate::{
     embedding::{Input, Parameters},
     error::{self, BadResponse, Error, Fault},
@@ -14,24 +14,24 @@ use crate::{
     telemetry::{Metrics, Replied, semconv, trace::Span},
 };
 
-/// Idle connections are closed before a load balancer's usual timeout does it under a request.
+/// How long an idle connection is kept: less than a load balancer's usual timeout, which could break a request.
 const POOL_IDLE: Duration = Duration::from_secs(20);
 
-/// Memory set aside for a body before its first byte has come.
+/// The largest buffer, in bytes, allocated before the first byte of a body arrives.
 const MAX_CAPACITY: usize = 8 * 1024 * 1024;
 
-/// Error bodies are read this far; they are a sentence of JSON, or a page nobody reads.
+/// The bytes read of an error body: a sentence of JSON, or a page of HTML.
 const MAX_ERROR_BODY: usize = 16 * 1024;
 
-/// Speaks Voyage's HTTP API, each call with the key it is given.
+/// A client of Voyage's HTTP API; each call names its key.
 pub struct Client {
     http: reqwest::Client,
     config: Config,
-    /// All of them, so that none is passed on in Voyage's words.
+    /// The whole pool, to remove its keys from the texts that are passed on.
     keys: ApiKeys,
     metrics: Metrics,
-    /// Whether calls say which trace they are in.
-    tells_traces: bool,
+    /// Whether requests carry a `traceparent` header.
+    has_traceparent: bool,
 }
 
 /// Why a client cannot be built.
@@ -45,31 +45,31 @@ pub enum BuildError {
 }
 
 impl Client {
-    /// Builds a client; connects to nothing yet.
+    /// Builds a client without connecting.
     pub fn new(config: &Config, keys: ApiKeys, metrics: Metrics) -> Result<Self, BuildError> {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("voyage-gateway/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(config.connect_timeout.get())
             .timeout(config.attempt_timeout.get())
             .pool_idle_timeout(POOL_IDLE)
-            // The key must not travel to wherever a redirect points.
+            // A redirect's target must not get the key.
             .redirect(reqwest::redirect::Policy::none())
-            // Repeating a call costs money: only the dispatch decides on it.
+            // A retry costs money: only the dispatch decides on it.
             .retry(reqwest::retry::never());
-        if config.base_url.as_deref().is_some_and(is_loopback) {
+        if config.base_url.as_deref().is_some_and(url::is_loopback) {
             builder = builder.no_proxy();
         }
         let http = builder.build().map_err(BuildError::Tls)?;
-        Ok(Self { http, config: config.clone(), keys, metrics, tells_traces: false })
+        Ok(Self { http, config: config.clone(), keys, metrics, has_traceparent: false })
     }
 
-    /// Returns the client with calls that carry a `traceparent`, or without.
+    /// Sets whether requests carry a `traceparent` header.
     #[must_use]
-    pub fn telling_traces(self, tells_traces: bool) -> Self {
-        Self { tells_traces, ..self }
+    pub fn with_traceparent(self, has_traceparent: bool) -> Self {
+        Self { has_traceparent, ..self }
     }
 
-    /// Returns where the calls of a key go, for the log: the URL holds no secret.
+    /// Returns the base URL for a key, which holds no secret.
     pub fn base_url(&self, key: &ApiKey) -> &str {
         self.config.base_url_for(key)
     }
@@ -88,7 +88,7 @@ impl Client {
             .header(header::AUTHORIZATION, key.authorization())
             .header(header::CONTENT_TYPE, "application/json")
             .body(body);
-        if self.tells_traces {
+        if self.has_traceparent {
             request = request.header("traceparent", span.context().traceparent());
         }
         let sent = request.send().await.inspect_err(log_cause);
@@ -106,8 +106,8 @@ impl Client {
         let scrub = |text: &str| self.keys.scrub(text, key);
         let body = wire::encode(parameters, inputs).map_err(|_| Failure::of(Fault::Protocol))?;
         let request_bytes = body.len() as u64;
-        let url = format!("{base_url}{}", parameters.endpoint.path());
-        let mut response = self.send(key, url, body, span).await?;
+        let address = format!("{base_url}{}", parameters.endpoint.path());
+        let mut response = self.send(key, address, body, span).await?;
 
         let status = response.status();
         span.count(semconv::HTTP_RESPONSE_STATUS_CODE, status.as_u16().into());
@@ -119,7 +119,7 @@ impl Client {
             tokens: 0,
         };
         if status != StatusCode::OK {
-            // The status decides; a body that does not arrive only takes away its explanation.
+            // The status decides; the body only explains it.
             let body = match read(&mut response, MAX_ERROR_BODY).await {
                 Ok(Body::Whole(body) | Body::Cut(body)) => body,
                 Err(_) => Vec::new(),
@@ -147,7 +147,7 @@ impl Client {
         Ok(Reply { answers, total_tokens, request_id, warning })
     }
 
-    /// Counts what a reply cost that is of no use: nobody can be billed for what nobody gets.
+    /// Counts the tokens of a reply that cannot be used: no caller is billed for them.
     fn unusable(&self, body: &[u8], parameters: &Parameters, failure: Failure) -> Failure {
         let tokens = wire::reported_tokens(body).unwrap_or(0);
         self.metrics.tokens(tokens, None);
@@ -156,7 +156,7 @@ impl Client {
     }
 }
 
-/// Says in an attempt's span where it goes.
+/// Records an attempt's address in its span.
 fn describe(span: &mut Span, url: &str) {
     if !span.is_recorded() {
         return;
@@ -203,7 +203,7 @@ impl Upstream for Client {
     }
 }
 
-/// What the classification adds up to before it is put beside the call it belongs to.
+/// A classified failure, without the data of its call.
 struct Failure {
     fault: Fault,
     status: Option<StatusCode>,
@@ -230,28 +230,20 @@ impl Failure {
     }
 }
 
-/// Logs why an answer did not come, or not whole: callers learn the kind of failure only, and operators need to know
+/// Logs the cause of a missing or incomplete answer: callers get only the kind of failure, and operators need to know
 /// whether it was a name, a port or a certificate.
 fn log_cause(error: &reqwest::Error) {
     tracing::warn!(cause = causes(error), "no answer from Voyage");
 }
 
-/// Writes an error with what caused it.
+/// Returns an error's message with those of its causes.
 pub(super) fn causes(error: &reqwest::Error) -> String {
     let first: &dyn StdError = error;
     let causes = std::iter::successors(Some(first), |&cause| cause.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-/// A proxy is for the way out of the cluster, never for this host.
-pub(super) fn is_loopback(base_url: &str) -> bool {
-    let Ok(uri) = base_url.parse::<http::Uri>() else { return false };
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    host.eq_ignore_ascii_case("localhost")
-        || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-/// The longest body a valid answer can have: even as JSON numbers with 17 digits, and some room.
+/// Returns the largest size of a valid answer in bytes: JSON numbers with 17 digits, and some space.
 fn max_reply_bytes(parameters: &Parameters, inputs: usize) -> usize {
     const BYTES_A_NUMBER: usize = 26;
     let dimension = parameters.expected_dimension().unwrap_or(MAX_DIMENSION) as usize;
@@ -263,13 +255,13 @@ pub(super) enum Body {
     Cut(Vec<u8>),
 }
 
-/// Reads a body, but not further than `limit`.
+/// Reads at most `limit` bytes of a body.
 pub(super) async fn read(
     response: &mut reqwest::Response,
     limit: usize,
 ) -> Result<Body, reqwest::Error> {
     let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
-    // What is announced is not yet there: a large body grows as it comes.
+    // The announced length may be wrong: the buffer of a large body grows with it.
     let mut body = Vec::with_capacity(announced.unwrap_or_default().min(limit).min(MAX_CAPACITY));
     while let Some(chunk) = response.chunk().await? {
         let chunk: Bytes = chunk;
@@ -282,7 +274,7 @@ pub(super) async fn read(
     Ok(Body::Whole(body))
 }
 
-/// Says where the client points; keys are unprintable.
+/// Shows the base URL; keys are unprintable.
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Client").field("base_url", &self.config.base_url).finish_non_exhaustive()

@@ -1,9 +1,11 @@
 //! `[upstream]`: the API that computes the embeddings.
 
-use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
-use super::key::{ApiKey, KeyConfig};
+use super::{
+    key::{ApiKey, KeyConfig},
+    url,
+};
 use crate::{check::Checks, units::Span};
 
 /// Voyage's own API.
@@ -17,24 +19,24 @@ const ATLAS: &str = "https://ai.mongodb.com/v1";
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Config {
-    /// Where the API is, without the endpoint's own path. Unset: `https://api.voyageai.com/v1`, or
+    /// The API's URL, without the endpoint's own path. Unset: `https://api.voyageai.com/v1`, or
     /// `https://ai.mongodb.com/v1` for an API key that begins with `al-`. Set it for a proxy or the simulator.
-    /// Plaintext `http` to a host other than loopback is allowed, but logged: it shows the key to the network.
+    /// Plaintext `http` to a host other than loopback is allowed and logged: the network can read the key.
     pub base_url: Option<String>,
 
-    /// How long one HTTP call may take, from connecting to the last byte, before it counts as failed.
-    /// A call that was sent runs this long even if its callers left: its answer is paid for and cached.
+    /// The longest time of one HTTP call, from connecting to the last byte.
+    /// A call that was sent goes on for this time even if its callers left: its answer is paid for and cached.
     pub attempt_timeout: Span,
 
-    /// How long connecting may take, TLS included. Part of `attempt_timeout`.
+    /// The longest time of connecting, TLS included. Part of `attempt_timeout`.
     pub connect_timeout: Span,
 
     /// The model of requests that name none; 1 to 128 visible ASCII characters.
     pub default_model: String,
 
-    /// Several API keys, whose limits add up: `[[upstream.keys]]` once for each, at most 64. A call takes the key that has
+    /// Several API keys, whose limits add up: one `[[upstream.keys]]` table each, at most 64. A call uses the key that has
     /// the most of its budget left. Unset: the one key of `VOYAGE_API_KEY` or `VOYAGE_API_KEY_FILE`, which must
-    /// not be set beside these.
+    /// not be set together with these.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(test, schemars(example = super::key::tests::example()))]
     pub keys: Vec<KeyConfig>,
@@ -53,17 +55,17 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Returns where the API is for the holder of `key`, without a slash at the end.
+    /// Returns the base URL for `key`, without a slash at the end.
     pub fn base_url_for(&self, key: &ApiKey) -> &str {
         let default = if key.is_atlas() { ATLAS } else { VOYAGE };
         self.base_url.as_deref().map_or(default, |url| url.trim_end_matches('/'))
     }
 
-    /// Tells whether the API key would cross a network unprotected.
+    /// Returns whether the API key would cross a network in plaintext.
     pub fn is_plaintext_abroad(&self) -> bool {
         self.base_url.as_deref().is_some_and(|url| {
             url.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"))
-                && !super::client::is_loopback(url)
+                && !url::is_loopback(url)
         })
     }
 
@@ -87,17 +89,7 @@ impl Config {
     }
 }
 
-/// Tells whether an endpoint's path can be put after `text` to be called.
+/// Returns whether an endpoint's path can be appended to `text`.
 fn is_base_url(text: &str) -> bool {
-    // The URL parser drops white space instead of refusing it.
-    let is_clean = !text.contains(|c: char| c.is_whitespace() || c.is_control());
-    is_clean
-        && Url::parse(text).is_ok_and(|url| {
-            matches!(url.scheme(), "http" | "https")
-                && url.has_host()
-                && url.username().is_empty()
-                && url.password().is_none()
-                && url.query().is_none()
-                && url.fragment().is_none()
-        })
+    url::parse(text).is_some_and(|url| url.query().is_none())
 }

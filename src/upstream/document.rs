@@ -1,58 +1,49 @@
-//! A small document that others serve, such as the keys that callers' tokens are signed with.
+//! A small document of another server, such as the keys that sign callers' tokens.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use http::{HeaderValue, StatusCode, header};
-use reqwest::{Certificate, Url};
+use reqwest::Certificate;
 
-use super::client::{self, Body};
+use super::{
+    client::{self, Body},
+    url,
+};
 use crate::{
     reload::{Live, LoadError, Reload},
     telemetry::Metrics,
 };
 
-/// How long a fetch may take, from connecting to the last byte.
+/// The longest time of a fetch, from connecting to the last byte.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Bytes a document may have.
+/// The largest document, in bytes.
 const MAX_BYTES: usize = 1024 * 1024;
 
-/// A document at a URL, and what it takes to get it.
+/// A document at a URL, with the settings of its requests.
 #[derive(Clone, Debug)]
 pub struct Document {
     url: String,
-    /// The only CAs the server may be certified by; `None`: those of the system.
+    /// The CAs that are trusted; `None`: those of the system.
     authorities: Option<Arc<Live<Vec<Certificate>>>>,
-    /// The credential the server wants.
+    /// The credential for the server.
     authorization: Option<Arc<Live<HeaderValue>>>,
 }
 
-/// Tells whether a document may be fetched from a URL: over `https`, or from this host. Whoever could change it on the
-/// way could say who calls.
+/// Returns whether a document may be fetched from a URL: over `https`, or from this host. It decides which callers are
+/// accepted, so nobody may change it on the way.
 pub fn may_fetch(url: &str) -> bool {
-    let is_clean = !url.contains(|c: char| c.is_whitespace() || c.is_control());
-    is_clean
-        && Url::parse(url).is_ok_and(|parsed| {
-            let is_safe = match parsed.scheme() {
-                "https" => parsed.has_host(),
-                "http" => client::is_loopback(url),
-                _ => false,
-            };
-            is_safe
-                && parsed.username().is_empty()
-                && parsed.password().is_none()
-                && parsed.fragment().is_none()
-        })
+    url::parse(url).is_some_and(|parsed| parsed.scheme() == "https" || url::is_loopback(url))
 }
 
 impl Document {
-    /// Names a document; fetches nothing yet.
+    /// Returns the document at `url` without fetching it.
     pub fn new(url: &str) -> Self {
         Self { url: url.to_owned(), authorities: None, authorization: None }
     }
 
-    /// Trusts no CAs but those of a PEM file; `what` is the setting that names it.
-    pub fn trusting(
+    /// Trusts only the CAs of a PEM file; `what` is the setting that names it.
+    pub fn with_ca(
         mut self,
         what: &'static str,
         file: PathBuf,
@@ -63,8 +54,8 @@ impl Document {
         Ok(self)
     }
 
-    /// Shows the server the bearer token of a file; `what` is the setting that names it.
-    pub fn showing(
+    /// Sends the bearer token of a file; `what` is the setting that names it.
+    pub fn with_bearer_file(
         mut self,
         what: &'static str,
         file: PathBuf,
@@ -75,14 +66,14 @@ impl Document {
         Ok(self)
     }
 
-    /// Returns the files that are to be looked at again and again.
+    /// Returns the files, to be reloaded from time to time.
     pub fn files(&self) -> Vec<Arc<dyn Reload>> {
         let authorities = self.authorities.iter().map(|file| Arc::clone(file) as Arc<dyn Reload>);
         let authorization = self.authorization.iter().map(|file| Arc::clone(file) as _);
         authorities.chain(authorization).collect()
     }
 
-    /// Gets the document, or says why not, without the URL and the credential.
+    /// Fetches the document. The error holds neither the URL nor the credential.
     pub async fn fetch(&self) -> Result<Vec<u8>, String> {
         let failed = |error: reqwest::Error| client::causes(&error.without_url());
         let mut request = self.client().map_err(failed)?.get(&self.url);
@@ -99,19 +90,19 @@ impl Document {
         }
     }
 
-    /// A client for one fetch: there are few, and the CAs may have changed since the last.
+    /// Builds a client for one fetch: fetches are rare, and the CAs may have changed since the last.
     fn client(&self) -> reqwest::Result<reqwest::Client> {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("voyage-gateway/", env!("CARGO_PKG_VERSION")))
             .timeout(TIMEOUT)
-            // What is fetched is trusted: it must come from where the operators said.
+            // The document is trusted: it must come from the configured server.
             .redirect(reqwest::redirect::Policy::none());
         if let Some(authorities) = &self.authorities {
             builder = builder.tls_certs_only(authorities.get().iter().cloned());
         }
-        // A CA or a credential of its own belongs to a server inside, which a proxy on the way out does not reach.
+        // A server with its own CA or credential is inside the cluster, where a proxy for the way out does not reach.
         let inside = self.authorities.is_some() || self.authorization.is_some();
-        if inside || client::is_loopback(&self.url) {
+        if inside || url::is_loopback(&self.url) {
             builder = builder.no_proxy();
         }
         builder.build()

@@ -1,4 +1,4 @@
-//! The keys calls are made with: where they come from, and what a call is given of them.
+//! The API keys: their sources, the pool, and the header that a call carries.
 
 use std::{collections::BTreeSet, fmt, path::PathBuf, sync::Arc};
 
@@ -15,10 +15,10 @@ use crate::{
 /// The alias of a key that is not one of `upstream.keys`.
 const DEFAULT_ALIAS: &str = "default";
 
-/// Bytes a key may have: Voyage's have about fifty.
+/// The longest key, in bytes; Voyage's keys have about fifty.
 const MAX_KEY_BYTES: usize = 512;
 
-/// Keys a pool may have.
+/// The largest number of keys in a pool.
 const MAX_KEYS: usize = 64;
 
 /// `[[upstream.keys]]`: one key of several, in a file.
@@ -26,25 +26,25 @@ const MAX_KEYS: usize = 64;
 #[serde(deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct KeyConfig {
-    /// What errors, metrics and logs call the key; 1 to 64 visible ASCII characters, no two alike.
+    /// The name of the key in errors, metrics and logs; 1 to 64 visible ASCII characters, unique.
     pub alias: String,
 
-    /// The file that holds the key and nothing else. It is looked at every `reload.interval`, and whenever Voyage
+    /// The file that holds the key and nothing else. It is read again every `reload.interval`, and when Voyage
     /// rejects the key.
     pub file: PathBuf,
 
-    /// The requests a minute that Voyage takes with this key for each model, at least 1. Unset: `limits.rpm`.
-    /// Where `limits.models` names less for a model, that holds.
+    /// Voyage's limit of requests a minute with this key, for each model; at least 1. Unset: `limits.rpm`.
+    /// A lower limit in `limits.models` takes precedence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rpm: Option<u32>,
 
-    /// The tokens a minute that Voyage takes with this key for each model, at least 1. Unset: `limits.tpm`.
-    /// Where `limits.models` names less for a model, that holds.
+    /// Voyage's limit of tokens a minute with this key, for each model; at least 1. Unset: `limits.tpm`.
+    /// A lower limit in `limits.models` takes precedence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tpm: Option<u64>,
 }
 
-/// What Voyage takes in a minute with one key, for each model; `None`: as `[limits]` says.
+/// The limits of one key in a minute, for each model; `None`: those of `[limits]`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeyLimits {
     /// Requests.
@@ -53,21 +53,21 @@ pub struct KeyLimits {
     pub tpm: Option<u64>,
 }
 
-/// One key as a call is given it.
+/// One key in the form that a call needs.
 pub struct ApiKey {
     alias: Arc<str>,
     secret: Secret,
-    /// Made once, and marked as sensitive.
+    /// The header's value, marked as sensitive.
     authorization: HeaderValue,
 }
 
-/// Where keys come from: one from the environment, or those of `upstream.keys`.
+/// The sources of the keys: one from the environment, or those of `upstream.keys`.
 #[derive(Clone, Debug)]
-pub struct KeySources(Vec<Source>);
+pub struct KeySources(Vec<KeySource>);
 
 #[derive(Clone, Debug)]
-struct Source {
-    /// The setting or variable it comes from.
+struct KeySource {
+    /// The setting or variable that gives it.
     what: &'static str,
     alias: Arc<str>,
     origin: Origin,
@@ -84,7 +84,7 @@ enum Origin {
 #[derive(Clone, Debug)]
 pub struct ApiKeys(Arc<[Member]>);
 
-/// One key of the pool, whatever its file says at the moment.
+/// One key of the pool, with the current content of its file.
 #[derive(Clone, Debug)]
 pub struct Member {
     alias: Arc<str>,
@@ -92,13 +92,13 @@ pub struct Member {
     live: Arc<Live<ApiKey>>,
 }
 
-/// Why a key cannot be used. Names the setting and the file, never the key.
+/// Why a key cannot be used. The message holds the setting and the file, never the key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The key that was given is none.
+    /// The value is not a key.
     #[error("{what}: {problem}")]
     Given {
-        /// Where it was given.
+        /// The setting or variable that gives it.
         what: &'static str,
         /// What is wrong with it.
         problem: String,
@@ -106,10 +106,10 @@ pub enum KeyError {
     /// A file cannot be used.
     #[error(transparent)]
     File(#[from] reload::LoadError),
-    /// Two are one, whose budget would be used twice.
+    /// Two sources have the same key, and its budget would be used twice.
     #[error("upstream.keys: the files of {0} and {1} hold the same API key")]
     Twice(Arc<str>, Arc<str>),
-    /// There is none.
+    /// There is no key.
     #[error("there is no API key")]
     Missing,
 }
@@ -141,17 +141,17 @@ impl KeyConfig {
     }
 }
 
-/// What is said to a key that stands where a path belongs.
+/// The error for a key in the place of a path.
 pub const IS_NO_PATH: &str =
     "must be the path of a file that holds the key, and looks like the key itself";
 
-/// Tells whether somebody put the key itself where its path belongs. Such a path can be written `./pa-…`.
+/// Returns whether a path looks like a key. A file of such a name can be written `./pa-…`.
 pub fn looks_like_a_key(path: &str) -> bool {
     path.starts_with("pa-") || path.starts_with("al-")
 }
 
 impl KeySources {
-    /// A key that never changes; `what` is where it was given.
+    /// A key that never changes; `what` is the setting or variable that gives it.
     pub fn given(what: &'static str, key: Secret) -> Self {
         Self::one(what, Origin::Given(key))
     }
@@ -163,7 +163,7 @@ impl KeySources {
 
     /// The keys of `upstream.keys`.
     pub fn configured(keys: &[KeyConfig]) -> Self {
-        let source = |key: &KeyConfig| Source {
+        let source = |key: &KeyConfig| KeySource {
             what: "upstream.keys",
             alias: Arc::from(key.alias.as_str()),
             origin: Origin::File(key.file.clone()),
@@ -174,7 +174,7 @@ impl KeySources {
 
     fn one(what: &'static str, origin: Origin) -> Self {
         let alias = Arc::from(DEFAULT_ALIAS);
-        Self(vec![Source { what, alias, origin, limits: KeyLimits::default() }])
+        Self(vec![KeySource { what, alias, origin, limits: KeyLimits::default() }])
     }
 
     /// Reads the keys for the first time.
@@ -198,7 +198,7 @@ impl From<Secret> for KeySources {
     }
 }
 
-impl Source {
+impl KeySource {
     fn load(&self, metrics: Metrics) -> Result<Member, KeyError> {
         let (what, alias) = (self.what, Arc::clone(&self.alias));
         let live = match &self.origin {
@@ -218,43 +218,34 @@ impl Source {
 }
 
 impl ApiKeys {
-    /// Goes through the keys, in the order of the configuration.
+    /// Returns the keys in the order of the configuration.
     pub fn iter(&self) -> std::slice::Iter<'_, Member> {
         self.0.iter()
     }
 
-    /// Returns the files, to be looked at now and then.
+    /// Returns the files, to be reloaded from time to time.
     pub fn files(&self) -> impl Iterator<Item = Arc<dyn Reload>> + '_ {
         self.iter().map(|member| Arc::clone(&member.live) as Arc<dyn Reload>)
     }
 
-    /// Takes every key of the pool out of `text`, and the one a call was made with, which may have left it.
+    /// Removes every key of the pool from `text`, and the key that a call used, which may have left the pool.
     pub(super) fn scrub(&self, text: &str, used: &ApiKey) -> String {
         let in_force: Vec<Arc<ApiKey>> = self.iter().map(Member::key).collect();
         let mut secrets: Vec<&Secret> = in_force.iter().map(|key| &key.secret).collect();
         secrets.push(&used.secret);
-        // One key may be the beginning of another: no end of it must stay.
+        // One key may be the beginning of another: the longer goes first.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
         secrets.iter().fold(text.to_owned(), |text, secret| secret.scrub(&text))
     }
 }
 
-impl<'a> IntoIterator for &'a ApiKeys {
-    type Item = &'a Member;
-    type IntoIter = std::slice::Iter<'a, Member>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter()
-    }
-}
-
 impl Member {
-    /// Returns what errors, metrics and logs call it.
+    /// Returns its name in errors, metrics and logs.
     pub fn alias(&self) -> &Arc<str> {
         &self.alias
     }
 
-    /// Returns what Voyage takes with it.
+    /// Returns its limits.
     pub fn limits(&self) -> KeyLimits {
         self.limits
     }
@@ -264,14 +255,14 @@ impl Member {
         self.live.get()
     }
 
-    /// Looks at its file again. Blocks: it reads the file.
+    /// Reads its file again. Blocks.
     pub fn reload(&self) {
         self.live.reload();
     }
 }
 
 impl ApiKey {
-    /// Makes sense of a key, without the white space around it: files and mounted secrets end in a newline.
+    /// Parses a key, without the white space around it: files and mounted secrets end in a newline.
     fn parse(alias: &Arc<str>, bytes: &[u8]) -> Result<Self, String> {
         let key = bytes.trim_ascii();
         if key.is_empty() {
@@ -280,26 +271,26 @@ impl ApiKey {
         if key.len() > MAX_KEY_BYTES {
             return Err(format!("the API key is longer than {MAX_KEY_BYTES} bytes"));
         }
-        let malformed = "the API key holds characters other than visible ASCII ones";
+        let malformed = || "the API key holds characters other than visible ASCII ones".to_owned();
         let text = str::from_utf8(key).ok().filter(|_| key.iter().all(u8::is_ascii_graphic));
-        let text = text.ok_or(malformed)?;
+        let text = text.ok_or_else(malformed)?;
         let mut authorization =
-            HeaderValue::from_str(&format!("Bearer {text}")).map_err(|_| malformed)?;
+            HeaderValue::from_str(&format!("Bearer {text}")).map_err(|_| malformed())?;
         authorization.set_sensitive(true);
         Ok(Self { alias: Arc::clone(alias), secret: Secret::new(text), authorization })
     }
 
-    /// Returns what errors, metrics and logs call it.
+    /// Returns its name in errors, metrics and logs.
     pub fn alias(&self) -> &Arc<str> {
         &self.alias
     }
 
-    /// Tells whether two are the same secret.
+    /// Returns whether both have the same secret.
     pub fn same_secret(&self, other: &Self) -> bool {
         self.secret == other.secret
     }
 
-    /// Tells whether it is one of `MongoDB` Atlas.
+    /// Returns whether it is a key of `MongoDB` Atlas.
     pub(super) fn is_atlas(&self) -> bool {
         self.secret.expose().starts_with("al-")
     }
@@ -309,7 +300,7 @@ impl ApiKey {
     }
 }
 
-/// Says which key it is; the secret is unprintable.
+/// Shows the alias; the secret is unprintable.
 impl fmt::Debug for ApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Key({:?})", self.alias)

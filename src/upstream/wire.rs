@@ -1,15 +1,12 @@
-//! Voyage's JSON, exactly as on the wire (`POST /v1/embeddings`, docs.voyageai.com/reference).
+//! Voyage's JSON (`POST /v1/embeddings`, docs.voyageai.com/reference).
 //!
-//! Vectors are asked for in base64 and kept as the bytes they decode to: no float is parsed unless a server
-//! answers with JSON numbers although it was asked for base64.
+//! Requests ask for base64, and the decoded bytes are kept: a float is parsed only when a server answers with JSON
+//! numbers all the same.
 
 use std::{borrow::Cow, collections::HashMap};
 
 use bytes::Bytes;
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{SeqAccess, Visitor},
-};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
@@ -18,7 +15,7 @@ use crate::{
     model::Dtype,
 };
 
-/// The body of a request. Unset fields are left out: Voyage answers 400 to fields it does not know.
+/// The body of a request. Unset fields are left out: Voyage answers 400 to unknown fields.
 #[derive(Serialize)]
 struct EmbeddingsRequest<'a> {
     input: Vec<&'a str>,
@@ -29,7 +26,7 @@ struct EmbeddingsRequest<'a> {
     truncation: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     output_dimension: Option<u32>,
-    /// Left out for floats, which older models take for granted.
+    /// Left out for floats: older models do not know the field.
     #[serde(skip_serializing_if = "Option::is_none")]
     output_dtype: Option<&'static str>,
     encoding_format: &'static str,
@@ -55,12 +52,12 @@ pub(super) fn encode(parameters: &Parameters, inputs: &[&Input]) -> serde_json::
     }
 }
 
-/// The part of a reply that matters; other fields may come and go.
+/// The fields of a reply that are used.
 #[derive(Deserialize)]
 struct EmbeddingsReply<'a> {
     #[serde(borrow)]
     data: Vec<Item<'a>>,
-    /// Any JSON, as it stands: no strange number may cost the vectors, which are paid for.
+    /// Any JSON: an invalid number must not lose the vectors, which are paid for.
     #[serde(borrow, default)]
     usage: Option<&'a RawValue>,
 }
@@ -73,13 +70,16 @@ struct Item<'a> {
     index: Option<u64>,
 }
 
-/// A vector as it came: base64 of the raw buffer, or a list of numbers.
+/// A vector as sent: base64 of the raw buffer, or a list of numbers.
+#[derive(Deserialize)]
+#[serde(untagged)]
 enum Elements<'a> {
-    Base64(Cow<'a, str>),
+    // A string with JSON escapes (`\/`) cannot be borrowed.
+    Base64(#[serde(borrow)] Cow<'a, str>),
     Numbers(Vec<f64>),
 }
 
-/// Reads a reply to `count` inputs: answers in the order of the inputs, and the tokens billed.
+/// Parses a reply to `count` inputs: answers in the order of the inputs, and the tokens billed.
 pub(super) fn decode(
     parameters: &Parameters,
     count: usize,
@@ -90,7 +90,7 @@ pub(super) fn decode(
     }
 }
 
-/// Reads no more of a reply than the tokens it reports.
+/// Parses only the tokens that a reply reports.
 pub(super) fn reported_tokens(body: &[u8]) -> Option<u64> {
     #[derive(Deserialize)]
     struct Report<'a> {
@@ -101,7 +101,7 @@ pub(super) fn reported_tokens(body: &[u8]) -> Option<u64> {
     total_tokens(report.usage)
 }
 
-/// Reads the tokens out of a report; `None` when it does not say, or not in whole numbers.
+/// Parses the tokens of a usage; `None` when there are none, or no whole number of them.
 fn total_tokens(usage: &RawValue) -> Option<u64> {
     // A struct could be written as a list as well.
     let usage: HashMap<String, &RawValue> = serde_json::from_str(usage.get()).ok()?;
@@ -199,40 +199,6 @@ fn push(dtype: Dtype, number: f64, bytes: &mut Vec<u8>) -> Result<(), BadRespons
         Dtype::Uint8 | Dtype::Ubinary => bytes.push(integer_in(0.0..=255.0)? as u8),
     }
     Ok(())
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Elements<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-
-        impl<'de> Visitor<'de> for Either {
-            type Value = Elements<'de>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("base64 or a list of numbers")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Elements::Base64(Cow::Borrowed(text)))
-            }
-
-            // A string with JSON escapes (`\/`) cannot be borrowed.
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Elements::Base64(Cow::Owned(text.to_owned())))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-                // No room ahead: a reply of a million empty lists must not take a million times that room.
-                let mut numbers = Vec::new();
-                while let Some(number) = list.next_element()? {
-                    numbers.push(number);
-                }
-                Ok(Elements::Numbers(numbers))
-            }
-        }
-
-        deserializer.deserialize_any(Either)
-    }
 }
 
 fn wrong(why: &'static str) -> BadResponse {

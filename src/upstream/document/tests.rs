@@ -76,7 +76,8 @@ async fn a_document_is_fetched_with_its_credential() {
     for shown in ["first", "second"] {
         fs::write(&token.0, format!("{shown}\n")).unwrap();
         let (url, served) = serve(ok(b"{}")).await;
-        let document = Document::new(&url).showing(WHAT, token.path(), &metrics()).unwrap();
+        let document =
+            Document::new(&url).with_bearer_file(WHAT, token.path(), &metrics()).unwrap();
         assert_eq!(document.fetch().await.as_deref(), Ok(b"{}".as_slice()));
         let request = served.await.unwrap();
         assert!(request.starts_with("GET /openid/v1/jwks HTTP/1.1\r\n"), "{request}");
@@ -89,7 +90,7 @@ async fn a_document_is_fetched_with_its_credential() {
 async fn a_credential_that_changes_is_taken_over() {
     let token = File::new(b"first");
     let (url, served) = serve(ok(b"{}")).await;
-    let document = Document::new(&url).showing(WHAT, token.path(), &metrics()).unwrap();
+    let document = Document::new(&url).with_bearer_file(WHAT, token.path(), &metrics()).unwrap();
     fs::write(&token.0, "second").unwrap();
     let files = document.files();
     files[0].reload();
@@ -155,7 +156,7 @@ async fn the_server_is_certified_by_the_given_authorities_only() {
     let (url, authority) = serve_tls().await;
     let (_, other) = serve_tls().await;
     let trusting =
-        |file: &File| Document::new(&url).trusting(WHAT, file.path(), &metrics()).unwrap();
+        |file: &File| Document::new(&url).with_ca(WHAT, file.path(), &metrics()).unwrap();
     assert_eq!(trusting(&authority).fetch().await.as_deref(), Ok(b"{}".as_slice()));
     for document in [Document::new(&url), trusting(&other)] {
         let told = document.fetch().await.unwrap_err();
@@ -177,12 +178,12 @@ fn files_that_cannot_be_used_are_named() {
     };
     for content in [b"".as_slice(), b"canary", b"-----BEGIN CERTIFICATE-----\ncanary\n"] {
         let file = File::new(content);
-        let result = document().trusting(WHAT, file.path(), &metrics());
+        let result = document().with_ca(WHAT, file.path(), &metrics());
         refused(result, &file.0, "expected certificates as PEM");
     }
     for content in [b"".as_slice(), b"\n", b"two tokens", b"one\ntwo", b"caf\xc3\xa9", b"\xff"] {
         let file = File::new(content);
-        let result = document().showing(WHAT, file.path(), &metrics());
+        let result = document().with_bearer_file(WHAT, file.path(), &metrics());
         refused(result, &file.0, "expected a token of visible ASCII characters");
     }
 }

@@ -19,7 +19,7 @@ pub(in crate::upstream) fn example() -> serde_json::Value {
 impl KeySources {
     /// ApiKeys that never change, for tests: their aliases, secrets and limits.
     pub(crate) fn several(keys: &[(&str, &str, KeyLimits)]) -> Self {
-        let source = |&(alias, secret, limits): &(&str, &str, KeyLimits)| Source {
+        let source = |&(alias, secret, limits): &(&str, &str, KeyLimits)| KeySource {
             what: "a test",
             alias: Arc::from(alias),
             origin: Origin::Given(Secret::new(secret)),

@@ -66,7 +66,7 @@ fn loopback_is_known_in_every_spelling() {
         "http://127.255.255.254",
         "https://[::1]:8443/v1",
     ] {
-        assert!(is_loopback(url), "{url}");
+        assert!(super::super::url::is_loopback(url), "{url}");
     }
     for url in [
         "https://api.voyageai.com/v1",
@@ -79,7 +79,7 @@ fn loopback_is_known_in_every_spelling() {
         "not a url",
         "",
     ] {
-        assert!(!is_loopback(url), "{url}");
+        assert!(!super::super::url::is_loopback(url), "{url}");
     }
 }
 
