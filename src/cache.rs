@@ -1,7 +1,7 @@
-//! Every answer by the key of its own input.
+//! Answers in memory, by the key of their input.
 //!
-//! [`key`] derives keys; this file keeps answers in memory, weighed in real bytes. Only this room knows moka.
-//! moka stores and evicts; whether an entry has expired is decided here, on tokio's clock.
+//! [`key`] derives keys; this file stores answers, weighed in bytes. Only this module uses moka,
+//! which stores and evicts; whether an entry has expired is decided here, on tokio's clock.
 
 mod config;
 mod key;
@@ -19,15 +19,15 @@ use crate::{
     telemetry::{Cached, Metrics},
 };
 
-/// What moka and the allocator add to an entry, in bytes, measured at 200,000 entries, and the entry's tokens.
+/// The bytes that moka, the allocator and the token count add to an entry, measured at 200,000 entries.
 const ENTRY_OVERHEAD: usize = 458;
 
-/// An answer, and what it cost when it was fetched: whoever is given it saves as much.
+/// An answer and its cost when it was fetched, which a hit saves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     /// The answer.
     pub answer: Answer,
-    /// Its share of the tokens that were billed or, where Voyage reported none, guessed.
+    /// Its share of the tokens that were billed or, where Voyage reported none, estimated.
     pub tokens: u32,
 }
 
@@ -45,12 +45,12 @@ pub struct Cache {
 struct Entry {
     stored: Stored,
     expires: Instant,
-    /// Age of the flight that brought it: a slow older flight never overwrites a refresh.
+    /// The number of the flight that fetched it: a slow older flight never overwrites a refresh.
     flight: u64,
 }
 
 impl Cache {
-    /// Builds an empty cache, and counts what leaves it by itself.
+    /// Builds an empty cache that counts evictions and expiries.
     pub fn new(config: &Config, metrics: &Metrics) -> Self {
         let max_bytes = config.max_bytes.get();
         let metrics = metrics.clone();
@@ -73,9 +73,9 @@ impl Cache {
         (now < entry.expires).then_some(entry.stored)
     }
 
-    /// Stores the answer a flight brought, unless a later flight has already stored its own.
+    /// Stores the answer of a flight, unless a later flight has already stored its own.
     pub fn store(&self, key: Key, stored: Stored, flight: u64) {
-        // moka shows an oversized entry until its next maintenance: refuse it here instead.
+        // moka would return an oversized entry until its next maintenance.
         if u64::from(weight(&stored.answer)) > self.max_bytes {
             return;
         }
@@ -86,12 +86,12 @@ impl Cache {
         });
     }
 
-    /// Does moka's housekeeping: evictions and expiries happen, and [`Cache::cached`] becomes honest.
+    /// Runs moka's maintenance: evictions and expiries, after which [`Cache::cached`] is exact.
     pub fn maintain(&self) {
         self.entries.run_pending_tasks();
     }
 
-    /// Returns how many entries there are and what they weigh and may weigh in bytes, as of the last maintenance.
+    /// Returns the entries, their bytes and the most bytes, as of the last maintenance.
     pub fn cached(&self) -> Cached {
         let Self { entries, max_bytes, .. } = self;
         let (bytes, max_bytes) = (entries.weighted_size(), *max_bytes);
@@ -99,7 +99,7 @@ impl Cache {
     }
 }
 
-/// The bytes an entry takes: key, payload and overhead.
+/// Returns the bytes of an entry: key, payload and overhead.
 fn weight(answer: &Answer) -> u32 {
     let bytes = size_of::<Key>() + answer.size() + ENTRY_OVERHEAD;
     u32::try_from(bytes).unwrap_or(u32::MAX)

@@ -1,8 +1,8 @@
-//! How many tokens a text has, before Voyage reports it.
+//! Counts the tokens of texts before Voyage reports them.
 //!
 //! Exactly, with the model's own `tokenizer.json`; otherwise by an estimate that learns, per model and script,
-//! from the usage that calls report. [`Counter::guess`] is for sharing out what was reported,
-//! [`Counter::bound`] for reserving and splitting: it carries the margin.
+//! from the usage that calls report. [`Counter::guess`] is for dividing a reported count,
+//! [`Counter::bound`] for reserving and splitting: it includes a margin.
 
 mod config;
 mod estimate;
@@ -25,10 +25,10 @@ use crate::{file, model};
 use estimate::{Estimate, Vector};
 use measure::Tokens;
 
-/// Models that are learnt one by one; names are the callers' to choose. Later ones share an estimate.
+/// The most models with an estimate of their own, since callers choose the names. Further ones share one.
 const MAX_MODELS: usize = 64;
 
-/// Bytes a `tokenizer.json` may have: more than those of today's models take.
+/// The largest `tokenizer.json` in bytes: more than today's models need.
 const MAX_TOKENIZER_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Why a tokenizer could not be loaded.
@@ -44,12 +44,12 @@ pub struct LoadError {
 enum Reason {
     #[error("cannot be read: {0}")]
     Unreadable(String),
-    /// The parser's own words are not passed on: they quote the file, which may be quite another one.
+    /// The parser's own message is left out: it quotes the file, which may be another one by mistake.
     #[error("is not a Hugging Face tokenizer.json (an unresolved Git LFS pointer, perhaps)")]
     Malformed,
 }
 
-/// Counts tokens for every model. Cloning is cheap, and clones learn together.
+/// Counts tokens for every model. Cloning is cheap; clones share what they learn.
 #[derive(Clone)]
 pub struct Counter(Arc<Inner>);
 
@@ -58,7 +58,7 @@ struct Inner {
     estimates: Mutex<Estimates>,
 }
 
-/// Shows no tokenizer: one has more than 100,000 entries.
+/// Shows the models, not their tokenizers of more than 100,000 entries.
 impl fmt::Debug for Counter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Counter").field("exact", &self.0.tokenizers.keys()).finish_non_exhaustive()
@@ -66,7 +66,7 @@ impl fmt::Debug for Counter {
 }
 
 impl Counter {
-    /// Loads the configured tokenizers, which takes some tenths of a second each.
+    /// Loads the configured tokenizers, each in some tenths of a second.
     pub fn new(config: &Config) -> Result<Self, LoadError> {
         let tokenizers =
             config.models.iter().map(|(model, ModelConfig { tokenizer: path })| match load(path) {
@@ -77,13 +77,13 @@ impl Counter {
         Ok(Self(Arc::new(Inner { tokenizers, estimates: Mutex::new(Estimates::new()) })))
     }
 
-    /// Tells whether the model's tokens are counted with its own tokenizer.
+    /// Returns whether the model's tokens are counted with its own tokenizer.
     pub fn is_exact(&self, model: &str) -> bool {
         self.0.tokenizers.contains_key(model)
     }
 
-    /// Measures a text for a model. This takes about two nanoseconds a byte, but a hundred times that with a
-    /// tokenizer: then long texts do not belong on a thread that serves calls.
+    /// Measures a text for a model. This takes about two nanoseconds a byte, and a hundred times that with a
+    /// tokenizer: then long texts must not block a thread that serves calls.
     pub fn measure(&self, model: &str, text: &str) -> Measure {
         let exact = self.0.tokenizers.get(model).and_then(|tokenizer| {
             // Special tokens as in the official SDK's `count_tokens`; the current models have none.
@@ -107,11 +107,10 @@ impl Counter {
         }
     }
 
-    /// Returns the number of tokens to reserve and to split by: at least the guess, with a margin for what the
-    /// guess may miss, and at most the text's bytes. With a tokenizer it is the guess itself until reports
-    /// exceed it.
+    /// Returns the number of tokens to reserve and to split by: at least the guess, with a margin for its error,
+    /// and at most the text's bytes. With a tokenizer it is the guess itself until reports exceed it.
     ///
-    /// The margin is meant for calls: the sum over a call's texts is hardly ever exceeded by what is reported,
+    /// The margin is made for calls: the sum over a call's texts is hardly ever below the report,
     /// while a single short text may have a token more.
     pub fn bound(&self, model: &str, measure: &Measure) -> u64 {
         let estimates = self.estimates();
@@ -128,13 +127,12 @@ impl Counter {
     }
 
     /// Learns from the number of tokens that Voyage reported for a call with these texts: its usage, or the
-    /// size it refused.
+    /// size that it refused.
     ///
-    /// A number that the texts cannot have is ignored, and so is a call with a text that may have been cut to
-    /// the model's context.
+    /// Ignores impossible numbers, and calls with a text that may have been cut to the model's context.
     pub fn learn(&self, model: &str, measures: &[Measure], reported: u64) {
         let bytes: u64 = measures.iter().map(|measure| u64::from(measure.bytes)).sum();
-        // Old tokenizers begin every text with a token of its own.
+        // Old tokenizers add a token at the beginning of every text.
         let most = bytes + measures.len() as u64;
         if reported == 0 || reported > most || self.may_be_cut(model, measures) {
             return;
@@ -152,7 +150,7 @@ impl Counter {
         }
     }
 
-    /// Tells whether a text may be longer than what the model reads of it.
+    /// Returns whether a text may be longer than the model's context.
     fn may_be_cut(&self, model: &str, measures: &[Measure]) -> bool {
         let Some(model) = model::find(model) else { return false };
         let context = u64::from(model.context_tokens);
@@ -165,10 +163,10 @@ impl Counter {
     }
 }
 
-/// What was learnt, by model.
+/// The estimates, by model.
 struct Estimates {
     models: HashMap<String, Estimate>,
-    /// Of models that nothing was learnt of.
+    /// Of models without reports.
     fresh: Estimate,
     /// Of all models beyond [`MAX_MODELS`].
     others: Estimate,
@@ -193,7 +191,7 @@ impl Estimates {
     }
 }
 
-/// Reads a tokenizer and makes it count whole texts, nothing else.
+/// Loads a tokenizer that counts whole texts.
 fn load(path: &Path) -> Result<Tokenizer, Reason> {
     let read = |content: Vec<u8>| {
         let mut tokenizer = Tokenizer::from_bytes(content)?;
@@ -204,7 +202,7 @@ fn load(path: &Path) -> Result<Tokenizer, Reason> {
     read(content).map_err(|_: tokenizers::Error| Reason::Malformed)
 }
 
-/// Returns the sum of exact tokens, and the counts of the texts that have none.
+/// Returns the sum of the exact counts, and the character counts of the other texts.
 fn split(measures: &[Measure]) -> (f64, Vec<Vector>) {
     let (mut exact, mut texts) = (0.0, Vec::new());
     for measure in measures {

@@ -1,4 +1,4 @@
-//! `[cache]`: how many answers are remembered, and for how long.
+//! `[cache]`: the size and lifetime of the cache.
 
 use std::path::PathBuf;
 
@@ -10,25 +10,25 @@ use crate::{
     units::{Size, Span},
 };
 
-/// `[cache]`: how many answers are remembered, and for how long.
+/// `[cache]`: the size and lifetime of the cache.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Config {
-    /// The memory that cached embeddings may take, keys and overhead included; `0B` turns the cache off.
+    /// The memory of cached embeddings, keys and overhead included; `0B` turns the cache off.
     /// One 1024-dimensional float embedding takes a little over 4KiB.
     pub max_bytes: Size,
 
-    /// How long an embedding is remembered. Models do not change under a name, so only memory or a duty to
-    /// forget argues for less.
+    /// The lifetime of a cached embedding. A model of one name does not change, so a shorter time is needed only to save
+    /// memory or to delete data.
     pub ttl: Span,
 
-    /// Whose cached embeddings a caller is given: everybody's (`shared`), or its own only (`per-caller`), so that
-    /// nobody learns from the time an answer takes what others ask. `[callers."NAME"]` can say otherwise.
+    /// The cached embeddings that a caller can hit: those of all callers (`shared`) or its own only (`per-caller`), which
+    /// hides from response times what other callers embed. `[callers."NAME"]` overrides it.
     pub scope: Scope,
 
     /// A file of at least 32 secret bytes that cache keys are derived from. Unset: random at every start.
-    /// Whoever lacks these bytes cannot tell from a cache key which text it stands for.
+    /// Without these bytes, a cache key does not reveal its text.
     pub key_file: Option<PathBuf>,
 }
 
@@ -44,7 +44,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Checks the section's values; the key file is read where it is used.
+    /// Checks the section's values; the key file is read at the start of `serve`.
     pub fn validate(&self) -> Checks {
         let key_file = self.key_file.as_deref();
         Checks::new().require("ttl", !self.ttl.is_zero(), "must be longer than 0s").require(

@@ -1,8 +1,8 @@
 //! Cache keys: a secret-prefixed SHA-256 over a canonical encoding of everything that shapes an answer.
 //!
-//! The encoding is injective: fixed-width fields, and every text behind its length. The input is hashed exactly
-//! as it came. The secret keeps anyone who can name keys from testing guesses at texts offline, and callers
-//! from building collisions; SHA-256 beats BLAKE3 on short texts where the CPU has SHA instructions.
+//! The encoding is injective: fixed-width fields, and every text after its length. The input is hashed
+//! unchanged. The secret prevents offline guesses of texts from their keys, and collisions made by callers.
+//! SHA-256 is faster than BLAKE3 on short texts where the CPU has SHA instructions.
 
 use std::hash::{Hash, Hasher};
 
@@ -21,50 +21,48 @@ const SCHEMA: u8 = 1;
 pub struct Key([u8; 32]);
 
 impl Key {
-    /// Returns a number from the key's bytes, uniform over all keys, to choose a shard by.
+    /// Returns a number from the key's bytes, uniform over all keys, to choose a shard.
     pub fn shard(&self) -> usize {
         usize::from(self.0[0])
     }
 }
 
-/// A part of a key is as good a hash as the whole, and four times as cheap.
+/// A quarter of a key is as good a hash as the whole, and cheaper.
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write(&self.0[24..]);
     }
 }
 
-/// Says nothing: a key must not be traceable through logs.
+/// Shows nothing: logs must not hold keys.
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Key(…)")
     }
 }
 
-/// Derives keys under one secret.
+/// Derives cache keys with one secret.
 #[derive(Clone)]
 pub struct KeyDeriver {
     secret: Sha256,
 }
 
 impl KeyDeriver {
-    /// Starts from a secret of 32 bytes or more.
+    /// Uses a secret of 32 bytes or more.
     pub fn new(secret: &[u8]) -> Self {
         let mut state = Sha256::new();
         write(&mut state, secret);
         Self { secret: state }
     }
 
-    /// Starts from a random secret: keys are good for the life of this process.
+    /// Uses a random secret: keys are valid in this process only.
     pub fn random() -> Self {
         Self::new(&rand::random::<[u8; 32]>())
     }
 
-    /// Hashes the part that all inputs of a request share.
-    ///
-    /// Answers of different namespaces are never shared.
+    /// Hashes the part that all inputs of a request share. Different namespaces share no answers.
     pub fn prefix(&self, namespace: &str, parameters: &Parameters) -> KeyPrefix {
-        // Every field by name: a new parameter does not compile until it is part of the key.
+        // Every field by name: a new parameter must become part of the key before this compiles.
         let Parameters { endpoint, model, input_type, dimension, dtype, truncation } = parameters;
         let mut state = self.secret.clone();
         write(&mut state, namespace.as_bytes());
@@ -94,7 +92,7 @@ impl KeyDeriver {
     }
 }
 
-/// The hash state after everything but the input.
+/// The hash state of everything but the input.
 #[derive(Clone)]
 pub struct KeyPrefix(Sha256);
 

@@ -1,7 +1,7 @@
-//! Refuses what does not fit, rather than queueing blindly.
+//! Bounds the requests and bytes in flight, and refuses the rest instead of queueing it.
 //!
-//! A permit is with an RPC from its first byte to its last: it counts the message while it arrives, then the inputs
-//! and the predicted reply, and leaves with the reply's last byte or with the caller.
+//! A permit belongs to an RPC from its first byte to its last: it counts the message while it arrives, then the inputs
+//! and the predicted reply, and is free after the reply's last byte or when the caller leaves.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::{
     telemetry::{Admitted, Metrics},
 };
 
-/// Bounds the requests, and the bytes of theirs, that are in flight at once; clones share the bounds.
+/// The bounds of requests and their bytes in flight; clones share them.
 #[derive(Clone, Debug)]
 pub struct Admission {
     shared: Arc<Shared>,
@@ -33,13 +33,13 @@ struct Shared {
 struct Bounded {
     count: AtomicUsize,
     max: usize,
-    /// The bound of batch requests: the rest is for callers who wait.
+    /// The bound for requests of batch priority: the rest is reserved for interactive ones.
     max_batch: usize,
 }
 
 impl Bounded {
     fn new(max: usize) -> Self {
-        // 80 %, rounded up: a single place is for all.
+        // 80 %, rounded up: a bound of 1 admits both priorities.
         Self { count: AtomicUsize::new(0), max, max_batch: max - max / 5 }
     }
 
@@ -77,7 +77,7 @@ impl Shared {
 }
 
 impl Admission {
-    /// Sets the bounds up.
+    /// Creates the bounds.
     pub fn new(config: &Config, metrics: Metrics) -> Self {
         let max_bytes = usize::try_from(config.max_bytes.get()).unwrap_or(usize::MAX);
         let shared = Arc::new(Shared {
@@ -85,7 +85,7 @@ impl Admission {
             bytes: Bounded::new(max_bytes),
             metrics,
         });
-        // Weak: the metrics are held by what they would hold.
+        // Weak: `shared` holds the metrics, which would hold it.
         let watched = Arc::downgrade(&shared);
         shared.metrics.watch_admission(move || Some(watched.upgrade()?.admitted()));
         Self { shared }
@@ -101,11 +101,11 @@ impl Admission {
     }
 }
 
-/// An RPC's place among those in flight. It is free again when the last clone is gone.
+/// Counts an RPC as in flight until its last clone is dropped.
 #[derive(Clone, Debug)]
 pub struct Permit(Arc<Counted>);
 
-/// What a permit counts; changed by one RPC's own steps only.
+/// The counts of a permit; only its own RPC changes them.
 #[derive(Debug)]
 struct Counted {
     shared: Arc<Shared>,
@@ -114,8 +114,8 @@ struct Counted {
 }
 
 impl Permit {
-    /// Counts further bytes: of the message, as they arrive, or of a reply beyond what was predicted. Or refuses them,
-    /// and all before.
+    /// Counts further bytes: of the message as they arrive, or of a reply beyond its prediction. A refusal releases the
+    /// whole permit.
     pub fn count(&self, bytes: usize) -> Result<(), Error> {
         if bytes == 0 {
             return Ok(());
@@ -129,12 +129,12 @@ impl Permit {
         Ok(())
     }
 
-    /// Lets a request of `bytes` bytes in, inputs and reply together. They take the place of the message's.
+    /// Admits a request of `bytes` bytes, inputs and reply together, which replace the bytes of the message.
     ///
-    /// A request larger than `admission.max_bytes` still gets in when it is alone: it is within
-    /// `server.max_request_bytes`, and refusing it for ever would help nobody.
+    /// A request larger than `admission.max_bytes` is admitted when it is alone: it is within
+    /// `server.max_request_bytes`, and would otherwise never be admitted.
     pub(super) fn enter(&self, bytes: usize, priority: Priority) -> Result<(), Error> {
-        // Enter first, look afterwards: two callers can both be refused, never both be let in too many.
+        // Count first, check afterwards: two callers can both be refused, but never both exceed the bound.
         let shared = &self.0.shared;
         let entered = self.0.requests.swap(1, Ordering::Relaxed);
         let others = shared.requests.exchange(entered, 1);
@@ -149,7 +149,7 @@ impl Permit {
         Ok(())
     }
 
-    /// Gives everything back at once: the refusal itself takes no room.
+    /// Releases everything: a refused request counts nothing.
     fn refuse(&self, what: &'static str) -> Error {
         self.0.clear();
         self.0.shared.metrics.shed();

@@ -1,22 +1,22 @@
-//! `[admission]`: how much is taken in.
+//! `[admission]`: the bounds of work in flight.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{check::Checks, units::Size};
 
-/// `[admission]`: how much is taken in before further callers are sent to another replica.
+/// `[admission]`: the bounds of work in flight. Requests beyond them are refused, so that another replica serves them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Config {
-    /// The most requests in flight, at least 1, each until its reply has been taken. Further ones are refused with
-    /// `UNAVAILABLE`. Requests of batch priority get four fifths of the room and are refused beyond it, here and in
-    /// `max_bytes`, so that callers who wait still find some.
+    /// The most requests in flight, at least 1; each counts until its reply has been sent. Further ones are refused with
+    /// `UNAVAILABLE`. Requests of batch priority get four fifths of this bound and of `max_bytes`; the rest is reserved
+    /// for interactive requests.
     pub max_in_flight: u32,
 
     /// The most bytes in flight, at least `server.max_request_bytes`: messages while they arrive, then texts, each
-    /// with 512 bytes beside its own, and replies as large as predicted, until they have been taken. A larger
-    /// request still gets in when it is alone.
+    /// with 512 bytes of overhead, and replies of the predicted size until they have been sent. A larger
+    /// request is admitted when it is alone.
     pub max_bytes: Size,
 }
 

@@ -1,8 +1,8 @@
-//! What callers, and all of them together, may spend.
+//! Quotas of callers, and the token budgets of the gateway.
 //!
 //! [`bucket`] counts requests a second, [`sliding`] tokens of a minute, a day or a month; an [`account`] has both, and
-//! [`accounts`] says whose it is. Tokens are held by estimate before a flight is opened and settled by the bill when it
-//! lands. Callers without rules pass by all of this.
+//! [`accounts`] finds a caller's. Estimated tokens are reserved before a flight is opened, and settled with the bill when
+//! it lands. Nothing is counted for callers without rules.
 
 pub(super) mod account;
 mod accounts;
@@ -26,24 +26,24 @@ pub(super) use account::Charge;
 #[cfg(test)]
 pub(super) use accounts::REMEMBERED;
 
-/// What the gateway as a whole may spend, as `[limits]` says.
+/// The token budgets of the gateway as a whole: those of `[limits]`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TokenBudgets {
     /// Tokens in any 24 hours.
     pub daily_tokens: Option<u64>,
     /// Tokens in any 30 days.
     pub monthly_tokens: Option<u64>,
-    /// Gateways that share these, and the quotas of callers; 0 is as good as 1.
+    /// The number of gateways that share these and the quotas of callers; 0 counts as 1.
     pub replicas: u32,
 }
 
 /// The settings of the gateway's budgets, in the order of their windows.
 const BUDGETS: [&str; 2] = ["limits.daily_tokens", "limits.monthly_tokens"];
 
-/// What a day and a month mean: any of this length.
+/// The lengths of a day and a month, at any time.
 const WINDOWS: [Duration; 2] = [Duration::from_hours(24), Duration::from_hours(30 * 24)];
 
-/// What everybody has used, against what they may.
+/// The quotas of all callers and what is used of them.
 #[derive(Debug)]
 pub(super) struct Quotas {
     accounts: Accounts,
@@ -68,7 +68,7 @@ impl Quotas {
         Self { accounts: Accounts::new(now), gateway, budgets: limits, replicas, metrics }
     }
 
-    /// Counts a request against its caller's requests a second.
+    /// Counts a request, or refuses it when it exceeds the caller's requests a second.
     pub(super) fn count_request(&self, caller: &Caller, now: Instant) -> Result<(), Error> {
         let Some(rate) = self.request_rate(caller) else { return Ok(()) };
         let account = self.accounts.of(caller, now);
@@ -79,19 +79,19 @@ impl Quotas {
         })
     }
 
-    /// Returns how many requests a second a caller may make here, if that is limited.
+    /// Returns this replica's share of the caller's requests a second, if they are limited.
     fn request_rate(&self, caller: &Caller) -> Option<u32> {
         let rate = share(caller.rule.requests_per_second?.into(), self.replicas);
         Some(u32::try_from(rate).unwrap_or(u32::MAX))
     }
 
-    /// Returns how long it is until a caller may make one more request.
+    /// Returns the time until the caller may make one more request.
     fn request_wait(&self, caller: &Caller, now: Instant) -> Duration {
         let rate = self.request_rate(caller);
         rate.map_or(Duration::ZERO, |rate| self.accounts.of(caller, now).request_wait(rate, now))
     }
 
-    /// Returns who pays for a caller's tokens; `None`: nobody counts them.
+    /// Returns the accounts that pay for a caller's tokens; `None`: none counts them.
     pub(super) fn payer<'a>(&'a self, caller: &'a Caller, now: Instant) -> Option<Payer<'a>> {
         let limits = [caller.rule.tokens_per_minute, caller.rule.tokens_per_day];
         let limits = limits.map(|limit| limit.map(|limit| share(limit, self.replicas)));
@@ -113,7 +113,7 @@ impl Quotas {
         self.accounts.len()
     }
 
-    /// Returns the tokens a caller has used in a minute and a day, and all callers in a day and a month.
+    /// Returns the tokens that a caller used in a minute and a day, and all callers in a day and a month.
     #[cfg(test)]
     pub(super) fn used(&self, caller: &Caller) -> ([u64; 2], [u64; 2]) {
         let now = Instant::now();
@@ -121,7 +121,7 @@ impl Quotas {
     }
 }
 
-/// Whoever pays for a request: its caller, the gateway, or both.
+/// The accounts that pay for a request: its caller's, the gateway's, or both.
 #[derive(Debug)]
 pub(super) struct Payer<'a> {
     quotas: &'a Quotas,
@@ -131,9 +131,9 @@ pub(super) struct Payer<'a> {
 }
 
 impl Payer<'_> {
-    /// Holds tokens in every account that would pay them, or in none.
+    /// Reserves tokens in every account that would pay them, or in none.
     ///
-    /// Where several have no room, the one that has none the longest refuses: by then all have.
+    /// When several refuse, the error is that of the longest wait: by then all have room.
     pub(super) fn reserve(&self, tokens: u64, now: Instant) -> Result<Charge, Error> {
         let mut charge = Charge::default();
         let Quotas { gateway, budgets, .. } = self.quotas;
@@ -163,13 +163,13 @@ impl Payer<'_> {
         Error::BudgetExhausted { budget, limit, retry_after: retry_after.map(whole_millis) }
     }
 
-    /// Whoever comes again needs a request as well: this one has been taken.
+    /// Raises a wait to that for the next request, which a retry needs as well.
     fn with_request(&self, exceeded: &Exceeded, now: Instant) -> Exceeded {
         let request = self.quotas.request_wait(self.caller, now);
         Exceeded { retry_after: exceeded.retry_after.map(|wait| wait.max(request)), ..*exceeded }
     }
 
-    /// Holds nothing: for whoever joins a call that others have reserved for, and may yet have to pay for it.
+    /// Reserves nothing: for a request that joins a flight with a reservation of another, and may still have to pay.
     pub(super) fn unreserved(&self) -> Charge {
         let mut charge = Charge::default();
         if let Some((account, limits)) = &self.own {
@@ -187,7 +187,7 @@ fn share(limit: u64, replicas: u32) -> u64 {
     (limit / u64::from(replicas.max(1))).max(1)
 }
 
-/// Rounds up, so that whoever waits that many milliseconds has waited long enough.
+/// Rounds up to whole milliseconds, so that a wait is never too short.
 fn whole_millis(wait: Duration) -> Duration {
     let millis = wait.as_nanos().div_ceil(1_000_000);
     Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))

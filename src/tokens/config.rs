@@ -1,4 +1,4 @@
-//! `[tokens]`: which models' tokens are counted exactly.
+//! `[tokens]`: the models whose tokens are counted exactly.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -11,7 +11,7 @@ use crate::check::Checks;
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Config {
-    /// The models whose tokens are counted exactly. Those of every other model are estimated, and the
+    /// The models whose tokens are counted exactly. For every other model they are estimated, and the
     /// estimate learns from the usage that Voyage reports.
     #[cfg_attr(test, schemars(example = super::tests::example()))]
     pub models: BTreeMap<String, ModelConfig>,
@@ -22,13 +22,13 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ModelConfig {
-    /// The model's own `tokenizer.json`, which Voyage publishes beside the model's name on Hugging Face.
+    /// The model's own `tokenizer.json`, which Voyage publishes under the model's name on Hugging Face.
     /// It takes about eight times the file's size in memory.
     pub tokenizer: PathBuf,
 }
 
 impl Config {
-    /// Checks the section's values; the files are read where they are used.
+    /// Checks the section's values; the files are read at the start of `serve`.
     pub fn validate(&self) -> Checks {
         self.models.iter().fold(Checks::new(), |checks, (model, config)| {
             checks.require(

@@ -1,8 +1,8 @@
 //! An estimate of one model's tokens that corrects itself from what calls report.
 //!
-//! A text's tokens are taken as a weighted sum of its `Counts`. The weights are followed by a Kalman filter
-//! (recursive least squares with a prior): it also knows how sure it is of each mixture of classes, so that a
-//! script that was never seen keeps a wide margin however much English was counted.
+//! A text's tokens are estimated as a weighted sum of its `Counts`. A Kalman filter (recursive least squares with a
+//! prior) tracks the weights and the uncertainty of each mixture of classes, so that a script that was never seen
+//! keeps a wide margin however much English was counted.
 
 use super::measure::{
     ACCENTS, ALPHABETS, BLANKS, CLASSES, DIGITS, IDEOGRAPHS, LETTERS, MARKS, RARE, WORDS,
@@ -11,10 +11,10 @@ use super::measure::{
 /// A number for each class of characters: weights, or counts added up.
 pub(super) type Vector = [f64; CLASSES];
 
-/// Tokens per character of a class: what is believed at first.
+/// The initial belief about the tokens per character of a class.
 struct Belief {
     prior: f64,
-    /// How far the prior may be off (one standard deviation).
+    /// The standard deviation of the prior.
     doubt: f64,
     least: f64,
     most: f64,
@@ -40,47 +40,47 @@ const BELIEFS: [Belief; CLASSES] = {
     beliefs
 };
 
-/// What share of all certainty is forgotten with each call: texts of one class differ, too.
+/// The share of certainty that each call removes: texts of one class differ, too.
 const FORGET: f64 = 0.000_025;
 
-/// What share is forgotten when a report is a surprise: something has changed, or was never right.
+/// The share of certainty that a surprising report removes: something has changed, or was wrong.
 const FORGET_AT_SURPRISE: f64 = 0.2;
 
-/// How far calls stray from any weighted sum, as a share of their tokens, however many texts they have.
+/// The deviation of calls from any weighted sum, as a share of their tokens.
 const STRAY: f64 = 0.02;
 
-/// How far single texts do; the more texts a call has, the more these errors cancel out.
+/// The deviation of single texts; the more texts a call has, the more these errors cancel out.
 const TEXT_STRAY: f64 = 0.2;
 
-/// The tokens of a text that is half of a small call, so that no others balance it.
+/// The tokens of a text so long that no others in its call balance its error.
 const LONG: f64 = 5_000.0;
 
-/// Standard deviations that a bound allows for.
+/// The standard deviations that a bound includes.
 const CAUTION: f64 = 2.0;
 
-/// Standard deviations beyond which a report is not taken at its word.
+/// The standard deviations beyond which a report is a surprise, and is corrected for in part only.
 const SURPRISE: f64 = 3.0;
 
-/// What a bound adds at least, as a share of the estimate.
+/// The least margin of a bound, as a share of the estimate.
 const MARGIN: f64 = 0.04;
 
-/// What is left of the largest excess after a call; it halves in 3 calls.
+/// The part of the largest excess that remains after a call; it halves in 3 calls.
 const EXCESS_DECAY: f64 = 0.8;
 
-/// The largest excess that is believed.
+/// The largest excess that is accepted.
 const MAX_EXCESS: f64 = 3.0;
 
-/// What is believed of one model.
+/// The estimate of one model.
 #[derive(Clone, Debug)]
 pub(super) struct Estimate {
     weights: Vector,
     covariance: [Vector; CLASSES],
-    /// By what share reports went beyond what was expected of them, at worst and of late.
+    /// The largest recent share by which reports exceeded their bound.
     excess: f64,
 }
 
 impl Estimate {
-    /// Returns what is believed of a model that nothing is known of.
+    /// Returns the estimate of a model without reports.
     pub(super) fn new() -> Self {
         let mut covariance = [[0.0; CLASSES]; CLASSES];
         for (class, row) in covariance.iter_mut().enumerate() {
@@ -94,7 +94,7 @@ impl Estimate {
         dot(&self.weights, counts)
     }
 
-    /// Returns a number of tokens that is hardly ever exceeded.
+    /// Returns a number of tokens that reports hardly ever exceed.
     pub(super) fn bound(&self, counts: &Vector) -> f64 {
         let likely = self.likely(counts);
         let stray = TEXT_STRAY * likely / (likely + LONG);
@@ -120,7 +120,7 @@ impl Estimate {
             counts = std::array::from_fn(|class| counts[class] + text[class]);
         }
         let expected = self.likely(&counts).max(1.0);
-        // From here on all is relative to what was expected, so that calls of any size teach alike.
+        // From here on all is relative to the expected tokens, so that calls of any size have the same weight.
         let counts = counts.map(|count| count / expected);
         let error = reported / expected - 1.0;
         let granularity = 0.5 / expected;
@@ -135,7 +135,7 @@ impl Estimate {
         self.forget(if error.abs() > trusted { FORGET_AT_SURPRISE } else { FORGET });
     }
 
-    /// Moves the weights towards what explains the error, and is surer of them.
+    /// Moves the weights to explain the error, and reduces their uncertainty.
     fn correct(&mut self, counts: &Vector, error: f64, variance: f64) {
         let spread = self.covariance.map(|row| dot(&row, counts));
         for (class, (row, belief)) in self.covariance.iter_mut().zip(&BELIEFS).enumerate() {
@@ -147,7 +147,7 @@ impl Estimate {
         }
     }
 
-    /// Goes back a step to how sure one was at first.
+    /// Moves the uncertainty back towards its initial value.
     fn forget(&mut self, share: f64) {
         for (class, row) in self.covariance.iter_mut().enumerate() {
             *row = row.map(|cell| cell * (1.0 - share));

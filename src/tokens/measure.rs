@@ -1,9 +1,9 @@
-//! What can be told about a text's tokens in one pass over its bytes.
+//! The character counts of a text, from which its tokens are estimated.
 
-/// Classes of characters, told apart because tokenizers treat them differently.
+/// The number of character classes, which tokenizers treat differently.
 pub(super) const CLASSES: usize = 9;
 
-/// How many characters of each class there are.
+/// The number of characters of each class.
 pub(super) type Counts = [u32; CLASSES];
 
 // The first eight are counted together, each in a byte of one integer.
@@ -25,41 +25,41 @@ pub(super) const RARE: usize = 7;
 /// longer words.
 pub(super) const WORDS: usize = 8;
 
-/// What is known of a text without keeping it; 44 bytes.
+/// The measure of a text, without the text; 44 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Measure {
-    /// The UTF-8 length. A byte-level tokenizer never makes more tokens.
+    /// The UTF-8 length. A byte-level tokenizer never produces more tokens.
     pub(super) bytes: u32,
     pub(super) tokens: Tokens,
 }
 
-/// How the tokens of a text are known.
+/// The source of a text's token count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tokens {
-    /// By the model's own tokenizer.
+    /// The model's own tokenizer.
     Exact(u32),
-    /// By what the text consists of.
+    /// An estimate by the text's characters.
     Estimated(Counts),
 }
 
 impl Measure {
-    /// Counts what the text consists of.
+    /// Counts the characters of a text.
     pub(super) fn estimate(text: &str) -> Self {
         Self { bytes: saturate(text.len()), tokens: Tokens::Estimated(count(text)) }
     }
 
-    /// Keeps what the tokenizer counted in the text.
+    /// Keeps the tokenizer's count.
     pub(super) fn exact(text: &str, tokens: usize) -> Self {
         Self { bytes: saturate(text.len()), tokens: Tokens::Exact(saturate(tokens)) }
     }
 }
 
-/// A message is at most 1 GiB, so that nothing is lost.
+/// Lossless: a message is at most 1 GiB.
 fn saturate(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
-/// A one in the lane of the class that a byte begins a character of; 0 for bytes inside a character.
+/// For the first byte of a character, a one in the lane of its class; 0 for the other bytes.
 const UNITS: [u64; 256] = units();
 
 const fn units() -> [u64; 256] {
@@ -87,7 +87,7 @@ const fn units() -> [u64; 256] {
     }
 }
 
-// What matters of a byte for where words begin, a bit each.
+// The properties of a byte that decide where words begin, a bit each.
 const LETTER: u32 = 0;
 const UPPER: u32 = 1;
 const LOWER: u32 = 2;
@@ -113,8 +113,8 @@ const fn traits() -> [u8; 256] {
     }
 }
 
-/// Counts the classes by first bytes alone: they tell the script well enough, and nothing is decoded.
-/// There are no branches, because no branch would be guessed right.
+/// Counts the classes by first bytes alone, which identify the script well enough without decoding.
+/// There are no branches, because the CPU would predict none of them.
 fn count(text: &str) -> Counts {
     let mut counts = [0; CLASSES];
     let (mut last, mut run, mut words, mut lone_spaces) = (0, 0_u32, 0, 0);
@@ -145,7 +145,7 @@ const fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
 }
 
-/// Tells whether the byte is inside a character rather than its first.
+/// Returns whether the byte is not the first of its character.
 const fn is_inside(byte: u8) -> bool {
     byte & 0xC0 == 0x80
 }

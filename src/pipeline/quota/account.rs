@@ -1,4 +1,4 @@
-//! What one caller, or the whole gateway, has used; and the guard that holds a part of it for an input.
+//! The usage of one caller or the whole gateway, and the guard of an input's reservation.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,16 +10,16 @@ use super::{
     sync::{Mutex, MutexGuard},
 };
 
-/// More tokens than any input can have: sums of nonsense must not overflow.
+/// More tokens than any input can have: a bound that keeps sums from overflowing.
 const MOST_TOKENS: u64 = 1 << 40;
 
-/// Windows that an account's tokens are counted in.
+/// The number of windows of an account's tokens.
 const WINDOWS: usize = 2;
 
 /// The limits of an account's windows; `None`: no limit.
 pub(in crate::pipeline) type WindowLimits = [Option<u64>; WINDOWS];
 
-/// What somebody has used. WindowLimits come with every question: they may change, what was used does not.
+/// The usage of a caller or the gateway. Limits are arguments: they may change, usage does not.
 #[derive(Debug)]
 pub(in crate::pipeline) struct Account {
     /// Never held across an await.
@@ -32,17 +32,17 @@ struct State {
     tokens: [Sliding; WINDOWS],
 }
 
-/// Tokens that are held until it is known what they cost.
+/// Tokens that are reserved until their cost is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Reserved {
     tokens: u64,
     at: Instant,
 }
 
-/// Why tokens cannot be had.
+/// A limit that leaves no room for tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::pipeline) struct Exceeded {
-    /// Which of the account's windows is full the longest.
+    /// The index of the window that is full the longest.
     pub(in crate::pipeline) window: usize,
     /// Its limit.
     pub(in crate::pipeline) limit: u64,
@@ -51,20 +51,20 @@ pub(in crate::pipeline) struct Exceeded {
 }
 
 impl Exceeded {
-    /// Returns how long it takes, where never is the longest.
+    /// Returns the wait; never is the longest.
     pub(in crate::pipeline) fn wait(&self) -> Duration {
         self.retry_after.unwrap_or(Duration::MAX)
     }
 }
 
 impl Account {
-    /// Returns an account of windows of these lengths, of which nothing is used.
+    /// Returns an unused account with windows of these lengths.
     pub(in crate::pipeline) fn new(windows: [Duration; WINDOWS], now: Instant) -> Arc<Self> {
         let tokens = windows.map(|window| Sliding::new(window, now));
         Arc::new(Self { state: Mutex::new(State { requests: Bucket::default(), tokens }) })
     }
 
-    /// Takes one request of `rate` a second, or says how long until there is one.
+    /// Takes one request of `rate` a second; the error is the time until there is one.
     pub(in crate::pipeline) fn take_request(
         &self,
         rate: u32,
@@ -73,12 +73,12 @@ impl Account {
         self.lock().requests.take(rate, now)
     }
 
-    /// Returns how long it is until there is a request of `rate` a second.
+    /// Returns the time until there is a request of `rate` a second.
     pub(in crate::pipeline) fn request_wait(&self, rate: u32, now: Instant) -> Duration {
         self.lock().requests.wait(rate, now)
     }
 
-    /// Says why tokens could not be had now, without holding any.
+    /// Returns the limit that leaves no room for the tokens now, without reserving any.
     pub(in crate::pipeline) fn exceeded(
         &self,
         limits: WindowLimits,
@@ -97,14 +97,14 @@ impl Account {
         state.tokens.each_ref().map(Sliding::used)
     }
 
-    /// Tells whether nothing would be lost by forgetting the account.
+    /// Returns whether the account holds no usage and can be removed.
     pub(in crate::pipeline) fn is_idle(&self, now: Instant) -> bool {
         let mut state = self.lock();
         state.advance(now);
         state.requests.is_idle(now) && state.tokens.iter().all(|window| window.used() == 0)
     }
 
-    /// Holds tokens if they fit into every window.
+    /// Reserves tokens if they fit into every window.
     fn reserve(
         &self,
         limits: WindowLimits,
@@ -121,8 +121,8 @@ impl Account {
         Ok(Reserved { tokens, at: now })
     }
 
-    /// Puts what something cost into the place of what was held for it. What it cost beyond that counts from now
-    /// on, even if it is more than a window has left.
+    /// Replaces a reservation by the cost. The part above the reservation counts from now on, even if it exceeds
+    /// a limit.
     fn settle(&self, reserved: Option<Reserved>, tokens: u64, now: Instant) {
         let tokens = tokens.min(MOST_TOKENS);
         let mut state = self.lock();
@@ -151,7 +151,7 @@ impl State {
         self.tokens.iter_mut().for_each(|window| window.take_back(tokens, at));
     }
 
-    /// Says which window has no room for so many tokens the longest, if any has none.
+    /// Returns the window that has no room for the tokens for the longest time, if there is one.
     fn exceeded(&self, limits: WindowLimits, tokens: u64, now: Instant) -> Option<Exceeded> {
         let full = limits.into_iter().zip(&self.tokens).enumerate();
         let full = full.filter_map(|(window, (limit, log))| {
@@ -167,12 +167,12 @@ impl State {
     }
 }
 
-/// What one input may cost, held in the accounts that would pay for it.
+/// The tokens reserved for one input in the accounts that would pay for it.
 ///
-/// Dropped, it gives everything back: what was refused, lost or paid for by somebody else costs nothing.
+/// Dropped, it releases them: an input that was refused, lost or paid by another request costs nothing.
 #[derive(Debug, Default)]
 pub(in crate::pipeline) struct Charge {
-    /// None for callers without rules, who cost nothing here either.
+    /// Empty for callers without rules.
     parts: Vec<Part>,
 }
 
@@ -180,12 +180,12 @@ pub(in crate::pipeline) struct Charge {
 struct Part {
     account: Arc<Account>,
     limits: WindowLimits,
-    /// `None` for whoever joined a call that others had reserved for.
+    /// `None` for a request that joined a flight with a reservation of another.
     reserved: Option<Reserved>,
 }
 
 impl Charge {
-    /// Holds tokens in one more account, or says why it cannot.
+    /// Reserves tokens in one more account.
     pub(in crate::pipeline) fn reserve(
         &mut self,
         account: &Arc<Account>,
@@ -198,23 +198,23 @@ impl Charge {
         Ok(())
     }
 
-    /// Names one more account that pays, if it comes to that, without holding anything in it.
+    /// Adds an account that may have to pay, without reserving anything.
     pub(in crate::pipeline) fn name(&mut self, account: &Arc<Account>, limits: WindowLimits) {
         self.parts.push(Part { account: Arc::clone(account), limits, reserved: None });
     }
 
-    /// Tells whether anything is held.
+    /// Returns whether anything is reserved.
     pub(in crate::pipeline) fn holds(&self) -> bool {
         self.parts.iter().any(|part| part.reserved.is_some())
     }
 
-    /// Tells whether an account would pay that holds nothing for it and has nothing left.
+    /// Returns whether an account without a reservation would have to pay and has no tokens left.
     pub(in crate::pipeline) fn is_spent(&self, now: Instant) -> bool {
         let mut unheld = self.parts.iter().filter(|part| part.reserved.is_none());
         unheld.any(|part| part.account.exceeded(part.limits, 1, now).is_some())
     }
 
-    /// Splits off a charge for `tokens` of those that are held.
+    /// Splits off a charge for `tokens` of the reserved ones.
     pub(in crate::pipeline) fn split_off(&mut self, tokens: u64) -> Self {
         let parts = self.parts.iter_mut().map(|part| {
             let reserved = part.reserved.as_mut().map(|held| {
@@ -227,7 +227,7 @@ impl Charge {
         Self { parts: parts.collect() }
     }
 
-    /// Pays `tokens`, whatever was held.
+    /// Pays `tokens`, which may differ from the reservation.
     pub(in crate::pipeline) fn settle(mut self, tokens: u64) {
         if self.parts.is_empty() {
             return;

@@ -1,4 +1,4 @@
-//! Who has an account of its own: a bounded number of callers.
+//! The accounts of callers, at most a fixed number.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -8,16 +8,16 @@ use tokio::time::Instant;
 use super::account::Account;
 use crate::caller::Caller;
 
-/// Accounts remembered, those of callers with a table in `[callers]` apart. One takes 4 KiB at most.
+/// The most accounts kept, besides those of callers with a table in `[callers]`. One takes 4 KiB at most.
 pub(in crate::pipeline) const REMEMBERED: usize = 4096;
 
-/// The least time between two looks for accounts that can be forgotten: strangers must not keep everybody busy.
+/// The least time between two sweeps of idle accounts, which unknown callers could otherwise cause all the time.
 const SWEEP: Duration = Duration::from_millis(100);
 
 /// A caller's rules about tokens, in the order of [`WINDOWS`].
 pub(super) const RULES: [&str; 2] = ["tokens_per_minute", "tokens_per_day"];
 
-/// What a minute and a day mean: any of this length.
+/// The lengths of a minute and a day, at any time.
 const WINDOWS: [Duration; 2] = [Duration::from_mins(1), Duration::from_hours(24)];
 
 /// The accounts of all callers that have rules.
@@ -27,7 +27,7 @@ pub(super) struct Accounts(Mutex<State>);
 #[derive(Debug)]
 struct State {
     known: HashMap<Arc<str>, Arc<Account>>,
-    /// Shared by those for whom there is no room: an identity that is new every time buys nothing.
+    /// Shared by callers beyond the bound, so that ever new identities get no further quota.
     overflow: Arc<Account>,
     swept_at: Option<Instant>,
 }
@@ -40,8 +40,8 @@ impl Accounts {
 
     /// Returns a caller's account.
     ///
-    /// When there is no room for one more, those are forgotten first of which nothing would be lost. Where all are in
-    /// use, callers without a table of their own in `[callers]` share one account under the default rules.
+    /// At the bound, idle accounts are removed first. When none is idle, callers without a table in `[callers]` share one
+    /// account under the default rules.
     pub(super) fn of(&self, caller: &Caller, now: Instant) -> Arc<Account> {
         let mut state = self.0.lock();
         if let Some(account) = state.known.get(&caller.name) {
@@ -58,7 +58,7 @@ impl Accounts {
         account
     }
 
-    /// Returns how many accounts there are.
+    /// Returns the number of accounts.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.0.lock().known.len()
@@ -66,13 +66,13 @@ impl Accounts {
 }
 
 impl State {
-    /// Forgets the accounts of which nothing is used and nothing held.
+    /// Removes the accounts without usage and reservations.
     fn sweep(&mut self, now: Instant) {
         if self.swept_at.is_some_and(|at| now < at + SWEEP) {
             return;
         }
         self.swept_at = Some(now);
-        // Whoever holds or pays something knows its account, and nobody gets to know one but by this lock.
+        // Every charge holds its account, and gets it only under this lock.
         self.known.retain(|_, account| Arc::strong_count(account) > 1 || !account.is_idle(now));
     }
 }

@@ -1,24 +1,24 @@
-//! Requests a second: a bucket that holds a second's worth and fills all the time.
+//! Requests a second: a bucket that holds the requests of one second and fills continuously.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What one request takes, so that a nanosecond fills in a whole number: a billionth of the rate.
+/// The units of one request, so that a nanosecond fills a whole number of units: the rate.
 const REQUEST: u64 = 1_000_000_000;
 
-/// A bucket that holds as many requests as its rate is; nothing that is due is lost to rounding.
+/// A bucket that holds as many requests as its rate; nothing is lost to rounding.
 ///
-/// It keeps what is taken out, not what is left, so that it stays true when the rate changes.
+/// It keeps what is taken, not what is left, so that it stays correct when the rate changes.
 #[derive(Debug, Default)]
 pub(in crate::pipeline) struct Bucket {
     taken: u64,
-    /// When `taken` was right.
+    /// The instant of `taken`.
     at: Option<Instant>,
 }
 
 impl Bucket {
-    /// Takes one request out of a bucket of `rate` requests a second, or says how long until there is one.
+    /// Takes one request from a bucket of `rate` requests a second; the error is the time until there is one.
     pub(in crate::pipeline) fn take(&mut self, rate: u32, now: Instant) -> Result<(), Duration> {
         let wait = self.wait(rate, now);
         if !wait.is_zero() {
@@ -37,7 +37,7 @@ impl Bucket {
         Duration::from_nanos(over.div_ceil(rate))
     }
 
-    /// Tells whether the bucket is full again: at any rate, it takes a second at most.
+    /// Returns whether the bucket is full again, which takes a second at any rate.
     pub(in crate::pipeline) fn is_idle(&self, now: Instant) -> bool {
         self.at.is_none_or(|at| at + Duration::from_secs(1) <= now)
     }
@@ -45,9 +45,9 @@ impl Bucket {
     fn fill(&mut self, rate: u64, now: Instant) {
         let since = self.at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
         let nanos = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
-        // A lower rate makes a smaller bucket: more than all of it is not taken out.
+        // A lower rate makes a smaller bucket, of which no more than all is taken.
         self.taken = self.taken.saturating_sub(nanos.saturating_mul(rate)).min(rate * REQUEST);
-        // Tasks read the clock before they take the lock: one may come a moment late.
+        // Tasks read the clock before they take the lock, so instants may come out of order.
         self.at = Some(self.at.map_or(now, |at| at.max(now)));
     }
 }

@@ -1,23 +1,23 @@
 //! Tokens of the last minute, day or month: a sliding log in a bounded number of slots.
 //!
-//! A bucket that refills would let up to twice its size through in a window of its own length; what is in this log
-//! counts for the whole window and a slot at most. So no window ever holds more than the limit, and somebody who
-//! always asks for as much as there is gets at least 99 % of it.
+//! A bucket that refills would admit up to twice its size in a window of its own length. An entry of this log
+//! counts for the whole window and a slot at most: no window ever holds more than the limit, and a caller that
+//! always takes all there is gets at least 99 % of it.
 
 use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
-/// Slots of a window: what is remembered of a caller is this many pairs of numbers at most, and one.
+/// The slots of a window; a log keeps one more at most.
 const SLOTS: u32 = 100;
 
-/// Tokens used in a sliding window, by when they were asked for.
+/// Tokens used in a sliding window, by the time of their reservation.
 #[derive(Debug)]
 pub(in crate::pipeline) struct Sliding {
     window: Duration,
-    /// Where the first slot begins.
+    /// The start of the first slot.
     epoch: Instant,
-    /// Oldest first; only slots in which tokens were used.
+    /// Oldest first; slots without tokens are left out.
     slots: VecDeque<Slot>,
     used: u64,
 }
@@ -29,12 +29,12 @@ struct Slot {
 }
 
 impl Sliding {
-    /// Returns a log of the last `window` in which nothing was used yet.
+    /// Returns an empty log of the last `window`.
     pub(in crate::pipeline) fn new(window: Duration, now: Instant) -> Self {
         Self { window, epoch: now, slots: VecDeque::new(), used: 0 }
     }
 
-    /// Forgets what is older than the window.
+    /// Removes the slots that are older than the window.
     pub(in crate::pipeline) fn advance(&mut self, now: Instant) {
         while let Some(oldest) = self.slots.front()
             && self.end(oldest.number) <= now
@@ -49,7 +49,7 @@ impl Sliding {
         self.used
     }
 
-    /// Returns when `need` more tokens fit into `limit`, if nobody else uses any; `None`: never.
+    /// Returns when `need` more tokens fit into `limit`, if no others are used until then; `None`: never.
     pub(in crate::pipeline) fn free_at(
         &self,
         need: u64,
@@ -74,14 +74,14 @@ impl Sliding {
         }
         self.used += tokens;
         let number = self.number(at);
-        // Tasks read the clock before they take the lock: one may come a moment late.
+        // Tasks read the clock before they take the lock, so instants may come out of order.
         match self.slots.binary_search_by_key(&number, |slot| slot.number) {
             Ok(found) => self.slots[found].tokens += tokens,
             Err(place) => self.slots.insert(place, Slot { number, tokens }),
         }
     }
 
-    /// Takes back tokens that were counted as used at `at`, unless that is forgotten.
+    /// Takes back tokens that were counted as used at `at`, if that is within the window.
     pub(in crate::pipeline) fn take_back(&mut self, tokens: u64, at: Instant) {
         let number = self.number(at);
         if let Ok(found) = self.slots.binary_search_by_key(&number, |slot| slot.number) {
@@ -95,14 +95,14 @@ impl Sliding {
         }
     }
 
-    /// Returns the number of the slot that an instant is in.
+    /// Returns the number of the slot of an instant.
     fn number(&self, at: Instant) -> u64 {
         let width = self.width().as_nanos();
         let since = at.saturating_duration_since(self.epoch).as_nanos();
         u64::try_from(since / width).unwrap_or(u64::MAX)
     }
 
-    /// Returns when the last moment of a slot is a whole window ago.
+    /// Returns the instant at which the end of a slot is one window ago.
     fn end(&self, number: u64) -> Instant {
         let nanos = u64::try_from(self.width().as_nanos()).unwrap_or(u64::MAX);
         let since = Duration::from_nanos(nanos.saturating_mul(number.saturating_add(1)));
