@@ -72,7 +72,7 @@ CONFIG
 printf 'an-old-key\n' >voyage.key
 
 address() { # LOG PORT
-    for _ in $(seq 100); do
+    for _ in $(seq 600); do
         sed -n "s/.*\"listening\".*\"port\":\"$2\",\"address\":\"\([^\"]*\)\".*/\1/p" "$1" | grep . && return
         sleep 0.1
     done
@@ -135,7 +135,7 @@ load() {
 progress() { # CALLS
     local before now
     before=$(cat calls 2>/dev/null || echo 0)
-    for _ in $(seq 300); do
+    for _ in $(seq 1200); do
         now=$(cat calls 2>/dev/null || echo 0)
         [ "${now:-0}" -ge $((before + $1)) ] && return
         sleep 0.1
@@ -154,7 +154,7 @@ mv new/server.key server.key
 progress 5
 mv new/server.pem server.pem
 printf 'a-new-key\n' >voyage.key.new && mv voyage.key.new voyage.key
-for _ in $(seq 100); do
+for _ in $(seq 600); do
     [ "$(serial)" != "$before" ] && break
     sleep 0.1
 done

@@ -1,4 +1,4 @@
-"""Services in Python and Go that call with the shipped settings, as processes of their own."""
+"""Services in Python and Go that call with the shipped settings, as processes."""
 
 import json
 import subprocess

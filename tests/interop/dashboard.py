@@ -1,4 +1,4 @@
-"""The dashboard's panels and queries, and calls that make them show something."""
+"""The dashboard's panels and queries, and calls that produce data for them."""
 
 import json
 
@@ -12,7 +12,7 @@ DASHBOARD = DEPLOY / "grafana" / "voyage-gateway.json"
 
 
 def make_traffic(channel):
-    """One of each: a miss, a hit, two that are one, and a mistake."""
+    """A miss, a hit, a duplicate and an invalid request."""
     embed(channel, "one", "two", "two")
     embed(channel, "one")
     assert failure(embed, channel, "").code() == grpc.StatusCode.INVALID_ARGUMENT
@@ -23,7 +23,7 @@ def panels():
 
 
 def queries():
-    """Returns the dashboard's queries as Grafana would send them, when everything is chosen."""
+    """Yields title and query of each panel, as Grafana sends them with every variable on All."""
     chosen = {"$__rate_interval": "1m", "$__range": "5m", "$job": ".*", "$instance": ".*", "$model": ".*"}
     for panel in panels():
         for target in panel["targets"]:

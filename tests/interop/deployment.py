@@ -1,4 +1,4 @@
-"""A gateway before a provider: its own simulated Voyage, or any other."""
+"""A gateway in front of a simulated Voyage, or of another server."""
 
 from http.client import HTTPConnection
 
@@ -28,7 +28,7 @@ class Deployment:
             connection.close()
 
     def metric(self, name, **labels):
-        """Returns a metric's value, summed over the labels that are not given."""
+        """Returns a metric's value, summed over all other labels."""
         total = 0
         for line in self.get("/metrics")[1].splitlines():
             series, _, value = line.rpartition(" ")
@@ -38,7 +38,7 @@ class Deployment:
         return total
 
     def counted(self, name, **labels):
-        """Returns a metric's value when there is one: what is counted may follow the reply."""
+        """Waits for a metric, and returns its value: it may be counted after the reply."""
         return processes.eventually(lambda: self.metric(name, **labels), f"{name} {labels}")
 
     def close(self):

@@ -1,4 +1,4 @@
-"""What a Python user of the gateway writes: a stub, and the details of an error."""
+"""Code of a Python user of the gateway: a stub, and the details of an error."""
 
 import grpc
 from google.rpc import error_details_pb2
@@ -43,11 +43,11 @@ def details(error):
 
 
 def fields(error):
-    """Returns the fields that an INVALID_ARGUMENT names."""
+    """Returns the fields named in an INVALID_ARGUMENT."""
     return [violation.field for violation in details(error)["BadRequest"].field_violations]
 
 
 def reason(error):
-    """Returns who says what is wrong: the domain and the reason."""
+    """Returns the domain and the reason of an error."""
     info = details(error)["ErrorInfo"]
     return info.domain, info.reason

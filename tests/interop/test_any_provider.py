@@ -1,4 +1,4 @@
-"""`serve` before an HTTP server that only speaks Voyage's API: nothing in it knows the simulator."""
+"""`serve` in front of an HTTP server with Voyage's API that shares no code with the simulator."""
 
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,7 +12,7 @@ from python_client import embed
 
 
 class Provider(BaseHTTPRequestHandler):
-    """Answers lists of numbers, whatever encoding was asked for: the text's length, and the index."""
+    """Answers lists of numbers in any requested encoding. The last two are the text's length and its index."""
 
     protocol_version = "HTTP/1.1"
 
@@ -32,7 +32,7 @@ class Provider(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_):
-        """Says nothing: pytest shows what matters."""
+        """Logs nothing."""
 
 
 @pytest.fixture

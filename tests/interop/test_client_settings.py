@@ -1,4 +1,4 @@
-"""Each part of deploy/client/service_config.json has its effect, in Python (C-core). `make test-all` does the same in Go."""
+"""Each part of deploy/client/service_config.json has its effect in Python (C-core). `make test-all` adds Go."""
 
 import signal
 import time
@@ -14,12 +14,12 @@ from processes import eventually
 
 SERVICE = "voyage.gateway.v1.EmbeddingService"
 UNAVAILABLE, OK = grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.OK
-# Attempts of one call, and how many may fail before the client repeats none: as the file says.
+# As in the file: attempts of one call, and failures before the client stops all retries.
 ATTEMPTS, TOKENS_TO_LOSE = 4, 50
 
 
 class Replica(embedding_service_pb2_grpc.EmbeddingServiceServicer):
-    """Answers what it is told to: a list of codes, the last one for good."""
+    """Answers a list of codes, and repeats the last one."""
 
     def __init__(self, *codes, pushback=None):
         self.attempts = []
@@ -34,7 +34,7 @@ class Replica(embedding_service_pb2_grpc.EmbeddingServiceServicer):
         self._server.start()
 
     def tell(self, status):
-        """Says how it is."""
+        """Sets its health."""
         self.health.set(SERVICE, status)
 
     def Embed(self, request, context):
@@ -84,52 +84,52 @@ def call(language):
 
 
 def code(ended):
-    """How all calls ended, in capitals only: Python writes codes in another way than Go."""
+    """Returns the one status of all calls, in capitals: Python and Go spell codes differently."""
     [ending] = ended
     return ending.partition(":")[0].upper().replace("_", "")
 
 
-def test_what_is_unavailable_is_asked_again(replica, call):
+def test_unavailable_is_retried(replica, call):
     flaky = replica(UNAVAILABLE, UNAVAILABLE, OK)
     assert call(flaky).calls(1) == {"OK": 1}
     assert len(flaky.attempts) == 3
 
 
-def test_and_not_for_ever(replica, call):
+def test_retries_end_after_four_attempts(replica, call):
     broken = replica(UNAVAILABLE)
     assert code(call(broken).calls(1)) == "UNAVAILABLE"
     assert len(broken.attempts) == ATTEMPTS
 
 
 @pytest.mark.parametrize("other", [grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.INTERNAL])
-def test_no_other_failure_is_repeated(replica, call, other):
+def test_no_other_failure_is_retried(replica, call, other):
     refusing = replica(other, OK)
     assert code(call(refusing).calls(1)) == other.name.replace("_", "")
     assert len(refusing.attempts) == 1
 
 
-def test_a_pushback_is_waited_for(replica, call):
-    # By itself the client would wait 120 ms at most.
+def test_a_pushback_delays_the_retry(replica, call):
+    # Without a pushback the client would wait at most 120 ms.
     busy = replica(UNAVAILABLE, OK, pushback="700")
     assert call(busy).calls(1) == {"OK": 1}
     first, second = busy.attempts
     assert second - first >= 0.7
 
 
-def test_a_pushback_can_forbid(replica, call):
+def test_a_negative_pushback_forbids_the_retry(replica, call):
     busy = replica(UNAVAILABLE, OK, pushback="-1")
     assert code(call(busy).calls(1)) == "UNAVAILABLE"
     assert len(busy.attempts) == 1
 
 
-def test_many_failures_stop_all_repeats(replica, call):
+def test_many_failures_stop_all_retries(replica, call):
     broken = replica(UNAVAILABLE)
     ended = call(broken).calls(200)
     assert code(ended) == "UNAVAILABLE" and sum(ended.values()) == 200
     assert 200 < len(broken.attempts) < 200 + TOKENS_TO_LOSE
 
 
-def test_calls_go_to_all_in_turn(replica, call):
+def test_calls_go_to_all_replicas_in_turn(replica, call):
     replicas = [replica() for _ in range(3)]
     caller = call(*replicas)
 
@@ -143,7 +143,7 @@ def test_calls_go_to_all_in_turn(replica, call):
     assert [len(each.attempts) - earlier for each, earlier in zip(replicas, before)] == [20, 20, 20]
 
 
-def test_who_says_it_does_not_serve_is_left_out(replica, call):
+def test_a_replica_that_does_not_serve_gets_no_calls(replica, call):
     leaving, staying = replica(), replica()
     caller = call(leaving, staying)
 
@@ -177,7 +177,7 @@ def left_alone(caller, attempts):
     return attempts()
 
 
-def test_who_is_full_sends_callers_elsewhere(deploy, call):
+def test_calls_refused_by_a_full_gateway_go_to_another(deploy, call):
     full = deploy(simulator=["--latency", "1h"], settings=["admission.max_in_flight=1"])
     free = deploy()
     held = embedding_service_pb2_grpc.EmbeddingServiceStub(full.channel).Embed.future(
@@ -195,7 +195,7 @@ def test_who_is_full_sends_callers_elsewhere(deploy, call):
     held.cancel()
 
 
-def test_a_gateway_that_drains_is_left_out(deploy, call):
+def test_a_draining_gateway_gets_no_calls(deploy, call):
     leaving, staying = (deploy(settings=["drain.delay=1h"]) for _ in range(2))
     caller = call(leaving, staying)
 

@@ -1,4 +1,4 @@
-"""The binary's other subcommands, its exit statuses and its way to stop."""
+"""The binary's other subcommands, exit statuses and signals."""
 
 import json
 import math
@@ -86,13 +86,13 @@ def test_serve_needs_every_key_of_the_pool(pool, variables, word):
     assert word in done.stderr.splitlines()[-1] and "pa-key" not in done.stderr
 
 
-def test_serve_is_closed_unless_opened():
+def test_serve_beyond_loopback_requires_an_auth_mode():
     done = gateway("serve", "--set", "server.listen=0.0.0.0:0", VOYAGE_API_KEY="key")
     assert done.returncode == 2
     assert "auth.mode" in done.stderr
 
 
-def test_serve_opens_when_told_and_says_what_that_means():
+def test_serve_warns_without_authentication_and_encryption():
     server = processes.serve("http://voyage.invalid/v1", "server.listen=0.0.0.0:0", "auth.mode=none")
     server.logged('"WARN"', 2)
     server.kill()
@@ -117,7 +117,7 @@ def test_a_port_in_use(deployment, port):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_well(deploy, number):
+def test_a_signal_ends_it_with_status_0(deploy, number):
     server = deploy().server
     server.signal(number)
     assert server.wait() == 0
@@ -125,7 +125,7 @@ def test_a_signal_ends_it_well(deploy, number):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_simulator_well(number):
+def test_a_signal_ends_the_simulator_with_status_0(number):
     simulator = processes.simulate()
     simulator.signal(number)
     assert simulator.wait() == 0
@@ -153,7 +153,7 @@ def test_embed_prints_a_line_a_text(deployment):
     assert len(lines.splitlines()) == 2
 
 
-def test_embed_says_why_there_is_no_gateway():
+def test_embed_reports_a_refused_connection():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         done = gateway("embed", "--gateway", "127.0.0.1:%d" % free.getsockname()[1], "hello")
@@ -161,13 +161,13 @@ def test_embed_says_why_there_is_no_gateway():
     assert "no gateway at 127.0.0.1:" in done.stderr and "refused" in done.stderr
 
 
-def test_embed_says_what_is_wrong(deployment):
+def test_embed_reports_an_invalid_argument(deployment):
     done = gateway("embed", "--gateway", f"http://{deployment.address}", "--dimension", "7", "hello")
     assert (done.returncode, done.stdout) == (1, "")
     assert "output_dimension" in done.stderr
 
 
-def test_health_asks_like_a_probe(deploy):
+def test_health_works_as_a_probe(deploy):
     own = deploy(settings=["drain.delay=1h"])
     for service in ([], ["readiness"], ["liveness"], ["voyage.gateway.v1.EmbeddingService"]):
         done = gateway("health", "--address", own.admin, "--timeout", "2m", *service)
@@ -183,12 +183,12 @@ def test_health_asks_like_a_probe(deploy):
     processes.eventually(lambda: own.get("/readyz")[0] != 200, "a gateway that drains")
     done = gateway("health", "--address", own.admin, "--timeout", "2m")
     assert (done.returncode, done.stdout) == (1, "NOT_SERVING\n")
-    # A process that drains is alive: it must not be restarted on top.
+    # A draining process is alive: a probe must not restart it.
     done = gateway("health", "--address", own.admin, "--timeout", "2m", "liveness")
     assert (done.returncode, done.stdout) == (0, "SERVING\n")
 
 
-def test_health_says_that_nobody_answers():
+def test_health_reports_a_refused_connection():
     with socket.socket() as bound:  # and never listening
         bound.bind(("127.0.0.1", 0))
         address = "{}:{}".format(*bound.getsockname())
@@ -196,7 +196,7 @@ def test_health_says_that_nobody_answers():
     assert done.returncode == 1 and "nobody answers" in done.stderr
 
 
-def test_health_does_not_wait_for_ever():
+def test_health_has_a_timeout():
     with socket.create_server(("127.0.0.1", 0)) as mute:
         address = "{}:{}".format(*mute.getsockname())
         done = gateway("health", "--address", address, "--timeout", "300ms")
@@ -209,7 +209,7 @@ def test_a_fault_that_does_not_exist():
     assert "unknown fault `earthquake`" in done.stderr and "cut-body" in done.stderr
 
 
-def test_the_simulators_help_names_every_fault():
+def test_the_help_of_the_simulator_lists_the_faults():
     told = gateway("simulate", "--help").stdout
     assert "cut-body" in told and "poison=TEXT" in told
 

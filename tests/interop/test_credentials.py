@@ -1,4 +1,4 @@
-"""Callers with credentials: a token made as `docs/callers.md` says, with a real client, and what of it is told."""
+"""Tokens made as in `docs/callers.md`, sent by a real client. No output contains one."""
 
 import json
 
@@ -21,7 +21,7 @@ def tokens(tmp_path):
     return file
 
 
-def test_a_token_lets_its_caller_in_and_is_told_nowhere(deploy, tokens):
+def test_a_token_authenticates_its_caller_and_appears_nowhere(deploy, tokens):
     settings = ["auth.mode=tokens", f"auth.tokens_file={tokens}", "telemetry.log_filter=trace,h2=trace"]
     watched = deploy(settings=settings)
 
@@ -48,7 +48,7 @@ def test_a_token_lets_its_caller_in_and_is_told_nowhere(deploy, tokens):
     assert TOKEN not in told and WRONG not in told
 
 
-def test_a_file_that_makes_no_sense_stops_the_start(tokens):
+def test_an_invalid_token_file_stops_the_start(tokens):
     tokens.write_text("# callers\n\nsearch canary\n")
     settings = ["--set", "auth.mode=tokens", "--set", f"auth.tokens_file={tokens}"]
     done = gateway("serve", *settings, "--set", "server.listen=127.0.0.1:0", VOYAGE_API_KEY="key")
@@ -59,7 +59,7 @@ def test_a_file_that_makes_no_sense_stops_the_start(tokens):
     assert gateway("check-config", *settings).returncode == 0
 
 
-def test_no_mode_is_half_set(tokens):
+def test_an_incomplete_mode_is_invalid(tokens):
     for settings, key in (
         (["auth.mode=tokens"], "auth.tokens_file"),
         ([f"auth.tokens_file={tokens}"], "auth.mode"),

@@ -39,7 +39,7 @@ def test_every_alert_has_a_story():
         assert f'alertname="{rule["alert"]}"' in stories, rule["alert"]
 
 
-def test_every_alert_says_what_to_do():
+def test_every_alert_has_a_runbook():
     sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", ALERTS.read_text(), re.MULTILINE | re.DOTALL))
     for rule in alerts():
         name, said = rule["alert"], rule["annotations"]
@@ -51,12 +51,12 @@ def test_every_alert_says_what_to_do():
     assert set(sections) == {rule["alert"] for rule in alerts()}
 
 
-def test_the_dashboard_is_what_its_program_writes():
+def test_the_dashboard_is_up_to_date():
     done = processes.run(sys.executable, DEPLOY / "grafana" / "dashboard.py", "-")
     assert done.stdout == DASHBOARD.read_text(), "run deploy/grafana/dashboard.py"
 
 
-def test_every_panel_says_what_it_shows():
+def test_every_panel_has_a_description_and_a_place_of_its_own():
     taken = set()
     for panel in panels():
         assert panel["description"] and panel["fieldConfig"]["defaults"]["unit"], panel["title"]
@@ -71,8 +71,8 @@ def test_every_panel_says_what_it_shows():
             assert 'job=~"$job"' in target["expr"] and 'instance=~"$instance"' in target["expr"], target["expr"]
 
 
-def test_every_metric_that_is_named_exists():
-    # The page is generated from the catalogue that the gateway makes its metrics of.
+def test_every_named_metric_exists():
+    # The page is generated from the catalogue of metrics.
     known = {PART.sub("", name) for name in NAME.findall(METRICS.read_text())}
     pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
     shipped = [RULES, DASHBOARD, *DEPLOY.glob("prometheus/tests/*.yaml"), *DEPLOY.glob("*/*.yaml")]
@@ -81,7 +81,7 @@ def test_every_metric_that_is_named_exists():
         assert named <= known, f"{file.relative_to(ROOT)} names {sorted(named - known)}"
 
 
-def test_the_page_shows_lines_of_the_examples():
+def test_the_code_of_the_clients_page_is_in_the_examples():
     page = (ROOT / "docs" / "clients.md").read_text()
     blocks = re.findall(r"^```(\w+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     assert {language for language, _ in blocks} == set(PROGRAMS)
@@ -89,7 +89,7 @@ def test_the_page_shows_lines_of_the_examples():
         assert block in PROGRAMS[language].read_text(), block
 
 
-def test_links_of_all_pages_lead_somewhere():
+def test_every_link_of_a_page_has_a_target():
     def anchors(page):
         headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
         return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]

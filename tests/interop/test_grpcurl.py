@@ -1,4 +1,4 @@
-"""What somebody sees who debugs with grpcurl."""
+"""The view of a developer with grpcurl."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""`proto` hands out the API's definition: the files it was built from, as tools take them."""
+"""`proto` writes the API's definition: the files of the build, in the formats of other tools."""
 
 import json
 
@@ -42,7 +42,7 @@ def test_the_descriptor_set_is_whole(written):
     descriptors = descriptor_pb2.FileDescriptorSet.FromString(file.read_bytes())
     have = [descriptor.name for descriptor in descriptors.file]
     assert {"google/protobuf/duration.proto", *files(PROTO)} == set(have)
-    # Imports come before what imports them, which is what readers rely on.
+    # Imports come before the files that import them: readers rely on it.
     for place, descriptor in enumerate(descriptors.file):
         assert set(descriptor.dependency) <= set(have[:place])
 
@@ -60,7 +60,7 @@ def test_grpcurl_needs_no_reflection_with_it(written, deploy):
     assert len(json.loads(done.stdout)["embeddings"]) == 1
 
 
-def test_what_is_there_is_replaced_and_the_rest_left(written):
+def test_existing_files_are_replaced_and_others_stay(written):
     out, _ = written
     (out / "voyage/gateway/v1/common.proto").write_text("an older one")
     (out / "mine.txt").write_text("mine")
@@ -77,7 +77,7 @@ def test_it_says_where_it_cannot_write(tmp_path, option):
     assert str(tmp_path / "file") in done.stderr and option in done.stderr
 
 
-def test_it_wants_to_be_told_what():
+def test_it_requires_an_option():
     done = gateway("proto")
     assert done.returncode == 2
     assert "--out" in done.stderr and "--descriptor" in done.stderr

@@ -1,4 +1,4 @@
-"""Embed through grpcio: what comes back, and in which form."""
+"""Embed through grpcio: the reply and its forms."""
 
 import struct
 

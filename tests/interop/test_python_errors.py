@@ -1,4 +1,4 @@
-"""Errors through grpcio: the code, who said it, and what to do."""
+"""Errors through grpcio: code, domain, reason and details."""
 
 import json
 
@@ -13,7 +13,7 @@ GATEWAY, VOYAGE = "voyage-gateway", "voyageai.com"
 
 
 def raw(channel, message, **more):
-    """Sends bytes that no generated client would send."""
+    """Sends bytes that no generated client sends."""
     return channel.unary_unary(EMBED)(message, timeout=PATIENCE, **more)
 
 
@@ -61,7 +61,7 @@ def test_one_bad_input_alone_with_allow_partial(deployment):
     assert error.message and not error.HasField("retry_delay")
 
 
-# Field 1, length 2, and then what is wrong.
+# Field 1, length 2, and then the mistake.
 @pytest.mark.parametrize(
     "message",
     [b"\x0a\x02\xff\xfe", b"\x0a\x02h", b"\x0a", b"\x0b", b"\xff" * 11],
@@ -97,7 +97,7 @@ def test_a_reply_over_the_limit_is_refused_before_it_costs(deployment):
     fitting = int(details(error)["ErrorInfo"].metadata["maxInputs"])
     reply = embed(deployment.channel, *texts[:fitting])
     assert len(reply.embeddings) == fitting
-    assert reply.cache.misses == fitting, "the refused request has bought something"
+    assert reply.cache.misses == fitting, "the refused request has caused upstream calls"
     assert reply.ByteSize() <= 4 * 1024 * 1024
 
 
@@ -115,7 +115,7 @@ def test_an_unknown_method(deployment):
     assert error.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
-def test_an_unknown_model_is_voyages_business(deployment):
+def test_an_unknown_model_is_refused_by_voyage(deployment):
     error = failure(embed, deployment.channel, "hi", model="voyage-9000")
     assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert reason(error) == (VOYAGE, "MODEL_NOT_SUPPORTED")
@@ -177,7 +177,7 @@ def test_a_rate_limit(deploy):
     assert reason(error) == (VOYAGE, "UPSTREAM_RATE_LIMITED")
     assert details(error)["RetryInfo"].retry_delay.ToMilliseconds() > 0
     assert details(error)["QuotaFailure"].violations
-    # Java and .NET would retry on a pushback, whatever the code.
+    # Java and .NET retry on a pushback whatever the code is.
     assert "grpc-retry-pushback-ms" not in dict(error.trailing_metadata())
 
 
@@ -191,7 +191,7 @@ def test_the_free_tier_is_recognised(deploy):
     assert details(error)["ErrorInfo"].metadata["tier"] == "free"
     assert free.metric("voyage_gateway_free_tier") == 1
     free.server.logged("no payment method")
-    # Who comes now is told without a call, and how long the minute still is.
+    # The next call is refused without an upstream call, with the rest of the minute.
     error = failure(embed, free.channel, "and another")
     assert reason(error) == (GATEWAY, "QUEUE_TIMEOUT")
     assert 0 < details(error)["RetryInfo"].retry_delay.ToMilliseconds() <= 60_000

@@ -1,4 +1,4 @@
-"""Texts, vectors, keys and tokens stay where they belong, whatever the log level."""
+"""Texts, vectors, keys and tokens appear in no log line, page, metric or error, at any log level."""
 
 import base64
 import json
@@ -16,14 +16,14 @@ from python_client import embed, failure, reason
 TEXT = "a very private text"
 KEY = "test-key"
 
-# Everything that the admin port shows.
+# The pages of the admin port.
 PAGES = ["/metrics", "/livez", "/readyz", "/", "/status"]
 
 TRACE = "telemetry.log_filter=trace,h2=trace"
 
 
 def parsed(line):
-    """Returns the object that a line is, each of whose fields comes once."""
+    """Parses a line as an object without duplicate fields."""
 
     def once(pairs):
         fields = dict(pairs)
@@ -36,14 +36,14 @@ def parsed(line):
 
 
 def pages(watched):
-    """Returns what the admin port says: each page by its name."""
+    """Returns the pages of the admin port by name."""
     return {page: watched.get(page)[1] for page in PAGES}
 
 
 def scan(watched, secrets, *, pages, errors=(), exported=()):
-    """Ends the gateway as a deploy does, and looks for secrets in all it has ever said.
+    """Ends the gateway with SIGTERM, and searches its log and other output for secrets.
 
-    `pages`: by name; `exported`: what other programs were sent, as text. Returns the log's events.
+    `pages`: by name; `exported`: texts that other programs received. Returns the log's events.
     """
     watched.server.signal(signal.SIGTERM)
     assert watched.server.wait() == 0
@@ -51,9 +51,9 @@ def scan(watched, secrets, *, pages, errors=(), exported=()):
     told |= pages
     told |= {f"error {n}": f"{error} {error.trailing_metadata()}" for n, error in enumerate(errors, 1)}
     told |= {f"export {number}": text for number, text in enumerate(exported, 1)}
-    # Lines of libraries need no message.
+    # Lines of libraries may have no message.
     events = [{"message": "", **parsed(line)} for line in watched.server.log]
-    assert any(event["level"] == "TRACE" for event in events), "it looks at everything"
+    assert any(event["level"] == "TRACE" for event in events), "the log is at the level TRACE"
     for name, secret in secrets.items():
         assert len(secret) >= 6, name
         for where, what in told.items():
@@ -62,7 +62,7 @@ def scan(watched, secrets, *, pages, errors=(), exported=()):
 
 
 def numbers(reply):
-    """Returns a number of each vector as it would be written."""
+    """Returns a number of each vector, formatted."""
     return {f"vector {e.index}": f"{max(e.values):.6}" for e in reply.embeddings}
 
 
@@ -73,7 +73,7 @@ def reloaded(watched, what, count):
 
 
 @pytest.mark.parametrize("fault", ["400", "bad-json", "too-long", "hang"])
-def test_neither_log_nor_metrics_nor_errors_tell(deploy, fault):
+def test_texts_and_keys_are_in_no_log_and_no_error(deploy, fault):
     settings = [TRACE, "retry.max_attempts=1"]
     watched = deploy(simulator=["--fault", f"{fault}@2"], settings=settings)
     [embedding] = embed(watched.channel, TEXT).embeddings
@@ -87,7 +87,7 @@ def test_neither_log_nor_metrics_nor_errors_tell(deploy, fault):
         assert secret not in told
 
 
-def test_keys_of_a_pool_are_nowhere_to_be_seen(deploy, tmp_path):
+def test_keys_of_a_pool_appear_nowhere(deploy, tmp_path):
     keys = {"good": "pa-canary-good", "bad": "pa-canary-bad", "next": "pa-canary-next"}
     files = {alias: tmp_path / alias for alias in ("good", "bad")}
     for alias, file in files.items():
@@ -143,7 +143,7 @@ class Issuer:
         return f"{signed}.{base64url(self._key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
 
 
-def test_signed_tokens_are_nowhere_to_be_seen(deploy, tmp_path):
+def test_signed_tokens_appear_nowhere(deploy, tmp_path):
     first, second = (Issuer(kid) for kid in ("first", "second"))
     jwks = tmp_path / "jwks.json"
     jwks.write_text(first.jwks())
@@ -166,7 +166,7 @@ def test_signed_tokens_are_nowhere_to_be_seen(deploy, tmp_path):
     assert {error.code() for error in refused} == {grpc.StatusCode.UNAUTHENTICATED}
     errors = [*refused, failure(embed_as, "good", "")]
     seen = pages(watched)
-    # The keys change, and everything is looked at again.
+    # The keys change, and the gateway reloads its files.
     jwks.write_text(second.jwks())
     watched.server.signal(signal.SIGHUP)
     reloaded(watched, "auth.jwt.jwks_file", 1)
@@ -184,7 +184,7 @@ def test_signed_tokens_are_nowhere_to_be_seen(deploy, tmp_path):
     assert len(why) == len(errors) - 1 and {"expired", "wrong_audience", "unknown_key"} <= set(why), why
 
 
-def test_certificates_and_their_keys_are_nowhere_to_be_seen(deploy, tmp_path):
+def test_certificates_and_their_keys_appear_nowhere(deploy, tmp_path):
     authority = certificates.Authority()
     ca, server, client = authority.pem, authority.sign("localhost", "127.0.0.1"), authority.sign("search.example")
     for name, content in (("key", server[0]), ("cert", server[1]), ("ca", ca)):
@@ -201,7 +201,7 @@ def test_certificates_and_their_keys_are_nowhere_to_be_seen(deploy, tmp_path):
     errors = [failure(embed_with, client, TEXT, ""), failure(embed_with, None, TEXT)]
     seen = pages(watched)
     renewed = authority.sign("localhost", "127.0.0.1")
-    # First the key alone, which does not fit.
+    # First the key alone, which does not match the certificate.
     (tmp_path / "key").write_bytes(renewed[0])
     watched.server.signal(signal.SIGHUP)
     (tmp_path / "cert").write_bytes(renewed[1])
@@ -223,7 +223,7 @@ def test_certificates_and_their_keys_are_nowhere_to_be_seen(deploy, tmp_path):
     assert any(event.get("caller") == "search.example" for event in events if event["message"] == "rpc failed")
 
 
-def test_a_line_is_an_object_whatever_a_caller_sends(deploy):
+def test_each_log_line_is_an_object_for_any_input(deploy):
     hostile = ['{"level":"ERROR"}', 'a"b\\c', "a b\tc", "~" * 300, "%0a%0d\\n", "x\\u0000"]
     watched = deploy(settings=[TRACE])
     for value in hostile:

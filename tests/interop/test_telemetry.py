@@ -38,7 +38,7 @@ def test_a_bad_variable_is_named_and_not_quoted():
     assert "canary" not in done.stderr
 
 
-def test_metrics_reach_another_languages_http_server():
+def test_metrics_reach_an_http_server_in_python():
     posts = []
 
     class Collector(http.server.BaseHTTPRequestHandler):
@@ -66,5 +66,5 @@ def test_metrics_reach_another_languages_http_server():
     assert b"voyage_gateway.rpcs" in gzip.decompress(body)
 
 
-def test_a_dead_collector_costs_nothing():
+def test_an_unreachable_collector_does_not_fail_the_demo():
     demo(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1", HTTPS_PROXY="http://127.0.0.1:1")

@@ -1,4 +1,4 @@
-"""Prints how long the gateway takes from its start to ready, and fails beyond the bar: `python tests/interop/all/cold_start.py`.
+"""Prints the time from start to ready, and fails above the bar: `python tests/interop/all/cold_start.py`.
 
 It starts the image's binary (`IMAGE_ARCH`), or the release build, twenty times in turn. Ready is the first
 `/readyz` that says 200, asked for on a connection that is tried again every millisecond. The bar is for the median: the

@@ -1,4 +1,4 @@
-"""The services of deploy/compose.yaml as plain processes, started and stopped as compose does it.
+"""The services of deploy/compose.yaml as plain processes, started and stopped as by compose.
 
 Each has an address of its own on this machine's loopback, as each has one in compose's network: every port stays as it
 is, and only names become addresses. A folder of its own stands for a service's root; what is mounted lies there.
@@ -17,7 +17,7 @@ import processes
 FILE = processes.ROOT / "deploy" / "compose.yaml"
 LOADER = processes.TOOLS / "go" / "compose"
 
-# What the images run. Grafana's cannot be had as a program alone.
+# The programs of the images. Grafana's is not available as a program.
 PROGRAMS = {
     "voyage-gateway": processes.BINARY,
     "otel/opentelemetry-collector": observers.COLLECTOR,
@@ -26,7 +26,7 @@ PROGRAMS = {
     "grafana/grafana": None,
 }
 
-# They listen on every address unless a flag says otherwise, which is right in a container and not beside others.
+# Their default is to listen on every address, which is right in a container only.
 LISTEN = {
     "prometheus": ["--web.listen-address=0.0.0.0:9090"],
     "jaeger": [
@@ -52,7 +52,7 @@ def commands(name):
 
 
 class Services:
-    """All services, or those named, and what they depend on."""
+    """All services, or the named ones with their dependencies."""
 
     def __init__(self, folder, *names, **variables):
         done = load(**variables)
@@ -77,7 +77,7 @@ class Services:
         return f"{self._hosts[name]}:{port}"
 
     def published(self, port):
-        """Returns where the service listens to which compose leads a port of this machine."""
+        """Returns the address of the service behind a published port."""
         [found] = [
             self.address(name, each["target"])
             for name, service in self._services.items()
@@ -87,7 +87,7 @@ class Services:
         return found
 
     def ask(self, name, port, path, **query):
-        """Returns the text of a good reply, or nothing while there is none."""
+        """Returns the text of a reply with status 200, else None."""
         try:
             status, text = observers.get(self.address(name, port), path, **query)
         except OSError:
@@ -95,7 +95,7 @@ class Services:
         return text if status == 200 else None
 
     def healthy(self, name):
-        """Makes the container's own check, word by word but for the address, which is its default there."""
+        """Runs the container's health check, with this process's address."""
         kind, _, *words = self[name]["healthcheck"]["test"]
         assert kind == "CMD"
         program = PROGRAMS[self._image(name)]
@@ -105,18 +105,18 @@ class Services:
         return (self._folder / name / "log").read_text()
 
     def down(self, name):
-        """Ends a service as `docker compose down` does. It must exit with 0; how fast is no question for a busy machine."""
+        """Ends a service as `docker compose down` does. It must exit with 0."""
         process = self._processes[name]
         process.terminate()
         status = process.wait(processes.PATIENCE)
         assert status == 0, f"{name} ends with {status}:\n{self.log(name)}"
 
     def running(self):
-        """Returns who was started, in that order."""
+        """Returns the started services, in order."""
         return list(self._processes)
 
     def needed_by(self, name):
-        """Returns who depends on it: they start after it, and end before."""
+        """Returns the services that depend on it: they start after it, and end before it."""
         return [other for other, service in self._services.items() if name in service.get("depends_on", {})]
 
     def close(self):
@@ -125,7 +125,7 @@ class Services:
             process.wait(processes.PATIENCE)
 
     def _up(self, name):
-        """Starts one after those it depends on, which need not listen yet: that is all compose promises."""
+        """Starts a service after its dependencies, which may not listen yet, as with compose."""
         for other in self[name].get("depends_on", {}):
             self._up(other)
         service = self[name]
@@ -160,12 +160,12 @@ class Services:
         for target, source in self._mounts(name).items():
             copy = Path(f"{self._folder / name}{target}")
             copy.parent.mkdir(parents=True, exist_ok=True)
-            # A key is no text to look into.
+            # Keys are copied as they are.
             text = Path(source).read_text()
             copy.write_text(text if target.startswith("/run/secrets/") else self._here(name, text))
 
     def _here(self, name, text):
-        """What a container is told, as it is told to a process here. Nothing else of the file is changed anywhere."""
+        """Replaces a container's addresses and paths by those of its process. Nothing else in the file changes."""
         text = text.replace("0.0.0.0", self._hosts[name])
         for other, host in self._hosts.items():
             text = re.sub(rf"(?<![\w.-]){other}(?=:\d)", host, text)

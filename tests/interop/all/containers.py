@@ -79,7 +79,7 @@ class Volume:
 
 
 class Pod:
-    """The gateway's pod of what was rendered, with its volumes under a folder.
+    """The gateway's pod of a rendering, with its volumes under a folder.
 
     `objects` are the contents of Secrets, ConfigMaps and tokens that are not in the rendering, by name.
     """
@@ -112,7 +112,7 @@ class Pod:
         return Volume(path, self._spec["securityContext"]["fsGroup"], modes, files)
 
     def _files(self, part):
-        """Yields name, mode (if not the volume's) and content of what one source brings."""
+        """Yields name, mode (if not the volume's) and content of the files of one source."""
         if token := part.get("serviceAccountToken"):
             # The kubelet's own mode for tokens of pods that have a group.
             yield token["path"], 0o600, self._objects["token"]
@@ -142,7 +142,7 @@ def _rendered(text):
 
 
 def root(directory, mounts):
-    """Lays out a root file system: the image's, or the debug binary with what it is linked to, and nothing else."""
+    """Creates a root file system: the image's, or the debug binary with its shared libraries."""
     if IMAGE:
         shutil.copytree(IMAGE / "root", directory)
         for emulator in EMULATOR:

@@ -1,4 +1,4 @@
-"""The image that `make image` has built: what is in it, and who runs it. Not among the tests of `make test`."""
+"""The image that `make image` has built: its content, its user, its size. Run by `make image` only."""
 
 import json
 import platform
@@ -97,7 +97,7 @@ esac
 
 
 def test_busybox_is_enough_to_put_it_together(tmp_path):
-    """Alpine has no other shell and tools, and it is what the Dockerfile compiles in."""
+    """The Dockerfile compiles on Alpine, which has no other shell and tools."""
     tools, out = tmp_path / "bin", tmp_path / "out"
     tools.mkdir()
     busybox = shutil.which("busybox")
@@ -125,7 +125,7 @@ def test_what_it_is_made_of_can_be_told(sbom):
     assert str(processes.ROOT) not in json.dumps(sbom)
     names = {component["name"] for component in sbom["components"]}
     assert {"tonic", "rustls", "aws-lc-sys", "mimalloc"} <= names
-    # Neither what compiles nor what tests.
+    # No build dependencies and no test dependencies.
     assert not {"protox", "proptest"} & names
 
 

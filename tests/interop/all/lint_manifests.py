@@ -1,4 +1,4 @@
-"""The linters over all that `deploy/` renders to: it prints what they find, and nothing when all is well.
+"""Runs the linters on everything that `deploy/` renders to. Prints their findings; nothing on success.
 
 `make manifests` runs it, and so does test_manifests.py. What is waived, and why, is in `deploy/lint/`.
 """
@@ -20,12 +20,12 @@ import processes
 
 LINT = manifests.DEPLOY / "lint"
 
-# They read whole files of definitions each time they are asked.
+# Each call reads whole files of definitions.
 kubernetes_validate.utils.schema_contents = cache(kubernetes_validate.utils.schema_contents)
 
 
 def schemas(renderings):
-    """Returns what does not fit the strict schemas of every version of Kubernetes."""
+    """Returns the violations of the strict schemas of every version of Kubernetes."""
     config = yaml.safe_load((LINT / "schemas.yaml").read_text())
     elsewhere = {each["kind"] for each in config["elsewhere"]}
     texts = [*renderings.values(), (manifests.DEPLOY / "kustomize/examples/caller.yaml").read_text()]
@@ -46,7 +46,7 @@ def schemas(renderings):
 
 
 def crds(renderings):
-    """Returns what does not decode strictly into the types of the operators that define it."""
+    """Returns the objects that do not decode strictly into their operators' types."""
     done = _tool([processes.TOOLS / "kube" / "crds"], "\n---\n".join(renderings.values()))
     if done.returncode == 0:
         return []
@@ -65,7 +65,7 @@ def kube_score(renderings):
         for scored in json.loads(done.stdout):
             name = f"{scored['type_meta']['kind']}/{scored['object_meta']['name']}"
             for check in scored["checks"]:
-                # 10 is well; 7 is almost well: a remark.
+                # Grade 10 passes; 7 is a remark.
                 if check["skipped"] or check["grade"] >= 10:
                     continue
                 waiving = [each for each in waivers if _waives(each, check["check"]["id"], name, where)]
@@ -73,7 +73,7 @@ def kube_score(renderings):
                 if not waiving:
                     said = "; ".join(comment["summary"] for comment in check["comments"] or [])
                     findings.append(f"kube-score: {where}: {name}: {check['check']['id']}: {said}")
-    return findings + [f"kube-score: a waiver that nothing needs: {each}" for each in sorted(unused)]
+    return findings + [f"kube-score: unused waiver: {each}" for each in sorted(unused)]
 
 
 def _waives(waiver, check, name, where):
@@ -95,7 +95,7 @@ def checkov(renderings):
 
 
 def helm_lint(_renderings):
-    """Returns what `helm lint --strict` finds with each set of values."""
+    """Returns the findings of `helm lint --strict` for each set of values."""
     findings = []
     for values in manifests.TWINS:
         try:
@@ -139,7 +139,7 @@ def _failed(result):
     return [(each["ID"], each["Message"]) for each in messages if not each["Success"]]
 
 
-# setup.sh says so where it cannot get these two; they are also run from the PATH.
+# setup.sh reports when it cannot install these two; the PATH may have them.
 OPTIONAL = {"kube-linter": kube_linter, "polaris": polaris}
 LINTERS = {"schemas": schemas, "crds": crds, "kube-score": kube_score, "checkov": checkov, "helm lint": helm_lint}
 
@@ -154,7 +154,7 @@ def present():
 
 
 def _files(renderings):
-    """For linters that read files only: each rendering as one, while it is looked at."""
+    """Yields each rendering as a file, for linters that read files only."""
     with tempfile.TemporaryDirectory() as folder:
         for where, text in renderings.items():
             path = Path(folder) / "manifests.yaml"

@@ -1,4 +1,4 @@
-"""What is deployed: the objects that kustomize and Helm make of `deploy/`, as a person would render them."""
+"""The objects that kustomize and Helm render from `deploy/`."""
 
 import os
 import re
@@ -43,7 +43,7 @@ patches:
                     value: none
 """
 
-# The values of the chart, and what of kustomize they are to equal.
+# The values of the chart, and the kustomization they must equal.
 TWINS = {
     "defaults": "overlays/dev",
     "dev": "overlays/dev",
@@ -103,18 +103,18 @@ def helm(name):
 
 
 def render_helm(*arguments):
-    """Renders the chart; what it refuses is an AssertionError."""
+    """Renders the chart. A refusal is an AssertionError."""
     return _run(KUBE / "helm", "template", CHART, *arguments)
 
 
 def helm_notes(name):
-    """Returns what `helm install` tells with the values of that name."""
+    """Returns the notes of `helm install` with the values of that name."""
     text = _run(KUBE / "helm", "install", "voyage-gateway", CHART, "--dry-run=client", *helm_arguments(name))
     return text.partition("\nNOTES:\n")[2]
 
 
 def helm_lint(name):
-    """Returns what `helm lint` finds in the chart with the values of that name."""
+    """Returns the findings of `helm lint` with the values of that name."""
     return _run(KUBE / "helm", "lint", "--strict", "--quiet", CHART, *helm_arguments(name))
 
 
@@ -126,7 +126,7 @@ def renderings():
 
 
 def objects(text):
-    """Parses what was rendered."""
+    """Parses a rendering."""
     return [each for each in yaml.safe_load_all(text) if each]
 
 
@@ -181,7 +181,7 @@ def _normal(value):
 
 
 def normal(text):
-    """Returns the objects by kind and name, without what only tells who rendered them and where to."""
+    """Returns the objects by kind and name, without labels and names that depend on the renderer."""
     by_name = {}
     for each in objects(text):
         each["metadata"].pop("namespace", None)

@@ -17,7 +17,7 @@ COLLECTOR = processes.TOOLS / "collector" / "collector"
 
 
 class Observer:
-    """A process that says in its log where it listens: `heard` finds the addresses."""
+    """A process that logs its addresses: the pattern `heard` finds them."""
 
     def __init__(self, command, heard, count, **variables):
         self.log = []
@@ -86,7 +86,7 @@ class Queries:
 
 
 class Prometheus(Queries, Observer):
-    """Prometheus with the shipped configuration; only what is scraped and how often differ."""
+    """Prometheus with the shipped configuration, but for the target and the intervals."""
 
     def __init__(self, folder, admin):
         config = (DEPLOY / "prometheus" / "prometheus.yaml").read_text()
@@ -107,11 +107,11 @@ class Prometheus(Queries, Observer):
         ]
         Observer.__init__(self, command, r'"Listening on" address=(\S+)', 1)
         Queries.__init__(self, self.addresses[0])
-        eventually(lambda: get(self.address, "/-/ready")[0] == 200, "a Prometheus that is ready")
+        eventually(lambda: get(self.address, "/-/ready")[0] == 200, "Prometheus is ready")
 
 
 class Collector(Observer):
-    """The Collector with the shipped configuration; an overlay has what arrives written to files."""
+    """The Collector with the shipped configuration, and an overlay that writes received data to files."""
 
     def __init__(self, folder):
         self.files = {signal: folder / f"{signal}.json" for signal in ("traces", "metrics")}
@@ -140,7 +140,7 @@ class Collector(Observer):
             SELF_METRICS_PORT=free_address().rpartition(":")[2],
         )
         self.grpc, self.http = self.addresses
-        eventually(lambda: get(self.health, "/")[0] == 200, "a Collector that is well")
+        eventually(lambda: get(self.health, "/")[0] == 200, "the Collector is healthy")
 
     def spans(self):
         """Returns every span that has arrived, with the attributes of its resource under `resource`."""
@@ -169,11 +169,11 @@ class Collector(Observer):
 
 
 def named(attributes):
-    """Returns attributes as a dictionary; each value is whatever type it has."""
+    """Returns attributes as a dictionary."""
     return {each["key"]: next(iter(each["value"].values())) for each in attributes}
 
 
 def free_address():
-    """Returns an address nobody listens on, for the few things that cannot say which they chose."""
+    """Returns a free address, for programs that do not log the port they choose."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return f"127.0.0.1:{taken.getsockname()[1]}"

@@ -25,7 +25,7 @@ def collector(tmp_path):
 
 @pytest.fixture(params=["grpc", "http/protobuf"])
 def traced(request, collector):
-    """A gateway that sends what it records to the Collector soon; every reply of Voyage's takes a while."""
+    """A gateway that exports to the Collector every 100 ms. Voyage replies after 300 ms."""
     address = collector.grpc if request.param == "grpc" else collector.http
     voyage = processes.simulate("--latency", "300ms")
     server = processes.serve(
@@ -60,12 +60,12 @@ def of_trace(collector, trace_id):
 
 
 def links(span):
-    """Returns what a span links to, as traces and spans."""
+    """Returns the links of a span, as pairs of trace and span."""
     return {(link["traceId"], link["spanId"]) for link in span.get("links", [])}
 
 
 def batch_of(collector, server):
-    """Returns the batch that an RPC has waited for, once it is there: each links to the other."""
+    """Waits for the batch of an RPC, and returns it: each links to the other."""
 
     def found():
         own = of_trace(collector, server["traceId"])
@@ -90,8 +90,8 @@ def test_a_callers_span_is_the_parent(collector, traced):
     assert server["resource"]["deployment.environment.name"] == "test"
 
 
-def test_a_batch_links_to_all_who_wait_for_it(collector, traced):
-    # Whoever comes first leaves alone; the others leave together when its call is back.
+def test_a_batch_links_to_all_its_waiters(collector, traced):
+    # The first text is sent alone; the others share a batch after its reply.
     with ThreadPoolExecutor(4) as callers:
         waiting = [callers.submit(embed, traced.channel, text) for text in ("one", "two", "three", "four")]
         assert all(call.result() for call in waiting)

@@ -1,4 +1,4 @@
-"""deploy/compose.yaml: checked as compose checks it, and its names and ports against each other; test_wires.py runs it."""
+"""deploy/compose.yaml passes compose's own check, and its names and ports agree. test_wires.py runs it."""
 
 import json
 import re
@@ -20,14 +20,14 @@ PORTS = {"collector": {4317, 4318, 8888}, "jaeger": {4317, 16686}, "prometheus":
 def services():
     done = load()
     assert done.returncode == 0, done.stderr
-    # It warns of what is unset, for one.
+    # Compose warns of unset variables, for one.
     assert done.stderr == ""
     return json.loads(done.stdout)["services"]
 
 
 @pytest.fixture(scope="module")
 def ports(services):
-    """What each service listens on: ours by what they are told."""
+    """The ports of each service: ours by their settings."""
     gateway = services["gateway"]["environment"]
     ours = {
         "gateway": {port(gateway[f"VOYAGE_GATEWAY__{section}__LISTEN"]) for section in ("SERVER", "ADMIN")},
@@ -45,27 +45,27 @@ def after(words, word):
     return words[words.index(word) + 1]
 
 
-def test_the_check_has_teeth(tmp_path):
+def test_the_check_finds_a_mistake(tmp_path):
     wrong = tmp_path / "compose.yaml"
     wrong.write_text(FILE.read_text().replace("    read_only: ", "    readonly: "))
     done = load(wrong)
     assert done.returncode == 1 and "readonly" in done.stderr
 
 
-def test_a_file_that_is_mounted_is_there(services):
+def test_mounted_files_exist(services):
     mounts = [Path(volume["source"]) for service in services.values() for volume in service.get("volumes", [])]
     assert len(mounts) >= 5
     assert [str(mount) for mount in mounts if not mount.exists()] == []
 
 
-def test_prometheus_takes_what_is_mounted(services, tmp_path):
+def test_prometheus_accepts_the_mounted_files(services, tmp_path):
     for volume in services["prometheus"]["volumes"]:
         shutil.copy(volume["source"], tmp_path / Path(volume["target"]).name)
     done = processes.run(observers.PROMTOOL, "check", "config", tmp_path / "prometheus.yaml")
     assert done.returncode == 0 and "1 rule files found" in done.stdout, done.stdout + done.stderr
 
 
-def test_what_is_run_here_is_what_the_images_hold(services):
+def test_the_tests_run_the_versions_of_the_images(services):
     versions = {name: service["image"].rpartition(":")[2].removeprefix("v") for name, service in services.items()}
     collector = (processes.ROOT / "tests" / "interop" / "all" / "collector" / "go.mod").read_text()
     assert f"go.opentelemetry.io/collector/otelcol v{versions['collector']}\n" in collector
@@ -75,7 +75,7 @@ def test_what_is_run_here_is_what_the_images_hold(services):
     assert f"github.com/prometheus/prometheus@v0.{major}{minor:0>2}.{patch}\n" in setup
 
 
-def test_every_name_leads_to_who_listens_there(services, ports):
+def test_every_address_is_one_of_a_service(services, ports):
     said = [FILE.read_text(), (DEPLOY / "compose" / "prometheus.yaml").read_text()]
     said += [file.read_text() for file in sorted((DEPLOY / "grafana" / "provisioning").rglob("*.yaml"))]
     names = "|".join(services)
@@ -91,7 +91,7 @@ def test_every_name_leads_to_who_listens_there(services, ports):
     assert [(name, number) for name, number in sorted(found) if number not in ports[name]] == []
 
 
-def test_what_is_published_is_listened_on_and_on_loopback_only(services, ports):
+def test_published_ports_exist_and_are_on_loopback_only(services, ports):
     published = [(name, each) for name, service in services.items() for each in service.get("ports", [])]
     assert {name for name, _ in published} == {"gateway", "jaeger", "prometheus", "grafana"}
     assert [name for name, each in published if each["target"] not in ports[name]] == []
@@ -100,22 +100,22 @@ def test_what_is_published_is_listened_on_and_on_loopback_only(services, ports):
 
 
 def test_our_image_is_built_once(services):
-    """By whoever starts with the gateway; two builds of one tag collide where Docker makes them side by side."""
+    """By the gateway's service alone: two concurrent builds of one tag collide."""
     assert services["gateway"]["image"] == services["simulator"]["image"]
     assert [name for name, service in services.items() if "build" in service] == ["gateway"]
     assert "simulator" in services["gateway"]["depends_on"]
 
 
-def test_ours_run_as_restricted_as_in_a_cluster(services):
+def test_our_services_are_restricted_as_in_a_cluster(services):
     for name in ("gateway", "simulator"):
         service = services[name]
         assert service["read_only"] and service["cap_drop"] == ["ALL"]
         assert service["security_opt"] == ["no-new-privileges:true"]
-        # The image says who they are.
+        # The image sets the user.
         assert "user" not in service
 
 
-def test_the_gateway_is_not_killed_while_it_ends(services):
+def test_the_gateway_has_enough_time_to_end(services):
     gateway = services["gateway"]
     assert gateway["environment"]["VOYAGE_GATEWAY__DRAIN__DELAY"] == "0s" and "OTEL_EXPORTER_OTLP_ENDPOINT" in gateway["environment"]
     example = (processes.ROOT / "config.example.toml").read_text()
@@ -124,7 +124,7 @@ def test_the_gateway_is_not_killed_while_it_ends(services):
     assert int(gateway["stop_grace_period"].removesuffix("s")) >= int(grace) + int(flush)
 
 
-def test_a_real_key_and_the_real_voyage_can_be_had():
+def test_variables_set_the_key_and_the_provider():
     done = load(VOYAGE_API_KEY_FILE="/home/me/key", VOYAGE_BASE_URL="https://api.voyageai.com/v1")
     project = json.loads(done.stdout)
     assert project["secrets"]["voyage-api-key"]["file"] == "/home/me/key"

@@ -1,4 +1,4 @@
-"""The gateway under the restrictions of a pod (Pod Security `restricted`), with what the manifests mount into it."""
+"""The gateway under the restrictions of a pod (Pod Security `restricted`), with the volumes of the manifests."""
 
 import os
 import re
@@ -22,7 +22,7 @@ TOKENS_FOLDER = "/run/secrets/callers"
 KEY_FILE = f"{KEY_FOLDER}/api-key"
 CONFIG_FOLDER = "/etc/voyage-gateway"
 
-# All that is the test's: free ports, no cluster around it, and nobody to wait for.
+# The test's own settings: free ports, no cluster, no load balancer to wait for.
 OWN = [
     *["--set", "server.listen=127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0"],
     *["--set", "reload.interval=100ms", "--set", "drain.delay=0s"],
@@ -35,7 +35,7 @@ NOWHERE = {
 
 @pytest.fixture(scope="module")
 def authority():
-    """A root certificate: any will do for an API server that nobody asks."""
+    """A root certificate. Any will do: the API server is not called."""
     bundle = Path("/etc/ssl/certs/ca-certificates.crt").read_text()
     return re.search("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", bundle, re.DOTALL)[0]
 
@@ -43,7 +43,7 @@ def authority():
 @pytest.fixture
 def pod_of(tmp_path, authority):
     """The pod of an overlay or of components, as rendered: `pod_of("overlays/dev")`."""
-    # The tests' own folder lets nobody else in.
+    # Pytest's folders are closed to other users.
     for folder in [tmp_path, *tmp_path.parents]:
         if "pytest" in str(folder):
             folder.chmod(0o755)
@@ -80,7 +80,7 @@ def start(pod, root, voyage):
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_it_runs_with_nothing_but_what_is_mounted(pod_of, root, overlay):
+def test_it_runs_with_its_volumes_alone(pod_of, root, overlay):
     pod = pod_of(overlay)
     voyage = simulate(mounted_key(pod))
     try:
@@ -98,7 +98,7 @@ def test_it_runs_with_nothing_but_what_is_mounted(pod_of, root, overlay):
 
         assert running.get("/readyz")[0] == 200
         if overlay == "overlays/production":
-            # Callers are asked who they are.
+            # Authentication is required.
             refusal = failure(embed, running.channel, "without a token")
             assert reason(refusal) == ("voyage-gateway", "CREDENTIALS_MISSING")
         else:
@@ -159,7 +159,7 @@ def test_it_follows_its_callers_tokens(pod_of, root):
 
 
 def refused(pod, root):
-    """Runs a start that must fail for what its files say, and returns what it said."""
+    """Runs a start that its files make fail, and returns its error output."""
     done = processes.run(*pod.command(root(pod)), *pod.arguments, **pod.variables)
     assert done.returncode == 2, done.stderr
     return done.stderr
@@ -173,7 +173,7 @@ def test_a_missing_secret_is_named(pod_of, root, overlay):
     assert KEY_FILE in said.splitlines()[-1]
 
 
-def test_a_secret_for_others_is_named(pod_of, root):
+def test_an_unreadable_secret_is_named(pod_of, root):
     pod = pod_of("overlays/production")
     os.chown(pod.volumes[KEY_FOLDER].file("api-key"), 0, 0)
     said = refused(pod, root)

@@ -1,4 +1,4 @@
-"""deploy/Dockerfile without a builder: hadolint, and that what reaches a build is enough for it. `make image` builds it."""
+"""deploy/Dockerfile without a builder: hadolint, and whether the build context is complete. `make image` builds it."""
 
 import re
 import shutil
@@ -18,7 +18,7 @@ def test_hadolint_finds_nothing():
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_hadolint_would_find_something(tmp_path):
+def test_hadolint_finds_a_mistake(tmp_path):
     wrong = tmp_path / "Dockerfile"
     wrong.write_text(DOCKERFILE.read_text() + "RUN cd /tmp && sudo true\n")
     done = processes.run(Path(sys.executable).with_name("hadolint"), wrong)
@@ -40,7 +40,7 @@ def test_a_release_is_compiled_by_a_digest(image, revision, taken):
     assert taken or (image in done.stderr and "digest" in done.stderr)
 
 
-def test_the_documentation_builds_releases_so():
+def test_the_pages_build_releases_by_digest():
     [image] = re.findall(r"^ARG RUST_IMAGE=(.+)$", DOCKERFILE.read_text(), re.MULTILINE)
     pages = [DOCKERFILE, processes.ROOT / "README.md", *(processes.ROOT / "docs").glob("*.md")]
     commands = re.findall(
@@ -51,7 +51,7 @@ def test_the_documentation_builds_releases_so():
     assert [command for command in releases if f"RUST_IMAGE={image}@sha256:" not in command] == []
 
 
-def test_cargo_is_content_with_what_is_let_in(tmp_path):
+def test_the_build_context_is_complete(tmp_path):
     let_in = [line[1:] for line in (processes.ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     assert "src" in let_in
     for name in let_in:

@@ -1,4 +1,4 @@
-"""What is deployed is sound, and the same by kustomize and by Helm."""
+"""The manifests pass the linters, and are the same by kustomize and by Helm."""
 
 import copy
 import re
@@ -23,7 +23,7 @@ def test_linters_find_nothing(linter):
 
 
 def spoilt(change):
-    """A rendering whose Deployment somebody spoilt."""
+    """Returns a rendering with a mistake in its Deployment."""
     objects = copy.deepcopy(manifests.objects(manifests.kustomize("overlays/production")))
     change(next(each for each in objects if each["kind"] == "Deployment")["spec"]["template"]["spec"])
     return {"spoilt": "\n---\n".join(yaml.safe_dump(each) for each in objects)}
@@ -38,7 +38,7 @@ def spoilt(change):
         ("checkov", lambda pod: pod["containers"][0]["securityContext"].update(allowPrivilegeEscalation=True)),
     ],
 )
-def test_linters_find_what_is_wrong(linter, change):
+def test_linters_find_mistakes(linter, change):
     findings = lint_manifests.LINTERS[linter](spoilt(change))
     assert [each for each in findings if "waiver" not in each]
 
@@ -81,15 +81,15 @@ def test_a_pod_says_which_configuration_it_runs_with(rendered):
     assert annotations["checksum/config"] == manifests.mounted_config(text)
 
 
-def test_two_can_stand_side_by_side():
+def test_two_releases_can_coexist():
     text = manifests.render_helm("--set", "name=other")
     for each in manifests.objects(text):
         assert each["metadata"]["name"].startswith("other"), each["metadata"]
         assert each["metadata"]["labels"]["app.kubernetes.io/instance"] in ("other", "other-simulator")
 
 
-def test_a_dummy_key_never_takes_the_place_of_a_real_one():
-    """Nor does its end remove one: Helm deletes what a release no longer has."""
+def test_a_dummy_key_never_replaces_a_real_one():
+    """Its removal deletes none either: Helm deletes objects that a release no longer has."""
 
     def mounted(text):
         volumes = manifests.find(text, "Deployment")["spec"]["template"]["spec"]["volumes"]
@@ -103,7 +103,7 @@ def test_a_dummy_key_never_takes_the_place_of_a_real_one():
         assert manifests.environment(manifests.find(text, "Deployment"))["VOYAGE_API_KEY_FILE"].endswith("/api-key")
 
 
-def test_what_clusters_ask_for_besides():
+def test_optional_values():
     text = manifests.render_helm(
         *manifests.helm_arguments("production"),
         *["--set", "image.pullSecrets={registry,mirror}", "--set", "apiKey.file="],
@@ -129,7 +129,7 @@ def test_what_clusters_ask_for_besides():
 
 @pytest.mark.parametrize("word", ["123", "true", "null", "1e3"])
 def test_texts_stay_texts(word):
-    """What YAML would take for a number, a truth or nothing."""
+    """Texts that YAML reads as a number, a boolean or null."""
     named = ["auth.jwt.audience", "auth.jwt.issuer", "auth.tokens.secretName", "auth.mtls.secretName", "apiKey.secretName"]
     named += ["priorityClassName", "monitoring.namespace", "gatewayApi.gateway.name", "gatewayApi.gateway.namespace"]
     named += ["image.pullSecrets[0]", *(["name"] if word.isalpha() else [])]

@@ -1,4 +1,4 @@
-"""What is shipped for observability, before the real Prometheus and the real Collector."""
+"""The shipped rules, dashboard and Collector configuration, with a real Prometheus and a real Collector."""
 
 import subprocess
 from urllib.request import Request, urlopen
@@ -16,7 +16,7 @@ from processes import eventually
 
 
 def promtool(*arguments, stdin=None):
-    """Runs promtool to its end; stories of several days take it a while."""
+    """Runs promtool to its end. Stories of several days take long."""
     return subprocess.run(
         [str(PROMTOOL), *[str(argument) for argument in arguments]],
         capture_output=True,
@@ -39,11 +39,11 @@ def alerts():
 # ---- the files
 
 
-def test_the_rules_are_rules():
+def test_the_rules_are_valid():
     agrees(promtool("check", "rules", "--lint=all", "--lint-fatal", RULES))
 
 
-def test_the_configuration_is_one():
+def test_the_configuration_is_valid():
     agrees(promtool("check", "config", DEPLOY / "prometheus" / "prometheus.yaml"))
 
 
@@ -72,7 +72,7 @@ def test_the_process_has_the_metrics_that_dashboards_expect(deploy):
 
 @pytest.fixture(scope="module")
 def scraped(deployment, tmp_path_factory):
-    """Prometheus, when it has scraped traffic and evaluated every rule."""
+    """Prometheus, after it has scraped traffic and evaluated every rule."""
     running = observers.Prometheus(tmp_path_factory.mktemp("prometheus"), deployment.admin)
 
     def evaluated():
@@ -106,16 +106,16 @@ def test_every_recording_rule_records(scraped):
         assert 0 <= float(sample["value"][1]) <= 1, sample
 
 
-def test_nothing_pages_for_a_gateway_that_is_well(scraped):
+def test_no_alert_fires_for_a_healthy_gateway(scraped):
     assert scraped.query('ALERTS{severity="page"}') == []
 
 
-def test_every_query_of_the_dashboard_is_understood(scraped):
+def test_every_query_of_the_dashboard_is_valid(scraped):
     for _, expression in queries():
         scraped.query(expression)
 
 
-# What is about events that do not happen to a gateway that is well, or about settings that are not set here.
+# Panels about events of an unhealthy gateway, or about settings that are not set here.
 QUIET = {
     "Budgets used",
     "Certificate is good for",
@@ -129,7 +129,7 @@ QUIET = {
 }
 
 
-def test_panels_show_something_after_traffic(scraped):
+def test_panels_have_data_after_traffic(scraped):
     shown = {title for title, expression in queries() if scraped.query(expression)}
     assert {panel["title"] for panel in panels()} - shown <= QUIET
 
@@ -145,14 +145,14 @@ def collector(tmp_path):
 
 
 def request(span_id):
-    """A request of OTLP's with one span."""
+    """An OTLP request with one span."""
     request = trace_service_pb2.ExportTraceServiceRequest()
     span = request.resource_spans.add().scope_spans.add().spans.add()
     span.trace_id, span.span_id, span.name = bytes(range(16)), bytes([span_id] * 8), "a span"
     return request
 
 
-def test_the_collector_takes_both_kinds_of_otlp(collector):
+def test_the_collector_accepts_otlp_over_grpc_and_http(collector):
     with grpc.insecure_channel(collector.grpc) as channel:
         trace_service_pb2_grpc.TraceServiceStub(channel).Export(request(1), timeout=processes.PATIENCE)
     body = request(2).SerializeToString()

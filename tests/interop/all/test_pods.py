@@ -1,4 +1,4 @@
-"""A pod of what is deployed: restricted, as large as its configuration needs, and what the process takes and does."""
+"""The deployed pods: their restrictions, their sizes, and the behaviour of the process in them."""
 
 import ipaddress
 import os
@@ -16,7 +16,7 @@ import processes
 from manifests import environment, opened_ports
 from python_client import embed, failure
 
-# What can be run: the base alone is not, since it does not say who may call.
+# The base alone does not start: it sets no auth.mode.
 DEPLOYED = ["overlays/dev", "overlays/production", *manifests.COMBINATIONS]
 CALLER = manifests.DEPLOY / "kustomize" / "examples" / "caller.yaml"
 UNITS = {"Ki": 2**10, "KiB": 2**10, "Mi": 2**20, "MiB": 2**20, "Gi": 2**30, "GiB": 2**30}
@@ -87,8 +87,8 @@ def test_no_secret_is_in_the_environment():
 
 
 @pytest.mark.parametrize("name", ["base", *DEPLOYED])
-def test_replicas_come_and_go_unnoticed(name):
-    """What kube-linter would ask, where it cannot be had."""
+def test_rollouts_and_disruptions_are_safe(name):
+    """The checks of kube-linter, which may not be available."""
     text = manifests.kustomize(name)
     spec = manifests.find(text, "Deployment")["spec"]
     pod = spec["template"]["spec"]
@@ -124,7 +124,7 @@ def test_secret_files_follow_their_secret():
 
 
 def test_a_caller_gets_in():
-    """The example has the label, the audience and the address of what is deployed for production."""
+    """The example caller has the label, the audience and the address of the production overlay."""
     caller = manifests.find(CALLER.read_text(), "Deployment", "search-frontend")["spec"]["template"]
     production = manifests.kustomize("overlays/production")
     (token,) = caller["spec"]["volumes"][0]["projected"]["sources"]
@@ -148,7 +148,7 @@ def test_the_base_does_not_start_by_itself(tmp_path):
 
 
 @pytest.mark.parametrize("name", DEPLOYED)
-def test_the_configuration_is_taken(name, tmp_path):
+def test_the_configuration_is_valid(name, tmp_path):
     text = manifests.kustomize(name)
     file = tmp_path / "config.toml"
     file.write_text(config_text(text))
@@ -222,7 +222,7 @@ def test_policies_open_exactly_what_is_used(name, tmp_path):
         variables["OTEL_EXPORTER_OTLP_ENDPOINT"],
     ]
     used = {("TCP", port_of(url)) for url in dialled}
-    # Name servers; and what the API server's Service leads to, which is where most networks look.
+    # Name servers, and the API server's own port, which most networks filter by.
     assert outgoing == used | {("UDP", 53), ("TCP", 53), ("TCP", 6443)}
 
 
@@ -271,7 +271,7 @@ def port_of(url):
     return int(host.partition(":")[2] or {"https": 443, "http": 80}[url.partition(":")[0]])
 
 
-def test_nobody_reaches_the_nodes_metadata():
+def test_the_nodes_metadata_is_unreachable():
     objects = manifests.objects(manifests.kustomize("overlays/production"))
     policies = [each for each in objects if each["kind"] == "NetworkPolicy"]
     blocks = [
@@ -289,7 +289,7 @@ def test_nobody_reaches_the_nodes_metadata():
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory):
-    """A certificate and its key, which is its own authority: what the cluster would put into Secrets and ConfigMaps."""
+    """A self-signed certificate and its key, as content of Secrets and ConfigMaps."""
     folder = tmp_path_factory.mktemp("certificates")
     key, certificate = folder / "tls.key", folder / "tls.crt"
     names = "subjectAltName=DNS:voyage-gateway.voyage-gateway.svc.cluster.local"
@@ -311,7 +311,7 @@ def hashed(token):
 
 
 def files(volume, text, certificates):
-    """Returns what the kubelet would put into a volume."""
+    """Returns the files of a volume."""
     if "configMap" in volume:
         assert volume["configMap"]["name"] == manifests.mounted_config(text)
         return {"config.toml": config_text(text)}
@@ -330,7 +330,7 @@ def files(volume, text, certificates):
 
 
 def mounted(text, tmp_path, certificates):
-    """Lays out what the kubelet would mount, and returns the variables and arguments with the paths moved there."""
+    """Writes the pod's volumes to a folder, and returns arguments and variables with paths in that folder."""
     deployment = manifests.find(text, "Deployment")
     volumes = {each["name"]: each for each in deployment["spec"]["template"]["spec"]["volumes"]}
     for mount in manifests.container(deployment)["volumeMounts"]:
@@ -346,7 +346,7 @@ def mounted(text, tmp_path, certificates):
     return arguments, {name: moved(value) for name, value in environment(deployment).items()}
 
 
-# Nothing is called from here: Voyage and the API server are where nobody listens.
+# Addresses without a listener, for Voyage and the API server.
 NOWHERE = {
     "VOYAGE_GATEWAY__UPSTREAM__BASE_URL": "http://127.0.0.1:1/v1",
     "VOYAGE_GATEWAY__AUTH__JWT__JWKS_URL": "https://127.0.0.1:1/jwks",
@@ -356,7 +356,7 @@ NOWHERE = {
 
 @pytest.mark.parametrize("name", DEPLOYED)
 def test_the_process_answers_the_probes(name, tmp_path, certificates):
-    """The pod's process with its files, arguments and variables; only ports and whom it calls are the test's."""
+    """Runs the pod's process with its files, arguments and variables, but for ports and upstream addresses."""
     text = manifests.kustomize(name)
     arguments, variables = mounted(text, tmp_path, certificates)
     variables |= {key: value for key, value in NOWHERE.items() if key in variables or "UPSTREAM" in key}
@@ -377,7 +377,7 @@ def test_the_process_answers_the_probes(name, tmp_path, certificates):
 
 
 @pytest.mark.parametrize("name", ["tokens", "tokens-cilium"])
-def test_a_pod_of_tokens_takes_its_callers_and_nobody_else(name, tmp_path, certificates):
+def test_a_pod_with_tokens_accepts_its_callers_only(name, tmp_path, certificates):
     arguments, variables = mounted(manifests.kustomize(name), tmp_path, certificates)
     simulator = processes.simulate()
     variables |= {key: value for key, value in NOWHERE.items() if key in variables}

@@ -1,4 +1,4 @@
-"""`docs/troubleshooting.md` tells the truth: its commands are run as they stand there, and say what it says."""
+"""The commands of `docs/troubleshooting.md` print the output that the page shows."""
 
 import json
 import re
@@ -25,7 +25,7 @@ def sections():
     return {heading: pairs for heading, pairs in found.items() if pairs}
 
 
-# What each section is about; `{pki}` is a folder with certificates.
+# The deployment of each section; `{pki}` is a folder with certificates.
 PLAIN = {}
 TLS = {"settings": ["tls.cert={pki}/server.pem", "tls.key={pki}/server.key"]}
 MTLS = {"settings": [*TLS["settings"], "tls.client_ca={pki}/ca.pem", "auth.mode=mtls"]}
@@ -48,7 +48,7 @@ SCENES = {
     "Find one call": PLAIN,
 }
 
-# What the log must say of it, where the page sends people to the log.
+# The problem in the log, where the page refers to the log.
 SAID = {
     "TLS to a plaintext port": "the peer spoke TLS to a port without [tls]",
     "Plaintext to a TLS port": "the peer spoke without TLS to a port with [tls]",
@@ -56,10 +56,10 @@ SAID = {
     "The caller's certificate": "the peer showed no client certificate to a port with tls.client_ca",
 }
 
-# Where somebody has called, and is still connected.
+# Scenes with an earlier call, whose client is still connected.
 USED = {"All calls at one replica", "RESOURCE_EXHAUSTED"}
 
-# A resolver is the machine's, and may take its time.
+# It depends on the machine's resolver.
 NOT_RUN = {"The name does not resolve"}
 
 
@@ -83,7 +83,7 @@ def pki(tmp_path_factory):
 
 
 def shell(script, folder, **variables):
-    """Runs what a reader would paste; what it says on both outputs is what they see."""
+    """Runs a command of the page. Returns both outputs together."""
     path = ":".join([str(GRPCURL.parent), str(BINARY.parent), environment()["PATH"]])
     return subprocess.run(
         ["bash", "-c", script],
@@ -107,6 +107,16 @@ def check_says(output, expected):
         place = found.end()
 
 
+def check_prints(command, expected, folder, **variables):
+    """Runs a command. Those with a time limit of their own may need a second try on a busy machine."""
+    for _ in range(2):
+        try:
+            return check_says(shell(command, folder, **variables).stdout, expected)
+        except AssertionError:
+            pass
+    return check_says(shell(command, folder, **variables).stdout, expected)
+
+
 def problems(log):
     return [event["problem"] for event in map(json.loads, log) if "problem" in event]
 
@@ -123,21 +133,20 @@ def as_documented(problem):
     return next((row for row in documented() if re.fullmatch(".*".join(map(re.escape, row.split("…"))), problem)), None)
 
 
-def test_every_output_of_the_page_is_run():
+def test_every_command_with_output_is_tested():
     assert set(sections()) == set(SCENES) | NOT_RUN
     assert set(SAID) <= set(SCENES)
 
 
 @pytest.mark.parametrize("heading", SCENES)
-def test_commands_say_what_the_page_says(deploy, pki, heading):
+def test_commands_print_the_output_of_the_page(deploy, pki, heading):
     scene = SCENES[heading]
     settings = [setting.format(pki=pki) for setting in scene.get("settings", [])]
     watched = deploy(simulator=scene.get("simulator", []), settings=[DEBUG, *settings])
     if heading in USED:
         embed(watched.channel, "all that a minute has room for")
     for command, expected in sections()[heading]:
-        done = shell(command, pki, GATEWAY=watched.address, ADMIN=watched.admin)
-        check_says(done.stdout, expected)
+        check_prints(command, expected, pki, GATEWAY=watched.address, ADMIN=watched.admin)
     if heading in SAID:
         watched.server.logged('"problem"')
     watched.server.kill()
@@ -147,17 +156,17 @@ def test_commands_say_what_the_page_says(deploy, pki, heading):
         assert SAID[heading] in seen, watched.server.log
 
 
-def test_the_page_has_every_problem_of_the_log_and_no_other():
+def test_the_page_lists_exactly_the_problems_of_the_log():
     source = ROOT / "src" / "transport"
     text = "".join(Path(source / name).read_text() for name in ("mistake.rs", "tls/failure.rs"))
     said = {words.replace("{0}", "…") for words in re.findall(r'#\[error\("([^"]*)"\)\]', text)}
     assert documented() == said
 
 
-def test_what_python_says(deploy, pki):
+def test_messages_of_python(deploy, pki):
     tls = deploy(settings=[setting.format(pki=pki) for setting in TLS["settings"]])
     plain = deploy()
-    error = failure(embed, tls.channel, "hi", timeout=10)
+    error = failure(embed, tls.channel, "hi")
     said = [(error, grpc.StatusCode.UNAVAILABLE, "Socket closed")]
     with grpc.secure_channel(tls.address, grpc.ssl_channel_credentials()) as channel:
         said.append((failure(embed, channel, "hi"), grpc.StatusCode.UNAVAILABLE, "CERTIFICATE_VERIFY_FAILED"))

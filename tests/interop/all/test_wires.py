@@ -1,4 +1,4 @@
-"""deploy/compose.yaml's services, all but Grafana, run as plain processes and wired as the file says."""
+"""The services of deploy/compose.yaml, all but Grafana, as plain processes that are connected as in the file."""
 
 import json
 import re
@@ -21,7 +21,7 @@ PROVISIONED = DEPLOY / "grafana" / "provisioning"
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 TRACEPARENT = ("traceparent", f"00-{TRACE}-00f067aa0ba902b7-01")
 
-# Each waits for a scrape or an evaluation, which take as long as the file says.
+# Seconds: waits for a scrape or an evaluation, at the file's intervals.
 LONG = 300
 
 
@@ -33,7 +33,7 @@ def services(tmp_path_factory):
 
 @pytest.fixture
 def own(tmp_path):
-    """Services to stop."""
+    """Services that the test stops."""
     with started(tmp_path) as running:
         yield running
 
@@ -70,10 +70,10 @@ def arrives(services, trace_id, name):
     eventually(lambda: name in {span["operationName"] for span in trace(services, trace_id)}, f"{name} in Jaeger")
 
 
-# ---- what the comment promises
+# ---- the comment at the top of the file
 
 
-def test_the_call_of_the_comment_is_answered(services):
+def test_the_call_in_the_comment_works(services):
     [(_, [_, *words])] = compose.commands("grpcurl")
     words = [re.sub(r"^localhost:(\d+)$", lambda found: services.published(found[1]), word) for word in words]
     done = processes.run(processes.GRPCURL, *words)
@@ -81,7 +81,7 @@ def test_the_call_of_the_comment_is_answered(services):
     assert json.loads(done.stdout)["embeddings"]
 
 
-def test_the_pages_of_the_comment_are_there(services):
+def test_the_pages_in_the_comment_exist(services):
     pages = re.findall(r"http://localhost:(\d+)", compose.FILE.read_text().partition("\nname:")[0])
     assert len(pages) == 4
     grafana, *others = pages
@@ -109,8 +109,8 @@ def test_a_trace_arrives_with_the_batch_it_waited_for(services):
     arrives(services, batch, "embeddings voyage-4")
 
 
-def test_jaeger_answers_what_grafana_asks(services):
-    """The questions of its data source: services, what they do, and traces; a trace is asked for above."""
+def test_jaeger_answers_the_queries_of_grafana(services):
+    """The queries of its data source: services, operations and traces. One trace is queried above."""
     with channel(services) as calls:
         embed(calls, "listed")
 
@@ -125,7 +125,7 @@ def test_jaeger_answers_what_grafana_asks(services):
 # ---- metrics
 
 
-def test_prometheus_scrapes_all_it_is_told_to(services, prometheus):
+def test_prometheus_scrapes_every_job(services, prometheus):
     config = yaml.safe_load((DEPLOY / "compose" / "prometheus.yaml").read_text())
     jobs = {job["job_name"] for job in config["scrape_configs"]}
     assert jobs == {"voyage-gateway", "otel-collector"}
@@ -150,7 +150,7 @@ def test_every_rule_is_evaluated_and_none_fires(prometheus):
     eventually(quiet, "rules that are all evaluated and quiet", LONG)
 
 
-# ---- the dashboard, with what Grafana is given
+# ---- the dashboard, with Grafana's provisioning
 
 # Queries of these find nothing: they are about events that do not happen here, or settings that are not set.
 QUIET = {
@@ -205,7 +205,7 @@ def test_the_dashboards_variables_have_values(services, prometheus):
         assert label == "model" or len(values) == 1, f"{label}: {values}"
 
 
-def test_grafana_is_given_what_the_dashboard_asks_for(services):
+def test_grafana_has_the_data_source_of_the_dashboard(services):
     sources = yaml.safe_load((PROVISIONED / "datasources" / "voyage-gateway.yaml").read_text())["datasources"]
     [choice] = [variable for variable in variables() if variable["type"] == "datasource"]
     [default] = [source for source in sources if source.get("isDefault")]
@@ -226,7 +226,7 @@ def test_grafana_is_given_what_the_dashboard_asks_for(services):
 
 
 def gauge_of_another():
-    """OTLP of somebody who is not scraped."""
+    """OTLP of a service that Prometheus does not scrape."""
     request = metrics_service_pb2.ExportMetricsServiceRequest()
     resource = request.resource_metrics.add()
     resource.resource.attributes.add(key="service.name").value.string_value = "another"
@@ -236,7 +236,7 @@ def gauge_of_another():
 
 
 def test_down_ends_all_and_loses_no_trace(own):
-    # The order below is compose's: who needs another ends before it.
+    # Compose's order: a service ends before those it depends on.
     assert own.needed_by("collector") == ["gateway"] and own.needed_by("gateway") == []
     scrapes = Queries(own.address("prometheus", 9090))
     eventually(lambda: own.ask("prometheus", 9090, "/-/ready"), "a Prometheus that is ready")
@@ -250,7 +250,7 @@ def test_down_ends_all_and_loses_no_trace(own):
     # Its span has not left yet: they leave every few seconds, and with the end.
     own.down("gateway")
     own.down("collector")
-    # Each has sent what it held before it ended.
+    # Each sent its data before it ended.
     arrives(own, TRACE, EMBED[1:])
     assert scrapes.query("last_over_time(another_gauge[5m])")
     counted = scrapes.query('count by (job, instance) (last_over_time({__name__=~"(voyage|rpc|gen_ai)_.+"}[5m]))')
@@ -283,7 +283,7 @@ def real(request, tmp_path):
         voyage.kill()
 
 
-def test_the_real_voyage_is_asked_with_the_real_key(real):
+def test_the_provider_gets_the_key_of_the_file(real):
     key, running = real
     with channel(running) as calls:
         if key == "right":

@@ -1,4 +1,4 @@
-"""A name server such as the cluster's: one name, the addresses of the pods that are ready."""
+"""A name server like a cluster's: one name with the addresses of the ready pods."""
 
 import socket
 import struct
@@ -11,7 +11,7 @@ _A = 1
 
 
 class NameServer:
-    """Answers whatever is asked with the addresses it was last given, over UDP on a free port."""
+    """Answers every query with its addresses, over UDP on a free port."""
 
     def __init__(self):
         self.addresses = []
@@ -21,7 +21,7 @@ class NameServer:
         self._thread.start()
 
     def target(self, port):
-        """What a gRPC client is told to call: the name, asked of this server."""
+        """Returns the target for a gRPC client: the name, to be resolved by this server."""
         return f"dns://127.0.0.1:{self._socket.getsockname()[1]}/{NAME}:{port}"
 
     def _serve(self):
@@ -39,7 +39,7 @@ class NameServer:
 
 
 def answer(query, addresses):
-    """A reply to a query: all addresses where IPv4 ones are asked for, else that there are none."""
+    """Returns the reply to a query: all addresses for type A, none for other types."""
     identity, *_ = _HEADER.unpack_from(query)
     end = _HEADER.size
     while query[end]:
@@ -49,5 +49,5 @@ def answer(query, addresses):
     found = addresses if kind == _A else []
     # A pointer to the question's name, type, class, no time to live, four bytes.
     records = [struct.pack("!HHHIH", 0xC00C, _A, 1, 0, 4) + socket.inet_aton(address) for address in found]
-    # An authoritative answer without an error, recursion as asked for and had.
+    # Flags: authoritative, no error, recursion desired and available.
     return _HEADER.pack(identity, 0x8580, 1, len(records), 0, 0) + question + b"".join(records)

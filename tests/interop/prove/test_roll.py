@@ -1,9 +1,9 @@
-"""A rolling update is invisible: three gateways behind a headless name are replaced one by one, five times over, under
-200 calls a second from a client with nothing but the shipped settings. Then a fourth comes, and gets its share.
+"""A rolling update loses no call: three gateways behind a headless name are replaced one by one, five times, under
+200 calls a second from a client with the shipped settings. Then a fourth joins, and gets its share.
 
-What takes long in production is cut: a connection's age to 3 s (10 minutes), the time a client leaves between two
-looks at the name to half a second (30 s), the wait for everybody to hear of a pod that leaves to 300 ms (5 s).
-The next pod goes when the client has found the last one's successor, which `minReadySeconds` stands for in a cluster.
+Production's times are cut: a connection's age to 3 s (10 minutes), the client's interval between two look-ups of the
+name to half a second (30 s), the drain delay to 300 ms (5 s). The next pod leaves when the client has found the new one,
+which `minReadySeconds` ensures in a cluster.
 """
 
 import signal
@@ -24,7 +24,7 @@ SPREAD = 0.2
 
 
 class Service:
-    """Pods behind a headless service: an address each, one port for all, and a name that lists those that are ready."""
+    """Pods behind a headless service: one address each, one port, and a name that lists the ready ones."""
 
     def __init__(self, voyage):
         self.names = NameServer()
@@ -34,7 +34,7 @@ class Service:
         self._started = 0
 
     def start(self):
-        """Starts a pod, which is listed once it is ready."""
+        """Starts a pod, and lists it when it is ready."""
         self._started += 1
         listen = f"127.0.7.{self._started}:{self.port}"
         server = processes.serve(deployments.base_url(self._voyage), *SETTINGS, f"server.listen={listen}")
@@ -45,7 +45,7 @@ class Service:
         self._list()
 
     def stop_oldest(self):
-        """Ends a pod as Kubernetes does, which takes it off the list at the same time."""
+        """Ends a pod as Kubernetes does: removed from the list at the same time."""
         pod = self.pods.pop(0)
         pod.server.signal(signal.SIGTERM)
         self._list()
@@ -53,7 +53,7 @@ class Service:
         pod.close()
 
     def answered(self):
-        """The calls that every pod has answered so far."""
+        """Returns the calls that each pod has answered so far."""
         return [pod.metric("voyage_gateway_rpcs_total", rpc_response_status_code="OK") for pod in self.pods]
 
     def close(self):
@@ -96,7 +96,7 @@ def test_a_rolling_update_loses_no_call(service, language):
             until(lambda: min(service.answered()) > 0)
         rolled = time.monotonic()
 
-        # Nothing breaks now: only the age of connections makes the client look for another.
+        # No connection breaks now: only its age makes the client resolve the name again.
         service.start()
         until(lambda: min(service.answered()) > 0)
         found = time.monotonic()
