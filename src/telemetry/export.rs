@@ -7,7 +7,6 @@ mod collector;
 mod config;
 mod environment;
 mod metrics;
-mod outage;
 mod span_counts;
 mod spans;
 mod target;
@@ -32,10 +31,9 @@ use super::{
     resource::resource,
     trace::{self, Tracer},
 };
-use collector::Collector;
+use collector::{Collector, Outage};
 use config::{ExportConfig, SignalConfig};
 use metrics::MetricExporter;
-use outage::Outage;
 use span_counts::SpanCounts;
 use spans::{CountingProcessor, SpanExporter};
 use target::Target;
@@ -100,14 +98,14 @@ pub fn start(
     environment.warn();
     let export = ExportConfig::new(config, environment)?;
     let mut flush = Flush::default();
-    let resource = resource(export.attributes);
+    let resource = resource(environment.attributes.clone());
     let tracer = if export.traces.is_on() {
         let exporter = SpanExporter {
             console: export.traces.console.then(Default::default),
             collector: flush.collector("traces", &export.traces, Target::span_exporter)?,
             counts: Arc::clone(&flush.counts),
         };
-        let processor = CountingProcessor::new(export.batching, exporter);
+        let processor = CountingProcessor::new(environment.batching, exporter);
         let sampler: Box<dyn ShouldSample> = match config.sample_ratio {
             Some(ratio) => trace::parent_based(ratio).into(),
             // Of the environment.
@@ -138,7 +136,8 @@ pub fn start(
     let counts = Arc::clone(&flush.counts);
     metrics.watch_spans(move || counts.by_result());
     flush.metrics = is_pushed.then(|| metrics.clone());
-    Ok(Exported { tracer: tracer.propagating(export.propagates), metrics, flush })
+    let tracer = tracer.propagating(environment.propagates.unwrap_or(true));
+    Ok(Exported { tracer, metrics, flush })
 }
 
 impl Exported {

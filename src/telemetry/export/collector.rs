@@ -1,12 +1,17 @@
 //! An OTLP exporter with its own runtime, a deadline for each export, and cancellation at the process's end.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
+use parking_lot::Mutex;
 use tokio::{runtime::Handle, time::timeout};
 use tokio_util::sync::CancellationToken;
-
-use super::outage::Outage;
 
 /// The exporter of a signal to its collector.
 #[derive(Debug)]
@@ -40,5 +45,46 @@ impl<E> Collector<E> {
             Err(error) => self.outage.begin(&error.to_string()),
         }
         sent
+    }
+}
+
+/// Whether the exports of a signal fail: one log line when they begin to, and one when they succeed again.
+#[derive(Debug)]
+pub(super) struct Outage {
+    /// `traces` or `metrics`.
+    signal: &'static str,
+    failing: AtomicBool,
+    /// The cause of the last failed request, where the exporter's error leaves it out.
+    cause: Mutex<Option<String>>,
+}
+
+impl Outage {
+    pub(super) fn new(signal: &'static str) -> Self {
+        Self { signal, failing: AtomicBool::new(false), cause: Mutex::default() }
+    }
+
+    /// Keeps the cause of a failed request, without credentials.
+    pub(super) fn caused_by(&self, cause: String) {
+        *self.cause.lock() = Some(cause);
+    }
+
+    /// Notes that an export failed; `error` has no credentials.
+    pub(super) fn begin(&self, error: &str) {
+        let cause = self.cause.lock().take();
+        if !self.failing.swap(true, Relaxed) {
+            let error = cause.as_deref().unwrap_or(error);
+            tracing::warn!(
+                signal = self.signal,
+                error,
+                "OTLP export failing; telemetry is dropped"
+            );
+        }
+    }
+
+    /// Notes that an export succeeded.
+    pub(super) fn end(&self) {
+        if self.failing.swap(false, Relaxed) {
+            tracing::info!(signal = self.signal, "OTLP export works again");
+        }
     }
 }

@@ -5,11 +5,10 @@
 use std::{path::Path, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, uri};
-use opentelemetry::KeyValue;
 
 use super::{
     ExportError,
-    environment::{Exporters, OtelEnvironment, QUEUE_SIZE, SignalEnvironment},
+    environment::{Exporters, OtelEnvironment, SignalEnvironment},
     target::{Target, Tls},
 };
 use crate::{
@@ -20,17 +19,8 @@ use crate::{
 /// The port of OTLP/gRPC.
 const GRPC_PORT: u16 = 4317;
 
-/// Spans in one export, unless a variable sets it.
-const BATCH_SIZE: usize = 512;
-
 /// The most headers of an export.
 const MAX_HEADERS: usize = 64;
-
-/// The longest that a span waits for a full batch.
-const DELAY: Duration = Duration::from_secs(5);
-
-/// The same with the console exporter: somebody watches.
-const CONSOLE_DELAY: Duration = Duration::from_millis(200);
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const INTERVAL: Duration = Duration::from_mins(1);
@@ -40,20 +30,8 @@ const INTERVAL: Duration = Duration::from_mins(1);
 pub(super) struct ExportConfig {
     pub(super) traces: SignalConfig,
     pub(super) metrics: SignalConfig,
-    pub(super) batching: Batching,
     /// The interval between two exports of metrics.
     pub(super) interval: Duration,
-    /// Resource attributes of the environment.
-    pub(super) attributes: Vec<KeyValue>,
-    pub(super) propagates: bool,
-}
-
-/// How spans become batches.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Batching {
-    pub(super) queue_size: usize,
-    pub(super) batch_size: usize,
-    pub(super) delay: Duration,
 }
 
 /// The exporters of one signal.
@@ -83,18 +61,9 @@ impl ExportConfig {
         };
         let traces = signal(&environment.traces, "/v1/traces")?;
         let metrics = signal(&environment.metrics, "/v1/metrics")?;
-        let queue_size = environment.queue_size.unwrap_or(QUEUE_SIZE);
-        let delay = if traces.console { CONSOLE_DELAY } else { DELAY };
         let interval = config.otlp_metrics_interval.map(crate::units::Span::get);
         Ok(Self {
-            batching: Batching {
-                queue_size,
-                batch_size: environment.batch_size.unwrap_or(BATCH_SIZE).min(queue_size),
-                delay: environment.delay.unwrap_or(delay),
-            },
             interval: interval.or(environment.interval).unwrap_or(INTERVAL),
-            attributes: environment.attributes.clone(),
-            propagates: environment.propagates.unwrap_or(true),
             traces,
             metrics,
         })

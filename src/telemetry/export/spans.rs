@@ -9,7 +9,13 @@ use opentelemetry_sdk::{
     trace::{BatchConfigBuilder, BatchSpanProcessor, Span, SpanData, SpanProcessor},
 };
 
-use super::{collector::Collector, config::Batching, span_counts::SpanCounts};
+use super::{collector::Collector, environment::Batching, span_counts::SpanCounts};
+
+/// The longest that a span waits for a full batch.
+const DELAY: Duration = Duration::from_secs(5);
+
+/// The same where a person reads the console.
+const CONSOLE_DELAY: Duration = Duration::from_millis(200);
 
 /// The SDK's batch processor, which does not say how many spans it drops, behind a count of its queue.
 #[derive(Debug)]
@@ -22,10 +28,11 @@ pub(super) struct CountingProcessor {
 impl CountingProcessor {
     pub(super) fn new(batching: Batching, exporter: SpanExporter) -> Self {
         let counts = Arc::clone(&exporter.counts);
+        let delay = if exporter.console.is_some() { CONSOLE_DELAY } else { DELAY };
         let config = BatchConfigBuilder::default()
             .with_max_queue_size(batching.queue_size)
             .with_max_export_batch_size(batching.batch_size)
-            .with_scheduled_delay(batching.delay)
+            .with_scheduled_delay(batching.delay.unwrap_or(delay))
             .build();
         let batches = BatchSpanProcessor::new(exporter, config);
         Self { batches, counts, queue_size: batching.queue_size }

@@ -18,7 +18,7 @@ use tonic::{
 
 pub(super) use tls::Tls;
 
-use super::outage::Outage;
+use super::collector::Outage;
 use crate::telemetry::{OtlpCompression, OtlpProtocol};
 
 /// How long connecting may take.

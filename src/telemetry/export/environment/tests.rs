@@ -67,7 +67,7 @@ fn an_invalid_variable_is_named_once() {
         ("OTEL_BSP_SCHEDULE_DELAY", "soon"),
         ("OTEL_BSP_EXPORT_TIMEOUT", "1s"),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "1000000000000"),
-        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "4096"),
+        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "0"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "1e3"),
         ("OTEL_METRIC_EXPORT_TIMEOUT", "x"),
         ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "-3"),
@@ -115,4 +115,10 @@ fn a_signals_own_variable_wins() {
     assert_eq!(traces.timeout, Some(Duration::from_millis(1500)));
     assert_eq!(metrics.timeout, Some(Duration::from_millis(20)));
     assert_eq!(traces.header_names, ["authorization", "x-team"]);
+}
+
+#[test]
+fn a_batch_is_at_most_the_queue() {
+    let small = read(&[("OTEL_BSP_MAX_QUEUE_SIZE", "8")]);
+    assert_eq!((small.batching.queue_size, small.batching.batch_size), (8, 8));
 }
