@@ -26,7 +26,7 @@ use crate::{
     reload::{self, Live, Reload},
     telemetry::{Metrics, PortName, Telemetry, trace::Tracer},
     tokens::{Counter, LoadError},
-    transport::{Drain, Port, Protocol, Stage, Timing, listen, process, tls::Acceptor},
+    transport::{Drain, Port, PortState, Protocol, Timing, listen, process, tls::Acceptor},
     upstream::{self, ApiKeys, Client, KeyError, KeySources, Upstream},
 };
 use follow::Followed;
@@ -64,7 +64,7 @@ struct BoundPort {
     listener: TcpListener,
     port: Port,
     /// Says how far the port is on its way out.
-    stages: watch::Sender<Stage>,
+    states: watch::Sender<PortState>,
 }
 
 /// Why a gateway cannot be built.
@@ -200,10 +200,10 @@ async fn assemble(
     let health = Health::new().await;
     let grpc = bind(config.server.listen, "server.listen", grpc_port)?;
     let admin = bind(config.admin.listen, "admin.listen", admin_port)?;
-    let grpc_health = health.service(grpc.stages.subscribe());
+    let grpc_health = health.service(grpc.states.subscribe());
     Ok(Bound {
         edge: grpc::edge(&settings, Arc::new(pipeline), grpc_health, metrics.clone())?,
-        admin_health: health.routes(admin.stages.subscribe())?,
+        admin_health: health.routes(admin.states.subscribe())?,
         grpc,
         admin,
         cache,
@@ -299,7 +299,7 @@ fn keys(config: &Config) -> Result<KeyDeriver, BuildError> {
 
 fn bind(address: SocketAddr, key: &'static str, port: Port) -> Result<BoundPort, BuildError> {
     let listener = listen(address).map_err(|error| BuildError::Listen { address, key, error })?;
-    Ok(BoundPort { listener, port, stages: watch::Sender::new(Stage::Serving) })
+    Ok(BoundPort { listener, port, states: watch::Sender::new(PortState::Serving) })
 }
 
 impl Bound {

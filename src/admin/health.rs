@@ -19,7 +19,7 @@ use tonic_health::{
 
 use crate::{
     grpc,
-    transport::{Stage, reached},
+    transport::{PortState, reached},
 };
 
 /// The process's health; cheap to clone.
@@ -33,7 +33,7 @@ pub struct Health {
 #[derive(Debug)]
 pub struct PortHealth {
     service: HealthService,
-    stages: watch::Receiver<Stage>,
+    states: watch::Receiver<PortState>,
 }
 
 impl Health {
@@ -63,13 +63,13 @@ impl Health {
         !self.draining.load(Ordering::Relaxed)
     }
 
-    /// Returns the service for a port that goes through `stages`.
+    /// Returns the service for a port that goes through `states`.
     pub fn service(
         &self,
-        stages: watch::Receiver<Stage>,
+        states: watch::Receiver<PortState>,
     ) -> health_server::HealthServer<PortHealth> {
         let service = HealthService::from_health_reporter(self.reporter.clone());
-        health_server::HealthServer::new(PortHealth { service, stages })
+        health_server::HealthServer::new(PortHealth { service, states })
     }
 
     /// Returns the admin port's services: health, and reflection so that grpcurl needs no proto file.
@@ -79,7 +79,7 @@ impl Health {
     /// The compiled proto does not decode.
     pub fn routes(
         &self,
-        stages: watch::Receiver<Stage>,
+        states: watch::Receiver<PortState>,
     ) -> Result<Routes, tonic_reflection::server::Error> {
         let reflection = || {
             tonic_reflection::server::Builder::configure()
@@ -89,7 +89,7 @@ impl Health {
         let limit = grpc::MAX_QUESTION_BYTES;
         let mut routes = Routes::builder();
         routes
-            .add_service(self.service(stages).max_decoding_message_size(limit))
+            .add_service(self.service(states).max_decoding_message_size(limit))
             .add_service(reflection().build_v1()?.max_decoding_message_size(limit))
             .add_service(reflection().build_v1alpha()?.max_decoding_message_size(limit));
         Ok(routes.routes().prepare())
@@ -115,14 +115,14 @@ impl health_server::Health for PortHealth {
     ) -> Result<Response<Self::WatchStream>, Status> {
         let end = grpc::draining(&request);
         let statuses = self.service.watch(request).await?.into_inner();
-        let watching = Some((statuses, self.stages.clone(), end));
+        let watching = Some((statuses, self.states.clone(), end));
         let updates = stream::unfold(watching, |watching| async {
-            let (mut statuses, mut stages, end) = watching?;
+            let (mut statuses, mut states, end) = watching?;
             tokio::select! {
                 // The last change comes before the end.
                 biased;
-                Some(status) = statuses.next() => Some((status, Some((statuses, stages, end)))),
-                () = reached(&mut stages, Stage::Draining) => Some((Err(end), None)),
+                Some(status) = statuses.next() => Some((status, Some((statuses, states, end)))),
+                () = reached(&mut states, PortState::Draining) => Some((Err(end), None)),
             }
         });
         Ok(Response::new(updates.boxed()))

@@ -14,7 +14,7 @@ use crate::{
     admin::{Admin, StatusPage},
     cache::Cache,
     grpc::wall_clock,
-    transport::{self, Stage},
+    transport::{self, PortState},
 };
 
 /// How often the cache does its housekeeping, so that gauges are honest.
@@ -57,15 +57,15 @@ impl Bound {
         } = self;
         let status = StatusPage::new(metrics, health.clone(), wall_clock);
         let pages = Admin { status: status.clone(), health: admin_health };
-        let mut admin_server = Server::start("admin port", admin.stages.clone(), {
-            let stages = admin.stages.subscribe();
+        let mut admin_server = Server::start("admin port", admin.states.clone(), {
+            let states = admin.states.subscribe();
             let answer = move |request| pages.clone().answer(request);
-            transport::serve(admin.listener, admin.port, answer, stages)
+            transport::serve(admin.listener, admin.port, answer, states)
         });
-        let mut grpc_server = Server::start("gRPC port", grpc.stages.clone(), {
-            let stages = grpc.stages.subscribe();
+        let mut grpc_server = Server::start("gRPC port", grpc.states.clone(), {
+            let states = grpc.states.subscribe();
             let answer = move |request| edge.clone().serve(request);
-            transport::serve(grpc.listener, grpc.port, answer, stages)
+            transport::serve(grpc.listener, grpc.port, answer, states)
         });
         let mut maintenance = Task::start("cache's maintenance", maintain(cache));
         let mut polling = Task::start("look at files", followed.follow());
@@ -108,27 +108,27 @@ async fn for_at_most(span: Duration, hurry: impl Future<Output = ()>) {
 /// A port's server.
 struct Server {
     task: Task,
-    stages: watch::Sender<Stage>,
+    states: watch::Sender<PortState>,
 }
 
 impl Server {
     fn start(
         name: &'static str,
-        stages: watch::Sender<Stage>,
+        states: watch::Sender<PortState>,
         serving: impl Future<Output = ()> + Send + 'static,
     ) -> Self {
-        Self { task: Task::start(name, serving), stages }
+        Self { task: Task::start(name, serving), states }
     }
 
     /// Refuses what is new, lets the rest finish until `enough`, and cuts it then.
     async fn stop(mut self, enough: impl Future<Output = ()>) {
-        self.stages.send_replace(Stage::Draining);
+        self.states.send_replace(PortState::Draining);
         tokio::select! {
             biased;
             _ = self.task.ended() => return,
             () = enough => {}
         }
-        self.stages.send_replace(Stage::Cut);
+        self.states.send_replace(PortState::Cut);
         self.task.ended().await;
     }
 }

@@ -1,7 +1,7 @@
-//! The accept loop, for the gRPC port and the admin port alike.
+//! The accept loop of both ports.
 //!
-//! tonic's stock server has no bounded drain: one silent peer keeps it from ever ending. It also spins when the
-//! system is out of files, accepts without bound, and leaves the guards against resets and floods off.
+//! tonic's own server does not bound its drain, spins when the process is out of file descriptors, accepts without a
+//! limit, and leaves the protection against floods off.
 
 use std::{
     future::{Future, pending},
@@ -22,46 +22,46 @@ use tokio::{
 use tonic::body::Body;
 
 use super::{
-    connection::{self, Port, Terms},
-    stage::{Stage, reached},
+    connection::{self, Server},
+    port::{Port, PortState, reached},
 };
 use crate::{peer::ConnectionInfo, telemetry::ConnectionFailure};
 
-/// Time without accepting after a failure such as "too many open files", so that the loop does not spin.
+/// Pause after a failed accept, such as "too many open files", so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Such failures come in thousands: one line in the log for all of this time.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
+/// Minimum time between two log lines about failed accepts.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Connections that may wait to be accepted, while all places are taken or many come at once. The usual 128 is soon
-/// full, and then callers try again after a second. The system may allow fewer (`net.core.somaxconn`).
-const QUEUE: u32 = 4096;
+/// Length of the kernel's accept queue (`net.core.somaxconn` may cut it). The usual 128 overflows in a burst of
+/// connections, and a client then retries after a second.
+const BACKLOG: u32 = 4096;
 
-/// How long connections that were cut may take to be gone; it takes one turn of the scheduler.
-const CUT_PATIENCE: Duration = Duration::from_secs(1);
+/// Time for closed connections to end; they need one turn of the scheduler.
+const CUT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Binds a port.
 ///
 /// # Errors
 ///
-/// The address is taken, or may not be had.
+/// The address is in use or not available.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // A restart need not wait until the system has forgotten the last one's connections.
+    // A restart can bind while connections of the last process are in TIME_WAIT.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(QUEUE)
+    socket.listen(BACKLOG)
 }
 
-/// Where connections come from.
+/// A source of connections.
 pub trait Listener: Send + 'static {
     /// A connection.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// Waits for the next connection; returns it and whose it is. Dropping it loses none.
+    /// Waits for the next connection; returns it and its peer's address. Cancel-safe.
     fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
 
-    /// Returns what it is bound to, if it is.
+    /// Returns the bound address, if any.
     fn address(&self) -> Option<SocketAddr> {
         None
     }
@@ -72,8 +72,7 @@ impl Listener for TcpListener {
 
     async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let (stream, address) = Self::accept(self).await?;
-        // Without it, small answers wait for the peer's delayed ACK: 40 ms each. It fails when the peer is gone,
-        // and then there will be no answers.
+        // Nagle's algorithm would delay small replies by 40 ms. The call fails only if the peer is gone.
         let _ = stream.set_nodelay(true);
         Ok((stream, address))
     }
@@ -83,89 +82,108 @@ impl Listener for TcpListener {
     }
 }
 
-/// Serves connections until the port is [`Stage::Draining`], then lets them finish until it is [`Stage::Cut`].
+/// Serves connections until the port is [`PortState::Draining`], then lets them finish until it is
+/// [`PortState::Cut`]. Returns when the last connection has ended.
 ///
-/// `answer` is called for each request, concurrently; its extensions have both ends of its connection, and the peer's identity if it has one. Connections beyond the port's number wait in the system's
-/// queue. When the drain begins, new connections are refused before the first peer is told to go away. Returns
-/// when the last connection has ended or was cut.
+/// `answer` runs for each request, concurrently. The request's extensions hold [`ConnectionInfo`] and, after mutual
+/// TLS, the peer's identity. Connections beyond the limit wait in the kernel's queue. The drain refuses new
+/// connections before it sends the first GOAWAY.
 pub async fn serve<A, F>(
     listener: impl Listener,
     port: Port,
     answer: A,
-    mut stages: watch::Receiver<Stage>,
+    mut states: watch::Receiver<PortState>,
 ) where
     A: Fn(Request<Body>) -> F + Clone + Send + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     port.metrics.max_connections(port.name, port.max_connections);
-    let places = Arc::new(Semaphore::new(port.max_connections as usize));
+    let permits = Arc::new(Semaphore::new(port.max_connections as usize));
     let mut connections = Connections::new(port, listener.address());
-    let mut complaint = Complaint::default();
+    let mut failures = FailureLog::default();
     loop {
         let accepted = tokio::select! {
             biased;
-            () = reached(&mut stages, Stage::Draining) => break,
+            () = reached(&mut states, PortState::Draining) => break,
             () = connections.one_ended() => continue,
-            accepted = admit(&listener, &places) => accepted,
+            accepted = accept(&listener, &permits) => accepted,
         };
         match accepted {
-            Ok((accepted, place)) => connections.begin(accepted, place, answer.clone()),
-            // A peer that left before it was accepted is its own affair.
+            Ok(accepted) => connections.start(accepted, answer.clone()),
             Err(error) if is_peers(&error) => {}
             Err(error) => {
-                complaint.make(&connections.terms.port, &error);
+                failures.log(&connections.server.port, &error);
                 tokio::select! {
-                    () = reached(&mut stages, Stage::Draining) => break,
+                    () = reached(&mut states, PortState::Draining) => break,
                     () = sleep(ACCEPT_PAUSE) => {}
                 }
             }
         }
     }
     drop(listener);
-    connections.finish(&mut stages).await;
+    connections.drain(&mut states).await;
 }
 
-/// The connections of a port, each with a task of its own.
+/// An accepted connection within the limit.
+struct Accepted<S> {
+    stream: S,
+    peer: SocketAddr,
+    permit: OwnedSemaphorePermit,
+}
+
+/// Waits for a permit, and only then for a connection.
+async fn accept<L: Listener>(
+    listener: &L,
+    permits: &Arc<Semaphore>,
+) -> io::Result<Accepted<L::Stream>> {
+    let permit = Arc::clone(permits).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    Ok(Accepted { stream, peer, permit })
+}
+
+/// Returns whether the error concerns one connection that its peer has closed already.
+fn is_peers(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
+}
+
+/// The connections of a port, a task each.
 struct Connections {
-    terms: Arc<Terms>,
-    server: Option<SocketAddr>,
+    server: Arc<Server>,
+    address: Option<SocketAddr>,
     tasks: JoinSet<()>,
-    /// Connections hear of a stage from here, when the loop has done its part.
-    stages: watch::Sender<Stage>,
+    /// The state as connections see it: it follows the port's after the listener is closed.
+    states: watch::Sender<PortState>,
 }
 
 impl Connections {
-    fn new(port: Port, server: Option<SocketAddr>) -> Self {
-        let stages = watch::Sender::new(Stage::Serving);
-        Self { terms: Terms::new(port), server, tasks: JoinSet::new(), stages }
+    fn new(port: Port, address: Option<SocketAddr>) -> Self {
+        let states = watch::Sender::new(PortState::Serving);
+        Self { server: Server::new(port), address, tasks: JoinSet::new(), states }
     }
 
-    fn begin<S, A, F>(
-        &mut self,
-        (stream, peer): (S, SocketAddr),
-        place: OwnedSemaphorePermit,
-        answer: A,
-    ) where
+    fn start<S, A, F>(&mut self, accepted: Accepted<S>, answer: A)
+    where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         A: Fn(Request<Body>) -> F + Send + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
     {
-        let (terms, stages) = (Arc::clone(&self.terms), self.stages.subscribe());
-        let ends = ConnectionInfo { peer, server: self.server };
-        let open = terms.port.metrics.connection(terms.port.name);
+        let Accepted { stream, peer, permit } = accepted;
+        let (server, states) = (Arc::clone(&self.server), self.states.subscribe());
+        let info = ConnectionInfo { peer, server: self.address };
+        let open = server.port.metrics.connection(server.port.name);
         self.tasks.spawn(async move {
-            connection::serve(stream, ends, terms, answer, stages).await;
-            drop((open, place));
+            connection::serve(stream, info, server, answer, states).await;
+            drop((open, permit));
         });
     }
 
-    /// Waits for the end of a connection; for ever when there is none.
+    /// Waits until a connection ends; forever if there is none.
     async fn one_ended(&mut self) {
         let Some(ended) = self.tasks.join_next().await else { return pending().await };
         if ended.as_ref().is_err_and(JoinError::is_panic) {
-            let port = &self.terms.port;
+            let port = &self.server.port;
             port.failed(ConnectionFailure::Panic);
-            tracing::error!(port = port.name.as_str(), "a connection's task panicked");
+            tracing::error!(port = port.name.as_str(), "connection task panicked");
         }
     }
 
@@ -175,51 +193,38 @@ impl Connections {
         }
     }
 
-    /// Tells all peers to go away, and cuts those that have not when the port is to be cut.
-    async fn finish(mut self, stages: &mut watch::Receiver<Stage>) {
-        self.stages.send_replace(Stage::Draining);
+    /// Sends GOAWAY to all peers, and closes the remaining connections when the port is cut.
+    async fn drain(mut self, states: &mut watch::Receiver<PortState>) {
+        self.states.send_replace(PortState::Draining);
         tokio::select! {
             biased;
             () = self.all_ended() => return,
-            () = reached(stages, Stage::Cut) => {}
+            () = reached(states, PortState::Cut) => {}
         }
-        let (port, connections) = (self.terms.port.name.as_str(), self.tasks.len());
-        tracing::warn!(port, connections, "cut the connections that did not finish in time");
-        self.stages.send_replace(Stage::Cut);
-        // Whatever is left after this is aborted with the set.
-        let _ = timeout(CUT_PATIENCE, self.all_ended()).await;
+        let (port, connections) = (self.server.port.name.as_str(), self.tasks.len());
+        tracing::warn!(port, connections, "closed connections that exceeded the drain grace");
+        self.states.send_replace(PortState::Cut);
+        // Dropping the set aborts the rest.
+        let _ = timeout(CUT_TIMEOUT, self.all_ended()).await;
     }
 }
 
-/// Takes a place, and only then a connection.
-async fn admit<L: Listener>(
-    listener: &L,
-    places: &Arc<Semaphore>,
-) -> io::Result<((L::Stream, SocketAddr), OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
-    Ok((listener.accept().await?, place))
-}
-
-fn is_peers(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
-}
-
-/// Counts every time that connections cannot be accepted, and says it now and then.
+/// Counts every failed accept and logs one of them per [`LOG_INTERVAL`].
 #[derive(Debug, Default)]
-struct Complaint {
-    made: Option<Instant>,
-    kept_back: u64,
+struct FailureLog {
+    logged: Option<Instant>,
+    suppressed: u64,
 }
 
-impl Complaint {
-    fn make(&mut self, port: &Port, error: &io::Error) {
+impl FailureLog {
+    fn log(&mut self, port: &Port, error: &io::Error) {
         port.failed(ConnectionFailure::Accept);
-        if self.made.is_some_and(|at| at.elapsed() < COMPLAIN_EVERY) {
-            self.kept_back += 1;
+        if self.logged.is_some_and(|at| at.elapsed() < LOG_INTERVAL) {
+            self.suppressed += 1;
             return;
         }
-        let (port, unsaid) = (port.name.as_str(), self.kept_back);
-        tracing::error!(port, %error, unsaid, "cannot accept connections");
-        *self = Self { made: Some(Instant::now()), kept_back: 0 };
+        let (port, suppressed) = (port.name.as_str(), self.suppressed);
+        tracing::error!(port, %error, suppressed, "cannot accept connections");
+        *self = Self { logged: Some(Instant::now()), suppressed: 0 };
     }
 }

@@ -1,4 +1,4 @@
-//! One connection's life: handshake, HTTP, and its end: by its peer, by age, or by the drain.
+//! The life of one connection: handshake, HTTP, and its end by the peer, by age or by the drain.
 
 use std::{convert::Infallible, error::Error as _, io, pin::pin, sync::Arc, time::Duration};
 
@@ -21,136 +21,54 @@ use tokio_util::either::Either;
 use tonic::body::Body;
 
 use super::{
-    greeting::{self, Spoken},
-    mistake::Mistake,
-    stage::{Stage, reached},
+    connection_error::ConnectionError,
+    port::{Port, PortState, reached},
+    preface::{self, Http},
     stream::Stream,
     streams::{self, Streams},
-    tls::{Acceptor, TlsStream},
+    tls::TlsStream,
 };
 use crate::{
     peer::{ConnectionInfo, PeerIdentity},
-    telemetry::{ConnectionFailure, Metrics, PortName},
+    telemetry::ConnectionFailure,
 };
 
-/// Streams one connection may have open; clients queue beyond it.
+/// Maximum of open streams of a connection; clients queue further ones.
 const MAX_STREAMS: u32 = 256;
 
-/// Malformed streams a connection may provoke before it is closed.
+/// Malformed streams after which a connection is closed.
 const MAX_LOCAL_RESETS: usize = 1024;
 
-/// Streams a peer may have reset before anybody looked at them, before its connection is closed.
+/// Streams that the peer has reset and the server has not yet accepted, after which a connection is closed.
 const MAX_PENDING_RESETS: usize = 20;
 
-/// Bytes of headers one request may have.
+/// Maximum size of a request's headers, in bytes.
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
 
-/// Bytes of request bodies a peer may send ahead of their being read, a stream and a connection alike: the usual
-/// request in one go, and all that a connection can make the gateway hold before anybody decided to read it.
+/// Flow-control window of a stream and of a connection, in bytes: the most that a connection makes the gateway hold
+/// before a request is admitted. Usual requests need one round trip.
 const RECEIVE_WINDOW: u32 = 1024 * 1024;
 
-/// Bytes of a reply that are put in line for a peer that has not yet asked for them.
+/// Maximum of buffered reply bytes of a stream.
 const MAX_SEND_BUFFER: usize = 400 * 1024;
 
-/// A connection that is silent for this long is asked whether it is alive …
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-
-/// … and closed when it does not answer within this.
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long the first bytes may take, TLS included; and the header of an HTTP/1.1 request.
-const HANDSHAKE: Duration = Duration::from_secs(5);
-
-/// How long an HTTP/1.1 connection may last: it is there for one answer.
+/// Maximum age of an HTTP/1.1 connection, which serves one request.
 const HTTP1_AGE: Duration = Duration::from_secs(30);
 
-/// How much the ages of connections differ, as a part of the age: who came together need not leave together.
-const AGE_JITTER: f64 = 0.1;
-
-/// What may be spoken on a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// HTTP/2 with prior knowledge: gRPC.
-    Http2,
-    /// HTTP/1.1 or HTTP/2, told apart by the first bytes: probes, scrapers and gRPC health on one port.
-    Any,
-}
-
-/// How long things may take on a connection.
-#[derive(Clone, Debug)]
-pub struct Timing {
-    /// The first bytes, TLS included; and the header of an HTTP/1.1 request.
-    pub handshake: Duration,
-    /// Silence, before the peer is asked whether it is alive.
-    pub keepalive_interval: Duration,
-    /// The peer's answer to that.
-    pub keepalive_timeout: Duration,
-    /// The connection itself, give or take a tenth, before the peer is told to open another.
-    pub age: Duration,
-    /// Calls in flight, after that.
-    pub age_grace: Duration,
-}
-
-impl Timing {
-    /// Returns the usual timing, with these bounds to a connection's life.
-    pub fn with_age(age: Duration, age_grace: Duration) -> Self {
-        Self {
-            handshake: HANDSHAKE,
-            keepalive_interval: KEEPALIVE_INTERVAL,
-            keepalive_timeout: KEEPALIVE_TIMEOUT,
-            age,
-            age_grace,
-        }
-    }
-
-    /// Returns one connection's age, between nine and eleven tenths of the usual one.
-    pub(super) fn jittered_age(&self) -> Duration {
-        self.age.mul_f64(1.0 - AGE_JITTER + 2.0 * AGE_JITTER * rand::random::<f64>())
-    }
-
-    /// Returns how long a peer may take no byte: as long as it may be mute.
-    fn stall(&self) -> Duration {
-        self.keepalive_interval + self.keepalive_timeout
-    }
-}
-
-/// What holds on a port.
-#[derive(Clone, Debug)]
-pub struct Port {
-    /// Its name in logs and metrics.
-    pub name: PortName,
-    /// What is spoken.
-    pub protocol: Protocol,
-    /// How TLS is spoken below that; `None`: plaintext.
-    pub tls: Option<Acceptor>,
-    /// Connections that may be open at the same time; at least 1.
-    pub max_connections: u32,
-    /// How long things may take.
-    pub timing: Timing,
-    /// Where it is counted.
-    pub metrics: Metrics,
-}
-
-impl Port {
-    pub(super) fn failed(&self, failure: ConnectionFailure) {
-        self.metrics.connection_failed(self.name, failure);
-    }
-}
-
-/// What all connections of a port share.
-pub(super) struct Terms {
+/// A port and its HTTP settings, shared by its connections.
+pub(super) struct Server {
     pub(super) port: Port,
     http1: http1::Builder,
     http2: http2::Builder<Streams>,
 }
 
-impl Terms {
+impl Server {
     pub(super) fn new(port: Port) -> Arc<Self> {
         let timing = &port.timing;
         let mut http1 = http1::Builder::new();
         http1
             .timer(TokioTimer::new())
-            // One answer, one connection: nobody keeps a place for later.
+            // Idle connections would count against the limit.
             .keep_alive(false)
             .header_read_timeout(timing.handshake)
             .max_buf_size(MAX_HEADER_BYTES as usize);
@@ -170,147 +88,118 @@ impl Terms {
     }
 }
 
-/// Serves one connection to its end, and counts an end that is not as it should be.
-///
-/// Nothing of it happens in the accept loop: a slow handshake delays only itself.
+/// Serves a connection until it ends; counts its failure.
 pub(super) async fn serve<S, A, F>(
     stream: S,
-    ends: ConnectionInfo,
-    terms: Arc<Terms>,
+    info: ConnectionInfo,
+    server: Arc<Server>,
     answer: A,
-    mut stages: watch::Receiver<Stage>,
+    mut states: watch::Receiver<PortState>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     A: Fn(Request<Body>) -> F + Send + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    let port = &terms.port;
-    let Some(Prepared { spoken, stream, peer, .. }) = begun(stream, ends, port, &mut stages).await
-    else {
-        return;
+    let port = &server.port;
+    // A connection that is ready when the drain begins still gets a GOAWAY.
+    let ready = tokio::select! {
+        biased;
+        ready = timeout(port.timing.handshake, handshake(stream, info, port)) => ready,
+        () = reached(&mut states, PortState::Draining) => return,
+    };
+    let Ready { http, stream, identity } = match ready.unwrap_or(Err(ConnectionError::Timeout)) {
+        Ok(Some(ready)) => ready,
+        Ok(None) => return,
+        Err(error) => {
+            log_handshake(port, info, &error);
+            return port.failed(match error {
+                ConnectionError::Timeout => ConnectionFailure::HandshakeTimeout,
+                _ => ConnectionFailure::Handshake,
+            });
+        }
     };
     let service = service_fn(move |request: Request<Incoming>| {
-        let answer = answer(identified(request.map(Body::new), ends, peer.as_ref()));
-        async move { Ok::<_, Infallible>(streams::noted(answer.await)) }
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(info);
+        if let Some(identity) = &identity {
+            request.extensions_mut().insert(identity.clone());
+        }
+        let answer = answer(request);
+        async move { Ok::<_, Infallible>(streams::with_deadline(answer.await)) }
     });
     let stream = TokioIo::new(stream);
     let age = port.timing.jittered_age();
-    let ended = match spoken {
-        Spoken::Http2 => {
-            let connection = terms.http2.serve_connection(stream, service);
-            drive(connection, age, port.timing.age_grace, stages).await
+    let ended = match http {
+        Http::Two => {
+            let connection = server.http2.serve_connection(stream, service);
+            drive(connection, age, port.timing.age_grace, states).await
         }
-        Spoken::Http1 => {
-            let connection = terms.http1.serve_connection(stream, service);
-            drive(connection, age.min(HTTP1_AGE), port.timing.age_grace, stages).await
+        Http::One => {
+            let connection = server.http1.serve_connection(stream, service);
+            drive(connection, age.min(HTTP1_AGE), port.timing.age_grace, states).await
         }
     };
-    if let Err(failure) = ended.or_else(|end| judged(&end, ends, port)) {
+    let failure = match ended {
+        Ok(()) => None,
+        Err(End::Cut(failure)) => Some(failure),
+        Err(End::Http(error)) => http_failure(&error, info, port),
+    };
+    if let Some(failure) = failure {
         port.failed(failure);
     }
 }
 
-/// Prepares a stream in good time. `None`: nothing will be served on it, which is counted and told unless the drain or
-/// a peer without a word is the cause.
-async fn begun<S>(
-    stream: S,
-    ends: ConnectionInfo,
-    port: &Port,
-    stages: &mut watch::Receiver<Stage>,
-) -> Option<Prepared<S>>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    // Whoever has said enough when the drain begins is still told to go away, rather than hung up on.
-    let prepared = tokio::select! {
-        biased;
-        prepared = timeout(port.timing.handshake, prepared(stream, port)) => prepared,
-        () = reached(stages, Stage::Draining) => return None,
-    };
-    let (problem, failure) = match prepared {
-        Ok(Ok(prepared)) => {
-            if prepared.as_ref().is_some_and(|prepared| prepared.is_tls) {
-                told(port, ends, &Mistake::Tls);
-            }
-            return prepared;
-        }
-        Ok(Err(mistake)) => (mistake, ConnectionFailure::Handshake),
-        Err(_) => (Mistake::Late, ConnectionFailure::HandshakeTimeout),
-    };
-    told(port, ends, &problem);
-    port.failed(failure);
-    None
-}
-
-fn told(port: &Port, ends: ConnectionInfo, problem: &Mistake) {
-    tracing::debug!(port = port.name.as_str(), peer = %ends.peer, %problem, "a connection began badly");
+fn log_handshake(port: &Port, info: ConnectionInfo, problem: &ConnectionError) {
+    tracing::debug!(port = port.name.as_str(), peer = %info.peer, %problem, "handshake failed");
 }
 
 /// A connection that is ready for HTTP.
-struct Prepared<S> {
-    spoken: Spoken,
+struct Ready<S> {
+    http: Http,
     stream: Stream<Either<S, TlsStream<S>>>,
-    /// What the peer has proved to be called.
-    peer: Option<PeerIdentity>,
-    /// Whether what would be HTTP/1.1 is TLS. HTTP refuses it, in words by which clients know that this is plaintext.
-    is_tls: bool,
+    identity: Option<PeerIdentity>,
 }
 
-/// Makes of an accepted stream the one that HTTP is spoken over, and finds out which HTTP, and with whom.
-///
-/// `None`: the peer left without a word.
-async fn prepared<S>(stream: S, port: &Port) -> Result<Option<Prepared<S>>, Mistake>
+/// Does the TLS handshake and detects the HTTP version. `None`: the peer closed the connection without a byte.
+async fn handshake<S>(
+    stream: S,
+    info: ConnectionInfo,
+    port: &Port,
+) -> Result<Option<Ready<S>>, ConnectionError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (mut stream, peer) = match &port.tls {
+    let (mut stream, identity) = match &port.tls {
         None => (Either::Left(stream), None),
         Some(tls) => {
-            let (stream, peer) = tls.accept(stream).await?;
-            (Either::Right(stream), peer)
+            let (stream, identity) = tls.accept(stream).await?;
+            (Either::Right(stream), identity)
         }
     };
-    let heard =
-        greeting::hear(&mut stream, port.protocol).await.map_err(|mistake| match mistake {
-            Mistake::Tls if port.tls.is_some() => Mistake::DoubleTls,
-            mistake => mistake,
-        })?;
-    let patience = port.timing.stall();
-    Ok(heard.map(|(spoken, said)| Prepared {
-        spoken,
-        is_tls: greeting::is_tls(&said),
-        stream: Stream::new(stream, said, patience),
-        peer,
-    }))
-}
-
-/// Gives a request the ends of its connection, and the name that the peer has proved.
-fn identified(
-    mut request: Request<Body>,
-    ends: ConnectionInfo,
-    peer: Option<&PeerIdentity>,
-) -> Request<Body> {
-    request.extensions_mut().insert(ends);
-    if let Some(peer) = peer {
-        request.extensions_mut().insert(peer.clone());
+    let detected = match preface::detect(&mut stream, port.protocol).await {
+        Err(ConnectionError::Tls) if port.tls.is_some() => Err(ConnectionError::DoubleTls),
+        detected => detected,
+    };
+    let Some((http, bytes)) = detected? else { return Ok(None) };
+    if preface::is_tls(&bytes) {
+        // HTTP/1.1 answers it with 400, by which clients recognise a plaintext port.
+        log_handshake(port, info, &ConnectionError::Tls);
     }
-    request
+    Ok(Some(Ready { http, stream: Stream::new(stream, bytes, port.timing.stall()), identity }))
 }
 
-/// How a connection ended that did not end well.
+/// The abnormal end of a connection.
 enum End {
-    /// It was cut, for this.
     Cut(ConnectionFailure),
-    /// HTTP ended it.
     Http(hyper::Error),
 }
 
-/// Runs a connection: until its peer ends it; or until `age` or the drain, and then as long as there is grace.
+/// Runs a connection until its peer ends it, or until `age` or the drain and the grace after that.
 async fn drive<C>(
     connection: C,
     age: Duration,
     age_grace: Duration,
-    mut stages: watch::Receiver<Stage>,
+    mut states: watch::Receiver<PortState>,
 ) -> Result<(), End>
 where
     C: GracefulConnection<Error = hyper::Error>,
@@ -319,39 +208,39 @@ where
     let aged = tokio::select! {
         biased;
         ended = connection.as_mut() => return ended.map_err(End::Http),
-        () = reached(&mut stages, Stage::Draining) => false,
+        () = reached(&mut states, PortState::Draining) => false,
         () = sleep(age) => true,
     };
     connection.as_mut().graceful_shutdown();
     tokio::select! {
         biased;
         ended = connection => ended.map_err(End::Http),
-        () = reached(&mut stages, Stage::Cut) => Err(End::Cut(ConnectionFailure::CutAtDrain)),
+        () = reached(&mut states, PortState::Cut) => Err(End::Cut(ConnectionFailure::CutAtDrain)),
         () = sleep(age_grace), if aged => Err(End::Cut(ConnectionFailure::CutAtAge)),
     }
 }
 
-/// Tells whose fault an end was; a peer that is simply gone is at no fault.
-fn judged(end: &End, ends: ConnectionInfo, port: &Port) -> Result<(), ConnectionFailure> {
-    let error = match end {
-        End::Cut(failure) => return Err(*failure),
-        End::Http(error) => error,
-    };
+/// Logs an HTTP error. Returns the failure to count; `None` if the peer is merely gone.
+fn http_failure(
+    error: &hyper::Error,
+    info: ConnectionInfo,
+    port: &Port,
+) -> Option<ConnectionFailure> {
     let http2 = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
     let io = http2.map_or_else(
         || error.source().and_then(|source| source.downcast_ref::<io::Error>()),
         h2::Error::get_io,
     );
-    // HTTP/2's own words for it, of a closed list: those of a peer may follow in the error's.
+    // From HTTP/2's list of reasons: the error itself may quote the peer.
     let reason = http2.and_then(h2::Error::reason);
     let cause = reason.as_ref().map(h2::Reason::description);
-    let (name, peer) = (port.name.as_str(), ends.peer);
-    tracing::debug!(port = name, %peer, %error, cause, "a connection ended badly");
+    let (name, peer) = (port.name.as_str(), info.peer);
+    tracing::debug!(port = name, %peer, %error, cause, "connection failed");
     if error.is_timeout() || io.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
-        Err(ConnectionFailure::Unresponsive)
+        Some(ConnectionFailure::Unresponsive)
     } else if error.is_parse() || http2.is_some_and(|error| error.is_library() && !error.is_io()) {
-        Err(ConnectionFailure::Protocol)
+        Some(ConnectionFailure::Protocol)
     } else {
-        Ok(())
+        None
     }
 }

@@ -1,14 +1,14 @@
-//! What the process asks of the system before it serves: no memory dumps, and enough files.
+//! Process limits: no core dumps, enough file descriptors.
 
 use std::io;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Keeps the process's memory, and the keys in it, out of core dumps and from debuggers of the same user.
+/// Disables core dumps and debuggers of the same user, which would reveal API keys. Does nothing except on Linux.
 ///
 /// # Errors
 ///
-/// The kernel refuses. Systems other than Linux know nothing of it and succeed.
+/// The kernel refuses.
 pub fn forbid_dumps() -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
@@ -18,34 +18,34 @@ pub fn forbid_dumps() -> io::Result<()> {
     Ok(())
 }
 
-/// Raises the limit of open files as far as the system allows; where it does not, the limit stays.
+/// Raises the limit of open files to its hard limit, if permitted.
 pub fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
-/// The limit of open files leaves no room for callers' connections.
+/// The limit of open files leaves none for the gRPC port's connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the limit of open files is {limit}, and {reserved} are kept for other uses: raise it (ulimit -n)"
+    "the limit of open files is {limit}, of which {reserved} are reserved: raise it (ulimit -n)"
 )]
 pub struct TooFewFiles {
-    /// Files the process may have open.
+    /// The limit of the process.
     pub limit: u64,
-    /// Files that are not for callers' connections.
+    /// Files reserved for other uses.
     pub reserved: u32,
 }
 
-/// Returns how many of `wanted` connections the process may have, when `reserved` files are for other uses.
+/// Returns `wanted`, or the connections that the limit of open files allows beside `reserved` files, if fewer.
 ///
 /// # Errors
 ///
-/// There is no room for even one.
+/// The limit allows none.
 pub fn affordable_connections(wanted: u32, reserved: u32) -> Result<u32, TooFewFiles> {
     afford(wanted, reserved, getrlimit(Resource::Nofile).current)
 }
 
-/// `limit`: files the process may have open; `None` is as many as it likes.
+/// As [`affordable_connections`], with the limit of open files; `None`: unlimited.
 pub(super) fn afford(wanted: u32, reserved: u32, limit: Option<u64>) -> Result<u32, TooFewFiles> {
     let Some(limit) = limit else { return Ok(wanted) };
     match limit.saturating_sub(reserved.into()) {

@@ -1,4 +1,4 @@
-//! The signals that tell a process to stop, and the one that tells it to look again.
+//! SIGTERM, SIGINT and SIGHUP.
 
 use std::{future::pending, io};
 
@@ -7,7 +7,7 @@ use tokio::{
     sync::oneshot,
 };
 
-/// SIGTERM and SIGINT, caught from the moment this exists.
+/// Handlers of SIGTERM and SIGINT, installed while this exists.
 #[derive(Debug)]
 pub struct StopSignals {
     terminate: Signal,
@@ -15,7 +15,7 @@ pub struct StopSignals {
 }
 
 impl StopSignals {
-    /// Starts catching them.
+    /// Installs the handlers.
     pub fn catch() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -23,7 +23,7 @@ impl StopSignals {
         })
     }
 
-    /// Waits for the next of either.
+    /// Waits for the next signal.
     pub async fn wait(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
@@ -31,16 +31,16 @@ impl StopSignals {
         }
     }
 
-    /// Splits them into the first of either, and the one after that.
+    /// Returns a future of the first signal and one of the second.
     pub fn first_and_second(mut self) -> (impl Future<Output = ()>, impl Future<Output = ()>) {
-        let (hand_on, handed_on) = oneshot::channel();
+        let (send, received) = oneshot::channel();
         let first = async move {
             self.wait().await;
-            // Nobody who waits for a second one is nobody to tell.
-            let _ = hand_on.send(self);
+            // Fails if the second future was dropped.
+            let _ = send.send(self);
         };
         let second = async move {
-            match handed_on.await {
+            match received.await {
                 Ok(mut signals) => signals.wait().await,
                 Err(_) => pending().await,
             }
@@ -49,17 +49,17 @@ impl StopSignals {
     }
 }
 
-/// SIGHUP, caught from the moment this exists: it asks for another look at what is followed, and ends nothing.
+/// A handler of SIGHUP, installed while this exists: the signal reloads all watched files.
 #[derive(Debug)]
 pub struct Hangup(Signal);
 
 impl Hangup {
-    /// Starts catching it.
+    /// Installs the handler.
     pub fn catch() -> io::Result<Self> {
         Ok(Self(signal(SignalKind::hangup())?))
     }
 
-    /// Waits for the next one; several that nobody waited for are one.
+    /// Waits for the next signal; signals between two waits count as one.
     pub async fn wait(&mut self) {
         if self.0.recv().await.is_none() {
             pending::<()>().await;

@@ -1,4 +1,4 @@
-//! A stream whose beginning was read already, and whose peer must take what it is sent.
+//! A stream with bytes read ahead and a write timeout.
 
 use std::{
     io,
@@ -13,25 +13,25 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// A stream that gives `said` first, and fails with `TimedOut` when its peer takes nothing for `patience`.
+/// A stream that reads `ahead` first, and fails with `TimedOut` when its peer accepts no bytes for `write_timeout`.
 ///
-/// HTTP/2's PING does not find such a peer: it waits behind the bytes that are not taken, and so does the GOAWAY.
+/// HTTP/2's PING does not detect such a peer: it is queued behind the bytes that the peer does not accept.
 #[derive(Debug)]
 pub(super) struct Stream<S> {
     inner: S,
-    said: Bytes,
-    patience: Duration,
-    /// Since the peer has stopped taking bytes.
+    ahead: Bytes,
+    write_timeout: Duration,
+    /// Set while a write is pending.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Stream<S> {
-    pub(super) fn new(inner: S, said: Bytes, patience: Duration) -> Self {
-        Self { inner, said, patience, stalled: None }
+    pub(super) fn new(inner: S, ahead: Bytes, write_timeout: Duration) -> Self {
+        Self { inner, ahead, write_timeout, stalled: None }
     }
 
-    /// Passes on what a write came to, unless it has been pending for too long.
-    fn within_patience<T>(
+    /// Returns the result of a write, or `TimedOut` if it was pending for too long.
+    fn within_timeout<T>(
         &mut self,
         context: &mut Context<'_>,
         written: Poll<io::Result<T>>,
@@ -40,8 +40,8 @@ impl<S> Stream<S> {
             self.stalled = None;
             return written;
         }
-        let patience = self.patience;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
+        let timeout = self.write_timeout;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(timeout)));
         ready!(stalled.as_mut().poll(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
@@ -53,12 +53,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.said.is_empty() {
+        if self.ahead.is_empty() {
             return Pin::new(&mut self.inner).poll_read(context, buffer);
         }
-        let length = self.said.len().min(buffer.remaining());
-        buffer.put_slice(&self.said[..length]);
-        self.said.advance(length);
+        let length = self.ahead.len().min(buffer.remaining());
+        buffer.put_slice(&self.ahead[..length]);
+        self.ahead.advance(length);
         Poll::Ready(Ok(()))
     }
 }
@@ -70,7 +70,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.inner).poll_write(context, bytes);
-        self.within_patience(context, written)
+        self.within_timeout(context, written)
     }
 
     fn poll_write_vectored(
@@ -79,7 +79,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.inner).poll_write_vectored(context, slices);
-        self.within_patience(context, written)
+        self.within_timeout(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -88,11 +88,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.inner).poll_flush(context);
-        self.within_patience(context, flushed)
+        self.within_timeout(context, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let shut = Pin::new(&mut self.inner).poll_shutdown(context);
-        self.within_patience(context, shut)
+        self.within_timeout(context, shut)
     }
 }

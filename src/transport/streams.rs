@@ -1,8 +1,7 @@
-//! Ends streams whose peer has stopped reading.
+//! Resets streams whose reply was not read by its deadline.
 //!
-//! HTTP/2 keeps the bytes of a reply that its peer gives no room for, and hyper asks the reply for nothing meanwhile: it
-//! cannot end itself, and its bytes would be kept as long as the connection. Here the stream as a whole is dropped,
-//! which HTTP/2 says as a reset, and it forgets what it holds.
+//! When the flow-control window is empty, hyper does not poll the reply's body, so the body cannot time out. Dropping
+//! the stream's future resets the stream and frees its buffers.
 
 use std::{
     cell::Cell,
@@ -18,15 +17,15 @@ use tonic::body::Body;
 
 use crate::peer::ResponseDeadline;
 
-/// What a reply that can still end itself in words has for it.
-const LAST_WORDS: Duration = Duration::from_millis(100);
+/// Time after the deadline in which the body can still end the stream with a status.
+const STATUS_GRACE: Duration = Duration::from_millis(100);
 
 tokio::task_local! {
-    /// When the stream of this task must have ended; `None`: its reply has not begun, or may take for ever.
-    static END: Cell<Option<Instant>>;
+    /// The time at which this task's stream is reset; `None`: not known yet, or never.
+    static RESET_AT: Cell<Option<Instant>>;
 }
 
-/// Runs each stream on a task of its own, until its end or until its caller gives up.
+/// Spawns a task for each stream, which ends with the stream or is dropped at its reset.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Streams;
 
@@ -35,15 +34,15 @@ where
     F: Future<Output: Send> + Send + 'static,
 {
     fn execute(&self, stream: F) {
-        tokio::spawn(END.scope(Cell::new(None), Bounded { stream, alarm: None }));
+        tokio::spawn(RESET_AT.scope(Cell::new(None), Bounded { stream, alarm: None }));
     }
 }
 
-/// Takes from a reply when its stream must have ended.
-pub(super) fn noted(reply: Response<Body>) -> Response<Body> {
+/// Notes the reply's deadline for its stream.
+pub(super) fn with_deadline(reply: Response<Body>) -> Response<Body> {
     if let Some(ResponseDeadline(at)) = reply.extensions().get() {
-        // HTTP/1.1 has no streams.
-        let _ = END.try_with(|end| end.set(at.checked_add(LAST_WORDS)));
+        // Not set for HTTP/1.1, which has no streams.
+        let _ = RESET_AT.try_with(|reset| reset.set(at.checked_add(STATUS_GRACE)));
     }
     reply
 }
@@ -52,7 +51,7 @@ pin_project! {
     struct Bounded<F> {
         #[pin]
         stream: F,
-        // Most replies are taken at once and need none.
+        // Created when first polled with a deadline: most streams end before.
         alarm: Option<Pin<Box<Sleep>>>,
     }
 }
@@ -65,7 +64,7 @@ impl<F: Future> Future for Bounded<F> {
         if this.stream.poll(context).is_ready() {
             return Poll::Ready(());
         }
-        let Some(at) = END.with(Cell::get) else { return Poll::Pending };
+        let Some(at) = RESET_AT.with(Cell::get) else { return Poll::Pending };
         this.alarm.get_or_insert_with(|| Box::pin(sleep_until(at))).as_mut().poll(context)
     }
 }

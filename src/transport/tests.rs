@@ -1,4 +1,4 @@
-//! What the process asks of the system, who has which age, and what the first bytes of a connection are.
+//! Process limits, connection ages and protocol detection.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tokio::io::AsyncReadExt as _;
 
 use super::{
     Protocol, Timing,
-    greeting::{self, Spoken},
+    preface::{self, Http},
     process::{TooFewFiles, afford, affordable_connections, forbid_dumps},
 };
 
@@ -55,14 +55,14 @@ fn ages_differ_by_a_tenth_either_way() {
 
 #[tokio::test]
 async fn first_bytes_are_known_however_they_come() {
-    let tls = Err("the peer spoke TLS to a port without [tls]");
-    let http1 = Err("the peer spoke HTTP/1.1 to a port of gRPC");
-    let unknown = Err("the peer spoke no HTTP/2, and nothing else that is known");
-    let left = Err("the peer left in the middle of its first bytes");
+    let tls = Err("TLS on a plaintext port");
+    let http1 = Err("HTTP/1.1 on a gRPC port");
+    let unknown = Err("unknown protocol");
+    let left = Err("closed within the first bytes");
     for (said, expected) in [
-        (greeting::PREFACE.as_slice(), Ok(Some(Spoken::Http2))),
+        (preface::HTTP2.as_slice(), Ok(Some(Http::Two))),
         (b"", Ok(None)),
-        (&greeting::PREFACE[..23], left),
+        (&preface::HTTP2[..23], left),
         (b"\x16\x03\x01\x02\x00\x01", tls),
         (b"GET /", http1),
         (b"POST / HTTP/1.1\r\n", http1),
@@ -73,10 +73,10 @@ async fn first_bytes_are_known_however_they_come() {
         for cut in [0, 2, 3] {
             let (first, rest) = said.split_at(cut.min(said.len()));
             let mut stream = first.chain(rest);
-            let heard = greeting::hear(&mut stream, Protocol::Http2).await;
-            let heard = heard.map(|heard| heard.map(|(spoken, _)| spoken));
-            let heard = heard.map_err(|mistake| mistake.to_string());
-            assert_eq!(heard, expected.map_err(str::to_owned), "{said:?} in two at {cut}");
+            let detected = preface::detect(&mut stream, Protocol::Http2).await;
+            let detected = detected.map(|detected| detected.map(|(http, _)| http));
+            let detected = detected.map_err(|error| error.to_string());
+            assert_eq!(detected, expected.map_err(str::to_owned), "{said:?} in two at {cut}");
         }
     }
 }
@@ -88,8 +88,8 @@ fn tls_is_known_by_its_first_byte() {
         (b"\x16\x03", true),
         (b"\x16\x02", false),
         (b"GET", false),
-        (&greeting::PREFACE, false),
+        (&preface::HTTP2, false),
     ] {
-        assert_eq!(greeting::is_tls(said), tls, "{said:?}");
+        assert_eq!(preface::is_tls(said), tls, "{said:?}");
     }
 }

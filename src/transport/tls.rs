@@ -1,22 +1,23 @@
-//! TLS on the callers' port: which certificate is shown, whose are accepted, and what their holders are called.
+//! TLS on the gRPC port: server certificates, client certificates and the names in them.
 //!
-//! The files are read again and again ([`Live`]): a new connection is served with what they say by then, an old one
-//! keeps what it began with until it ends.
+//! The files are reloaded ([`Live`]). New connections use the new configuration; open connections keep theirs.
 
 mod config;
-mod failure;
 mod identity;
 mod served;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, io, sync::Arc};
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{Error as TlsError, InvalidMessage},
+};
 
 pub use config::Config;
-pub use failure::TlsError;
 pub use tokio_rustls::server::TlsStream;
 
+use super::connection_error::ConnectionError;
 use crate::{
     peer::PeerIdentity,
     reload::{Live, LoadError, Reload},
@@ -24,10 +25,10 @@ use crate::{
 };
 use served::Served;
 
-/// The setting that names the files, in logs and metrics.
+/// The name of the files in logs and metrics.
 const SETTING: &str = "tls";
 
-/// Makes TLS connections of TCP connections; cheap to clone.
+/// Accepts TLS connections; cheap to clone.
 #[derive(Clone)]
 pub struct Acceptor {
     served: Arc<Live<Served>>,
@@ -35,58 +36,67 @@ pub struct Acceptor {
 }
 
 impl Acceptor {
-    /// Reads the files of `[tls]`; `None` when there are none.
+    /// Loads the files of `[tls]`; `None` if TLS is off.
     ///
     /// # Errors
     ///
-    /// One of them cannot be read or makes no sense: the words name it.
+    /// A file cannot be read or is invalid; the message names it.
     pub fn load(config: &Config, metrics: &Metrics) -> Result<Option<Self>, LoadError> {
         if !config.is_on() {
-            tracing::info!("TLS is off: the gRPC port speaks plaintext");
+            tracing::info!("TLS is off; the gRPC port accepts plaintext");
             return Ok(None);
         }
-        // A certificate or key that is not named, against all validation, is a file that cannot be read.
+        // A missing path fails as an unreadable file; validation reports it before.
         let [cert, key] = [&config.cert, &config.key].map(|path| path.clone().unwrap_or_default());
         let paths = [cert, key].into_iter().chain(config.client_ca.clone()).collect();
         let served = Live::load(SETTING, paths, metrics.clone(), served::served)?;
-        // Weak, because what it watches holds the metrics.
+        // Weak: the files hold the metrics.
         let watched = Arc::downgrade(&served);
         metrics.watch_certificate(move || watched.upgrade().map(|served| served.get().not_after));
         Ok(Some(Self { served, metrics: metrics.clone() }))
     }
 
-    /// Returns the files, to be looked at again.
+    /// Returns the files, to be reloaded.
     pub fn files(&self) -> Arc<dyn Reload> {
         Arc::<Live<Served>>::clone(&self.served)
     }
 
-    /// Does the handshake; returns the stream and the name in the peer's certificate, if one was demanded and it has
-    /// a name that can be trusted.
+    /// Does the handshake; returns the stream and the name in the client certificate, if there is a valid one.
     ///
-    /// The caller decides how long it may take. A handshake that is dropped before its end is counted as `timeout`.
+    /// A handshake that is dropped before its end counts as `timeout`.
     ///
     /// # Errors
     ///
-    /// The peer speaks no TLS or none of ours, shows no certificate or none that is accepted, or is gone.
-    pub async fn accept<S>(
+    /// The handshake failed.
+    pub(super) async fn accept<S>(
         &self,
         stream: S,
-    ) -> Result<(TlsStream<S>, Option<PeerIdentity>), TlsError>
+    ) -> Result<(TlsStream<S>, Option<PeerIdentity>), ConnectionError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let mut handshake = self.metrics.tls_handshake();
         let config = Arc::clone(&self.served.get().config);
-        let shaken = TlsAcceptor::from(config).accept(stream).await;
-        handshake.ended(if shaken.is_ok() { Handshake::Ok } else { Handshake::Failed });
-        let stream = shaken.map_err(TlsError::from)?;
+        let result = TlsAcceptor::from(config).accept(stream).await;
+        handshake.ended(if result.is_ok() { Handshake::Ok } else { Handshake::Failed });
+        let stream = result.map_err(handshake_error)?;
         let certificates = stream.get_ref().1.peer_certificates();
         let identity = certificates.and_then(|chain| identity::of(chain.first()?));
         Ok((stream, identity))
     }
 }
 
-/// Says which files, never what is in them.
+/// Wraps a handshake's error; rustls reports plaintext as an invalid content type.
+fn handshake_error(error: io::Error) -> ConnectionError {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) {
+        Some(TlsError::InvalidMessage(InvalidMessage::InvalidContentType)) => {
+            ConnectionError::Plaintext
+        }
+        _ => ConnectionError::Handshake(error),
+    }
+}
+
+/// Shows the paths, not the contents.
 impl fmt::Debug for Acceptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Acceptor").field(&self.served).finish()

@@ -18,7 +18,7 @@ use crate::{
     support::{Gateway, Log, eventually, sample, texts},
 };
 
-const BADLY: &str = "a connection began badly";
+const BADLY: &str = "handshake failed";
 const NOT_GRPC: &str = "request is not gRPC";
 const NO_SUCH: &str = "unknown service or method";
 const NO_DEADLINE: &str = "call without a deadline";
@@ -46,8 +46,8 @@ async fn say(gateway: &Gateway, what: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn what_is_not_http2() {
-    let http1 = "the peer spoke HTTP/1.1 to a port of gRPC";
-    let unknown = "the peer spoke no HTTP/2, and nothing else that is known";
+    let http1 = "HTTP/1.1 on a gRPC port";
+    let unknown = "unknown protocol";
     for (said, problem) in [
         (b"GET /livez HTTP/1.1\r\n\r\n".as_slice(), http1),
         (b"POST /v1/embeddings HTTP/1.1\r\nauthorization: Bearer pa-canary\r\n\r\n", http1),
@@ -55,7 +55,7 @@ async fn what_is_not_http2() {
         (b"GE", http1),
         (b"EHLO canary\r\n", unknown),
         (b"\x00\x00\x00\x08canary\x1b[2J", unknown),
-        (b"PRI * HTTP/2.0\r\n", "the peer left in the middle of its first bytes"),
+        (b"PRI * HTTP/2.0\r\n", "closed within the first bytes"),
     ] {
         let log = Log::from(Level::DEBUG);
         let gateway = Gateway::start().await;
@@ -75,7 +75,7 @@ async fn who_says_too_little() {
     let mut stream = TcpStream::connect(gateway.grpc()).await.unwrap();
     stream.write_all(b"PRI").await.unwrap();
     assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
-    let expected = json!({"port": "grpc", "problem": "the peer did not say enough in time"});
+    let expected = json!({"port": "grpc", "problem": "timeout"});
     check(&log.line(BADLY).await, &expected);
 }
 
@@ -88,9 +88,9 @@ async fn tls_to_the_admin_port_is_told_that_it_is_plaintext() {
     let mut heard = Vec::new();
     let _ = stream.read_to_end(&mut heard).await;
     assert!(heard.starts_with(b"HTTP/1.1 400 "), "{heard:?}");
-    let problem = "the peer spoke TLS to a port without [tls]";
+    let problem = "TLS on a plaintext port";
     check(&log.line(BADLY).await, &json!({"port": "admin", "problem": problem}));
-    let ended = log.line("a connection ended badly").await;
+    let ended = log.line("connection failed").await;
     check(&ended, &json!({"port": "admin", "error": "invalid HTTP method parsed"}));
 }
 
@@ -104,7 +104,7 @@ async fn a_peer_that_breaks_http2_is_named() {
     let said =
         [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", goaway.as_slice(), data].concat();
     say(&gateway, &said).await;
-    let line = log.line("a connection ended badly").await;
+    let line = log.line("connection failed").await;
     check(&line, &json!({"port": "grpc"}));
     assert!(line["cause"].is_string(), "{line}");
     let own =

@@ -26,13 +26,13 @@ fn an_end_by_itself_says_whose() {
 #[tokio::test(start_paused = true)]
 async fn a_server_has_as_long_as_is_enough() {
     for (takes, taken) in [(1, 1), (5, 5), (20, 10)] {
-        let stages = watch::Sender::new(Stage::Serving);
-        let mut told = stages.subscribe();
-        let server = Server::start("server", stages, async move {
-            transport::reached(&mut told, Stage::Draining).await;
+        let states = watch::Sender::new(PortState::Serving);
+        let mut told = states.subscribe();
+        let server = Server::start("server", states, async move {
+            transport::reached(&mut told, PortState::Draining).await;
             tokio::select! {
                 () = sleep(Duration::from_secs(takes)) => {}
-                () = transport::reached(&mut told, Stage::Cut) => {}
+                () = transport::reached(&mut told, PortState::Cut) => {}
             }
         });
         let started = tokio::time::Instant::now();
@@ -50,7 +50,7 @@ async fn a_server_that_ends_by_itself_ends_the_gateway_with_an_error() {
         let bound = app::build(&config, Secret::new("key")).await.unwrap();
         let port = if name == "gRPC port" { &bound.grpc } else { &bound.admin };
         // Nobody else tells a port to stop: to the gateway it has ended by itself.
-        port.stages.send_replace(Stage::Draining);
+        port.states.send_replace(PortState::Draining);
         let running = bound.run_until(pending(), pending());
         let ended = tokio::time::timeout(Duration::from_mins(1), running).await.unwrap();
         assert_eq!(ended.unwrap_err().0, name);

@@ -27,7 +27,7 @@ use tokio::{
 use tonic::body::Body;
 use voyage_gateway::{
     telemetry::{ConnectionFailure, Metrics, PortName},
-    transport::{self, Listener, Port, Protocol, Stage, Timing},
+    transport::{self, Listener, Port, PortState, Protocol, Timing},
 };
 
 use super::frames::Peer;
@@ -74,7 +74,7 @@ struct Edge {
     asked: Arc<AtomicU32>,
     /// Whether the listener is gone.
     closed: Arc<AtomicBool>,
-    stages: watch::Sender<Stage>,
+    states: watch::Sender<PortState>,
     released: watch::Sender<bool>,
     metrics: Metrics,
     ended: JoinHandle<()>,
@@ -103,11 +103,11 @@ impl Edge {
             asked: Arc::clone(&asked),
             closed: Arc::clone(&closed),
         };
-        let stages = watch::Sender::new(Stage::Serving);
+        let states = watch::Sender::new(PortState::Serving);
         let (released, release) = watch::channel(false);
         let answer = move |request| answer(request, release.clone());
-        let ended = tokio::spawn(transport::serve(queue, port, answer, stages.subscribe()));
-        Self { connect, asked, closed, stages, released, metrics, ended }
+        let ended = tokio::spawn(transport::serve(queue, port, answer, states.subscribe()));
+        Self { connect, asked, closed, states, released, metrics, ended }
     }
 
     /// Connects over a stream that holds `capacity` bytes each way.

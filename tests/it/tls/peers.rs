@@ -8,7 +8,7 @@ use voyage_gateway::{
     grpc::auth::AuthMode,
     peer::PeerIdentity,
     telemetry::{Metrics, PortName},
-    transport::{self, Port, Protocol, Stage, Timing, tls::Acceptor},
+    transport::{self, Port, PortState, Protocol, Timing, tls::Acceptor},
 };
 
 use super::*;
@@ -85,11 +85,11 @@ async fn tell_names(files: &Files) -> SocketAddr {
         timing: Timing::with_age(PATIENCE, PATIENCE),
         metrics,
     };
-    let stages = watch::Sender::new(Stage::Serving);
-    let serving = transport::serve(listener, port, answer, stages.subscribe());
+    let states = watch::Sender::new(PortState::Serving);
+    let serving = transport::serve(listener, port, answer, states.subscribe());
     tokio::spawn(async move {
         serving.await;
-        drop(stages);
+        drop(states);
     });
     address
 }

@@ -41,7 +41,7 @@ async fn a_loop_that_cannot_accept_stops_when_told() {
     let edge = Edge::serve(Protocol::Http2);
     edge.connect.send(Err(io::Error::from_raw_os_error(EMFILE))).unwrap();
     sleep(Duration::from_millis(1)).await;
-    edge.stages.send_replace(Stage::Draining);
+    edge.states.send_replace(PortState::Draining);
     takes(Duration::ZERO, edge.ended).await.unwrap();
 }
 
@@ -73,7 +73,7 @@ async fn a_full_port_stops_when_told() {
     let peer = edge.polite().await;
     let _waiting = edge.polite().await;
     sleep(Duration::from_secs(1)).await;
-    edge.stages.send_replace(Stage::Draining);
+    edge.states.send_replace(PortState::Draining);
     tokio::join!(peer.until_end(), async { takes(Duration::ZERO, edge.ended).await.unwrap() });
 }
 
@@ -93,7 +93,7 @@ async fn the_door_is_shut_before_anybody_is_told_to_go() {
     }
     sleep(Duration::from_secs(1)).await;
     assert!(!edge.closed.load(Ordering::Relaxed));
-    edge.stages.send_replace(Stage::Draining);
+    edge.states.send_replace(PortState::Draining);
     sleep(Duration::from_secs(1)).await;
     assert_eq!(edge.open(), 20);
     edge.released.send_replace(true);
@@ -109,7 +109,7 @@ async fn a_drain_does_not_wait_for_those_who_have_not_begun() {
     let _silent: Vec<_> = (0..5).map(|_| edge.connect(1024)).collect();
     sleep(Duration::from_secs(1)).await;
     assert_eq!(edge.open(), 5);
-    edge.stages.send_replace(Stage::Draining);
+    edge.states.send_replace(PortState::Draining);
     takes(Duration::ZERO, edge.ended).await.unwrap();
 }
 
@@ -120,7 +120,7 @@ async fn whoever_has_said_enough_when_the_drain_begins_is_still_answered() {
     peer.request(1, "/", b"").await;
     // It is accepted, and nothing of it was read.
     edge.until_open().await;
-    edge.stages.send_replace(Stage::Draining);
+    edge.states.send_replace(PortState::Draining);
     peer.until(|frame| frame.ends(1)).await;
 }
 
@@ -132,10 +132,10 @@ async fn what_does_not_finish_is_cut_and_counted() {
     let (_mute, mut stuffed) = (edge.mute().await, Peer::polite(edge.connect(512)).await);
     stuffed.request(1, LARGE, b"").await;
     sleep(Duration::from_secs(1)).await;
-    edge.stages.send_replace(Stage::Draining);
+    edge.states.send_replace(PortState::Draining);
     sleep(Duration::from_secs(20)).await;
     assert_eq!(edge.open(), 3);
-    edge.stages.send_replace(Stage::Cut);
+    edge.states.send_replace(PortState::Cut);
     takes(Duration::ZERO, edge.ended).await.unwrap();
     let metrics = edge.metrics.render().unwrap();
     let labels = [("reason", ConnectionFailure::CutAtDrain.as_str())];
@@ -148,6 +148,6 @@ async fn a_port_whose_owner_is_gone_ends() {
     let mut peer = edge.polite().await;
     peer.request(1, SLOW, b"").await;
     sleep(Duration::from_secs(1)).await;
-    drop(edge.stages);
+    drop(edge.states);
     takes(Duration::ZERO, edge.ended).await.unwrap();
 }

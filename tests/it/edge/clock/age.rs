@@ -93,10 +93,10 @@ async fn a_drain_ends_an_aged_connection_with_the_others() {
     let mut peer = edge.polite().await;
     peer.request(1, SLOW, b"").await;
     peer.until(is_goaway).await;
-    edge.stages.send_replace(Stage::Draining);
+    edge.states.send_replace(PortState::Draining);
     sleep(Duration::from_secs(1)).await;
     assert_eq!(edge.open(), 1);
-    edge.stages.send_replace(Stage::Cut);
+    edge.states.send_replace(PortState::Cut);
     takes(Duration::ZERO, peer.until_end()).await;
     takes(Duration::ZERO, edge.ended).await.unwrap();
 }
