@@ -75,20 +75,14 @@ pub struct Item {
 /// A waiter that is dropped without an answer reports a defect to whom it stands for: a panic behind the
 /// door blocks nobody.
 pub trait Waiter: Send + std::fmt::Debug {
-    /// Returns until when somebody still wants the answer; `None`: nobody does, and nobody will any more.
-    fn wanted_until(&self) -> Option<Instant>;
-
-    /// Returns the priority of the most urgent of those who still want the answer.
-    fn priority(&self) -> Priority;
+    /// Returns what those who still want the answer need; `None`: nobody does, and nobody will any more.
+    fn demand(&self) -> Option<Demand>;
 
     /// Tells that the item is about to be sent. False: nobody waits any more, and it should not be.
     fn depart(&self, departure: &Arc<Departure>) -> bool;
 
     /// Tells that the item waits again, behind a closed rate limit.
     fn turn_back(&self);
-
-    /// Returns who of those who still want the answer can wait until `until` for the item to be sent.
-    fn patience(&self, until: Instant) -> Patience;
 
     /// Gives `refusal` to everyone who cannot wait until `until`; the others wait on.
     fn excuse(&self, until: Instant, refusal: &Error);
@@ -100,15 +94,24 @@ pub trait Waiter: Send + std::fmt::Debug {
     fn land(self: Box<Self>, result: Result<Answer, Error>, bill: Bill);
 }
 
-/// Who can wait for so long.
+/// What the waiters of an item need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Patience {
-    /// Everyone who waits.
-    All,
-    /// Some of them.
-    Some,
-    /// None of them, or nobody waits.
-    None,
+pub struct Demand {
+    /// The latest of their deadlines.
+    pub until: Instant,
+    /// The priority of the most urgent of them.
+    pub priority: Priority,
+    /// How long they can wait for the item to be sent.
+    pub patience: Patience,
+}
+
+/// The times before which an item must be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// For its least patient waiter.
+    pub least: Instant,
+    /// For its most patient one.
+    pub most: Instant,
 }
 
 /// What an item's answer cost.

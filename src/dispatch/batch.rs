@@ -115,11 +115,15 @@ impl Batch {
 
     /// Returns until when the last of those who wait still waits.
     fn wanted_until(&self) -> Option<Instant> {
-        self.items.iter().filter_map(|queued| queued.item.waiter.wanted_until()).max()
+        self.items
+            .iter()
+            .filter_map(|queued| queued.item.waiter.demand())
+            .map(|demand| demand.until)
+            .max()
     }
 
     pub(super) fn drop_abandoned(&mut self) {
-        self.keep(|queued| queued.item.waiter.wanted_until().is_some());
+        self.keep(|queued| queued.item.waiter.demand().is_some());
     }
 
     /// Tells every item that it is being sent, and drops those nobody wants.

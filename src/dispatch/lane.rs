@@ -86,17 +86,10 @@ pub(super) struct Lane {
     pub(super) holdups: Holdups,
     /// Until when there is known to be no budget for the turn of the batch items behind interactive ones.
     pub(super) no_turn_until: Option<Instant>,
-    /// Whether somebody may be waiting who has not been told that there is no budget in time.
-    pub(super) unexcused: bool,
-    /// When they were last told.
-    pub(super) excused_at: Instant,
-    /// When they are told next, if that was put off.
-    pub(super) excuse_at: Instant,
 }
 
 impl Lane {
     pub(super) fn new(parameters: Arc<Parameters>) -> Self {
-        let now = Instant::now();
         Self {
             parameters,
             queue: Queue::default(),
@@ -104,9 +97,6 @@ impl Lane {
             blocked_until: None,
             holdups: Holdups::default(),
             no_turn_until: None,
-            unexcused: false,
-            excused_at: now,
-            excuse_at: now,
         }
     }
 
@@ -124,6 +114,11 @@ impl Lane {
         Some(self.blocked_until.map_or(at, |until| at.max(until)))
     }
 
+    /// Tells whether there is known to be no budget for the next call now.
+    pub(super) fn is_blocked(&self, now: Instant) -> bool {
+        self.blocked_until.is_some_and(|until| until > now)
+    }
+
     /// Notes that there is no budget for the next call before a known time.
     pub(super) fn blocked(&mut self, now: Instant, until: Instant) {
         self.blocked_until = Some(until);
@@ -138,10 +133,13 @@ impl Lane {
         self.holdups.clone()
     }
 
-    /// Returns whether the next batch item has waited long enough to be owed a turn.
-    pub(super) fn is_owed(&self, now: Instant) -> bool {
-        self.no_turn_until.is_none_or(|until| until <= now)
-            && self.queue.head_arrival(Priority::Batch).is_some_and(|at| now >= at + AGEING)
+    /// Returns the next batch item if it has waited long enough to be owed a turn.
+    pub(super) fn owed(&self, now: Instant) -> Option<Position> {
+        if self.no_turn_until.is_some_and(|until| until > now) {
+            return None;
+        }
+        let (head, queued) = self.queue.first(Priority::Batch)?;
+        (now >= queued.at + AGEING).then_some(head)
     }
 
     /// Takes a call's items out of the queue, in the order of service.
@@ -154,7 +152,7 @@ impl Lane {
     pub(super) fn drop_abandoned(taken: &mut Vec<(Position, Queued)>) {
         let (wanted, gone) = std::mem::take(taken)
             .into_iter()
-            .partition(|(_, queued)| queued.item.waiter.wanted_until().is_some());
+            .partition(|(_, queued)| queued.item.waiter.demand().is_some());
         *taken = wanted;
         let gone: Vec<(Position, Queued)> = gone;
         for (_, queued) in gone {

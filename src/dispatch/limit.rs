@@ -2,7 +2,7 @@
 //!
 //! A call reserves its place and its estimated tokens before it is sent, and settles with what Voyage reports.
 //! [`window`] keeps one sliding minute, [`allowance`] what its limits are believed to be, [`gate`] what follows
-//! a 429, [`outlook`] what is free when. Limits that are configured are never exceeded; others start at Voyage's
+//! a 429, [`forecast`] what is free later. Limits that are configured are never exceeded; others start at Voyage's
 //! tier 1 and are learnt.
 //!
 //! Voyage counts by model and by credential, and so does this: every key of the [`Pool`] has a window a model. A call
@@ -10,8 +10,8 @@
 
 mod allowance;
 mod config;
+mod forecast;
 mod gate;
-mod outlook;
 mod reservation;
 mod window;
 
@@ -21,11 +21,11 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 pub use config::{Config, ModelLimits};
-pub(crate) use outlook::{Outlook, Planned};
+pub(crate) use forecast::Forecast;
 pub(crate) use reservation::Reservation;
 
 use super::pool::{Pool, Usable};
-use crate::{model, telemetry::RateWindow};
+use crate::{caller::Priority, model, telemetry::RateWindow};
 use allowance::Allowance;
 use window::{GLANCE, Ticket, Window};
 
@@ -60,6 +60,15 @@ pub(crate) enum Class {
     Interactive,
     /// It leaves a little of the budget to interactive calls.
     Batch,
+}
+
+impl From<Priority> for Class {
+    fn from(priority: Priority) -> Self {
+        match priority {
+            Priority::Interactive => Self::Interactive,
+            Priority::Batch => Self::Batch,
+        }
+    }
 }
 
 /// Why a call cannot be sent now.
@@ -109,6 +118,17 @@ pub(crate) struct Usage {
     pub(crate) closed_until: Option<Instant>,
 }
 
+/// The tokens of one key's minute.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TokenRoom {
+    /// Used by calls in flight or answered less than a minute ago.
+    pub(crate) used: u64,
+    /// What interactive calls may use in all.
+    pub(crate) interactive: u64,
+    /// What batch calls may use in all.
+    pub(crate) batch: u64,
+}
+
 impl Limiter {
     /// Returns a limiter under which nothing has been sent yet.
     pub(crate) fn new(config: &Config, pool: Arc<Pool>) -> Arc<Self> {
@@ -130,7 +150,7 @@ impl Limiter {
         let mut usable = self.pool.usable(now);
         loop {
             let (name, seat, ticket) = self.within(model, now, |name, windows| {
-                reserve_best(windows, usable, class, (tokens, now))
+                reserve_best(windows, usable, class, tokens, now)
                     .map(|(seat, ticket)| (Arc::clone(name), seat, ticket))
             })?;
             if let Some(key) = self.pool.take(seat, now) {
@@ -140,12 +160,6 @@ impl Limiter {
             self.land(&name, seat, |window| window.refund(ticket));
             usable = usable.without(seat);
         }
-    }
-
-    /// Returns the most tokens that one call may ask for without waiting for an empty minute.
-    pub(crate) fn max_tokens_per_call(&self, model: &str) -> u64 {
-        let (_, tokens) = self.for_batch(model);
-        tokens
     }
 
     /// Returns the requests and the tokens of a minute that batch work may use of the key that has the most room: a call
@@ -177,13 +191,20 @@ impl Limiter {
         })
     }
 
-    /// Returns an outlook on a model's budget from `now` on.
-    pub(crate) fn outlook(&self, model: &str, now: Instant) -> Outlook {
+    /// Returns a forecast of a model's budget from `now` on.
+    pub(crate) fn forecast(&self, model: &str, now: Instant) -> Forecast {
         let usable = self.pool.usable(now);
-        self.within(model, now, |_, windows| Outlook::new(windows, usable, now))
+        self.within(model, now, |_, windows| Forecast::new(windows, usable, now))
+    }
+
+    /// Returns the tokens of the key that has the most room.
+    pub(crate) fn token_room(&self, model: &str, now: Instant) -> TokenRoom {
+        let usable = self.pool.usable(now);
+        self.within(model, now, |_, windows| roomiest(windows, usable, now).token_room())
     }
 
     /// Returns what is used of a model's budget, of the key that has the most room.
+    #[cfg(test)]
     pub(crate) fn usage(&self, model: &str, now: Instant) -> Usage {
         let usable = self.pool.usable(now);
         self.within(model, now, |_, windows| roomiest(windows, usable, now).usage(now))
@@ -309,7 +330,8 @@ fn reserve_best(
     windows: &mut [Window],
     usable: Usable,
     class: Class,
-    (tokens, now): (u64, Instant),
+    tokens: u64,
+    now: Instant,
 ) -> Result<(usize, Ticket), Blocked> {
     let mut left = usable;
     // Without a key nothing is known but that one may be back.

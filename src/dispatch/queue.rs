@@ -86,7 +86,7 @@ fn length(caller: &Caller, cost: u64) -> u64 {
 }
 
 /// Where an item stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Position {
     pub(super) priority: Priority,
     pub(super) tag: u64,
@@ -150,11 +150,7 @@ impl Queue {
             if !fits(queued) {
                 break;
             }
-            if let Some(queued) = self.items.remove(&position) {
-                self.positions.remove(&position.id);
-                self.tokens -= queued.tokens;
-                taken.push((position, queued));
-            }
+            taken.extend(self.remove(position).map(|queued| (position, queued)));
         }
         taken
     }
@@ -182,14 +178,14 @@ impl Queue {
             .iter_mut()
             .filter_map(|(position, queued)| (!keep(queued)).then_some(*position))
             .collect();
-        gone.into_iter()
-            .filter_map(|position| {
-                self.positions.remove(&position.id);
-                let queued = self.items.remove(&position)?;
-                self.tokens -= queued.tokens;
-                Some(queued)
-            })
-            .collect()
+        gone.into_iter().filter_map(|position| self.remove(position)).collect()
+    }
+
+    fn remove(&mut self, position: Position) -> Option<Queued> {
+        self.positions.remove(&position.id);
+        let queued = self.items.remove(&position)?;
+        self.tokens -= queued.tokens;
+        Some(queued)
     }
 
     pub(super) fn contains(&self, id: u64) -> bool {
@@ -197,21 +193,20 @@ impl Queue {
     }
 
     /// Takes an item out if nobody waits for it.
-    pub(super) fn remove_abandoned(&mut self, id: u64) -> Option<Queued> {
-        let position = self.positions.get(&id)?;
-        let is_wanted = |queued: &Queued| queued.item.waiter.wanted_until().is_some();
-        if self.items.get(position).is_none_or(is_wanted) {
+    pub(super) fn remove_abandoned(&mut self, position: Position) -> Option<Queued> {
+        if self.items.get(&position)?.item.waiter.demand().is_some() {
             return None;
         }
-        let queued = self.items.remove(position)?;
-        self.positions.remove(&id);
-        self.tokens -= queued.tokens;
-        Some(queued)
+        self.remove(position)
     }
 
     /// Returns the items and where they stand, in the order of service.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Position, &Queued)> {
         self.items.iter().map(|(position, queued)| (*position, queued))
+    }
+
+    pub(super) fn get(&self, position: Position) -> Option<&Queued> {
+        self.items.get(&position)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -222,22 +217,16 @@ impl Queue {
         self.tokens
     }
 
-    /// Returns the position of the item to be served first in a class, or in any.
-    pub(super) fn head(&self, class: Option<Priority>) -> Option<Position> {
-        match class {
-            None => self.items.keys().next().copied(),
-            Some(priority) => {
-                let start = Position { priority, tag: 0, id: 0 };
-                let head = self.items.range(start..).next().map(|(position, _)| *position);
-                head.filter(|position| position.priority == priority)
-            }
-        }
+    /// Returns the position of the item to be served first.
+    pub(super) fn head(&self) -> Option<Position> {
+        self.items.keys().next().copied()
     }
 
-    /// Returns when the item of a class to be served next arrived.
-    pub(super) fn head_arrival(&self, priority: Priority) -> Option<Instant> {
-        let head = self.head(Some(priority))?;
-        self.items.get(&head).map(|queued| queued.at)
+    /// Returns the item of a class to be served first.
+    pub(super) fn first(&self, priority: Priority) -> Option<(Position, &Queued)> {
+        let start = Position { priority, tag: 0, id: 0 };
+        let (position, queued) = self.items.range(start..).next()?;
+        (position.priority == priority).then_some((*position, queued))
     }
 
     /// Returns when the oldest item that still waits arrived.

@@ -4,7 +4,7 @@
 //! calls go while there are free ones. A call needs a lane that is ready, a closed circuit, and budget. Interactive
 //! lanes go first; after [`TURN`] of them in a row, a batch lane that has waited too long gets a turn.
 
-mod ahead;
+mod estimate;
 mod refusals;
 mod reserve;
 
@@ -29,7 +29,7 @@ use super::{
     shares::Shares,
 };
 use crate::{caller::Priority, embedding::Parameters, error::Error};
-use reserve::{Present, Terms, reserve};
+use reserve::{Terms, Wanted, reserve_for};
 
 /// Interactive calls in a row before a batch item that is owed a turn gets one.
 const TURN: u32 = 4;
@@ -51,8 +51,16 @@ pub(super) struct Scheduler {
     shares: Shares,
     returned: Vec<Returned>,
     in_flight: usize,
-    /// When what nobody waits for was last given up.
+    /// When items without waiters were last dropped.
     swept_at: Instant,
+    /// Whether a waiter may have to be rejected since the last estimate.
+    unestimated: bool,
+    /// When estimates were last made.
+    estimated_at: Instant,
+    /// When they are made next, if they were put off.
+    estimate_at: Instant,
+    /// The bounds of a call to each model, known for one round.
+    caps: HashMap<Arc<str>, Caps>,
     /// Interactive calls since the last batch call.
     interactive_run: u32,
 }
@@ -60,6 +68,7 @@ pub(super) struct Scheduler {
 impl Scheduler {
     pub(super) fn new(config: &Config, shared: Arc<Shared>) -> Self {
         let (finished, ended) = mpsc::unbounded_channel();
+        let now = Instant::now();
         Self {
             shared,
             finished,
@@ -72,7 +81,11 @@ impl Scheduler {
             shares: Shares::default(),
             returned: Vec::new(),
             in_flight: 0,
-            swept_at: Instant::now(),
+            swept_at: now,
+            unestimated: false,
+            estimated_at: now,
+            estimate_at: now,
+            caps: HashMap::new(),
             interactive_run: 0,
         }
     }
@@ -126,10 +139,12 @@ impl Scheduler {
                     .or_insert_with(|| Lane::new(parameters));
                 for mut queued in items {
                     // Whoever joined before the item came here could not lift it.
-                    queued.item.priority = queued.item.priority.min(queued.item.waiter.priority());
+                    if let Some(demand) = queued.item.waiter.demand() {
+                        queued.item.priority = queued.item.priority.min(demand.priority);
+                    }
                     lane.push(queued, &mut self.clock);
                 }
-                lane.unexcused = true;
+                self.unestimated = true;
             }
             Command::Joined { parameters, id, priority } => {
                 if let Some(lane) = self.lanes.get_mut(&parameters)
@@ -139,7 +154,7 @@ impl Scheduler {
                         lane.queue.lift(id, &mut self.clock);
                         lane.blocked_until = None;
                     }
-                    lane.unexcused = true;
+                    self.unestimated = true;
                 } else {
                     self.joined_returned(id, priority, now);
                 }
@@ -159,8 +174,8 @@ impl Scheduler {
         for lane in self.lanes.values_mut() {
             lane.blocked_until = None;
             lane.no_turn_until = None;
-            lane.unexcused = true;
         }
+        self.unestimated = true;
         for returned in self.returned.iter_mut().filter(|returned| returned.blocked) {
             returned.at = now;
         }
@@ -169,6 +184,7 @@ impl Scheduler {
     /// Lets calls go while something is ready and there is a free call.
     fn pump(&mut self, now: Instant) {
         self.refuse_if_closed(now);
+        self.caps.clear();
         while self.in_flight < self.max_in_flight {
             if let Some(index) = self.returned.iter().position(|returned| returned.at <= now) {
                 let returned = self.returned.swap_remove(index);
@@ -185,35 +201,25 @@ impl Scheduler {
 
     /// Chooses the lane to be served, and the class its call is filled from.
     fn choose(&mut self, now: Instant) -> Option<(Arc<Parameters>, Priority)> {
-        let mut best: Option<(Position, Arc<Parameters>)> = None;
-        let mut owed: Option<(Position, Arc<Parameters>)> = None;
-        for lane in self.lanes.values_mut() {
-            let caps = caps(&self.shared, &lane.parameters.model, self.max_inputs);
-            if lane.ready_at(now, self.max_delay, caps).is_none_or(|at| at > now) {
-                continue;
-            }
-            let better = |chosen: &Option<(Position, _)>, head: Position| {
-                chosen.as_ref().is_none_or(|(position, _)| head < *position)
-            };
-            if let Some(head) = lane.queue.head(None).filter(|head| better(&best, *head)) {
-                best = Some((head, Arc::clone(&lane.parameters)));
-            }
-            if lane.is_owed(now)
-                && let Some(head) =
-                    lane.queue.head(Some(Priority::Batch)).filter(|head| better(&owed, *head))
-            {
-                owed = Some((head, Arc::clone(&lane.parameters)));
-            }
-        }
-        let turn = owed.filter(|_| self.interactive_run >= TURN);
-        let (position, parameters) = turn.or(best)?;
-        Some((parameters, position.priority))
+        let Self { shared, caps, max_inputs, max_delay, .. } = self;
+        let candidates = self.lanes.values_mut().filter_map(|lane| {
+            let caps = caps_of(caps, shared, &lane.parameters.model, *max_inputs);
+            lane.ready_at(now, *max_delay, caps).filter(|at| *at <= now)?;
+            let lane = &*lane;
+            Some(Candidate {
+                lane: &lane.parameters,
+                head: lane.queue.head()?,
+                owed: lane.owed(now),
+            })
+        });
+        let (parameters, from) = choose(candidates, self.interactive_run)?;
+        Some((Arc::clone(parameters), from))
     }
 
     /// Lets the lane's next call go, or notes until when it cannot.
     fn depart(&mut self, parameters: &Arc<Parameters>, from: Priority, now: Instant) {
+        let caps = self.caps(&parameters.model);
         let Some(lane) = self.lanes.get_mut(parameters) else { return };
-        let caps = caps(&self.shared, &parameters.model, self.max_inputs);
         let shared = &self.shared;
         let count = |Queued { measure, .. }: &Queued| {
             let expected = shared.counter.guess(&parameters.model, measure);
@@ -229,11 +235,11 @@ impl Scheduler {
         let starved = from == Priority::Batch
             && self.interactive_run >= TURN
             && self.shares.is_mostly_interactive(&parameters.model, now);
-        match self.reserve(&mut taken, &parameters.model, starved, now) {
-            Ok((reservation, rest)) => {
+        match self.reserve(&taken, &parameters.model, starved, now) {
+            Ok((reservation, fit)) => {
                 let lane = self.lanes.get_mut(parameters);
                 let holdups = lane.map(|lane| {
-                    lane.queue.put_back(rest);
+                    lane.queue.put_back(taken.split_off(fit));
                     lane.freed(now)
                 });
                 Queue::served(&taken, &mut self.clock);
@@ -252,15 +258,14 @@ impl Scheduler {
             Err(blocked) => {
                 if let Some(lane) = self.lanes.get_mut(parameters) {
                     lane.queue.put_back(taken);
-                    let head = lane.queue.head(None).map(|head| head.priority);
+                    let head = lane.queue.head().map(|head| head.priority);
                     if from == Priority::Batch && head == Some(Priority::Interactive) && !starved {
                         // It missed its turn for want of its own budget; those before it go on.
                         lane.no_turn_until = Some(blocked.until);
                         return;
                     }
                     lane.blocked(now, blocked.until);
-                    // How long a call takes that is out is not known, so it refuses nobody.
-                    lane.unexcused = blocked.cause != Cause::InFlight;
+                    self.unestimated = true;
                 }
             }
         }
@@ -268,19 +273,22 @@ impl Scheduler {
 
     /// Reserves budget for the items; where they do not all fit, for as many as do if that is worth a call.
     ///
-    /// Returns the items that must wait. On failure all of them are still in `taken`.
+    /// Returns the number of items it is for.
     fn reserve(
-        &self,
-        taken: &mut Vec<(Position, Queued)>,
+        &mut self,
+        taken: &[(Position, Queued)],
         model: &Arc<str>,
         starved: bool,
         now: Instant,
-    ) -> Result<(Reservation, Vec<(Position, Queued)>), Blocked> {
-        let items = taken.iter().map(|(position, queued)| (position.priority, queued.tokens));
-        let worth = caps(&self.shared, model, self.max_inputs).worth;
-        let mut budget = Present { limiter: &self.shared.limiter, model };
-        let (reservation, fit) = reserve(&mut budget, items, Terms { starved, worth }, now)?;
-        Ok((reservation, taken.split_off(fit)))
+    ) -> Result<(Reservation, usize), Blocked> {
+        let items = taken.iter().map(|(position, queued)| Wanted {
+            priority: position.priority,
+            tokens: queued.tokens,
+        });
+        let worth = self.caps(model).worth;
+        let limiter = &self.shared.limiter;
+        let terms = Terms { room: limiter.token_room(model, now), starved, worth, now };
+        reserve_for(items, terms, |class, tokens| limiter.reserve(model, class, tokens, now))
     }
 
     /// Sends a batch again that has been out before.
@@ -336,7 +344,8 @@ impl Scheduler {
         if is_first {
             let (inputs, tokens, bytes) = batch.extent();
             let model = &batch.parameters.model;
-            let fill = caps(&self.shared, model, self.max_inputs).fill(inputs, tokens, bytes);
+            let caps = caps_of(&mut self.caps, &self.shared, model, self.max_inputs);
+            let fill = caps.fill(inputs, tokens, bytes);
             self.shared.metrics.batch(model, u32::try_from(inputs).unwrap_or(u32::MAX), fill);
         }
         self.in_flight += 1;
@@ -357,17 +366,63 @@ impl Scheduler {
         if self.in_flight >= self.max_in_flight {
             return self.next_refusal();
         }
-        let (shared, max_inputs, max_delay) = (&self.shared, self.max_inputs, self.max_delay);
+        let Self { shared, caps, max_inputs, max_delay, .. } = self;
         let lanes = self.lanes.values_mut().filter_map(|lane| {
-            let caps = caps(shared, &lane.parameters.model, max_inputs);
-            lane.ready_at(now, max_delay, caps)
+            let caps = caps_of(caps, shared, &lane.parameters.model, *max_inputs);
+            lane.ready_at(now, *max_delay, caps)
         });
         let returned = self.returned.iter().map(|returned| returned.at);
         let soonest = lanes.chain(returned).min();
         soonest.into_iter().chain(self.next_refusal()).min()
     }
+
+    fn caps(&mut self, model: &Arc<str>) -> Caps {
+        caps_of(&mut self.caps, &self.shared, model, self.max_inputs)
+    }
 }
 
-fn caps(shared: &Shared, model: &str, max_inputs: usize) -> Caps {
-    Caps::of(model, max_inputs, shared.limiter.for_batch(model))
+/// Returns the bounds of a call to a model; asks the limiter once a round.
+fn caps_of(
+    known: &mut HashMap<Arc<str>, Caps>,
+    shared: &Shared,
+    model: &Arc<str>,
+    max_inputs: usize,
+) -> Caps {
+    if let Some(caps) = known.get(model) {
+        return *caps;
+    }
+    let caps = Caps::of(model, max_inputs, shared.limiter.for_batch(model));
+    known.insert(Arc::clone(model), caps);
+    caps
+}
+
+/// A lane that may send a call.
+struct Candidate<T> {
+    lane: T,
+    /// Its next item.
+    head: Position,
+    /// Its next batch item, if that is owed a turn.
+    owed: Option<Position>,
+}
+
+/// Chooses the lane to be served, and the class its call is filled from: the first in the order of service, or after
+/// [`TURN`] interactive calls the first that is owed a turn.
+fn choose<T: Copy>(
+    candidates: impl Iterator<Item = Candidate<T>>,
+    interactive_run: u32,
+) -> Option<(T, Priority)> {
+    let (mut first, mut owed) = (None, None);
+    let keep_first = |chosen: &mut Option<(Position, T)>, position: Position, lane: T| {
+        if chosen.is_none_or(|(first, _)| position < first) {
+            *chosen = Some((position, lane));
+        }
+    };
+    for candidate in candidates {
+        keep_first(&mut first, candidate.head, candidate.lane);
+        if let Some(position) = candidate.owed {
+            keep_first(&mut owed, position, candidate.lane);
+        }
+    }
+    let turn = owed.filter(|_| interactive_run >= TURN);
+    turn.or(first).map(|(position, lane)| (lane, position.priority))
 }

@@ -18,8 +18,8 @@ const MINUTE: Duration = Duration::from_mins(1);
 pub(super) struct Shares(HashMap<Arc<str>, Sent>);
 
 /// Tokens sent to one model in the last minute, by class.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Sent {
+#[derive(Debug, Default)]
+struct Sent {
     calls: VecDeque<(Instant, Priority, u64)>,
     tokens: [u64; 2],
 }
@@ -32,33 +32,21 @@ impl Shares {
             sent.expire(now);
             !sent.calls.is_empty()
         });
-        self.0.entry(Arc::clone(model)).or_default().note(class, tokens, now);
+        let sent = self.0.entry(Arc::clone(model)).or_default();
+        sent.calls.push_back((now, class, tokens));
+        sent.tokens[class as usize] += tokens;
     }
 
     /// Returns whether interactive calls used more than half of what was used.
     pub(super) fn is_mostly_interactive(&mut self, model: &Arc<str>, now: Instant) -> bool {
-        self.0.get_mut(model).is_some_and(|sent| sent.is_mostly_interactive(now))
-    }
-
-    /// Returns a copy of what was sent to a model.
-    pub(super) fn of(&self, model: &str) -> Sent {
-        self.0.get(model).cloned().unwrap_or_default()
+        self.0.get_mut(model).is_some_and(|sent| {
+            sent.expire(now);
+            sent.tokens[Priority::Interactive as usize] > sent.tokens[Priority::Batch as usize]
+        })
     }
 }
 
 impl Sent {
-    /// Notes a call that leaves.
-    pub(super) fn note(&mut self, class: Priority, tokens: u64, now: Instant) {
-        self.calls.push_back((now, class, tokens));
-        self.tokens[class as usize] += tokens;
-    }
-
-    /// Returns whether interactive calls used more than half of what was used.
-    pub(super) fn is_mostly_interactive(&mut self, now: Instant) -> bool {
-        self.expire(now);
-        self.tokens[Priority::Interactive as usize] > self.tokens[Priority::Batch as usize]
-    }
-
     fn expire(&mut self, now: Instant) {
         while let Some(&(at, class, tokens)) = self.calls.front()
             && now >= at + MINUTE

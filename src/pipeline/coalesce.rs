@@ -18,8 +18,7 @@ use super::{
 };
 use crate::{
     cache::{Key, Stored},
-    caller::Priority,
-    dispatch::{Bill, Departure, Patience, Trip, Waiter},
+    dispatch::{Bill, Demand, Departure, Patience, Trip, Waiter},
     embedding::Answer,
     error::{Error, Phase},
     telemetry::Metrics,
@@ -71,6 +70,19 @@ pub(super) enum Boarding {
 }
 
 impl State {
+    /// Returns what those who still wait need.
+    fn demand(&self, now: Instant) -> Option<Demand> {
+        let taken = self.seats.iter().filter(|seat| seat.is_taken(now)).map(Seat::demand);
+        taken.reduce(|one, other| Demand {
+            until: one.until.max(other.until),
+            priority: one.priority.min(other.priority),
+            patience: Patience {
+                least: one.patience.least.min(other.patience.least),
+                most: one.patience.most.max(other.patience.most),
+            },
+        })
+    }
+
     /// Clears the seats of those who have left before there are more seats: whoever comes and leaves again and again
     /// must not fill the memory. The first who left stays, as it may have to pay.
     fn make_room(&mut self) {
@@ -251,26 +263,19 @@ struct Landing {
 }
 
 impl Waiter for Landing {
-    fn wanted_until(&self) -> Option<Instant> {
+    fn demand(&self) -> Option<Demand> {
         let flight = self.flight.as_ref()?;
         let now = Instant::now();
-        // Under the shard's lock, so that nobody boards what is about to be given up.
+        if let Some(demand) = flight.state.lock().demand(now) {
+            return Some(demand);
+        }
+        // Again under the shard's lock, so that nobody joins a flight that is about to be given up.
         let mut flights = self.flights.shard(&flight.key).lock();
-        let state = flight.state.lock();
-        let taken = state.seats.iter().filter(|seat| seat.is_taken(now));
-        let until = taken.map(|seat| seat.deadline).max();
-        if until.is_none() {
+        let demand = flight.state.lock().demand(now);
+        if demand.is_none() {
             close(&mut flights, flight);
         }
-        until
-    }
-
-    fn priority(&self) -> Priority {
-        let Some(flight) = &self.flight else { return Priority::Batch };
-        let now = Instant::now();
-        let state = flight.state.lock();
-        let taken = state.seats.iter().filter(|seat| seat.is_taken(now));
-        taken.map(|seat| seat.priority).min().unwrap_or(Priority::Batch)
+        demand
     }
 
     fn depart(&self, departure: &Arc<Departure>) -> bool {
@@ -294,21 +299,6 @@ impl Waiter for Landing {
     fn turn_back(&self) {
         if let Some(flight) = &self.flight {
             flight.state.lock().departed = false;
-        }
-    }
-
-    fn patience(&self, until: Instant) -> Patience {
-        let Some(flight) = &self.flight else { return Patience::None };
-        let now = Instant::now();
-        let state = flight.state.lock();
-        let mut taken = state.seats.iter().filter(|seat| seat.is_taken(now));
-        let Some(first) = taken.next().map(|seat| seat.can_wait(until)) else {
-            return Patience::None;
-        };
-        match (first, taken.all(|seat| seat.can_wait(until) == first)) {
-            (true, true) => Patience::All,
-            (false, true) => Patience::None,
-            (_, false) => Patience::Some,
         }
     }
 

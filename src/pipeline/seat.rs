@@ -7,7 +7,7 @@ use tokio::{sync::mpsc, time::Instant};
 use super::quota::Charge;
 use crate::{
     caller::{Caller, Priority},
-    dispatch::Bill,
+    dispatch::{Bill, Demand, Patience},
     embedding::{Answer, Parameters},
     error::Error,
     telemetry::trace::TraceContext,
@@ -53,6 +53,15 @@ pub(super) struct Landed {
 impl Seat {
     pub(super) fn can_wait(&self, until: Instant) -> bool {
         until < self.deadline.min(self.patience)
+    }
+
+    pub(super) fn demand(&self) -> Demand {
+        let patience = self.deadline.min(self.patience);
+        Demand {
+            until: self.deadline,
+            priority: self.priority,
+            patience: Patience { least: patience, most: patience },
+        }
     }
 
     pub(super) fn is_taken(&self, now: Instant) -> bool {

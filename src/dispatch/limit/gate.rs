@@ -96,10 +96,6 @@ impl Gate {
         news
     }
 
-    pub(super) fn is_probed(&self) -> bool {
-        self.probe_out
-    }
-
     /// Opens if the probe is out.
     pub(super) fn trust_the_probe(&mut self) {
         if std::mem::take(&mut self.probe_out) {

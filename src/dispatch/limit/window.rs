@@ -9,7 +9,7 @@ use std::{collections::VecDeque, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    Blocked, Cause, Class, Need, Usage,
+    Blocked, Cause, Class, Need, TokenRoom, Usage,
     allowance::Allowance,
     gate::{Gate, Passage, Stamp},
 };
@@ -38,9 +38,7 @@ pub(super) struct Window {
     /// When the present minute of learning began.
     learning_since: Instant,
     gate: Gate,
-    /// How long calls take, the latest weighing most.
-    latency: Duration,
-    /// What is reported of a token that was reserved, likewise.
+    /// What is reported of a token that was reserved, the latest calls weighing most.
     reported: f64,
 }
 
@@ -55,7 +53,6 @@ struct Entry {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ticket {
     tokens: u64,
-    at: Instant,
     stamp: Stamp,
 }
 
@@ -69,7 +66,6 @@ impl Window {
             allowance,
             learning_since: now,
             gate: Gate::default(),
-            latency: Duration::ZERO,
             reported: 1.0,
         }
     }
@@ -116,7 +112,7 @@ impl Window {
         self.in_flight += 1;
         self.estimated += tokens;
         self.note(false, false);
-        Ok(Ticket { tokens, at: now, stamp: self.gate.pass() })
+        Ok(Ticket { tokens, stamp: self.gate.pass() })
     }
 
     /// The call was not sent.
@@ -127,8 +123,6 @@ impl Window {
 
     /// The call was answered; `tokens` is what Voyage counted, if it said so.
     pub(super) fn settle(&mut self, ticket: Ticket, tokens: Option<u64>, now: Instant) {
-        let took = now.saturating_duration_since(ticket.at);
-        self.latency = if self.latency.is_zero() { took } else { (self.latency * 3 + took) / 4 };
         if let Some(reported) = tokens.filter(|_| ticket.tokens > 0) {
             self.reported = (self.reported * 3.0 + share(reported, ticket.tokens)) / 4.0;
         }
@@ -220,13 +214,10 @@ impl Window {
         ahead
     }
 
-    /// Tells whether the gate's probe is out.
-    pub(super) fn is_probed(&self) -> bool {
-        self.gate.is_probed()
-    }
-
-    pub(super) fn latency(&self) -> Duration {
-        self.latency
+    pub(super) fn token_room(&self) -> TokenRoom {
+        let ((_, interactive), (_, batch)) =
+            (self.limits(Class::Interactive), self.limits(Class::Batch));
+        TokenRoom { used: self.tokens(), interactive, batch }
     }
 
     pub(super) fn usage(&self, now: Instant) -> Usage {

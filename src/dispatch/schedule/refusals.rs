@@ -1,44 +1,42 @@
-//! Who is told that waiting does not help, and what nobody waits for.
+//! Early rejection of waiters that cannot wait long enough, and removal of items without waiters.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{cmp::Reverse, collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use super::{
-    Scheduler,
-    ahead::{self, Known},
+    Scheduler, caps_of,
+    estimate::{Estimate, Late},
 };
 use crate::{
     caller::Priority,
-    dispatch::{
-        Bill, Shared,
-        command::Returned,
-        lane::Lane,
-        limit::{Class, Need},
-    },
+    dispatch::{Bill, command::Returned, lane::Lane, limit::Need},
     error::Error,
 };
 
-/// Items of a model that are looked through at once whenever somebody comes.
+/// Waiting items up to which estimates are made after every event.
 const LONG: usize = 1_000;
 
-/// Time between two looks through more of them, for each.
+/// Time between two estimates of more items, for each.
 const PAUSE: Duration = Duration::from_micros(20);
 
 /// The longest such time.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// How often what nobody waits for is given up before its turn.
+/// Time between two removals of items without waiters.
 const SWEEP: Duration = Duration::from_secs(1);
 
 impl Scheduler {
-    /// Tells all who need to know.
+    /// Removes items without waiters, and rejects waiters that cannot wait for the budget.
     pub(super) fn refuse(&mut self, now: Instant) {
         self.sweep(now);
-        self.excuse(now);
+        if self.unestimated && self.is_due(now) {
+            (self.unestimated, self.estimated_at) = (false, now);
+            self.reject_late(now);
+        }
     }
 
-    /// Refuses what waits for budget or company while nothing is sent: Voyage is given a rest, or rejects every key.
+    /// Rejects all queued items while nothing is sent: the circuit breaker is open, or Voyage rejects every key.
     pub(super) fn refuse_if_closed(&mut self, now: Instant) {
         for lane in self.lanes.values_mut() {
             let Some(refusal) = self.shared.refusal(&lane.parameters, now) else { return };
@@ -49,45 +47,58 @@ impl Scheduler {
         }
     }
 
-    /// Refuses, of models without budget, everyone who cannot wait as long as is known.
-    fn excuse(&mut self, now: Instant) {
+    /// Tells whether estimates are to be made now; puts them off where they are not.
+    fn is_due(&mut self, now: Instant) -> bool {
+        let items: usize = self.lanes.values().map(|lane| lane.queue.len()).sum();
+        // Everyone in a long queue waits long anyway.
+        let pause = PAUSE * u32::try_from(items).unwrap_or(u32::MAX);
+        self.estimate_at = self.estimated_at + pause.min(LONGEST_PAUSE);
+        items <= LONG || now >= self.estimate_at
+    }
+
+    /// Rejects, for models without budget, the waiters that cannot wait until their items will be sent.
+    fn reject_late(&mut self, now: Instant) {
+        let all_busy = self.in_flight >= self.max_in_flight;
         let mut models: HashMap<Arc<str>, Vec<&mut Lane>> = HashMap::new();
-        if self.lanes.values().any(|lane| lane.unexcused) {
-            for lane in self.lanes.values_mut() {
-                if lane.queue.len() > 0 {
-                    models.entry(Arc::clone(&lane.parameters.model)).or_default().push(lane);
-                } else {
-                    lane.unexcused = false;
-                }
+        if all_busy || self.lanes.values().any(|lane| lane.is_blocked(now)) {
+            for lane in self.lanes.values_mut().filter(|lane| lane.queue.len() > 0) {
+                models.entry(Arc::clone(&lane.parameters.model)).or_default().push(lane);
             }
         }
-        let all_busy = self.in_flight >= self.max_in_flight;
         for (model, mut lanes) in models {
-            if !is_due(&mut lanes, now) {
+            let limiter = &self.shared.limiter;
+            // While no call is free nothing is tried, so lanes are not known to be blocked.
+            let has_no_budget = |lane: &Lane| {
+                lane.queue.iter().next().is_some_and(|(position, queued)| {
+                    let need = Need { requests: 1, tokens: queued.tokens };
+                    limiter.free_at(&model, position.priority.into(), need, now) > now
+                })
+            };
+            let is_blocked =
+                |lane: &&mut Lane| lane.is_blocked(now) || (all_busy && has_no_budget(lane));
+            if !lanes.iter().any(is_blocked) {
                 continue;
             }
-            let is_blocked = is_blocked(&self.shared, &lanes, all_busy, now);
-            for lane in &mut lanes {
-                (lane.unexcused, lane.excused_at) = (false, now);
+            let caps = caps_of(&mut self.caps, &self.shared, &model, self.max_inputs);
+            let forecast = limiter.forecast(&model, now);
+            let mut estimate = Estimate::new(forecast, caps, self.interactive_run, now);
+            for returned in &self.returned {
+                if returned.batch.parameters.model == model {
+                    estimate.add_returned(returned);
+                }
             }
-            if !is_blocked {
-                continue;
+            for lane in &lanes {
+                estimate.add_lane(lane);
             }
-            let of_model = |returned: &&Returned| returned.batch.parameters.model == model;
-            let gone = ahead::tell(&Known {
-                shared: &self.shared,
-                model: &model,
-                max_inputs: self.max_inputs,
-                sent: self.shares.of(&model),
-                interactive_run: self.interactive_run,
-                calls_are_out: self.in_flight > 0,
-                now,
-                lanes: &lanes.iter().map(|lane| &**lane).collect::<Vec<_>>(),
-                returned: &self.returned.iter().filter(of_model).collect::<Vec<_>>(),
-            });
-            for (lane, gone) in lanes.into_iter().zip(gone) {
-                // Somebody may have joined in the meantime.
-                for queued in gone.into_iter().filter_map(|id| lane.queue.remove_abandoned(id)) {
+            let mut late = estimate.late();
+            // A request fails with the first of its items, and is to be told of the last.
+            late.sort_by_key(|late| Reverse(late.told));
+            for Late { lane, position, at, told } in late {
+                let queue = &mut lanes[lane].queue;
+                let Some(queued) = queue.get(position) else { continue };
+                let retry_after = told.duration_since(now);
+                queued.item.waiter.excuse(at, &Error::QueueTimeout { retry_after });
+                if let Some(queued) = queue.remove_abandoned(position) {
                     self.clock.refund(&queued);
                     queued.item.waiter.abandon(queued.wasted);
                 }
@@ -120,7 +131,7 @@ impl Scheduler {
         }
         self.swept_at = now;
         for lane in self.lanes.values_mut() {
-            for queued in lane.queue.retain(|queued| queued.item.waiter.wanted_until().is_some()) {
+            for queued in lane.queue.retain(|queued| queued.item.waiter.demand().is_some()) {
                 self.clock.refund(&queued);
                 queued.item.waiter.abandon(queued.wasted);
             }
@@ -133,49 +144,12 @@ impl Scheduler {
         }
     }
 
-    /// Returns when one of these wants to look again.
+    /// Returns when items are to be removed or estimates to be made.
     pub(super) fn next_refusal(&self) -> Option<Instant> {
         let queued = self.lanes.values().any(|lane| lane.queue.len() > 0);
         let waiting = queued || !self.returned.is_empty();
         let sweep = waiting.then(|| self.swept_at + SWEEP);
-        let excuses = self.lanes.values().filter(|lane| lane.unexcused);
-        excuses.map(|lane| lane.excuse_at).chain(sweep).min()
+        let estimate = self.unestimated.then_some(self.estimate_at);
+        sweep.into_iter().chain(estimate).min()
     }
-}
-
-/// Tells whether a model's lanes are to be looked through now; puts it off where they are not.
-fn is_due(lanes: &mut [&mut Lane], now: Instant) -> bool {
-    if !lanes.iter().any(|lane| lane.unexcused) {
-        return false;
-    }
-    let items: usize = lanes.iter().map(|lane| lane.queue.len()).sum();
-    let last = lanes.iter().map(|lane| lane.excused_at).max().unwrap_or(now);
-    // A long queue is looked through now and then only: everyone in it waits long anyway.
-    let pause = PAUSE * u32::try_from(items).unwrap_or(u32::MAX);
-    let due = last + pause.min(LONGEST_PAUSE);
-    let is_due = items <= LONG || now >= due;
-    if !is_due {
-        for lane in lanes {
-            lane.excuse_at = due;
-        }
-    }
-    is_due
-}
-
-/// Tells whether one of a model's lanes waits for budget.
-fn is_blocked(shared: &Shared, lanes: &[&mut Lane], all_busy: bool, now: Instant) -> bool {
-    let has_no_budget = |lane: &Lane| {
-        let Some((position, queued)) = lane.queue.iter().next() else { return false };
-        let class = match position.priority {
-            Priority::Interactive => Class::Interactive,
-            Priority::Batch => Class::Batch,
-        };
-        let need = Need { requests: 1, tokens: queued.tokens };
-        shared.limiter.free_at(&lane.parameters.model, class, need, now) > now
-    };
-    lanes.iter().any(|lane| {
-        // While no call is free nothing is tried, so nothing is learnt of the budget: it must be asked.
-        lane.blocked_until.is_some_and(|until| until > now)
-            || (all_busy && lane.unexcused && has_no_budget(lane))
-    })
 }

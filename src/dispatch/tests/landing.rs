@@ -17,12 +17,10 @@ struct Note {
 }
 
 impl Waiter for Note {
-    fn wanted_until(&self) -> Option<Instant> {
-        Some(Instant::now() + HOUR)
-    }
-
-    fn priority(&self) -> Priority {
-        self.priority
+    fn demand(&self) -> Option<Demand> {
+        let until = Instant::now() + HOUR;
+        let patience = Patience { least: until, most: until };
+        Some(Demand { until, priority: self.priority, patience })
     }
 
     fn depart(&self, _departure: &Arc<Departure>) -> bool {
@@ -30,10 +28,6 @@ impl Waiter for Note {
     }
 
     fn turn_back(&self) {}
-
-    fn patience(&self, _until: Instant) -> Patience {
-        Patience::All
-    }
 
     fn excuse(&self, _until: Instant, _refusal: &Error) {}
 

@@ -69,19 +69,11 @@ async fn a_panicking_probe_keeps_neither_gate_nor_circuit_shut() {
 struct Defect;
 
 impl Waiter for Defect {
-    fn wanted_until(&self) -> Option<Instant> {
-        panic!("a canary")
-    }
-
-    fn priority(&self) -> Priority {
+    fn demand(&self) -> Option<Demand> {
         panic!("a canary")
     }
 
     fn depart(&self, _departure: &Arc<Departure>) -> bool {
-        panic!("a canary")
-    }
-
-    fn patience(&self, _until: Instant) -> Patience {
         panic!("a canary")
     }
 

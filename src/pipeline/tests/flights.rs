@@ -104,9 +104,9 @@ async fn a_flight_is_as_urgent_as_its_most_urgent_passenger_who_is_still_there()
     let flights = flights();
     let (_patient, opened) = board_with(&flights, CacheMode::ReadWrite, Priority::Batch);
     let waiter = opened.unwrap();
-    assert_eq!(waiter.priority(), Priority::Batch);
+    assert_eq!(waiter.demand().unwrap().priority, Priority::Batch);
     let (urgent, _) = board_with(&flights, CacheMode::ReadWrite, Priority::Interactive);
-    assert_eq!(waiter.priority(), Priority::Interactive);
+    assert_eq!(waiter.demand().unwrap().priority, Priority::Interactive);
     drop(urgent);
-    assert_eq!(waiter.priority(), Priority::Batch);
+    assert_eq!(waiter.demand().unwrap().priority, Priority::Batch);
 }

@@ -247,7 +247,7 @@ impl World {
     fn fly(&self, id: u64, waiter: Box<dyn Waiter>) {
         loop {
             match thread_rng().gen_range(0..6) {
-                0 if waiter.wanted_until().is_none() => return waiter.abandon(0),
+                0 if waiter.demand().is_none() => return waiter.abandon(0),
                 1 if self.calls.excuse => waiter.excuse(Instant::now() + MINUTE, &refusal()),
                 // Dropped before it departs, as by a panic.
                 2 if self.calls.panic => return,

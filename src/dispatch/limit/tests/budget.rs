@@ -87,8 +87,8 @@ fn a_tiny_limit_has_no_headroom() {
         limiter.reserve(MODEL, Class::Batch, tokens, now).unwrap().settle(None, now);
     }
     assert_eq!(used(&limiter, now), (3, 10_000));
-    assert_eq!(limiter.max_tokens_per_call(MODEL), 10_000);
-    assert_eq!(super::limiter(2_000, 10_000).max_tokens_per_call(MODEL), 9_700);
+    assert_eq!(limiter.for_batch(MODEL).1, 10_000);
+    assert_eq!(super::limiter(2_000, 10_000).for_batch(MODEL).1, 9_700);
 }
 
 #[test]

@@ -104,7 +104,7 @@ fn the_free_tiers_429_sets_its_limits_for_every_model_at_once() {
     let _ = refuse(&limiter, true, now);
     assert!(limiter.is_free_tier());
     for model in [MODEL, "voyage-4", "seen-for-the-first-time"] {
-        assert_eq!(limiter.max_tokens_per_call(model), 10_000);
+        assert_eq!(limiter.for_batch(model).1, 10_000);
         assert_eq!(of(model, now), (3, 10_000));
     }
 }

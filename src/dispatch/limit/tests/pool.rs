@@ -180,24 +180,27 @@ proptest! {
         }
     }
 
-    /// The outlook sends with the same keys at the same times as the budget does later.
+    /// The forecast sends at the same times as the budget does later.
     #[test]
     fn what_is_foreseen_comes_true(
         calls in proptest::collection::vec(1..900_u64, 1..60),
     ) {
         let limiter = of(&config(5, 1_000), &[("a", "pa-a", NONE), ("b", "pa-b", NONE)]);
         let mut now = Instant::now();
-        let mut outlook = limiter.outlook(MODEL, now);
+        let mut forecast = limiter.forecast(MODEL, now);
         let mut foreseen = Vec::new();
         let mut at = now;
         for tokens in &calls {
             let planned = loop {
-                match outlook.reserve(Class::Interactive, *tokens, at) {
+                match forecast.reserve(Class::Interactive, *tokens) {
                     Ok(planned) => break planned,
-                    Err(blocked) => at = blocked.until,
+                    Err(blocked) => {
+                        at = blocked.until;
+                        forecast.advance(at);
+                    }
                 }
             };
-            outlook.settle(planned, *tokens, at);
+            forecast.settle(planned, *tokens);
             foreseen.push(at);
         }
         for (tokens, at) in calls.iter().zip(foreseen) {

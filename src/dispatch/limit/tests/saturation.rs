@@ -45,8 +45,7 @@ async fn saturate(load: Load) -> (f64, f64) {
             let tokens = (load.tokens)(n);
             let interactive = load.interactive_every > 0 && n % load.interactive_every == 0;
             let class = if interactive { Class::Interactive } else { Class::Batch };
-            let estimate =
-                (tokens + tokens * load.margin / 100).min(limiter.max_tokens_per_call(MODEL));
+            let estimate = (tokens + tokens * load.margin / 100).min(limiter.for_batch(MODEL).1);
             match limiter.reserve(MODEL, class, estimate, now) {
                 Ok(mut reservation) => {
                     reservation.sent();
