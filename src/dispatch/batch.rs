@@ -87,6 +87,11 @@ impl Batch {
         self.items.iter().map(|queued| queued.tokens).sum()
     }
 
+    /// Returns the tokens expected in the reply.
+    pub(super) fn expected(&self) -> u64 {
+        self.items.iter().map(|queued| queued.expected).sum()
+    }
+
     /// Tells whether it, or what it was a part of, has been sent before.
     pub(super) fn has_departed(&self) -> bool {
         self.first_at.is_some()
@@ -208,11 +213,10 @@ fn count(items: &[Queued]) -> u32 {
 
 /// Makes one attempt and decides what comes of it; what goes again is handed to the scheduler.
 pub(super) async fn run(shared: Arc<Shared>, call: Call) {
-    let Call { mut batch, mut reservation, pass, mut slot } = call;
+    let Call { mut batch, reservation, pass, mut slot } = call;
     batch.count_waits(&shared.metrics);
     let earlier = batch.trip.requests.fetch_add(1, Ordering::Relaxed);
     let inputs: Vec<&Input> = batch.items.iter().map(|queued| &queued.item.input).collect();
-    reservation.sent();
     if batch.attempts == 0 {
         shared.retries.earn(Instant::now());
     }

@@ -323,7 +323,7 @@ impl Scheduler {
         }
     }
 
-    fn send(&mut self, mut batch: Batch, reservation: Reservation, now: Instant) {
+    fn send(&mut self, mut batch: Batch, mut reservation: Reservation, now: Instant) {
         let pass = match self.shared.breaker.admit(now) {
             Ok(pass) => pass,
             Err(open) => {
@@ -348,6 +348,7 @@ impl Scheduler {
             let fill = caps.fill(inputs, tokens, bytes);
             self.shared.metrics.batch(model, u32::try_from(inputs).unwrap_or(u32::MAX), fill);
         }
+        reservation.sent(batch.expected());
         self.in_flight += 1;
         self.shared.calls.store(self.in_flight, Ordering::Relaxed);
         let parameters = Arc::clone(&batch.parameters);

@@ -40,9 +40,13 @@ impl Reservation {
         (self.seat, Arc::clone(&self.key))
     }
 
-    /// Tells that the call is about to be sent: from now on it counts, even if dropped.
-    pub(crate) fn sent(&mut self) {
+    /// The call is about to be sent: from now on it counts, even if dropped. Its reply is expected to report so many
+    /// tokens.
+    pub(crate) fn sent(&mut self, expected: u64) {
         self.sent = true;
+        if let Some(ticket) = &mut self.ticket {
+            self.limiter.land(&self.windows, self.seat, |window| window.expect(ticket, expected));
+        }
     }
 
     /// The call was answered; `reported` is the usage Voyage told, which replaces the estimate.

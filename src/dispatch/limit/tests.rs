@@ -46,7 +46,7 @@ fn of(config: &Config, keys: &[(&str, &str, KeyLimits)]) -> Arc<Limiter> {
 /// Reserves for an interactive call that is sent at once.
 fn send(limiter: &Arc<Limiter>, tokens: u64, now: Instant) -> Result<Reservation, Blocked> {
     limiter.reserve(MODEL, Class::Interactive, tokens, now).map(|mut reservation| {
-        reservation.sent();
+        reservation.sent(tokens);
         reservation
     })
 }

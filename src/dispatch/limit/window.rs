@@ -32,14 +32,14 @@ pub(super) struct Window {
     logged: u64,
     /// Calls reserved or sent that have not landed.
     in_flight: u64,
-    /// The tokens they are thought to have.
-    estimated: u64,
+    /// The tokens reserved for them.
+    reserved: u64,
+    /// The tokens expected in their replies.
+    expected: u64,
     allowance: Allowance,
     /// When the present minute of learning began.
     learning_since: Instant,
     gate: Gate,
-    /// What is reported of a token that was reserved, the latest calls weighing most.
-    reported: f64,
 }
 
 /// One call that landed.
@@ -53,6 +53,7 @@ struct Entry {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ticket {
     tokens: u64,
+    expected: u64,
     stamp: Stamp,
 }
 
@@ -62,11 +63,11 @@ impl Window {
             log: VecDeque::new(),
             logged: 0,
             in_flight: 0,
-            estimated: 0,
+            reserved: 0,
+            expected: 0,
             allowance,
             learning_since: now,
             gate: Gate::default(),
-            reported: 1.0,
         }
     }
 
@@ -110,9 +111,17 @@ impl Window {
             return Err(Blocked { until: room_at, cause });
         }
         self.in_flight += 1;
-        self.estimated += tokens;
+        self.reserved += tokens;
+        self.expected += tokens;
         self.note(false, false);
-        Ok(Ticket { tokens, stamp: self.gate.pass() })
+        Ok(Ticket { tokens, expected: tokens, stamp: self.gate.pass() })
+    }
+
+    /// The reply is expected to report fewer tokens than are reserved.
+    pub(super) fn expect(&mut self, ticket: &mut Ticket, tokens: u64) {
+        self.expected -= ticket.expected;
+        ticket.expected = tokens.min(ticket.tokens);
+        self.expected += ticket.expected;
     }
 
     /// The call was not sent.
@@ -123,9 +132,6 @@ impl Window {
 
     /// The call was answered; `tokens` is what Voyage counted, if it said so.
     pub(super) fn settle(&mut self, ticket: Ticket, tokens: Option<u64>, now: Instant) {
-        if let Some(reported) = tokens.filter(|_| ticket.tokens > 0) {
-            self.reported = (self.reported * 3.0 + share(reported, ticket.tokens)) / 4.0;
-        }
         self.hold(ticket, tokens.unwrap_or(ticket.tokens), now);
         self.gate.succeeded(ticket.stamp);
     }
@@ -206,7 +212,8 @@ impl Window {
     pub(super) fn ahead(&self, now: Instant) -> Self {
         let mut ahead = self.clone();
         let calls = std::mem::take(&mut ahead.in_flight);
-        let mut tokens = part(std::mem::take(&mut ahead.estimated), self.reported);
+        let mut tokens = std::mem::take(&mut ahead.expected);
+        ahead.reserved = 0;
         for _ in 0..calls {
             ahead.enter(std::mem::take(&mut tokens), now);
         }
@@ -245,7 +252,7 @@ impl Window {
     }
 
     fn tokens(&self) -> u64 {
-        self.estimated + self.logged
+        self.reserved + self.logged
     }
 
     fn requests_at(&self, class: Class, need: u64, now: Instant) -> Instant {
@@ -288,7 +295,8 @@ impl Window {
 
     fn take_off(&mut self, ticket: Ticket) {
         self.in_flight -= 1;
-        self.estimated -= ticket.tokens;
+        self.reserved -= ticket.tokens;
+        self.expected -= ticket.expected;
     }
 
     /// Moves a call from in flight to the log.
@@ -305,23 +313,6 @@ impl Window {
         self.log.insert(place, Entry { until, tokens });
         self.logged += tokens;
     }
-}
-
-/// Returns how much of what was reserved was reported, at most all.
-#[expect(clippy::cast_precision_loss, reason = "nothing depends on the last digits")]
-fn share(reported: u64, reserved: u64) -> f64 {
-    (reported as f64 / reserved as f64).min(1.0)
-}
-
-/// Returns a share of some tokens.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the share is between 0 and 1, and nothing depends on the last digits"
-)]
-fn part(tokens: u64, share: f64) -> u64 {
-    (tokens as f64 * share) as u64
 }
 
 /// Returns the time so many minutes later; a day is as good as never.

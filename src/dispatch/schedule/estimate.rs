@@ -3,7 +3,7 @@
 //! The tokens and requests of a model's returned batches and queued items are added up in the order of service, on a
 //! [`Forecast`] of the budget. Which lane is next and how many items fit in a call are decided by the scheduler's own
 //! functions, [`choose`] and [`reserve_for`]. The estimate assumes that no other items come, that a call is always free
-//! and that calls take no time, so it is early rather than late: an item that is rejected would not have been sent in time.
+//! and that calls take no time, so it is early rather than late.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -22,10 +22,14 @@ use crate::{
         Patience, Queued,
         command::Returned,
         lane::{AGEING, Caps, Lane},
-        limit::{Class, Forecast},
+        limit::{Class, Forecast, Planned},
         queue::Position,
     },
 };
+
+/// How much earlier than estimated an item may be sent where lanes or classes compete: a few tokens more or less decide
+/// which of them is next. It matters after the first minute, when the budget of the first calls is free again.
+const COMPETITION: Duration = Duration::from_mins(1);
 
 /// Lanes compared in one estimate; the items that are left then are estimated as if each were next.
 const MOST_COMPARED: usize = 200_000;
@@ -42,6 +46,8 @@ pub(super) struct Estimate<'a> {
     repeats: Vec<Repeat>,
     /// Interactive calls since the last batch call.
     interactive_run: u32,
+    /// Whether several lanes or classes wait.
+    competes: bool,
     /// Whether items that cannot wait keep their place.
     keeps_all: bool,
     late: Vec<Late>,
@@ -53,9 +59,9 @@ pub(super) struct Late {
     /// The number of its lane.
     pub(super) lane: usize,
     pub(super) position: Position,
-    /// When it is sent, if waiters that cannot wait leave.
-    pub(super) at: Instant,
-    /// When it is sent, if all stay.
+    /// The earliest time at which it may be sent.
+    pub(super) certain: Instant,
+    /// When it will be sent, if all waiters stay.
     pub(super) told: Instant,
 }
 
@@ -94,6 +100,7 @@ impl<'a> Estimate<'a> {
             lines: Vec::new(),
             repeats: Vec::new(),
             interactive_run,
+            competes: false,
             keeps_all: false,
             late: Vec::new(),
         }
@@ -105,8 +112,9 @@ impl<'a> Estimate<'a> {
             let patience = queued.item.waiter.demand()?.patience;
             Some(Standing { position, queued, patience })
         });
-        let (interactive, batch) =
+        let (interactive, batch): (VecDeque<_>, VecDeque<_>) =
             waiting.partition(|standing| standing.position.priority == Priority::Interactive);
+        self.competes |= !self.lines.is_empty() || (!interactive.is_empty() && !batch.is_empty());
         let (blocked_until, no_turn_until) = (self.now, self.now);
         self.lines.push(Line { interactive, batch, blocked_until, no_turn_until });
     }
@@ -115,8 +123,8 @@ impl<'a> Estimate<'a> {
     pub(super) fn add_returned(&mut self, returned: &Returned) {
         let Returned { batch, at, blocked } = returned;
         let at = if *blocked { self.now } else { (*at).max(self.now) };
-        let expected = batch.items.iter().map(|queued| queued.expected).sum();
-        self.repeats.push(Repeat { at, class: batch.class(), tokens: batch.tokens(), expected });
+        let (tokens, expected) = (batch.tokens(), batch.expected());
+        self.repeats.push(Repeat { at, class: batch.class(), tokens, expected });
     }
 
     /// Returns the items that not all of their waiters can wait for.
@@ -124,13 +132,14 @@ impl<'a> Estimate<'a> {
     /// A waiter that cannot wait is not ahead of others. But it is told the time at which its item would be sent if all
     /// stayed, since the other items of its own request come again with it.
     pub(super) fn late(self) -> Vec<Late> {
+        // An item is rejected only if it would not be sent in time for certain.
         let mut late = self.clone().run();
         if !late.is_empty() {
             let all = Self { keeps_all: true, ..self }.run();
             let told: HashMap<Position, Instant> =
-                all.into_iter().map(|late| (late.position, late.at)).collect();
+                all.into_iter().map(|late| (late.position, late.told)).collect();
             for item in &mut late {
-                item.told = told.get(&item.position).map_or(item.at, |told| item.at.max(*told));
+                item.told = told.get(&item.position).map_or(item.told, |told| item.told.max(*told));
             }
         }
         late
@@ -206,7 +215,7 @@ impl<'a> Estimate<'a> {
                     }
                     self.note(lane, standing, self.clock);
                 }
-                self.forecast.settle(planned, expected);
+                self.end(planned, expected);
                 let is_batch = from == Priority::Batch;
                 self.interactive_run = if is_batch { 0 } else { self.interactive_run + 1 };
             }
@@ -227,10 +236,18 @@ impl<'a> Estimate<'a> {
         let Repeat { class, tokens, expected, .. } = self.repeats[index];
         match self.forecast.reserve(class, tokens) {
             Ok(planned) => {
-                self.forecast.settle(planned, expected);
                 self.repeats.swap_remove(index);
+                self.end(planned, expected);
             }
             Err(blocked) => self.repeats[index].at = later(blocked.until, self.clock),
+        }
+    }
+
+    /// Ends a call; all others are tried again then.
+    fn end(&mut self, planned: Planned, tokens: u64) {
+        self.forecast.settle(planned, tokens);
+        for line in &mut self.lines {
+            (line.blocked_until, line.no_turn_until) = (self.clock, self.clock);
         }
     }
 
@@ -247,7 +264,7 @@ impl<'a> Estimate<'a> {
         let mut dropped = false;
         for class in [Priority::Interactive, Priority::Batch] {
             while let Some(head) = self.lines[lane].take_late_head(class, cutoff) {
-                self.note(lane, head, cutoff);
+                self.note(lane, head, self.clock);
                 dropped = true;
             }
         }
@@ -256,13 +273,20 @@ impl<'a> Estimate<'a> {
 
     /// Returns the time that waiters must be able to wait until; what is sent at once needs no patience.
     fn cutoff(&self) -> Option<Instant> {
-        (!self.keeps_all && self.clock > self.now).then_some(self.clock)
+        (!self.keeps_all && self.clock > self.now).then(|| self.certain(self.clock))
+    }
+
+    /// Returns the earliest time at which an item may be sent that is estimated to be sent at `at`.
+    fn certain(&self, at: Instant) -> Instant {
+        let first_minute = self.now + COMPETITION;
+        if self.competes && at > first_minute { first_minute.max(at - COMPETITION) } else { at }
     }
 
     /// Notes when an item is sent, if not all of its waiters can wait until then.
     fn note(&mut self, lane: usize, standing: Standing<'_>, at: Instant) {
-        if at > self.now && standing.patience.least <= at {
-            self.late.push(Late { lane, position: standing.position, at, told: at });
+        let certain = self.certain(at);
+        if at > self.now && standing.patience.least <= certain {
+            self.late.push(Late { lane, position: standing.position, certain, told: at });
         }
     }
 }

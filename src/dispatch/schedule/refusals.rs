@@ -93,11 +93,11 @@ impl Scheduler {
             let mut late = estimate.late();
             // A request fails with the first of its items, and is to be told of the last.
             late.sort_by_key(|late| Reverse(late.told));
-            for Late { lane, position, at, told } in late {
+            for Late { lane, position, certain, told } in late {
                 let queue = &mut lanes[lane].queue;
                 let Some(queued) = queue.get(position) else { continue };
                 let retry_after = told.duration_since(now);
-                queued.item.waiter.excuse(at, &Error::QueueTimeout { retry_after });
+                queued.item.waiter.excuse(certain, &Error::QueueTimeout { retry_after });
                 if let Some(queued) = queue.remove_abandoned(position) {
                     self.clock.refund(&queued);
                     queued.item.waiter.abandon(queued.wasted);

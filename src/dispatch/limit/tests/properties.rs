@@ -85,7 +85,7 @@ async fn run(steps: Vec<Step>) -> Arc<Limiter> {
                         assert_eq!(free_at, now);
                         let index = is_sent.then_some(sent.len());
                         if is_sent {
-                            reservation.sent();
+                            reservation.sent(tokens / 2);
                             sent.push(Sent { at: now, replied: None, tokens });
                             assert_within_limits(&sent, now);
                         }
@@ -192,7 +192,7 @@ async fn a_hundred_thousand_mixed_outcomes_leave_nothing_behind() {
         match limiter.reserve(MODEL, Class::Interactive, draw(6_000), now) {
             Ok(mut reservation) => {
                 if draw(10) > 0 {
-                    reservation.sent();
+                    reservation.sent(draw(6_000));
                 }
                 in_flight.push(reservation);
             }

@@ -48,7 +48,7 @@ async fn saturate(load: Load) -> (f64, f64) {
             let estimate = (tokens + tokens * load.margin / 100).min(limiter.for_batch(MODEL).1);
             match limiter.reserve(MODEL, class, estimate, now) {
                 Ok(mut reservation) => {
-                    reservation.sent();
+                    reservation.sent(tokens);
                     arrivals.insert((now + load.latency / 2, n), tokens);
                     landings.insert((now + load.latency, n), (reservation, tokens));
                     n += 1;
