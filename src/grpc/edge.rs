@@ -11,6 +11,7 @@ mod observe;
 mod refusals;
 mod reply;
 mod rpc;
+mod series;
 mod trace;
 
 use std::{
@@ -46,6 +47,8 @@ use crate::{
 };
 use observe::RpcGuard;
 use rpc::Rpc;
+#[cfg(test)]
+pub(super) use series::errors as expected_errors;
 
 /// Name of all unknown methods: names that callers choose would make metric series.
 const OTHER_METHOD: &str = semconv::OTHER;
@@ -126,6 +129,7 @@ impl Edge {
         admission: Admission,
         metrics: Metrics,
     ) -> Self {
+        series::expect(&metrics);
         Self {
             routes,
             authenticator: settings.authenticator.clone(),

@@ -126,7 +126,7 @@ fn reason(error: &Error) -> ErrorReason {
 }
 
 /// Returns the code of a reason.
-fn code_of(reason: ErrorReason) -> Code {
+pub(super) fn code_of(reason: ErrorReason) -> Code {
     use ErrorReason as Reason;
     match reason {
         Reason::InvalidRequest

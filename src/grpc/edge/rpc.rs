@@ -121,7 +121,8 @@ impl Rpc {
     /// Returns the status of an error, which ends the RPC, and logs it.
     pub(super) fn refuse(&self, error: &Error) -> Status {
         let blame = error.blame(self.ample.get().copied().unwrap_or_default());
-        let _ = self.failure.set(outcome(error, blame));
+        let is_overloaded = matches!(error, Error::Overloaded { .. });
+        let _ = self.failure.set(outcome_of(is_overloaded, blame));
         let reason = error.row().reason;
         let _ = self.reason.set(reason);
         self.metrics.error(self.method, reason, blame);
@@ -172,11 +173,11 @@ impl Rpc {
 }
 
 /// Returns how an RPC ends with an error.
-fn outcome(error: &Error, blame: Blame) -> RpcOutcome {
-    match (error, blame) {
-        (Error::Overloaded { .. }, _) => RpcOutcome::Shed,
-        (_, Blame::Caller) => RpcOutcome::Caller,
-        (_, Blame::Upstream) => RpcOutcome::Upstream,
-        (_, Blame::Gateway) => RpcOutcome::Gateway,
+pub(super) fn outcome_of(is_overloaded: bool, blame: Blame) -> RpcOutcome {
+    match blame {
+        _ if is_overloaded => RpcOutcome::Shed,
+        Blame::Caller => RpcOutcome::Caller,
+        Blame::Upstream => RpcOutcome::Upstream,
+        Blame::Gateway => RpcOutcome::Gateway,
     }
 }

@@ -122,6 +122,17 @@ impl Metrics {
         }
     }
 
+    /// Starts a series of [`catalogue::RPCS`] at 0.
+    pub fn expect_rpc(&self, method: &'static str, code: &'static str, outcome: RpcOutcome) {
+        let Some(shared) = &self.shared else { return };
+        let labels = [
+            KeyValue::new(semconv::RPC_METHOD, method),
+            KeyValue::new(semconv::RPC_RESPONSE_STATUS_CODE, code),
+            KeyValue::new(label::OUTCOME, outcome.as_str()),
+        ];
+        shared.rpc.rpcs.add(0, &labels);
+    }
+
     /// [`catalogue::OVERHEAD`]: an RPC succeeded, and no upstream call for it was in flight during this time.
     pub fn overhead(&self, method: &'static str, overhead: Duration) {
         let Some(shared) = &self.shared else { return };
@@ -131,8 +142,22 @@ impl Metrics {
 
     /// [`catalogue::ERRORS`]: an RPC was refused or failed, by the reason in its status and by who must act.
     pub fn error(&self, method: &'static str, reason: &'static str, blame: Blame) {
+        self.errors(method, reason, blame, 1);
+    }
+
+    /// Starts a series of [`catalogue::ERRORS`] at 0.
+    pub fn expect_error(&self, method: &'static str, reason: &'static str, blame: Blame) {
+        self.errors(method, reason, blame, 0);
+    }
+
+    fn errors(&self, method: &'static str, reason: &'static str, blame: Blame, rpcs: u64) {
         let Some(shared) = &self.shared else { return };
-        shared.rpc.errors.add(1, &error_labels(method, reason, blame));
+        let labels = [
+            KeyValue::new(semconv::RPC_METHOD, method),
+            KeyValue::new(label::REASON, reason),
+            KeyValue::new(label::BLAME, blame.as_str()),
+        ];
+        shared.rpc.errors.add(rpcs, &labels);
     }
 
     /// [`catalogue::SHED`]: a request or an input was refused because the replica was full.
@@ -178,12 +203,4 @@ impl Metrics {
         let labels = [KeyValue::new(label::MODE, mode), KeyValue::new(label::WHY, why)];
         shared.rpc.auth_failures.add(calls, &labels);
     }
-}
-
-fn error_labels(method: &'static str, reason: &'static str, blame: Blame) -> [KeyValue; 3] {
-    [
-        KeyValue::new(semconv::RPC_METHOD, method),
-        KeyValue::new(label::REASON, reason),
-        KeyValue::new(label::BLAME, blame.as_str()),
-    ]
 }

@@ -74,7 +74,7 @@ pub(super) fn counted(metrics: &Metrics) -> Vec<(String, String, u64)> {
         .render()
         .unwrap()
         .lines()
-        .filter(|line| line.starts_with("voyage_gateway_rpcs_total{"))
+        .filter(|line| line.starts_with("voyage_gateway_rpcs_total{") && !line.ends_with(" 0"))
         .map(|line| {
             let count = line.rsplit_once(' ').unwrap().1.parse().unwrap();
             (label(line, "rpc_method"), label(line, "rpc_response_status_code"), count)

@@ -420,6 +420,19 @@ fn every_row_has_its_code_reason_and_domain() {
     }
 }
 
+/// The series of metrics that start at 0 are those of the error table.
+#[test]
+fn every_row_has_a_series_from_the_start() {
+    let mut expected = BTreeSet::new();
+    for error in rows().into_iter().map(|row| row.error) {
+        let blames = [false, true].map(|ample_time| error.blame(ample_time).as_str());
+        expected.extend(blames.map(|blame| (blame, reason(&error))));
+    }
+    let series = crate::grpc::edge::expected_errors();
+    let series: BTreeSet<_> = series.map(|(blame, reason)| (blame.as_str(), reason)).collect();
+    assert_eq!(series, expected);
+}
+
 /// Pushback travels with `UNAVAILABLE` only: Java and .NET retry on it whatever the code.
 #[test]
 fn every_row_says_whether_and_when_to_try_again() {
