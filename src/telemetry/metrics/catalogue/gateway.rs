@@ -6,28 +6,8 @@ use super::{
 };
 use crate::telemetry::semconv;
 
-const STATUS_CODE: Label = Label::closed(
-    semconv::RPC_RESPONSE_STATUS_CODE,
-    &[
-        "OK",
-        "CANCELLED",
-        "UNKNOWN",
-        "INVALID_ARGUMENT",
-        "DEADLINE_EXCEEDED",
-        "NOT_FOUND",
-        "ALREADY_EXISTS",
-        "PERMISSION_DENIED",
-        "RESOURCE_EXHAUSTED",
-        "FAILED_PRECONDITION",
-        "ABORTED",
-        "OUT_OF_RANGE",
-        "UNIMPLEMENTED",
-        "INTERNAL",
-        "UNAVAILABLE",
-        "DATA_LOSS",
-        "UNAUTHENTICATED",
-    ],
-);
+const STATUS_CODE: Label =
+    Label::bounded(semconv::RPC_RESPONSE_STATUS_CODE, "a gRPC status code, such as `OK`", 17);
 
 const TIER: Label = Label::closed(label::TIER, &["memory"]);
 

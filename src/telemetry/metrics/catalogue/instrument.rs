@@ -12,7 +12,7 @@ use super::Metric;
 const DEFAULT_SERIES: usize = 2_000;
 
 /// Raises the SDK's limit of series for metrics whose labels allow more.
-pub(in crate::telemetry::metrics) fn series_limit(instrument: &Instrument) -> Option<Stream> {
+pub(crate) fn series_limit(instrument: &Instrument) -> Option<Stream> {
     let metric = super::all().find(|metric| metric.name == instrument.name())?;
     let most = metric.max_series();
     let has_more = metric.buckets.is_empty() && most > DEFAULT_SERIES;
@@ -20,15 +20,12 @@ pub(in crate::telemetry::metrics) fn series_limit(instrument: &Instrument) -> Op
 }
 
 impl Metric {
-    fn describe<'a, T>(
-        &'static self,
-        builder: InstrumentBuilder<'a, T>,
-    ) -> InstrumentBuilder<'a, T> {
+    fn describe<'a, T>(&self, builder: InstrumentBuilder<'a, T>) -> InstrumentBuilder<'a, T> {
         builder.with_unit(self.unit).with_description(self.description)
     }
 
     /// Builds a counter. Series of closed label lists exist as 0 from the start.
-    pub(in crate::telemetry::metrics) fn counter(&'static self, meter: &Meter) -> Counter<u64> {
+    pub(crate) fn counter(&self, meter: &Meter) -> Counter<u64> {
         let counter = self.describe(meter.u64_counter(self.name)).build();
         for labels in self.closed_series() {
             counter.add(0, &labels);
@@ -36,17 +33,11 @@ impl Metric {
         counter
     }
 
-    pub(in crate::telemetry::metrics) fn float_counter(
-        &'static self,
-        meter: &Meter,
-    ) -> Counter<f64> {
+    pub(crate) fn float_counter(&self, meter: &Meter) -> Counter<f64> {
         self.describe(meter.f64_counter(self.name)).build()
     }
 
-    pub(in crate::telemetry::metrics) fn up_down_counter(
-        &'static self,
-        meter: &Meter,
-    ) -> UpDownCounter<i64> {
+    pub(crate) fn up_down_counter(&self, meter: &Meter) -> UpDownCounter<i64> {
         let counter = self.describe(meter.i64_up_down_counter(self.name)).build();
         for labels in self.closed_series() {
             counter.add(0, &labels);
@@ -54,7 +45,7 @@ impl Metric {
         counter
     }
 
-    pub(in crate::telemetry::metrics) fn histogram(&'static self, meter: &Meter) -> Histogram<f64> {
+    pub(crate) fn histogram(&self, meter: &Meter) -> Histogram<f64> {
         meter
             .f64_histogram(self.name)
             .with_unit(self.unit)
@@ -64,8 +55,8 @@ impl Metric {
     }
 
     /// Describes an observable instrument that calls `observe` at each collection.
-    pub(in crate::telemetry::metrics) fn observed<'a, I, M>(
-        &'static self,
+    pub(crate) fn observed<'a, I, M>(
+        &self,
         builder: AsyncInstrumentBuilder<'a, I, M>,
         observe: impl Fn(&dyn AsyncInstrument<M>) + Send + Sync + 'static,
     ) -> AsyncInstrumentBuilder<'a, I, M> {
@@ -73,8 +64,8 @@ impl Metric {
     }
 
     /// Registers an observable gauge.
-    pub(in crate::telemetry::metrics) fn gauge(
-        &'static self,
+    pub(crate) fn gauge(
+        &self,
         meter: &Meter,
         observe: impl Fn(&dyn AsyncInstrument<u64>) + Send + Sync + 'static,
     ) {
@@ -82,8 +73,8 @@ impl Metric {
     }
 
     /// Registers an observable gauge of fractions.
-    pub(in crate::telemetry::metrics) fn float_gauge(
-        &'static self,
+    pub(crate) fn float_gauge(
+        &self,
         meter: &Meter,
         observe: impl Fn(&dyn AsyncInstrument<f64>) + Send + Sync + 'static,
     ) {
