@@ -4,6 +4,7 @@
 //! in the same commit.
 
 mod documents;
+mod files;
 mod imports;
 mod logs;
 mod paths;

@@ -57,6 +57,25 @@ fn documents_name_files_that_exist() {
     assert_none(&wrong);
 }
 
+/// Returns the words in backticks that look like paths below `src/`, such as `dispatch/schedule`.
+fn inner_paths_in(text: &str) -> impl Iterator<Item = &str> {
+    let is_path = |word: &&str| {
+        word.contains('/')
+            && word.bytes().all(|b| b.is_ascii_lowercase() || matches!(b, b'/' | b'_' | b'.'))
+            && word.split('/').all(|part| !part.is_empty())
+    };
+    text.split('`').skip(1).step_by(2).filter(is_path)
+}
+
+#[test]
+fn the_architecture_names_files_that_exist() {
+    let page = super::read(&root().join("ARCHITECTURE.md"));
+    let is_other = |path: &str| FOLDERS.iter().any(|folder| path.starts_with(folder));
+    let missing = inner_paths_in(&page.text)
+        .filter(|path| !is_other(path) && !exists(path) && !exists(&format!("src/{path}")));
+    assert_none(&missing.map(|path| format!("ARCHITECTURE.md names {path}")).collect::<Vec<_>>());
+}
+
 #[test]
 fn comments_name_files_that_exist() {
     let mut wrong = Vec::new();
