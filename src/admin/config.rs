@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Config {
     /// The IP address and port of the status page (`/`, as JSON `/status`), `/metrics`, `/livez`, `/readyz` and gRPC
-    /// health, in plaintext. It only reads, so any address may be given; in Kubernetes `0.0.0.0:9090`. The status page
-    /// names callers, models and keys' aliases to whoever reaches the port.
+    /// health, in plaintext and without credentials. All of it is read-only; in Kubernetes use `0.0.0.0:9090`. The
+    /// status page shows the names of callers, models and key aliases.
     pub listen: SocketAddr,
 }
 

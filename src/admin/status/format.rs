@@ -1,14 +1,14 @@
-//! Numbers as people read them. What is not known is a dash.
+//! Numbers for people.
 
-/// Stands for what is not known.
+/// An unknown value.
 pub(super) const UNKNOWN: &str = "–";
 
-/// Writes what is known.
+/// Writes a value that may be unknown.
 pub(super) fn known<T>(value: Option<T>, write: impl FnOnce(T) -> String) -> String {
     value.map_or_else(|| UNKNOWN.to_owned(), write)
 }
 
-/// Writes a whole number with its thousands apart: `12,345`.
+/// Writes a whole number: `12,345`.
 pub(super) fn count(value: f64) -> String {
     let digits = format!("{:.0}", value.max(0.0));
     let mut written = String::new();
@@ -21,13 +21,14 @@ pub(super) fn count(value: f64) -> String {
     written
 }
 
-/// Writes a large number shortly: `12.3 M`.
+/// Writes a large number with a unit: `12.3 k`.
 pub(super) fn short(value: f64) -> String {
-    let units = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")];
-    match units.into_iter().find(|(size, _)| value >= *size) {
-        Some((_, "k")) => format!("{:.1} k", value / 1e3),
-        Some((size, unit)) => format!("{:.2} {unit}", value / size),
-        None => count(value),
+    match value {
+        1e12.. => format!("{:.2} T", value / 1e12),
+        1e9.. => format!("{:.2} G", value / 1e9),
+        1e6.. => format!("{:.2} M", value / 1e6),
+        1e4.. => format!("{:.1} k", value / 1e3),
+        _ => count(value),
     }
 }
 
@@ -36,69 +37,62 @@ pub(super) fn rate(per_second: f64) -> String {
     if per_second >= 100.0 { count(per_second) } else { format!("{per_second:.1}") }
 }
 
-/// Writes a share as percents; only all is 100 and only none is 0.
+/// Writes a share in percent; only 1 is `100 %` and only 0 is `0 %`.
 pub(super) fn percent(share: f64) -> String {
-    let percent = share * 100.0;
-    if percent > 99.9 && share < 1.0 {
-        return "99.9 %".to_owned();
-    }
-    if percent < 0.1 && share > 0.0 {
-        return "0.1 %".to_owned();
-    }
-    if percent >= 100.0 || percent <= 0.0 {
-        format!("{percent:.0} %")
-    } else {
-        format!("{percent:.1} %")
+    match share {
+        1.0.. => "100 %".to_owned(),
+        0.999.. => "99.9 %".to_owned(),
+        0.001.. => format!("{:.1} %", share * 100.0),
+        _ if share > 0.0 => "0.1 %".to_owned(),
+        _ => "0 %".to_owned(),
     }
 }
 
-/// Writes money, to more places where there is little of it.
+/// Writes US dollars, with more digits for small amounts.
 pub(super) fn usd(usd: f64) -> String {
-    if usd >= 1000.0 {
-        format!("${}", count(usd))
-    } else if usd >= 1.0 || usd <= 0.0 {
-        format!("${usd:.2}")
-    } else if usd < 0.0001 {
-        "< $0.0001".to_owned()
-    } else {
-        format!("${usd:.4}")
+    match usd {
+        1000.0.. => format!("${}", count(usd)),
+        1.0.. => format!("${usd:.2}"),
+        0.0001.. => format!("${usd:.4}"),
+        _ if usd > 0.0 => "< $0.0001".to_owned(),
+        _ => "$0.00".to_owned(),
     }
 }
 
 /// Writes bytes.
 pub(super) fn bytes(bytes: f64) -> String {
-    let units = [(1_073_741_824.0, "GiB"), (1_048_576.0, "MiB"), (1024.0, "KiB")];
-    match units.into_iter().find(|(size, _)| bytes >= *size) {
-        Some((size, unit)) => format!("{:.1} {unit}", bytes / size),
-        None => format!("{bytes:.0} B"),
+    match bytes {
+        1_073_741_824.0.. => format!("{:.1} GiB", bytes / 1_073_741_824.0),
+        1_048_576.0.. => format!("{:.1} MiB", bytes / 1_048_576.0),
+        1024.0.. => format!("{:.1} KiB", bytes / 1024.0),
+        _ => format!("{bytes:.0} B"),
     }
 }
 
-/// Writes how long something took.
+/// Writes a latency.
 pub(super) fn took(seconds: f64) -> String {
-    if seconds < 0.001 {
-        format!("{:.0} µs", seconds * 1e6)
-    } else if seconds < 0.01 {
-        format!("{:.1} ms", seconds * 1e3)
-    } else if seconds < 1.0 {
-        format!("{:.0} ms", seconds * 1e3)
-    } else {
-        format!("{seconds:.2} s")
+    match seconds {
+        1.0.. => format!("{seconds:.2} s"),
+        0.01.. => format!("{:.0} ms", seconds * 1e3),
+        0.001.. => format!("{:.1} ms", seconds * 1e3),
+        _ => format!("{:.0} µs", seconds * 1e6),
     }
 }
 
-/// Writes a span in its two largest units: `3 h 12 min`.
+/// Writes a long duration in its two largest units: `3 h 12 min`.
 pub(super) fn span(seconds: f64) -> String {
-    let units = [(86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s")];
-    let largest = units.iter().position(|(size, _)| seconds >= *size).unwrap_or(units.len() - 1);
-    let (size, unit) = units[largest];
-    let whole = (seconds / size).floor();
-    let first = format!("{whole:.0} {unit}");
-    match units.get(largest + 1) {
-        Some((smaller, unit)) => {
-            let rest = ((seconds - whole * size) / smaller).floor();
-            if rest > 0.0 { format!("{first} {rest:.0} {unit}") } else { first }
+    let two = |large: f64, unit: &str, small: f64, rest: &str| {
+        let (whole, more) = ((seconds / large).floor(), ((seconds % large) / small).floor());
+        if more > 0.0 {
+            format!("{whole:.0} {unit} {more:.0} {rest}")
+        } else {
+            format!("{whole:.0} {unit}")
         }
-        None => first,
+    };
+    match seconds {
+        86_400.0.. => two(86_400.0, "d", 3600.0, "h"),
+        3600.0.. => two(3600.0, "h", 60.0, "min"),
+        60.0.. => two(60.0, "min", 1.0, "s"),
+        _ => format!("{:.0} s", seconds.floor()),
     }
 }

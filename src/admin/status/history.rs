@@ -53,7 +53,7 @@ const HISTOGRAMS: &[&Metric] = &[
     &catalogue::QUEUE_WAIT,
 ];
 
-/// What the counters and histograms hold, by the metrics' names.
+/// The values of the counters and histograms at one moment, by the metrics' names.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counts {
     counters: BTreeMap<&'static str, ByLabel>,
@@ -64,48 +64,79 @@ impl Counts {
     pub(super) fn of(families: &Families) -> Self {
         let counters =
             COUNTERS.iter().map(|(metric, label)| (metric.name, families.by(metric, label)));
-        let histograms =
-            HISTOGRAMS.iter().filter_map(|metric| Some((metric.name, families.histogram(metric)?)));
+        let histograms = HISTOGRAMS
+            .iter()
+            .filter_map(|metric| Some((metric.name, families.histogram(metric)?)));
         Self { counters: counters.collect(), histograms: histograms.collect() }
     }
 
-    /// Returns what was counted since `earlier`.
-    fn since(&self, earlier: &Self) -> Self {
-        let mut since = self.clone();
-        for (name, values) in &mut since.counters {
-            for (label, value) in values {
+    /// Returns the counters since `earlier`, which was `seconds` ago.
+    fn since(&self, earlier: &Self, seconds: f64) -> Window {
+        let mut counters: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+        for (name, values) in &self.counters {
+            let earlier = earlier.counters.get(name);
+            let count = |(label, now): (&String, &f64)| {
                 // A series that was absent has been counted from 0.
-                *value -= earlier.counters.get(name).and_then(|by| by.get(label)).unwrap_or(&0.0);
-            }
+                let then = earlier.and_then(|values| values.get(label)).unwrap_or(&0.0);
+                (label.clone(), Count { last_minute: now - then, since_start: *now })
+            };
+            counters.insert(*name, values.iter().map(count).collect());
         }
-        for (name, values) in &mut since.histograms {
+        let mut histograms = self.histograms.clone();
+        for (name, values) in &mut histograms {
             if let Some(earlier) = earlier.histograms.get(name) {
                 *values = values.since(earlier);
             }
         }
-        since
+        Window { counters, histograms, seconds }
+    }
+}
+
+/// What was counted in the last minute, or the span of a point, and since the start.
+pub(super) struct Window {
+    counters: BTreeMap<&'static str, BTreeMap<String, Count>>,
+    histograms: BTreeMap<&'static str, Buckets>,
+    /// The true span.
+    pub(super) seconds: f64,
+}
+
+impl Window {
+    /// Returns a counter by its label, without zeros.
+    pub(super) fn by(&self, metric: &Metric) -> impl Iterator<Item = (&str, Count)> {
+        let counts = self.counters.get(metric.name).into_iter().flatten();
+        // Known series exist as 0 before their first event.
+        let counted = counts.filter(|(_, count)| count.since_start > 0.0);
+        counted.map(|(label, count)| (label.as_str(), *count))
     }
 
-    /// Returns a counter's values by its label.
-    pub(super) fn by(&self, metric: &Metric) -> impl Iterator<Item = (&str, f64)> {
-        let values = self.counters.get(metric.name).into_iter().flatten();
-        values.map(|(label, value)| (label.as_str(), *value))
-    }
-
-    /// Returns a counter's value for one of its label's; `None`: there is no such series.
-    pub(super) fn get(&self, metric: &Metric, label: &str) -> Option<f64> {
+    /// Returns a counter for one value of its label; `None`: there is no such series.
+    pub(super) fn get(&self, metric: &Metric, label: &str) -> Option<Count> {
         self.counters.get(metric.name)?.get(label).copied()
     }
 
-    /// Returns a counter's value for one of its label's, 0 without such a series.
-    pub(super) fn of_label(&self, metric: &Metric, label: &str) -> f64 {
-        self.get(metric, label).unwrap_or_default()
+    /// Returns what was counted in the span for one value of a counter's label.
+    pub(super) fn last(&self, metric: &Metric, label: &str) -> f64 {
+        self.get(metric, label).unwrap_or_default().last_minute
     }
 
-    /// Returns a counter's value.
-    pub(super) fn total(&self, metric: &Metric) -> f64 {
-        // An empty sum of floats is -0.
-        self.by(metric).map(|(_, value)| value).sum::<f64>() + 0.0
+    /// Returns a counter, all its series summed.
+    pub(super) fn total(&self, metric: &Metric) -> Count {
+        self.by(metric).fold(Count::default(), |sum, (_, count)| Count {
+            last_minute: sum.last_minute + count.last_minute,
+            since_start: sum.since_start + count.since_start,
+        })
+    }
+
+    /// Returns RPCs a second. The first second after a start is too short for a rate.
+    pub(super) fn rpcs_per_second(&self) -> f64 {
+        self.total(&catalogue::RPCS).last_minute / self.seconds.max(1.0)
+    }
+
+    /// Returns the cache's hits as a share of its lookups; `None`: there were none.
+    pub(super) fn hit_ratio(&self, of: fn(Count) -> f64) -> Option<f64> {
+        let of = |result| self.get(&catalogue::CACHE_LOOKUPS, result).map_or(0.0, of);
+        let lookups = of("hit") + of("miss") + of("coalesced");
+        (lookups > 0.0).then(|| of("hit") / lookups)
     }
 
     pub(super) fn quantile(&self, metric: &Metric, share: f64) -> Option<f64> {
@@ -114,47 +145,6 @@ impl Counts {
 
     pub(super) fn mean(&self, metric: &Metric) -> Option<f64> {
         self.histograms.get(metric.name)?.mean()
-    }
-
-    /// Returns the cache's hits as a share of its lookups; `None`: there were none.
-    pub(super) fn hit_ratio(&self) -> Option<f64> {
-        let of = |result| self.of_label(&catalogue::CACHE_LOOKUPS, result);
-        let lookups = of("hit") + of("miss") + of("coalesced");
-        (lookups > 0.0).then(|| of("hit") / lookups)
-    }
-}
-
-/// What was counted since the start, and in the last minute.
-pub(super) struct Spans {
-    pub(super) since_start: Counts,
-    pub(super) last_minute: Counts,
-    /// The true span of `last_minute`.
-    pub(super) seconds: f64,
-}
-
-impl Spans {
-    /// Returns a counter by its label.
-    pub(super) fn by<'a>(&'a self, metric: &'a Metric) -> impl Iterator<Item = (&'a str, Count)> {
-        let last_minute = |name: &str| self.last_minute.of_label(metric, name);
-        // Known series exist as 0 before their first event.
-        let counted = self.since_start.by(metric).filter(|(_, count)| *count > 0.0);
-        counted.map(move |(name, since_start)| {
-            (name, Count { last_minute: last_minute(name), since_start })
-        })
-    }
-
-    /// Returns a counter for one value of its label; `None`: there is no such series.
-    pub(super) fn get(&self, metric: &Metric, label: &str) -> Option<Count> {
-        let since_start = self.since_start.get(metric, label)?;
-        Some(Count { last_minute: self.last_minute.of_label(metric, label), since_start })
-    }
-
-    /// Returns a whole counter.
-    pub(super) fn total(&self, metric: &Metric) -> Count {
-        Count {
-            last_minute: self.last_minute.total(metric),
-            since_start: self.since_start.total(metric),
-        }
     }
 }
 
@@ -181,10 +171,9 @@ impl History {
         }
         self.samples.push_back((now, counts));
         // The oldest that is needed is the newest of at least a minute.
-        let has_older = |samples: &VecDeque<(Instant, Counts)>| {
-            samples.get(1).is_some_and(|(at, _)| age(now, *at) >= MINUTE)
-        };
-        while self.samples.len() > MAX_SAMPLES || has_older(&self.samples) {
+        while self.samples.len() > MAX_SAMPLES
+            || self.samples.get(1).is_some_and(|(at, _)| age(now, *at) >= MINUTE)
+        {
             self.samples.pop_front();
         }
         while self.points.front().is_some_and(|(at, _)| age(now, *at) > PLOTTED) {
@@ -192,10 +181,9 @@ impl History {
         }
     }
 
-    /// Returns both spans; the last minute is up to [`EVERY`] longer, and shorter after a start.
-    pub(super) fn spans(&self, now: Instant, counts: Counts) -> Spans {
-        let (span, last_minute) = self.window(now, &counts, MINUTE);
-        Spans { last_minute, since_start: counts, seconds: span.as_secs_f64() }
+    /// Returns the last minute: up to [`EVERY`] longer, and shorter after a start.
+    pub(super) fn last_minute(&self, now: Instant, counts: &Counts) -> Window {
+        self.window(now, counts, MINUTE)
     }
 
     /// Returns the points of the plots, the oldest first and the last one of this moment.
@@ -214,30 +202,25 @@ impl History {
     }
 
     fn point(&self, now: Instant, counts: &Counts, budget_used: Option<f64>) -> Point {
-        let (span, counts) = self.window(now, counts, POINT.saturating_sub(EVERY / 2));
+        let window = self.window(now, counts, POINT.saturating_sub(EVERY / 2));
         Point {
             age_seconds: 0.0,
-            requests_per_second: per_second(counts.total(&catalogue::RPCS), span.as_secs_f64()),
-            hit_ratio: counts.hit_ratio(),
-            p50_seconds: counts.quantile(&catalogue::RPC_DURATION, 0.5),
-            p99_seconds: counts.quantile(&catalogue::RPC_DURATION, 0.99),
+            requests_per_second: window.rpcs_per_second(),
+            hit_ratio: window.hit_ratio(|count| count.last_minute),
+            p50_seconds: window.quantile(&catalogue::RPC_DURATION, 0.5),
+            p99_seconds: window.quantile(&catalogue::RPC_DURATION, 0.99),
             budget_used,
         }
     }
 
-    /// Returns what was counted in the last `span` or a little longer, but at most since the start, and how long that is.
-    fn window(&self, now: Instant, counts: &Counts, span: Duration) -> (Duration, Counts) {
+    /// Returns the last `span` or a little more, but at most since the start.
+    fn window(&self, now: Instant, counts: &Counts, span: Duration) -> Window {
         let old_enough = |(at, _): &&(Instant, Counts)| age(now, *at) >= span;
         match self.samples.iter().rev().find(old_enough).or_else(|| self.samples.front()) {
-            Some((at, earlier)) => (age(now, *at), counts.since(earlier)),
-            None => (Duration::ZERO, Counts::default()),
+            Some((at, earlier)) => counts.since(earlier, age(now, *at).as_secs_f64()),
+            None => counts.since(counts, 0.0),
         }
     }
-}
-
-/// Returns a rate. The first second after a start is too short for one.
-pub(super) fn per_second(count: f64, seconds: f64) -> f64 {
-    count / seconds.max(1.0)
 }
 
 fn age(now: Instant, at: Instant) -> Duration {

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     format::{self, known},
-    report::{Cause, Severity, Status},
+    report::{Cause, Count, Severity, Status},
 };
 
 const STYLE: &str = include_str!("page.css");
@@ -133,21 +133,17 @@ fn party(name: &str, causes: &[Cause]) -> Markup {
 }
 
 fn figures(status: &Status) -> Markup {
-    let (rpcs, cache, cost, tokens) = (&status.rpcs, &status.cache, &status.cost, &status.tokens);
-    let since_start = |value: &str| format!("{value} since start");
+    let (rpcs, cache, upstream) = (&status.rpcs, &status.cache, &status.upstream);
     let ok = rpcs.outcomes.iter().find(|outcome| outcome.name == "ok");
     let ok = ok.map(|outcome| outcome.count).unwrap_or_default();
-    let share = |ok: f64, all: f64| (all > 0.0).then(|| format::percent(ok / all));
-    let success = share(ok.last_minute, rpcs.all.last_minute);
-    let success_ever = share(ok.since_start, rpcs.all.since_start);
-    let hits = cache.hit_ratio_last_minute.map(format::percent);
-    let hits_ever = cache.hit_ratio_since_start.map(format::percent);
-    let upstream = &status.upstream;
-    let saved = tokens.saved.map(|saved| format!(", {} saved", format::short(saved.since_start)));
-    let billed =
-        since_start(&format::short(tokens.billed.since_start)) + &saved.unwrap_or_default();
-    let usd =
-        |count: Option<super::report::Count>| known(count.map(|of| of.since_start), format::usd);
+    let share = |of: fn(Count) -> f64| (of(rpcs.all) > 0.0).then(|| of(ok) / of(rpcs.all));
+    let (billed, saved) = (status.tokens.billed, status.tokens.saved.unwrap_or_default());
+    let usd = |count: Option<Count>| known(count.map(|of| of.since_start), format::usd);
+    let ever = format::short(rpcs.all.since_start);
+    let p99 = known(upstream.p99_seconds, format::took);
+    let (tokens, tokens_ever) =
+        (format::short(billed.last_minute), format::short(billed.since_start));
+    let (spent, unspent) = (usd(status.cost.spent_usd), usd(status.cost.saved_usd));
     html! {
         section aria-labelledby="figures-title" {
             h2 #figures-title {
@@ -156,29 +152,28 @@ fn figures(status: &Status) -> Markup {
                 } @else { "Last minute" }
             }
             dl #figures .figures {
-                (figure("RPCs a second", &format::rate(rpcs.per_second),
-                    &since_start(&format::short(rpcs.all.since_start))))
-                (ratio("Success rate", success, success_ever))
-                (ratio("Cache hit ratio", hits, hits_ever))
-                (figure("Voyage latency, median", &known(upstream.p50_seconds, format::took),
-                    &format!("{} for 99 %", known(upstream.p99_seconds, format::took))))
-                (figure("Tokens billed", &format::short(tokens.billed.last_minute), &billed))
-                (figure("Spent since start", &usd(cost.spent_usd),
-                    &format!("{} saved", usd(cost.saved_usd))))
+                (figure("RPCs a second", &format::rate(rpcs.per_second), &html! { (ever) " since start" }))
+                (ratio("Success rate", share(|count| count.last_minute), share(|count| count.since_start)))
+                (ratio("Cache hit ratio", cache.hit_ratio_last_minute, cache.hit_ratio_since_start))
+                (figure("Voyage latency", &known(upstream.p50_seconds, format::took),
+                    &html! { "median, " (p99) " for 99 %" }))
+                (figure("Tokens billed", &tokens,
+                    &html! { (tokens_ever) " since start, " (format::short(saved.since_start)) " saved" }))
+                (figure("Spent since start", &spent, &html! { (unspent) " saved" }))
             }
         }
     }
 }
 
 /// A ratio of the last minute; without one, that since the start.
-fn ratio(name: &str, last_minute: Option<String>, since_start: Option<String>) -> Markup {
-    let ever = known(since_start, |ratio| ratio);
+fn ratio(name: &str, last_minute: Option<f64>, since_start: Option<f64>) -> Markup {
+    let ever = known(since_start, format::percent);
     match last_minute {
-        Some(ratio) => figure(name, &ratio, &format!("{ever} since start")),
-        None => figure(name, &ever, "since start, none in the last minute"),
+        Some(ratio) => figure(name, &format::percent(ratio), &html! { (ever) " since start" }),
+        None => figure(name, &ever, &html! { "since start, none in the last minute" }),
     }
 }
 
-fn figure(name: &str, value: &str, below: &str) -> Markup {
+fn figure(name: &str, value: &str, below: &Markup) -> Markup {
     html! { div { dt { (name) } dd { (value) } dd.below { (below) } } }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 use super::{
-    history::{Counts, History, Spans, per_second},
+    history::{Counts, History, Window},
     report::{
         ApiKey, Budget, Cache, CallerUse, Connections, Cost, Named, Process, RateLimit, Rpcs,
         SlowRpc, Status, Tokens, Upstream, UpstreamError, Use, Work,
@@ -38,33 +38,33 @@ impl Sources<'_> {
         let counts = Counts::of(&self.families);
         let rate_limits = rate_limits(&self.families);
         let history = self.history.points(self.now, &counts, budget_used(&rate_limits));
-        let spans = self.history.spans(self.now, counts);
+        let window = self.history.last_minute(self.now, &counts);
         let mut status = Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             revision: crate::REVISION.to_owned(),
             uptime_seconds: self.age(self.started),
-            window_seconds: spans.seconds,
-            rpcs: rpcs(&spans),
-            cache: self.cache(&spans),
+            window_seconds: window.seconds,
+            rpcs: rpcs(&window),
+            cache: self.cache(&window),
             cost: Cost {
-                spent_usd: spans.get(&catalogue::COST, "spent"),
-                saved_usd: spans.get(&catalogue::COST, "saved"),
+                spent_usd: window.get(&catalogue::COST, "spent"),
+                saved_usd: window.get(&catalogue::COST, "saved"),
             },
             tokens: Tokens {
-                billed: spans.total(&catalogue::TOKENS),
-                saved: spans.get(&catalogue::MODEL_TOKENS, "saved"),
+                billed: window.total(&catalogue::TOKENS),
+                saved: window.get(&catalogue::MODEL_TOKENS, "saved"),
             },
             rate_limits,
             budgets: self.budgets(),
-            work: self.work(&spans.last_minute),
-            upstream: self.upstream(&spans),
-            callers: callers(&spans),
+            work: self.work(&window),
+            upstream: self.upstream(&window),
+            callers: callers(&window),
             slow_rpcs: self.slow_rpcs(),
             process: self.process(),
             history,
             ..Status::default()
         };
-        status.health = verdict::of(&status, &spans.last_minute, self.is_ready);
+        status.health = verdict::of(&status, &window, self.is_ready);
         status
     }
 
@@ -76,10 +76,10 @@ impl Sources<'_> {
         self.families.sum(metric)
     }
 
-    fn cache(&self, spans: &Spans) -> Cache {
+    fn cache(&self, window: &Window) -> Cache {
         Cache {
-            hit_ratio_last_minute: spans.last_minute.hit_ratio(),
-            hit_ratio_since_start: spans.since_start.hit_ratio(),
+            hit_ratio_last_minute: window.hit_ratio(|count| count.last_minute),
+            hit_ratio_since_start: window.hit_ratio(|count| count.since_start),
             entries: self.gauge(&catalogue::CACHE_ENTRIES),
             bytes: self.gauge(&catalogue::CACHE_SIZE),
             max_bytes: self.gauge(&catalogue::CACHE_MAX_SIZE),
@@ -96,16 +96,16 @@ impl Sources<'_> {
         limits.map(budget).collect()
     }
 
-    fn work(&self, last_minute: &Counts) -> Work {
+    fn work(&self, window: &Window) -> Work {
         Work {
             waiting_texts: self.gauge(&catalogue::QUEUE_ITEMS),
             waiting_bytes: self.gauge(&catalogue::QUEUE_SIZE),
-            wait_p50_seconds: last_minute.quantile(&catalogue::QUEUE_WAIT, 0.5),
-            wait_p99_seconds: last_minute.quantile(&catalogue::QUEUE_WAIT, 0.99),
+            wait_p50_seconds: window.quantile(&catalogue::QUEUE_WAIT, 0.5),
+            wait_p99_seconds: window.quantile(&catalogue::QUEUE_WAIT, 0.99),
             calls: self.gauge(&catalogue::BATCHES_IN_FLIGHT),
             max_calls: self.gauge(&catalogue::BATCHES_MAX_IN_FLIGHT),
-            batch_fill: last_minute.mean(&catalogue::BATCH_FILL),
-            batch_texts: last_minute.mean(&catalogue::BATCH_SIZE),
+            batch_fill: window.mean(&catalogue::BATCH_FILL),
+            batch_texts: window.mean(&catalogue::BATCH_SIZE),
             requests: self.gauge(&catalogue::IN_FLIGHT_REQUESTS),
             max_requests: self.gauge(&catalogue::MAX_IN_FLIGHT_REQUESTS),
             request_bytes: self.gauge(&catalogue::IN_FLIGHT_SIZE),
@@ -113,7 +113,7 @@ impl Sources<'_> {
         }
     }
 
-    fn upstream(&self, spans: &Spans) -> Upstream {
+    fn upstream(&self, window: &Window) -> Upstream {
         let states = self.families.by(&catalogue::BREAKER_STATE, label::STATE);
         let keys = self.families.by(&catalogue::KEY_REJECTED, label::KEY).into_iter();
         let errors = self.recent.upstream_errors().into_iter().map(|error| UpstreamError {
@@ -125,15 +125,15 @@ impl Sources<'_> {
             request_id: error.request_id.map(|id| id.to_string()),
             trace_id: error.trace_id.map(|id| id.to_string()),
         });
-        let quantile = |share| spans.last_minute.quantile(&catalogue::UPSTREAM_DURATION, share);
+        let quantile = |share| window.quantile(&catalogue::UPSTREAM_DURATION, share);
         Upstream {
             breaker: states.into_iter().find(|(_, is)| *is > 0.0).map(|(state, _)| state),
-            calls: spans.total(&catalogue::UPSTREAM_CALLS),
-            statuses: named(spans, &catalogue::UPSTREAM_CALLS),
+            calls: window.total(&catalogue::UPSTREAM_CALLS),
+            statuses: named(window, &catalogue::UPSTREAM_CALLS),
             p50_seconds: quantile(0.5),
             p99_seconds: quantile(0.99),
-            retries: spans.total(&catalogue::RETRIES),
-            rate_limited: spans.total(&catalogue::RATE_LIMITED),
+            retries: window.total(&catalogue::RETRIES),
+            rate_limited: window.total(&catalogue::RATE_LIMITED),
             retry_budget: self.gauge(&catalogue::RETRY_BUDGET_BALANCE),
             free_tier: self.gauge(&catalogue::FREE_TIER).is_some_and(|is| is > 0.0),
             keys: keys.map(|(key, is)| ApiKey { key, rejected: is > 0.0 }).collect(),
@@ -176,19 +176,19 @@ impl Sources<'_> {
     }
 }
 
-fn named(spans: &Spans, metric: &Metric) -> Vec<Named> {
-    spans.by(metric).map(|(name, count)| Named { name: name.to_owned(), count }).collect()
+fn named(window: &Window, metric: &Metric) -> Vec<Named> {
+    window.by(metric).map(|(name, count)| Named { name: name.to_owned(), count }).collect()
 }
 
-fn rpcs(spans: &Spans) -> Rpcs {
+fn rpcs(window: &Window) -> Rpcs {
     let outcomes = RpcOutcome::ALL.map(RpcOutcome::as_str).map(|name| Named {
         name: name.to_owned(),
-        count: spans.get(&catalogue::RPCS, name).unwrap_or_default(),
+        count: window.get(&catalogue::RPCS, name).unwrap_or_default(),
     });
-    let all = spans.total(&catalogue::RPCS);
-    let quantile = |share| spans.last_minute.quantile(&catalogue::RPC_DURATION, share);
+    let all = window.total(&catalogue::RPCS);
+    let quantile = |share| window.quantile(&catalogue::RPC_DURATION, share);
     Rpcs {
-        per_second: per_second(all.last_minute, spans.seconds),
+        per_second: window.rpcs_per_second(),
         all,
         outcomes: outcomes.to_vec(),
         p50_seconds: quantile(0.5),
@@ -196,12 +196,12 @@ fn rpcs(spans: &Spans) -> Rpcs {
     }
 }
 
-fn callers(spans: &Spans) -> Vec<CallerUse> {
+fn callers(window: &Window) -> Vec<CallerUse> {
     let mut callers: BTreeMap<&str, CallerUse> = BTreeMap::new();
-    for (name, count) in spans.by(&catalogue::TOKENS) {
+    for (name, count) in window.by(&catalogue::TOKENS) {
         callers.entry(name).or_default().tokens = count;
     }
-    for (name, count) in spans.by(&catalogue::CALLER_RPCS) {
+    for (name, count) in window.by(&catalogue::CALLER_RPCS) {
         callers.entry(name).or_default().rpcs = Some(count);
     }
     let named = |(caller, of): (&str, CallerUse)| CallerUse { caller: caller.to_owned(), ..of };

@@ -2,14 +2,17 @@
 
 use super::{
     format,
-    history::Counts,
+    history::Window,
     report::{
         Cause, Health,
         Severity::{self, Failing, Impaired, Notice},
         Status,
     },
 };
-use crate::telemetry::{RpcOutcome, catalogue};
+use crate::telemetry::{
+    RpcOutcome,
+    catalogue::{self, Metric},
+};
 
 /// How long before its end a certificate is reported, in seconds.
 const CERTIFICATE_NOTICE: f64 = 14.0 * 86_400.0;
@@ -24,9 +27,9 @@ const LATE_SHARE: f64 = 0.05;
 const LATE_COUNT: f64 = 5.0;
 
 /// Judges the last minute, and the state of now.
-pub(super) fn of(status: &Status, last_minute: &Counts, is_ready: bool) -> Health {
-    let gateway = gateway(status, last_minute, is_ready);
-    let (voyage, callers) = (voyage(status, last_minute), callers(status, last_minute));
+pub(super) fn of(status: &Status, window: &Window, is_ready: bool) -> Health {
+    let gateway = gateway(status, window, is_ready);
+    let (voyage, callers) = (voyage(status, window), callers(status, window));
     let worst = gateway.iter().chain(&voyage).map(|cause| cause.severity).max();
     let state = match worst {
         _ if !is_ready => "draining",
@@ -45,32 +48,42 @@ impl Causes {
         self.0.push(Cause { code, severity, text: text.into() });
     }
 
-    /// Adds a cause that was counted in the last minute; `n` is 0: it was not.
-    fn counted(&mut self, code: &'static str, severity: Severity, n: f64, text: &str) {
+    /// Adds what was counted in the last minute, unless `n` is 0.
+    fn count(&mut self, code: &'static str, severity: Severity, n: f64, text: &str) {
         if n > 0.0 {
             self.add(code, severity, format!("{text} in the last minute."));
         }
     }
 }
 
-fn gateway(status: &Status, last_minute: &Counts, is_ready: bool) -> Vec<Cause> {
+fn gateway(status: &Status, window: &Window, is_ready: bool) -> Vec<Cause> {
     let mut causes = Causes::default();
     if !is_ready {
         causes.add("draining", Notice, "Shutting down; calls in flight are completed.");
     }
     rejected_keys(status, &mut causes);
-    budgets(status, last_minute, &mut causes);
-    let shed = outcome(last_minute, RpcOutcome::Shed);
-    causes.counted("full", Impaired, shed, &format!("Overloaded: {} refused", rpcs(shed)));
-    let waiting = reason(last_minute, "QUEUE_TIMEOUT");
+    budgets(status, window, &mut causes);
+    let shed = outcome(window, RpcOutcome::Shed);
+    causes.count("full", Impaired, shed, &format!("Overloaded: {} refused", rpcs(shed)));
+    let waiting = reason(window, "QUEUE_TIMEOUT");
     let text = format!("{} refused because the rate limit is used up", rpcs(waiting));
-    causes.counted("rate_limit_full", Impaired, waiting, &text);
-    let panics = last_minute.total(&catalogue::PANICS);
-    causes.counted("panic", Impaired, panics, &format!("Defect: {} panicked", rpcs(panics)));
-    let failed = outcome(last_minute, RpcOutcome::Gateway);
+    causes.count("rate_limit_full", Impaired, waiting, &text);
+    let panics = window.total(&catalogue::PANICS).last_minute;
+    causes.count("panic", Impaired, panics, &format!("Defect: {} panicked", rpcs(panics)));
+    let failed = outcome(window, RpcOutcome::Gateway);
     let text = format!("{} failed with a gateway error", rpcs(failed));
-    causes.counted("failures", Impaired, failed, &text);
-    certificate(status, &mut causes);
+    causes.count("failures", Impaired, failed, &text);
+    match status.process.certificate_expires_in_seconds {
+        Some(left) if left <= 0.0 => {
+            let text = format!("The certificate expired {} ago.", format::span(-left));
+            causes.add("certificate", Failing, text);
+        }
+        Some(left) if left < CERTIFICATE_NOTICE => {
+            let text = format!("The certificate expires in {}.", format::span(left));
+            causes.add("certificate", Notice, text);
+        }
+        _ => {}
+    }
     causes.0
 }
 
@@ -87,19 +100,16 @@ fn rejected_keys(status: &Status, causes: &mut Causes) {
     }
 }
 
-fn budgets(status: &Status, last_minute: &Counts, causes: &mut Causes) {
+fn budgets(status: &Status, window: &Window, causes: &mut Causes) {
     for budget in &status.budgets {
+        let name = &budget.budget;
         if budget.tokens.used >= budget.tokens.limit * USED_UP {
-            let text = format!("{} is used up: only cached inputs are answered.", budget.budget);
+            let text = format!("{name} is used up: only cached inputs are answered.");
             causes.add("budget_exhausted", Failing, text);
         } else {
-            let refused = last_minute.of_label(&catalogue::QUOTA_REFUSALS, &budget.budget);
-            let text = format!(
-                "{} had too few tokens left for {}",
-                budget.budget,
-                plural(refused, "request")
-            );
-            causes.counted("budget_short", Impaired, refused, &text);
+            let refused = window.last(&catalogue::QUOTA_REFUSALS, name);
+            let text = format!("{name} had too few tokens left for {}", plural(refused, "request"));
+            causes.count("budget_short", Impaired, refused, &text);
         }
     }
     if status.upstream.free_tier {
@@ -108,18 +118,7 @@ fn budgets(status: &Status, last_minute: &Counts, causes: &mut Causes) {
     }
 }
 
-fn certificate(status: &Status, causes: &mut Causes) {
-    let Some(left) = status.process.certificate_expires_in_seconds else { return };
-    if left <= 0.0 {
-        let text = format!("The certificate expired {} ago.", format::span(-left));
-        causes.add("certificate", Failing, text);
-    } else if left < CERTIFICATE_NOTICE {
-        let text = format!("The certificate expires in {}.", format::span(left));
-        causes.add("certificate", Notice, text);
-    }
-}
-
-fn voyage(status: &Status, last_minute: &Counts) -> Vec<Cause> {
+fn voyage(status: &Status, window: &Window) -> Vec<Cause> {
     let mut causes = Causes::default();
     match status.upstream.breaker.as_deref() {
         Some("open") => {
@@ -132,56 +131,55 @@ fn voyage(status: &Status, last_minute: &Counts) -> Vec<Cause> {
         }
         _ => {}
     }
-    let of_calls =
-        |n| format!("{} of {}", format::count(n), calls(status.upstream.calls.last_minute));
+    let calls = plural(status.upstream.calls.last_minute, "call");
     let limited = status.upstream.rate_limited.last_minute;
-    let text = format!("{} rate limited (429)", of_calls(limited));
-    causes.counted("rate_limited", Impaired, limited, &text);
-    let statuses = last_minute.by(&catalogue::UPSTREAM_CALLS);
-    let failed = statuses.filter(|(status, _)| *status == "none" || status.starts_with('5'));
-    let failed = failed.map(|(_, n)| n).sum();
-    causes.counted("calls_failed", Impaired, failed, &format!("{} failed", of_calls(failed)));
-    let late = reason(last_minute, "DEADLINE_EXCEEDED");
+    let text = format!("{} of {calls} rate limited (429)", format::count(limited));
+    causes.count("rate_limited", Impaired, limited, &text);
+    let is_failure = |status: &str| status == "none" || status.starts_with('5');
+    let failed = sum(window, &catalogue::UPSTREAM_CALLS, is_failure);
+    let text = format!("{} of {calls} failed", format::count(failed));
+    causes.count("calls_failed", Impaired, failed, &text);
+    let late = reason(window, "DEADLINE_EXCEEDED");
     if late >= LATE_COUNT && late >= LATE_SHARE * status.rpcs.all.last_minute {
         let text = format!("Slow: {} exceeded the deadline", rpcs(late));
-        causes.counted("slow", Impaired, late, &text);
+        causes.count("slow", Impaired, late, &text);
     }
-    let lost = outcome(last_minute, RpcOutcome::Upstream) - reason(last_minute, "QUEUE_TIMEOUT");
+    let lost = outcome(window, RpcOutcome::Upstream) - reason(window, "QUEUE_TIMEOUT");
     let text = format!("{} failed with a Voyage error", rpcs(lost));
-    causes.counted("failures", Impaired, lost, &text);
+    causes.count("failures", Impaired, lost, &text);
     causes.0
 }
 
 /// Errors of callers affect nobody else.
-fn callers(status: &Status, last_minute: &Counts) -> Vec<Cause> {
+fn callers(status: &Status, window: &Window) -> Vec<Cause> {
     let mut causes = Causes::default();
-    let of_rpcs = |n| format!("{} of {}", format::count(n), rpcs(status.rpcs.all.last_minute));
-    let refused = outcome(last_minute, RpcOutcome::Caller);
-    let text = format!("{} failed with a caller error", of_rpcs(refused));
-    causes.counted("refused", Notice, refused, &text);
-    let refusals = last_minute.by(&catalogue::QUOTA_REFUSALS);
-    let over = refusals.filter(|(rule, _)| !rule.starts_with("limits.")).map(|(_, n)| n).sum();
+    let of_all = |n| format!("{} of {}", format::count(n), rpcs(status.rpcs.all.last_minute));
+    let refused = outcome(window, RpcOutcome::Caller);
+    let text = format!("{} failed with a caller error", of_all(refused));
+    causes.count("refused", Notice, refused, &text);
+    let over = sum(window, &catalogue::QUOTA_REFUSALS, |rule| !rule.starts_with("limits."));
     let text = format!("{} exceeded a caller's quota", plural(over, "request"));
-    causes.counted("quota", Notice, over, &text);
-    let left = outcome(last_minute, RpcOutcome::Cancelled);
-    causes.counted("cancelled", Notice, left, &format!("{} cancelled", of_rpcs(left)));
+    causes.count("quota", Notice, over, &text);
+    let left = outcome(window, RpcOutcome::Cancelled);
+    causes.count("cancelled", Notice, left, &format!("{} cancelled", of_all(left)));
     causes.0
 }
 
-fn outcome(last_minute: &Counts, outcome: RpcOutcome) -> f64 {
-    last_minute.of_label(&catalogue::RPCS, outcome.as_str())
+fn outcome(window: &Window, outcome: RpcOutcome) -> f64 {
+    window.last(&catalogue::RPCS, outcome.as_str())
 }
 
-fn reason(last_minute: &Counts, name: &str) -> f64 {
-    last_minute.of_label(&catalogue::ERRORS, name)
+fn reason(window: &Window, name: &str) -> f64 {
+    window.last(&catalogue::ERRORS, name)
+}
+
+/// Returns what was counted in the last minute for some values of a counter's label.
+fn sum(window: &Window, metric: &Metric, of: impl Fn(&str) -> bool) -> f64 {
+    window.by(metric).filter(|(label, _)| of(label)).map(|(_, count)| count.last_minute).sum()
 }
 
 fn rpcs(n: f64) -> String {
     plural(n, "RPC")
-}
-
-fn calls(n: f64) -> String {
-    plural(n, "call")
 }
 
 fn plural(n: f64, noun: &str) -> String {

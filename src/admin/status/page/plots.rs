@@ -18,8 +18,8 @@ struct Plot {
     title: &'static str,
     /// The main one comes first.
     lines: &'static [Line],
-    /// Whether the axis ends at 1 rather than above the highest value.
-    is_share: bool,
+    /// The axis ends there or higher.
+    least_end: f64,
     write: fn(f64) -> String,
 }
 
@@ -33,13 +33,13 @@ const PLOTS: [Plot; 4] = [
     Plot {
         title: "Requests",
         lines: &[Line { name: "", of: |point| Some(point.requests_per_second) }],
-        is_share: false,
+        least_end: 1.0,
         write: |value| format!("{}/s", format::rate(value)),
     },
     Plot {
         title: "Cache hit ratio",
         lines: &[Line { name: "", of: |point| point.hit_ratio }],
-        is_share: true,
+        least_end: 1.0,
         write: format::percent,
     },
     Plot {
@@ -48,13 +48,13 @@ const PLOTS: [Plot; 4] = [
             Line { name: "median", of: |point| point.p50_seconds },
             Line { name: "99 %", of: |point| point.p99_seconds },
         ],
-        is_share: false,
+        least_end: 0.001,
         write: format::took,
     },
     Plot {
         title: "Upstream budget used",
         lines: &[Line { name: "", of: |point| point.budget_used }],
-        is_share: true,
+        least_end: 1.0,
         write: format::percent,
     },
 ];
@@ -68,23 +68,23 @@ impl Plot {
     fn draw(&self, points: &[Point]) -> Markup {
         let values = self.lines.iter().flat_map(|line| points.iter().filter_map(line.of));
         let highest = values.fold(None, |highest, value| Some(value.max(highest.unwrap_or(value))));
-        let top = if self.is_share { 1.0 } else { round_up(highest.unwrap_or_default()) };
+        let end = round_up(highest.unwrap_or_default().max(self.least_end));
         html! {
             figure {
                 figcaption {
-                    (self.title)
+                    p { (self.title) }
                     @for line in self.lines {
-                        " " b { (format::known(line.newest(points), self.write)) }
-                        @if !line.name.is_empty() { " " small { (line.name) } }
+                        b { (format::known(line.newest(points), self.write)) } " "
+                        @if !line.name.is_empty() { small { (line.name) } " " }
                     }
                 }
                 div.axes {
                     svg viewBox="0 0 900 100" preserveAspectRatio="none" role="img" {
                         title { (self.summary(points)) }
                         path.grid d="M0 0H900M0 50H900M0 100H900" {}
-                        @for line in self.lines { (line.draw(points, top)) }
+                        @for line in self.lines { g { (line.draw(points, end)) } }
                     }
-                    span { @if highest.is_some() { ((self.write)(top)) } }
+                    span { @if highest.is_some() { ((self.write)(end).replacen(".0", "", 1)) } }
                     span { "0" }
                 }
                 div.time {
@@ -117,9 +117,9 @@ impl Line {
     }
 
     /// Draws the line and the area below it, both interrupted where there is no value, and a dot at this moment.
-    fn draw(&self, points: &[Point], top: f64) -> Markup {
+    fn draw(&self, points: &[Point], end: f64) -> Markup {
         let place = |point: &Point, value: f64| {
-            format!("{:.0} {:.1}", WIDTH - point.age_seconds, HEIGHT * (1.0 - value / top))
+            format!("{:.0} {:.1}", WIDTH - point.age_seconds, HEIGHT * (1.0 - value / end))
         };
         let placed: Vec<Option<String>> =
             points.iter().map(|point| Some(place(point, (self.of)(point)?))).collect();
@@ -140,15 +140,9 @@ impl Line {
     }
 }
 
-/// Returns the end of an axis: 1, 2 or 5 times a power of ten, and at least `highest`.
+/// Returns the end of an axis: 1, 2 or 5 times a power of ten, and at least `highest`, which is not 0.
 pub(in crate::admin::status) fn round_up(highest: f64) -> f64 {
-    if highest <= 0.0 {
-        return 1.0;
-    }
     let power = 10f64.powf(highest.log10().floor());
-    [1.0, 2.0, 5.0]
-        .into_iter()
-        .map(|step| step * power)
-        .find(|end| *end >= highest)
-        .unwrap_or(10.0 * power)
+    let ends = [1.0, 2.0, 5.0].map(|step| step * power);
+    ends.into_iter().find(|end| *end >= highest).unwrap_or(10.0 * power)
 }

@@ -44,25 +44,40 @@ fn cells(name: impl Render, values: &[String]) -> Markup {
     }
 }
 
-fn total(count: Count) -> Markup {
-    html! { tr.total { (cells("All", &counts(count))) } }
+fn nothing(text: &str) -> Markup {
+    html! { p.none { (text) } }
 }
 
 fn counts(count: Count) -> [String; 2] {
     [format::count(count.last_minute), format::short(count.since_start)]
 }
 
-fn nothing(text: &str) -> Markup {
-    html! { p.none { (text) } }
+fn count(value: Option<f64>) -> String {
+    known(value, format::count)
+}
+
+fn bytes(value: Option<f64>) -> String {
+    known(value, format::bytes)
 }
 
 fn took(seconds: Option<f64>) -> String {
     known(seconds, format::took)
 }
 
+/// A table of counters, with their sum.
+fn counters(name: &str, of: &[Named], title: fn(&str) -> String, all: Count) -> Markup {
+    table(
+        &[name, "Last minute", "Since start"],
+        &html! {
+            @for Named { name, count } in of { (row(title(name), &counts(*count))) }
+            tr.total { (cells("All", &counts(all))) }
+        },
+    )
+}
+
 /// Names an outcome, or whom an error is blamed on.
-fn outcome(label: &str) -> &'static str {
-    match label {
+fn outcome(label: &str) -> String {
+    let name = match label {
         "ok" => "OK",
         "caller" => "Caller error",
         "upstream" => "Voyage error",
@@ -70,21 +85,18 @@ fn outcome(label: &str) -> &'static str {
         "shed" => "Overloaded",
         "cancelled" => "Cancelled",
         "panicked" => "Internal error",
-        _ => "Other",
-    }
+        other => other,
+    };
+    name.to_owned()
 }
 
 pub(super) fn outcomes(status: &Status) -> Markup {
     let rpcs = &status.rpcs;
-    let rows = html! {
-        @for Named { name, count } in &rpcs.outcomes { (row(outcome(name), &counts(*count))) }
-        (total(rpcs.all))
-    };
     section(
         "rpcs",
         "RPCs",
         &html! {
-            (table(&["Outcome", "Last minute", "Since start"], &rows))
+            (counters("Outcome", &rpcs.outcomes, outcome, rpcs.all))
             p.foot {
                 "Latency in the last minute: median " b { (took(rpcs.p50_seconds)) }
                 ", 99 % within " b { (took(rpcs.p99_seconds)) }
@@ -99,17 +111,13 @@ pub(super) fn voyage(status: &Status) -> Markup {
         "none" => "No answer".to_owned(),
         status => format!("HTTP {status}"),
     };
-    let rows = html! {
-        @for Named { name, count } in &upstream.statuses { (row(answer(name), &counts(*count))) }
-        (total(upstream.calls))
-    };
     let [retried, retried_ever] = counts(upstream.retries);
     let breaker = upstream.breaker.as_deref().unwrap_or(UNKNOWN).replace('_', "-");
     section(
         "voyage",
         "Calls to Voyage",
         &html! {
-            (table(&["Answer", "Last minute", "Since start"], &rows))
+            (counters("Answer", &upstream.statuses, answer, upstream.calls))
             p.foot {
                 "Retries " b { (retried) } ", since start " b { (retried_ever) }
                 " · circuit breaker " b { (breaker) }
@@ -122,9 +130,6 @@ pub(super) fn voyage(status: &Status) -> Markup {
 }
 
 pub(super) fn budgets(status: &Status) -> Markup {
-    if status.rate_limits.is_empty() && status.budgets.is_empty() {
-        return section("budgets", "Limits and budgets", &nothing("None used yet."));
-    }
     let rows = html! {
         @for limit in &status.rate_limits {
             @for (unit, of) in [("requests", limit.requests), ("tokens", limit.tokens)] {
@@ -135,7 +140,14 @@ pub(super) fn budgets(status: &Status) -> Markup {
         }
         @for budget in &status.budgets { (bar(&budget.budget, "tokens", budget.tokens)) }
     };
-    section("budgets", "Limits and budgets", &table(&["Budget", "Used", "Limit"], &rows))
+    section(
+        "budgets",
+        "Limits and budgets",
+        &html! {
+            @if rows.0.is_empty() { (nothing("None used yet.")) }
+            @else { (table(&["Budget", "Used", "Limit"], &rows)) }
+        },
+    )
 }
 
 /// A row with a bar below it.
@@ -147,10 +159,9 @@ fn bar(name: &str, unit: &str, of: Use) -> Markup {
         _ => "plain",
     };
     let width = format!("{:.1}%", share * 100.0);
+    let name = html! { (name) " " small { (unit) } };
     html! {
-        tr.over {
-            (cells(html! { (name) " " small { (unit) } }, &[format::short(of.used), format::short(of.limit)]))
-        }
+        tr.over { (cells(name, &[format::short(of.used), format::short(of.limit)])) }
         tr.bar aria-hidden="true" {
             td colspan="3" {
                 svg class=(class) width="100%" height="4" { rect width=(width) height="4" {} }
@@ -161,8 +172,6 @@ fn bar(name: &str, unit: &str, of: Use) -> Markup {
 
 pub(super) fn work(status: &Status) -> Markup {
     let work = &status.work;
-    let count = |value| known(value, format::count);
-    let bytes = |value| known(value, format::bytes);
     let rows = html! {
         (row("RPCs in flight", &[count(work.requests), count(work.max_requests)]))
         (row("Bytes in flight", &[bytes(work.request_bytes), bytes(work.max_request_bytes)]))
@@ -185,76 +194,63 @@ pub(super) fn work(status: &Status) -> Markup {
 }
 
 pub(super) fn errors(status: &Status) -> Markup {
-    const TITLE: &str = "Last errors from Voyage";
-    let errors = &status.upstream.errors;
-    if errors.is_empty() {
-        return section("errors", TITLE, &nothing("None since the start."));
-    }
-    let rows = html! {
-        @for error in errors.iter().take(SHOWN) {
-            tr.over {
-                (cells(error.reason, &[
-                    known(error.status, |status| status.to_string()),
-                    format::span(error.age_seconds),
-                ]))
-            }
-            (details(&html! {
-                span { (outcome(error.blame)) } " "
-                span { "key " (error.key) } " "
-                (id("request", error.request_id.as_deref()))
-                (id("trace", error.trace_id.as_deref()))
-            }))
-        }
-    };
-    let table = table(&["Error", "HTTP", "Age"], &rows);
-    section("errors", TITLE, &html! { (table) (more(errors.len())) })
+    let entries = status.upstream.errors.iter().map(|error| {
+        let http = known(error.status, |status| status.to_string());
+        entry(error.reason, [http, format::span(error.age_seconds)], &html! {
+            span { (outcome(error.blame)) } " " span { "key " (error.key) } " "
+            (id("request", error.request_id.as_deref())) (id("trace", error.trace_id.as_deref()))
+        })
+    });
+    let list = list(["Error", "HTTP", "Age"], entries, "None since the start.");
+    section("errors", "Last errors from Voyage", &list)
 }
 
 pub(super) fn slow(status: &Status) -> Markup {
-    const TITLE: &str = "Slowest RPCs of the last ten minutes";
-    let rpcs = &status.slow_rpcs;
-    if rpcs.is_empty() {
-        return section("slow", TITLE, &nothing("None took more than 100 ms."));
-    }
-    let rows = html! {
-        @for rpc in rpcs.iter().take(SHOWN) {
-            tr.over {
-                (cells(rpc.method.rsplit('.').next().unwrap_or(rpc.method), &[
-                    format::took(rpc.seconds),
-                    format::span(rpc.age_seconds),
-                ]))
-            }
-            (details(&html! {
+    let entries = status.slow_rpcs.iter().map(|rpc| {
+        let name = rpc.method.rsplit('.').next().unwrap_or(rpc.method);
+        entry(
+            name,
+            [format::took(rpc.seconds), format::span(rpc.age_seconds)],
+            &html! {
                 span { (outcome(rpc.outcome)) } " "
                 span { (rpc.caller.as_deref().unwrap_or("caller unknown")) } " "
-                (id("request", Some(&rpc.request_id)))
-                (id("trace", Some(&rpc.trace_id)))
-            }))
-        }
-    };
-    let table = table(&["RPC", "Latency", "Age"], &rows);
-    section("slow", TITLE, &html! { (table) (more(rpcs.len())) })
+                (id("request", Some(&rpc.request_id))) (id("trace", Some(&rpc.trace_id)))
+            },
+        )
+    });
+    let list = list(["RPC", "Latency", "Age"], entries, "None took more than 100 ms.");
+    section("slow", "Slowest RPCs of the last ten minutes", &list)
 }
 
-/// A row below another, for texts that are too long for a column.
-fn details(details: &Markup) -> Markup {
-    html! { tr.details { td colspan="3" { small { (details) } } } }
+/// The first of many entries; without any, `none`.
+fn list(
+    columns: [&str; 3],
+    mut entries: impl ExactSizeIterator<Item = Markup>,
+    none: &str,
+) -> Markup {
+    if entries.len() == 0 {
+        return nothing(none);
+    }
+    let rows = html! { @for entry in entries.by_ref().take(SHOWN) { (entry) } };
+    html! {
+        (table(&columns, &rows))
+        @if entries.len() > 0 { p.foot { (entries.len()) " more in " a href="status" { "/status" } } }
+    }
+}
+
+/// A row, and one below it for texts that are too long for a column.
+fn entry(name: &str, values: [String; 2], details: &Markup) -> Markup {
+    html! {
+        tr.over { (cells(name, &values)) }
+        tr.details { td colspan="3" { small { (details) } } }
+    }
 }
 
 fn id(name: &str, id: Option<&str>) -> Markup {
     html! { @if let Some(id) = id { span { (name) " " span.id { (id) } } " " } }
 }
 
-fn more(all: usize) -> Markup {
-    html! {
-        @if all > SHOWN { p.foot { (all - SHOWN) " more in " a href="status" { "/status" } } }
-    }
-}
-
 pub(super) fn callers(status: &Status) -> Markup {
-    if status.callers.is_empty() {
-        return section("callers", "Top callers", &nothing("No tokens used yet."));
-    }
     let rows = html! {
         @for caller in &status.callers {
             @let rpcs = known(caller.rpcs, |rpcs| format::short(rpcs.since_start));
@@ -262,20 +258,23 @@ pub(super) fn callers(status: &Status) -> Markup {
             (row(&caller.caller, &[rpcs, since_start, last_minute]))
         }
     };
-    section("callers", "Top callers", &table(&["Caller", "RPCs", "Tokens", "Last minute"], &rows))
+    section(
+        "callers",
+        "Top callers",
+        &html! {
+            @if rows.0.is_empty() { (nothing("No tokens used yet.")) }
+            @else { (table(&["Caller", "RPCs", "Tokens", "Last minute"], &rows)) }
+        },
+    )
 }
 
 pub(super) fn process(status: &Status) -> Markup {
     let (process, cache) = (&status.process, &status.cache);
     let alone = |value: String| [value, String::new()];
-    let bytes = |value| known(value, format::bytes);
-    let count = |value| known(value, format::count);
     let rows = html! {
         @for port in &process.connections {
-            (row(format!("Connections, {} port", port.port), &[
-                format::count(port.open),
-                known(port.max, format::count),
-            ]))
+            @let name = format!("Connections, {} port", port.port);
+            (row(name, &[format::count(port.open), count(port.max)]))
         }
         (row("Cache", &[bytes(cache.bytes), bytes(cache.max_bytes)]))
         (row("Cached vectors", &alone(count(cache.entries))))

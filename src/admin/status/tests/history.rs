@@ -14,8 +14,8 @@ fn counted(rpcs: f64) -> Counts {
 
 /// The last minute's true span in seconds, and its RPCs.
 fn last_minute(history: &History, rpcs: f64) -> (f64, f64) {
-    let spans = history.spans(Instant::now(), counted(rpcs));
-    (spans.seconds, spans.last_minute.total(&catalogue::RPCS))
+    let window = history.last_minute(Instant::now(), &counted(rpcs));
+    (window.seconds, window.total(&catalogue::RPCS).last_minute)
 }
 
 /// The ages of the points, and their rates.
