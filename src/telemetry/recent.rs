@@ -1,4 +1,4 @@
-//! What went slowly or wrong of late, for the status page: bounded, and without any text, vector, key or token.
+//! The slowest recent RPCs and the last upstream errors, for the status page. Bounded; no texts, vectors, keys or tokens.
 
 use std::{
     collections::VecDeque,
@@ -10,34 +10,34 @@ use std::{
 };
 
 use opentelemetry::trace::TraceId;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::RpcOutcome;
 use crate::error::{Blame, Upstream};
 
-/// An RPC is slow from here on: hits take a millisecond, so it has waited, for Voyage or for its turn.
+/// The duration from which an RPC is slow: cache hits take a millisecond, so it waited in a queue or for Voyage.
 pub const SLOW: Duration = Duration::from_millis(100);
 
-/// Slow RPCs that are kept, the slowest.
+/// The maximum of slow RPCs.
 pub const MAX_RPCS: usize = 32;
 
-/// Upstream errors that are kept, the last.
+/// The maximum of upstream errors.
 pub const MAX_ERRORS: usize = 32;
 
 /// How long a slow RPC is kept.
 pub const KEPT: Duration = Duration::from_mins(10);
 
-/// An RPC that took long.
+/// A slow RPC.
 #[derive(Clone, Debug)]
 pub struct SlowRpc {
     /// `package.Service/Method`.
     pub method: &'static str,
     /// From its first byte to the last of its reply.
     pub took: Duration,
-    /// How it ended.
+    /// Its outcome.
     pub outcome: RpcOutcome,
-    /// Who called, if that was found out.
+    /// The authenticated caller.
     pub caller: Option<Arc<str>>,
     /// Its `x-request-id`: at most 128 visible ASCII characters.
     pub request_id: String,
@@ -47,33 +47,33 @@ pub struct SlowRpc {
     pub ended: Instant,
 }
 
-/// A call to Voyage that failed.
+/// A failed call to Voyage.
 #[derive(Clone, Debug)]
 pub struct UpstreamError {
-    /// The reason as callers would read it.
+    /// The reason, as in `ErrorInfo`.
     pub reason: &'static str,
-    /// Whose doing it is.
+    /// Who can correct it.
     pub blame: Blame,
-    /// The HTTP status, if there was an answer.
+    /// The HTTP status; `None`: there was no response.
     pub status: Option<u16>,
-    /// The alias of the key it was made with.
+    /// The alias of its API key.
     pub key: Arc<str>,
     /// Voyage's `x-request-id`.
     pub request_id: Option<Arc<str>>,
-    /// The trace of the batch, if it has one.
+    /// The trace of the batch.
     pub trace_id: Option<TraceId>,
     /// When it failed.
     pub at: Instant,
 }
 
-/// The last of both.
+/// Slow RPCs and upstream errors.
 #[derive(Debug)]
 pub struct Recent {
-    /// Microseconds that an RPC must take more than to be kept.
+    /// RPCs that took more microseconds than this are kept.
     threshold: AtomicU64,
-    /// In no order.
+    /// Unordered.
     rpcs: Mutex<Vec<SlowRpc>>,
-    /// The newest comes first.
+    /// The newest first.
     errors: Mutex<VecDeque<UpstreamError>>,
 }
 
@@ -88,17 +88,17 @@ impl Default for Recent {
 }
 
 impl Recent {
-    /// Tells whether an RPC that took so long would be kept: one atomic load.
+    /// Returns whether an RPC of this duration would be kept. Costs one atomic load.
     pub fn is_slow(&self, took: Duration) -> bool {
         micros(took) > self.threshold.load(Ordering::Relaxed)
     }
 
-    /// Keeps an RPC if it is among the slowest.
+    /// Adds an RPC if it is among the slowest.
     pub fn slow_rpc(&self, rpc: SlowRpc) {
         if !self.is_slow(rpc.took) {
             return;
         }
-        let mut rpcs = lock(&self.rpcs);
+        let mut rpcs = self.rpcs.lock();
         rpcs.retain(|kept| is_fresh(kept, rpc.ended));
         if rpcs.len() < MAX_RPCS {
             rpcs.push(rpc);
@@ -110,7 +110,7 @@ impl Recent {
         self.set_threshold(&rpcs);
     }
 
-    /// Keeps a failure; `trace_id` is that of the batch, if it has one.
+    /// Adds a failure; `trace_id` is that of the batch.
     pub fn upstream_error(&self, failure: &Upstream, trace_id: Option<TraceId>) {
         let row = failure.fault.row();
         let error = UpstreamError {
@@ -122,14 +122,14 @@ impl Recent {
             trace_id,
             at: Instant::now(),
         };
-        let mut errors = lock(&self.errors);
+        let mut errors = self.errors.lock();
         errors.truncate(MAX_ERRORS - 1);
         errors.push_front(error);
     }
 
-    /// Forgets the slow RPCs that are too old.
+    /// Removes slow RPCs older than [`KEPT`].
     pub fn forget_old(&self, now: Instant) {
-        let mut rpcs = lock(&self.rpcs);
+        let mut rpcs = self.rpcs.lock();
         rpcs.retain(|kept| is_fresh(kept, now));
         self.set_threshold(&rpcs);
     }
@@ -137,17 +137,17 @@ impl Recent {
     /// Returns the slow RPCs, the slowest first.
     pub fn slow_rpcs(&self, now: Instant) -> Vec<SlowRpc> {
         self.forget_old(now);
-        let mut slowest = lock(&self.rpcs).clone();
+        let mut slowest = self.rpcs.lock().clone();
         slowest.sort_by_key(|rpc| std::cmp::Reverse(rpc.took));
         slowest
     }
 
     /// Returns the upstream errors, the newest first.
     pub fn upstream_errors(&self) -> Vec<UpstreamError> {
-        lock(&self.errors).iter().cloned().collect()
+        self.errors.lock().iter().cloned().collect()
     }
 
-    /// While there is room every slow RPC is kept; then only those slower than the fastest that is.
+    /// While there is room every slow RPC is kept, then only those slower than the fastest one kept.
     fn set_threshold(&self, rpcs: &[SlowRpc]) {
         let fastest = rpcs.iter().map(|rpc| micros(rpc.took)).min();
         let threshold = fastest.filter(|_| rpcs.len() >= MAX_RPCS).unwrap_or(micros(SLOW));
@@ -161,10 +161,6 @@ fn is_fresh(rpc: &SlowRpc, now: Instant) -> bool {
 
 fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
-}
-
-fn lock<T>(kept: &Mutex<T>) -> MutexGuard<'_, T> {
-    kept.lock()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
   const tell = (words, lost) => {
     at("live").textContent = words;
     at("lost").hidden = !lost;
-    // Said once, not with every attempt.
+    // Announced once, not at every attempt.
     if (at("lost").textContent !== lost) at("lost").textContent = lost;
   };
   const look = async () => {
@@ -26,8 +26,8 @@
       seen = clock();
       tell("Live", "");
     } catch {
-      document.title = "No answer – voyage-gateway";
-      tell("Not live", "The gateway does not answer. What is below is from " + seen + ".");
+      document.title = "No response – voyage-gateway";
+      tell("Not live", "No response from the gateway. The values below are from " + seen + ".");
     }
     clearTimeout(timer);
     timer = setTimeout(look, 2000);

@@ -43,10 +43,8 @@ pub(super) struct Health {
 
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Cause {
-    /// For programs.
     pub code: &'static str,
     pub severity: Severity,
-    /// For people.
     pub text: String,
 }
 
@@ -75,12 +73,11 @@ pub(super) struct Rpcs {
     pub all: Count,
     /// Every outcome, those without RPCs too.
     pub outcomes: Vec<Named>,
-    /// Quantiles of the last minute, here and below.
+    /// Of the last minute, here and below.
     pub p50_seconds: Option<f64>,
     pub p99_seconds: Option<f64>,
 }
 
-/// One of several counters.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Named {
     pub name: String,
@@ -90,7 +87,6 @@ pub(super) struct Named {
 
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Cache {
-    /// Hits as a share of lookups.
     pub hit_ratio_last_minute: Option<f64>,
     pub hit_ratio_since_start: Option<f64>,
     pub entries: Option<f64>,
@@ -140,26 +136,22 @@ impl Use {
 
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Budget {
-    /// The setting.
     pub budget: String,
     #[serde(flatten)]
     pub tokens: Use,
 }
 
-/// Queues and what is in flight.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Work {
     pub waiting_texts: Option<f64>,
     pub waiting_bytes: Option<f64>,
     pub wait_p50_seconds: Option<f64>,
     pub wait_p99_seconds: Option<f64>,
-    /// Calls to Voyage.
     pub calls: Option<f64>,
     pub max_calls: Option<f64>,
     /// Means of the last minute: 0 to 1, and inputs.
     pub batch_fill: Option<f64>,
     pub batch_texts: Option<f64>,
-    /// Admitted requests.
     pub requests: Option<f64>,
     pub max_requests: Option<f64>,
     pub request_bytes: Option<f64>,
@@ -200,7 +192,6 @@ pub(super) struct UpstreamError {
     pub reason: &'static str,
     /// `caller`, `gateway` or `upstream`.
     pub blame: &'static str,
-    /// The HTTP status.
     pub status: Option<u16>,
     pub key: String,
     pub age_seconds: f64,
@@ -214,7 +205,6 @@ pub(super) struct UpstreamError {
 pub(super) struct CallerUse {
     /// A name, `_other` for callers beyond the limit, or `abandoned` for work without a caller.
     pub caller: String,
-    /// Billed.
     pub tokens: Count,
     pub rpcs: Option<Count>,
 }
@@ -227,7 +217,6 @@ pub(super) struct SlowRpc {
     pub seconds: f64,
     pub outcome: &'static str,
     pub caller: Option<String>,
-    /// Its `x-request-id`.
     pub request_id: String,
     pub trace_id: String,
     pub age_seconds: f64,
@@ -254,11 +243,9 @@ pub(super) struct Connections {
 /// About 15 seconds; the last point ends now.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Point {
-    /// Of its end.
     pub age_seconds: f64,
     pub requests_per_second: f64,
     pub hit_ratio: Option<f64>,
-    /// Of RPCs.
     pub p50_seconds: Option<f64>,
     pub p99_seconds: Option<f64>,
     /// The used share of the rate limit with the least room, 0 to 1, at its end.

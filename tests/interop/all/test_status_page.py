@@ -1,4 +1,4 @@
-"""The status page in a real browser: it renders, moves, fits a phone, and keeps to itself.
+"""The status page in a real browser: it renders, updates, fits a phone, and loads nothing from elsewhere.
 
 Screenshots land in `target/interop`. `UPDATE_SCREENSHOT=1` makes docs/status-page.png anew.
 """
@@ -75,7 +75,7 @@ def shoot(chromium, name):
 
 @pytest.fixture(scope="module")
 def busy():
-    """A gateway that has seen a little of everything."""
+    """A gateway with traffic of every kind."""
     import deployment
 
     running = deployment.start(
@@ -105,6 +105,27 @@ def test_it_moves_without_a_reload(busy):
         urls = requested(chromium)
         assert f"http://{busy.admin}/status?as=html" in urls
         assert all(url.startswith((f"http://{busy.admin}/", "data:")) for url in urls), urls
+        assert chromium.get_log("browser") == []
+
+
+def test_the_plots_show_the_first_requests_and_move(deploy):
+    own = deploy(simulator=["--latency", "20ms"])
+    with browser() as chromium:
+        chromium.get(f"http://{own.admin}/")
+        titles = [title.text for title in chromium.find_elements(By.CSS_SELECTOR, "#history figcaption p")]
+        assert titles == ["Requests", "Cache hit ratio", "Latency", "Upstream budget used"]
+        # In one look: plots are replaced while they are read.
+        summaries = "return [...document.querySelectorAll('#history svg title')].map(title => title.textContent)"
+        assert chromium.execute_script(summaries)[1] == "Cache hit ratio in the last 15 minutes: no data yet"
+        image = chromium.find_element(By.CSS_SELECTOR, "#history svg")
+        assert image.accessible_name.startswith("Requests in the last 15 minutes; newest ")
+        for _ in range(2):
+            embed(own.channel, "text")
+        # One hit of two look-ups.
+        shown = "Cache hit ratio in the last 15 minutes; newest 50.0 %, lowest 50.0 %, highest 50.0 %"
+        until(chromium, lambda: chromium.execute_script(summaries)[1] == shown)
+        dot = "return document.querySelectorAll('#history svg')[1].querySelector('.dot').getAttribute('d')"
+        assert chromium.execute_script(dot) == "M900 50.0h0"
         assert chromium.get_log("browser") == []
 
 
@@ -236,7 +257,7 @@ def test_a_gateway_that_is_gone_is_said(deploy):
         chromium.get(f"http://{own.admin}/")
         own.server.kill()
         until(chromium, lambda: chromium.find_element(By.ID, "lost").is_displayed())
-        assert text(chromium, "lost").startswith("The gateway does not answer. What is below is from ")
+        assert text(chromium, "lost").startswith("No response from the gateway. The values below are from ")
         assert text(chromium, "live") == "Not live"
-        assert chromium.title.startswith("No answer")
+        assert chromium.title.startswith("No response")
         shoot(chromium, "gone-desktop")
