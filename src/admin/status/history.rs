@@ -64,9 +64,8 @@ impl Counts {
     pub(super) fn of(families: &Families) -> Self {
         let counters =
             COUNTERS.iter().map(|(metric, label)| (metric.name, families.by(metric, label)));
-        let histograms = HISTOGRAMS
-            .iter()
-            .filter_map(|metric| Some((metric.name, families.histogram(metric)?)));
+        let histograms =
+            HISTOGRAMS.iter().filter_map(|metric| Some((metric.name, families.histogram(metric)?)));
         Self { counters: counters.collect(), histograms: histograms.collect() }
     }
 

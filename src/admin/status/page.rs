@@ -155,8 +155,8 @@ fn figures(status: &Status) -> Markup {
                 (figure("RPCs a second", &format::rate(rpcs.per_second), &html! { (ever) " since start" }))
                 (ratio("Success rate", share(|count| count.last_minute), share(|count| count.since_start)))
                 (ratio("Cache hit ratio", cache.hit_ratio_last_minute, cache.hit_ratio_since_start))
-                (figure("Voyage latency", &known(upstream.p50_seconds, format::took),
-                    &html! { "median, " (p99) " for 99 %" }))
+                (figure("Voyage, median", &known(upstream.p50_seconds, format::took),
+                    &html! { "99 % within " (p99) }))
                 (figure("Tokens billed", &tokens,
                     &html! { (tokens_ever) " since start, " (format::short(saved.since_start)) " saved" }))
                 (figure("Spent since start", &spent, &html! { (unspent) " saved" }))
