@@ -11,7 +11,7 @@ use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 use tokio::{net::TcpListener, sync::watch};
 use tonic::service::Routes;
 
-pub use follow::LookAgain;
+pub use follow::ReloadHandle;
 pub use run::RunError;
 
 use crate::{
@@ -321,8 +321,8 @@ impl Bound {
     }
 
     /// Returns what has everything that is followed looked at now, once this serves.
-    pub fn look_again(&self) -> LookAgain {
-        self.followed.look_again()
+    pub fn reload_handle(&self) -> ReloadHandle {
+        self.followed.reload_handle()
     }
 
     /// Returns what answers on the gRPC port, for who needs no port.

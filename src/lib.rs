@@ -1,18 +1,16 @@
 //! `voyage-gateway`: Voyage AI's embeddings behind gRPC.
 //!
-//! Read it as a corridor: a request walks from the top room down, and imports go downward only.
+//! A request passes these modules from top to bottom; imports go downward only.
 //!
-//! - [`cli`] is what can be run, [`demo`] the show; [`app`] wires; [`config`] composes what every room wants to know;
+//! - [`cli`] has the commands, [`demo`] the demonstration; [`app`] wires; [`config`] composes the settings of all rooms;
 //!   [`admin`] is the operators' port.
-//! - The caller's half lives and dies with the caller: [`transport`] accepts, [`grpc`] speaks the protocol,
-//!   [`pipeline`] walks the request, [`cache`] remembers.
-//! - **The door.** Behind it work is paid for, lands and is cached, whoever left: [`dispatch`] walks a
-//!   batch, [`upstream`] calls Voyage.
-//! - The foundation: [`caller`], [`embedding`], [`model`], [`error`], [`secret`], [`reload`], [`units`], [`check`],
-//!   [`telemetry`], [`tokens`].
-//! - [`simulator`] is a Voyage that runs on loopback and can misbehave.
+//! - Before the door, work ends with its caller: [`transport`], [`grpc`], [`pipeline`], [`cache`].
+//! - Behind the door, work is paid for and completes: [`dispatch`], [`upstream`].
+//! - The foundation, from the top down: [`reload`], [`tokens`], [`telemetry`], [`caller`], [`error`], [`embedding`],
+//!   [`model`], [`peer`], [`check`], [`units`], [`secret`], [`file`](mod@file).
+//! - [`simulator`] is a Voyage on loopback that can misbehave.
 //!
-//! `ARCHITECTURE.md` tells the same at more length.
+//! `ARCHITECTURE.md` has the details.
 
 pub mod cli;
 pub mod demo;

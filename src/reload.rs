@@ -39,7 +39,7 @@ type Digest = [u8; 32];
 
 /// What a look at the files came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
+pub enum ReloadOutcome {
     /// The files say what they said before, good or bad.
     Unchanged,
     /// They say something new, which is in force now.
@@ -97,27 +97,27 @@ impl<T> Live<T> {
         self.current.load_full()
     }
 
-    fn refused(&self, problem: &str) -> Look {
+    fn refused(&self, problem: &str) -> ReloadOutcome {
         tracing::error!(
             what = self.what,
             problem,
             "a changed file is not usable; the old one stays in force"
         );
         self.metrics.reload(self.what, "refused");
-        Look::Refused
+        ReloadOutcome::Refused
     }
 }
 
 /// Something that looks at its files again.
 pub trait Reload: Send + Sync + fmt::Debug {
     /// Looks at the files and takes over what is new and makes sense. Blocks: it reads files.
-    fn reload(&self) -> Look;
+    fn reload(&self) -> ReloadOutcome;
 }
 
 impl<T: Send + Sync> Reload for Live<T> {
-    fn reload(&self) -> Look {
+    fn reload(&self) -> ReloadOutcome {
         if self.paths.is_empty() {
-            return Look::Unchanged;
+            return ReloadOutcome::Unchanged;
         }
         let mut seen = self.seen.lock();
         let contents = match read_all(&self.paths) {
@@ -126,19 +126,19 @@ impl<T: Send + Sync> Reload for Live<T> {
                 // Said once: the next look finds the same.
                 let unreadable = digest(&[problem.clone().into_bytes()]);
                 let known = std::mem::replace(&mut *seen, unreadable) == unreadable;
-                return if known { Look::Unchanged } else { self.refused(&problem) };
+                return if known { ReloadOutcome::Unchanged } else { self.refused(&problem) };
             }
         };
         let found = digest(&contents);
         if std::mem::replace(&mut *seen, found) == found {
-            return Look::Unchanged;
+            return ReloadOutcome::Unchanged;
         }
         match (self.parse)(&contents) {
             Ok(value) => {
                 self.current.store(Arc::new(value));
                 tracing::info!(what = self.what, "took over a changed file");
                 self.metrics.reload(self.what, "changed");
-                Look::Changed
+                ReloadOutcome::Changed
             }
             Err(problem) => self.refused(&named(&self.paths, &problem)),
         }
@@ -161,9 +161,9 @@ pub async fn poll(files: Vec<Arc<dyn Reload>>, every: Duration, asked: Arc<Notif
             let file = Arc::clone(file);
             // A file system that hangs must not stop a worker.
             match tokio::task::spawn_blocking(move || file.reload()).await {
-                Ok(Look::Unchanged) => {}
-                Ok(Look::Changed) => changed += 1,
-                Ok(Look::Refused) => refused += 1,
+                Ok(ReloadOutcome::Unchanged) => {}
+                Ok(ReloadOutcome::Changed) => changed += 1,
+                Ok(ReloadOutcome::Refused) => refused += 1,
                 Err(_) => tracing::error!("looking at a changed file panicked"),
             }
         }

@@ -23,12 +23,12 @@ pub(super) struct Followed {
 
 /// Has everything that is followed looked at now rather than soon; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct LookAgain {
+pub struct ReloadHandle {
     asked: Arc<Notify>,
     keys: Option<Arc<FetchedKeys>>,
 }
 
-impl LookAgain {
+impl ReloadHandle {
     /// Asks for it and does not wait. Keys that are fetched keep their least time between two fetches.
     pub fn ask(&self) {
         self.asked.notify_one();
@@ -48,8 +48,8 @@ impl Followed {
     }
 
     /// Returns what asks for a look at once.
-    pub(super) fn look_again(&self) -> LookAgain {
-        LookAgain { asked: Arc::clone(&self.asked), keys: self.keys.clone() }
+    pub(super) fn reload_handle(&self) -> ReloadHandle {
+        ReloadHandle { asked: Arc::clone(&self.asked), keys: self.keys.clone() }
     }
 
     /// Looks at all of it, for ever.

@@ -7,7 +7,7 @@ use futures_util::FutureExt as _;
 
 use super::{Failure, runtime};
 use crate::{
-    app::{self, Bound, BuildError, LookAgain},
+    app::{self, Bound, BuildError, ReloadHandle},
     config::{self, Config, Sources},
     grpc::auth::AuthMode,
     telemetry::{self, ExportError, Flush, export},
@@ -68,7 +68,7 @@ async fn serve(
     let hurry = hurry.shared();
     tracing::info!(port = "grpc", address = %bound.grpc_address()?, "listening");
     tracing::info!(port = "admin", address = %bound.admin_address()?, "listening");
-    let again = bound.look_again();
+    let again = bound.reload_handle();
     let ended = tokio::select! {
         ended = bound.run_until(stop, hurry.clone()) => ended,
         never = look_at_every(hangup, again) => match never {},
@@ -91,7 +91,7 @@ impl From<ExportError> for Failure {
 }
 
 /// Has everything looked at again whenever somebody hangs up.
-async fn look_at_every(mut hangup: Hangup, again: LookAgain) -> Infallible {
+async fn look_at_every(mut hangup: Hangup, again: ReloadHandle) -> Infallible {
     loop {
         hangup.wait().await;
         tracing::info!("SIGHUP: looking at everything that may have changed");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Config, Sources, load};
 use crate::{
-    reload::{Live, Look, Reload},
+    reload::{Live, Reload, ReloadOutcome},
     telemetry::{LogLevels, Metrics},
 };
 
@@ -52,20 +52,20 @@ pub fn live_log_levels(
 }
 
 impl Reload for Followed {
-    fn reload(&self) -> Look {
+    fn reload(&self) -> ReloadOutcome {
         let before = self.filter.get();
         let look = self.filter.reload();
         let filter = self.filter.get();
         // The file holds other settings, too.
-        if look != Look::Changed || filter == before {
+        if look != ReloadOutcome::Changed || filter == before {
             return look;
         }
         match self.levels.change(&filter) {
-            Ok(()) => Look::Changed,
+            Ok(()) => ReloadOutcome::Changed,
             Err(error) => {
                 tracing::error!(%error, "the log's levels cannot be changed");
                 self.metrics.reload(WHAT, "refused");
-                Look::Refused
+                ReloadOutcome::Refused
             }
         }
     }

@@ -48,23 +48,23 @@ fn a_changed_file_is_taken_over_and_an_unusable_one_is_not() {
     let path = folder.path("number");
     fs::write(&path, "1\n").unwrap();
     let live = live(&path);
-    assert_eq!(live.reload(), Look::Unchanged);
+    assert_eq!(live.reload(), ReloadOutcome::Unchanged);
 
     fs::write(&path, "2").unwrap();
-    assert_eq!((live.reload(), *live.get()), (Look::Changed, 2));
-    assert_eq!(live.reload(), Look::Unchanged);
+    assert_eq!((live.reload(), *live.get()), (ReloadOutcome::Changed, 2));
+    assert_eq!(live.reload(), ReloadOutcome::Unchanged);
 
     for bad in ["", "half", "-1"] {
         fs::write(&path, bad).unwrap();
-        assert_eq!((live.reload(), *live.get()), (Look::Refused, 2), "{bad:?}");
-        assert_eq!(live.reload(), Look::Unchanged, "said once");
+        assert_eq!((live.reload(), *live.get()), (ReloadOutcome::Refused, 2), "{bad:?}");
+        assert_eq!(live.reload(), ReloadOutcome::Unchanged, "said once");
     }
     fs::remove_file(&path).unwrap();
-    assert_eq!((live.reload(), *live.get()), (Look::Refused, 2));
-    assert_eq!(live.reload(), Look::Unchanged, "said once");
+    assert_eq!((live.reload(), *live.get()), (ReloadOutcome::Refused, 2));
+    assert_eq!(live.reload(), ReloadOutcome::Unchanged, "said once");
 
     fs::write(&path, "2").unwrap();
-    assert_eq!((live.reload(), *live.get()), (Look::Changed, 2), "it makes sense again");
+    assert_eq!((live.reload(), *live.get()), (ReloadOutcome::Changed, 2), "it makes sense again");
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_symlink_that_is_swapped_above_the_file_is_noticed() {
     // As the kubelet does it: a new link, renamed over the old.
     symlink("v2", folder.path("data_tmp")).unwrap();
     fs::rename(folder.path("data_tmp"), folder.path("data")).unwrap();
-    assert_eq!((live.reload(), *live.get()), (Look::Changed, 2));
+    assert_eq!((live.reload(), *live.get()), (ReloadOutcome::Changed, 2));
 }
 
 #[test]
@@ -109,9 +109,9 @@ async fn polling_looks_again_and_again() {
     #[derive(Debug)]
     struct Counted(AtomicU32);
     impl Reload for Counted {
-        fn reload(&self) -> Look {
+        fn reload(&self) -> ReloadOutcome {
             assert!(self.0.fetch_add(1, Ordering::Relaxed) != 1, "the second look panics");
-            Look::Unchanged
+            ReloadOutcome::Unchanged
         }
     }
     let counted = Arc::new(Counted(AtomicU32::new(0)));
@@ -129,9 +129,9 @@ async fn who_asks_does_not_wait_for_the_next_look() {
     #[derive(Debug)]
     struct Told(Notify);
     impl Reload for Told {
-        fn reload(&self) -> Look {
+        fn reload(&self) -> ReloadOutcome {
             self.0.notify_one();
-            Look::Unchanged
+            ReloadOutcome::Unchanged
         }
     }
     let (told, asked) = (Arc::new(Told(Notify::new())), Arc::new(Notify::new()));

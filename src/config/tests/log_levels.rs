@@ -6,7 +6,7 @@ use tracing::{Level, enabled, subscriber::with_default};
 use tracing_subscriber::{Registry, layer::SubscriberExt as _};
 
 use super::*;
-use crate::{reload::Look, telemetry::LogLevels};
+use crate::{reload::ReloadOutcome, telemetry::LogLevels};
 
 #[test]
 fn a_filter_that_changed_before_the_log_was_set_up_is_taken_over() {
@@ -24,9 +24,9 @@ fn a_filter_that_changed_before_the_log_was_set_up_is_taken_over() {
         let followed = follow();
         assert!(enabled!(Level::WARN) && !enabled!(Level::INFO));
         // It is in force: the next look finds no change.
-        assert_eq!(followed.reload(), Look::Unchanged);
+        assert_eq!(followed.reload(), ReloadOutcome::Unchanged);
         fs::write(file.path(), "[telemetry]\nlog_filter = \"debug\"\n").unwrap();
-        assert_eq!(followed.reload(), Look::Changed);
+        assert_eq!(followed.reload(), ReloadOutcome::Changed);
         assert!(enabled!(Level::DEBUG));
     });
 }

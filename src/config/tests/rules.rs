@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::reload::{Look, Reload as _};
+use crate::reload::{Reload as _, ReloadOutcome};
 
 /// Returns the rules that sources give, live.
 fn live(sources: &Sources) -> Arc<Live<Rules>> {
@@ -35,7 +35,7 @@ fn rules_follow_the_file_and_the_sources_above_it() {
         .unwrap();
     for live in &live {
         assert_eq!(weight(live), 2);
-        assert_eq!((live.reload(), weight(live)), (Look::Changed, 3));
+        assert_eq!((live.reload(), weight(live)), (ReloadOutcome::Changed, 3));
         // As at the start, `--set` wins over the file.
         let stranger = live.get().caller(&Arc::from("stranger"));
         assert_eq!(stranger.rule.tokens_per_day, Some(7));
@@ -48,7 +48,7 @@ fn a_file_that_makes_no_sense_changes_no_rule() {
     let live = live(&in_file(&file));
     for bad in ["[callers.search]\nweight = 0\n", "[callers.search]\nweight = 5\n[cash]\n", "["] {
         fs::write(file.path(), bad).unwrap();
-        assert_eq!((live.reload(), weight(&live)), (Look::Refused, 2), "{bad}");
+        assert_eq!((live.reload(), weight(&live)), (ReloadOutcome::Refused, 2), "{bad}");
     }
 }
 
@@ -56,7 +56,7 @@ fn a_file_that_makes_no_sense_changes_no_rule() {
 fn without_a_file_the_rules_stay_as_they_are() {
     let set = strings(&["callers.search.weight=2"]);
     let live = live(&Sources { set, ..Sources::default() });
-    assert_eq!((live.reload(), weight(&live)), (Look::Unchanged, 2));
+    assert_eq!((live.reload(), weight(&live)), (ReloadOutcome::Unchanged, 2));
 }
 
 const MODELS: &str =
