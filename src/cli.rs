@@ -1,4 +1,4 @@
-//! The command line: what can be run, and what it prints.
+//! The command line: its subcommands and exit statuses.
 
 mod embed;
 mod hash_token;
@@ -19,14 +19,14 @@ use crate::{
     demo,
 };
 
-/// Voyage AI's embeddings behind gRPC: cached per input, coalesced, every error mapped.
+/// A gRPC gateway to Voyage AI's embeddings: cached per input, coalesced, with every error mapped.
 ///
-/// `demo` shows it without a key or a network; `serve` needs a key in `VOYAGE_API_KEY`, `VOYAGE_API_KEY_FILE` or the
+/// `demo` needs no key and no network; `serve` needs a key in `VOYAGE_API_KEY`, `VOYAGE_API_KEY_FILE` or the
 /// files of `[[upstream.keys]]`.
 #[derive(Debug, Parser)]
 #[command(name = "voyage-gateway", version = version())]
 #[command(
-    after_help = "Exit status: 0 on success, 1 when something failed, 2 for wrong usage, configuration or key."
+    after_help = "Exit status: 0 on success, 1 on failure, 2 for wrong usage or an invalid configuration or key."
 )]
 pub struct Command {
     #[command(subcommand)]
@@ -42,74 +42,73 @@ fn version() -> &'static str {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Serve gRPC, calling Voyage with the key of `VOYAGE_API_KEY` or `VOYAGE_API_KEY_FILE`, or those of
-    /// `[[upstream.keys]]`.
+    /// Serve gRPC. The Voyage API key comes from `VOYAGE_API_KEY`, `VOYAGE_API_KEY_FILE` or `[[upstream.keys]]`.
     Serve(ConfigArgs),
-    /// Show the gateway at work: a simulated Voyage, a small search, timings, and lines of grpcurl to copy.
+    /// Run a gateway with a simulated Voyage: a small search, timings, and grpcurl commands to copy.
     Demo(DemoArgs),
-    /// Run a Voyage on loopback that can misbehave, for tests and load runs.
+    /// Run a simulated Voyage API on loopback, with faults on demand, for tests and load runs.
     Simulate(simulate::SimulateArgs),
-    /// Embed texts through a running gateway and print one line of numbers a text. Speaks plaintext and sends no
-    /// credential.
+    /// Embed texts through a running gateway and print each vector as one line of numbers. Connects in plaintext, without
+    /// a credential.
     Embed(embed::EmbedArgs),
-    /// Ask a running gateway's admin port whether it serves; exit status 1 when it does not.
+    /// Query the health of a running gateway at its admin port; exit status 1 unless it is SERVING.
     Health(health::HealthArgs),
-    /// Write the API's .proto files, or their descriptor set, as this very binary serves them
+    /// Write the .proto files of this binary's API, or their descriptor set
     ///
-    /// For code generators, and for tools where reflection is off:
+    /// For code generators, and for tools when reflection is off:
     ///
     ///   voyage-gateway proto --out proto --descriptor gateway.binpb
     ///   grpcurl -protoset gateway.binpb -plaintext localhost:50051 list
     #[command(verbatim_doc_comment)]
     Proto(proto::ProtoArgs),
-    /// Check a configuration and list everything that is wrong with it. Needs no key, and reads none of the files
-    /// that the configuration names: `serve` does, and ends with status 2 if one cannot be used.
+    /// Check a configuration and list all its problems. Needs no key, and does not read the files that the
+    /// configuration names: `serve` does, and ends with status 2 if one cannot be used.
     CheckConfig(ConfigArgs),
-    /// Print the configuration in force as TOML. It holds no secrets.
+    /// Print the effective configuration as TOML. It holds no secrets.
     PrintConfig(ConfigArgs),
     /// Read a caller's token from standard input and print its line for `auth.tokens_file`, which holds no secret
     ///
-    /// Make a token with `openssl rand -base64 32`, give it to the caller, and add its line to the file:
+    /// Create a token with `openssl rand -base64 32`, give it to the caller, and add its line to the file:
     ///
     ///   voyage-gateway hash-token --caller search < token >> tokens
     ///
-    /// A token that could be guessed is refused: it needs 32 characters or more, as random as these.
+    /// Weak tokens are refused: use 32 random characters or more.
     #[command(verbatim_doc_comment)]
     HashToken(hash_token::HashTokenArgs),
 }
 
-/// Where the configuration comes from; the environment stands between the file and --set.
+/// The sources of the configuration; the environment overrides the file, --set overrides both.
 #[derive(Clone, Debug, Args)]
 struct ConfigArgs {
-    /// TOML file; `VOYAGE_GATEWAY_CONFIG` names one, too.
+    /// TOML file; the default is the file that `VOYAGE_GATEWAY_CONFIG` names.
     #[arg(long, value_name = "PATH")]
     config: Option<PathBuf>,
-    /// Overrides one key, as in `--set server.listen=0.0.0.0:50051`. May be repeated.
+    /// Override one key, as in `--set server.listen=0.0.0.0:50051`. May be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, Args)]
 struct DemoArgs {
-    /// Ends after the show instead of serving on; takes free ports.
+    /// Use free ports, and exit after the search instead of serving on.
     #[arg(long)]
     once: bool,
 }
 
-/// Why a command ended badly.
+/// The failure of a command.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// The configuration or the key is wrong: exit status 2.
+    /// Wrong usage, or an invalid configuration or key: exit status 2.
     #[error("{0}")]
     Usage(String),
-    /// Something failed while running: exit status 1.
+    /// A failure at run time: exit status 1.
     #[error("{0:#}")]
     Runtime(anyhow::Error),
 }
 
 impl From<Problems> for Failure {
     fn from(problems: Problems) -> Self {
-        Self::Usage(format!("the configuration is wrong\n{problems}"))
+        Self::Usage(format!("invalid configuration:\n{problems}"))
     }
 }
 
@@ -136,7 +135,7 @@ pub fn run(command: Command, environment: Environment) -> Result<(), Failure> {
         Action::Proto(args) => Ok(proto::run(&args)?),
         Action::CheckConfig(args) => {
             args.load(environment)?;
-            Ok(writeln!(io::stdout(), "the configuration is good")?)
+            Ok(writeln!(io::stdout(), "the configuration is valid")?)
         }
         Action::HashToken(args) => hash_token::run(&args),
         Action::PrintConfig(args) => {

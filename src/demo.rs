@@ -1,6 +1,6 @@
-//! `demo`: the gateway at work, with no key and no network.
+//! `demo`: a gateway with a simulated Voyage, without a key and a network.
 //!
-//! A simulated Voyage, a real gateway before it, and a small semantic search by a real gRPC client.
+//! A real gRPC client runs a small search.
 
 mod texts;
 
@@ -28,15 +28,15 @@ use crate::{
     transport::StopSignals,
 };
 
-/// What a call to Voyage takes from a data centre near it, about.
+/// The simulated latency: about that of Voyage from a data centre near it.
 const LATENCY: std::time::Duration = std::time::Duration::from_millis(120);
 
-/// Results shown for a query.
+/// The number of results shown for a query.
 const SHOWN: usize = 3;
 
 type Client = EmbeddingServiceClient<Channel>;
 
-/// Shows the gateway at work; then serves until Ctrl-C, or ends at once with `once`.
+/// Runs the search, then serves until Ctrl-C; with `once` it ends after the search.
 pub async fn run(once: bool, environment: &Environment) -> anyhow::Result<()> {
     let simulator = Simulator::start(Options {
         latency: Latency { base: LATENCY, ..Latency::default() },
@@ -60,9 +60,9 @@ pub async fn run(once: bool, environment: &Environment) -> anyhow::Result<()> {
     let mut out = io::stdout();
     show(&mut client, &mut out).await?;
     if once {
-        // Its own ports end with it: show the lines for a demo that stays.
+        // Its own ports are closed soon: show the ports of a demo that serves on.
         let usual = Config::default();
-        writeln!(out, "\nWithout --once it goes on serving. Beside it, try:")?;
+        writeln!(out, "\nWithout --once it serves on. Then try:")?;
         invite(&mut out, usual.server.listen, usual.admin.listen)?;
     } else {
         writeln!(out, "\nTry:")?;
@@ -77,13 +77,13 @@ pub async fn run(once: bool, environment: &Environment) -> anyhow::Result<()> {
             ended??;
             flush.finish(stop_signals.wait()).await;
         }
-        // A second one ends it at once.
+        // A second signal ends it at once.
         () = stop_signals.wait() => {}
     }
     Ok(())
 }
 
-/// Sets up what the `OTEL_` variables ask for; a demo has no log to say what is wrong with them.
+/// Starts the exporters of the `OTEL_` variables. The demo has no log, so standard error gets the problems.
 fn exported(config: &Config, environment: &Environment) -> anyhow::Result<Exported> {
     let environment = config::otel(environment);
     for InvalidVariable { variable, expected } in environment.invalid() {
@@ -93,7 +93,6 @@ fn exported(config: &Config, environment: &Environment) -> anyhow::Result<Export
 }
 
 async fn serve(bound: Bound, stopped: oneshot::Receiver<()>) -> Result<(), RunError> {
-    // The sender is dropped when the show is over.
     let over = stopped.map(|_| ());
     bound.run_until(over, future::pending()).await
 }
@@ -101,7 +100,7 @@ async fn serve(bound: Bound, stopped: oneshot::Receiver<()>) -> Result<(), RunEr
 fn demo_config(simulator: &Simulator, once: bool) -> Config {
     let mut config = Config::default();
     config.upstream.base_url = Some(simulator.base_url());
-    // Nobody balances load over a demo.
+    // No load balancer has to notice the drain.
     config.drain.delay = crate::units::Span::from_secs(0);
     if once {
         config.server.listen.set_port(0);
@@ -113,7 +112,7 @@ fn demo_config(simulator: &Simulator, once: bool) -> Config {
 async fn show(client: &mut Client, out: &mut impl Write) -> anyhow::Result<()> {
     writeln!(
         out,
-        "A simulated Voyage, a gateway before it, and a small search over {} texts.",
+        "A gateway with a simulated Voyage, and a small search over {} texts.",
         texts::TEXTS.len()
     )?;
     writeln!(
@@ -145,7 +144,7 @@ async fn show(client: &mut Client, out: &mut impl Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Embeds texts and says how many milliseconds it took, as the caller sees it.
+/// Embeds texts; returns the reply and the caller's latency in milliseconds.
 async fn embed(
     client: &mut Client,
     texts: &[&str],
@@ -161,7 +160,7 @@ async fn embed(
     Ok((reply, started.elapsed().as_secs_f64() * 1e3))
 }
 
-/// Orders the texts by cosine similarity to the query: vectors have unit length, so it is the dot product.
+/// Orders the texts by their cosine similarity to the query: the dot product, since vectors have unit length.
 fn ranked(query: &EmbedResponse, documents: &EmbedResponse) -> Vec<(f32, &'static str)> {
     let query =
         query.embeddings.first().map(crate::grpc::wire::Embedding::floats).unwrap_or_default();
@@ -195,7 +194,7 @@ fn invite(
   grpcurl -plaintext {address} describe voyage.gateway.v1.EmbedRequest
   curl http://{admin}/metrics
 
-See it move while you do, in a browser:
+The status page, in a browser:
   http://{admin}/"#
     )
 }

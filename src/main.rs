@@ -15,11 +15,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let command = Command::parse();
-    // Only here is the environment read.
+    // The environment is read only here.
     match cli::run(command, env::vars_os().collect()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // A closed standard error leaves nobody to tell.
+            // Standard error may be closed.
             let _ = writeln!(io::stderr(), "voyage-gateway: {failure}");
             match failure {
                 Failure::Usage(_) => ExitCode::from(2),

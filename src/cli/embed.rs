@@ -1,4 +1,4 @@
-//! `embed`: a client for the command line.
+//! `embed`: embeds texts through a running gateway.
 
 use std::io::{self, BufRead as _, Write as _};
 
@@ -7,27 +7,27 @@ use clap::Args;
 
 use crate::grpc::v1::{EmbedRequest, InputType, embedding_service_client::EmbeddingServiceClient};
 
-/// Replies as large as the gateway may make them.
+/// The largest reply, as in the gateway.
 const MAX_REPLY_BYTES: i32 = i32::MAX;
 
 #[derive(Debug, Args)]
 pub(super) struct EmbedArgs {
-    /// Where the gateway is: host and port, or a URL.
+    /// The gateway's address: host and port, or a URL.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:50051")]
     gateway: String,
-    /// The model; the gateway's default when not given.
+    /// The model; the default is the gateway's.
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     model: String,
     /// The texts are search queries.
     #[arg(long, conflicts_with = "document")]
     query: bool,
-    /// The texts are to be found by queries.
+    /// The texts are documents to search.
     #[arg(long)]
     document: bool,
-    /// Numbers in a vector; 0 means the model's default.
+    /// The dimension of the vectors; 0 means the model's default.
     #[arg(long, value_name = "N", default_value_t = 0)]
     dimension: i32,
-    /// The texts; lines of standard input when there are none.
+    /// The texts; without any, the lines of standard input.
     #[arg(value_name = "TEXT")]
     texts: Vec<String>,
 }

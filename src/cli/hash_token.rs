@@ -1,4 +1,4 @@
-//! `hash-token`: a line for `auth.tokens_file`.
+//! `hash-token`: prints a line for `auth.tokens_file`.
 
 use std::io::{self, Read as _, Write as _};
 
@@ -8,12 +8,12 @@ use clap::Args;
 use super::Failure;
 use crate::grpc::auth::{self, NoEntry};
 
-/// Far more than a token may have.
+/// The bytes read of standard input: far more than a token may have.
 const MAX_BYTES: u64 = 64 * 1024;
 
 #[derive(Debug, Args)]
 pub(super) struct HashTokenArgs {
-    /// The caller's name, as rules and metrics have it: 1 to 256 visible ASCII characters without `#`, and not
+    /// The caller's name in rules and metrics: 1 to 256 visible ASCII characters without `#`, and not
     /// `anonymous`, `default` or `abandoned`.
     #[arg(long, value_name = "NAME")]
     caller: String,
@@ -22,7 +22,7 @@ pub(super) struct HashTokenArgs {
 pub(super) fn run(args: &HashTokenArgs) -> Result<(), Failure> {
     let mut input = Vec::new();
     io::stdin().take(MAX_BYTES).read_to_end(&mut input).context("standard input")?;
-    // What is not UTF-8 is no token, and the entry's own words say what is.
+    // A token is ASCII: the entry refuses this one with its own message.
     let input = String::from_utf8(input).unwrap_or_else(|_| "\u{fffd}".to_owned());
     let token = input.strip_suffix('\n').unwrap_or(&input);
     let token = token.strip_suffix('\r').unwrap_or(token);

@@ -1,4 +1,4 @@
-//! `proto`: the API's definition, for whoever generates a client or has no reflection.
+//! `proto`: writes the API's definition.
 
 use std::{
     fs,
@@ -13,23 +13,23 @@ use crate::grpc::v1;
 #[derive(Debug, Args)]
 #[group(required = true, multiple = true)]
 pub(super) struct ProtoArgs {
-    /// The directory to write the .proto files below, as `voyage/gateway/v1/….proto`, which is how they import each
-    /// other: it is what `protoc -I` takes. It is made if need be; files of these names are replaced, others left.
+    /// The directory to write the .proto files to, as `voyage/gateway/v1/….proto`; use it as `protoc -I`. It is created if
+    /// needed; files of these names are replaced.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// The file to write the compiled set to, imports and comments included; it is replaced.
+    /// The file to write the descriptor set to, with imports and comments; it is replaced.
     #[arg(long, value_name = "FILE")]
     descriptor: Option<PathBuf>,
 }
 
-/// Writes what was asked for, and prints nothing.
+/// Writes the files, and prints nothing.
 pub(super) fn run(args: &ProtoArgs) -> anyhow::Result<()> {
     if let Some(directory) = &args.out {
         for (name, text) in v1::SOURCES {
             let file = directory.join(name);
             let parent = file.parent().unwrap_or(directory);
             fs::create_dir_all(parent)
-                .with_context(|| format!("cannot make {} (--out)", parent.display()))?;
+                .with_context(|| format!("cannot create {} (--out)", parent.display()))?;
             write(&file, text.as_bytes(), "--out")?;
         }
     }

@@ -1,4 +1,4 @@
-//! `serve`: the gateway, until it is told to stop.
+//! `serve`: runs the gateway until a signal stops it.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -14,14 +14,14 @@ use crate::{
     transport::{Hangup, StopSignals, process},
 };
 
-/// How long work that cannot be stopped, such as a name look-up, may delay the process's end.
+/// The longest delay of the exit by work that cannot be stopped, such as a name look-up.
 const LAST_WORK: Duration = Duration::from_secs(1);
 
 pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
-    // Before there is a key to keep.
+    // Before a key is read.
     let undumpable = process::forbid_dumps();
     let runtime = runtime()?;
-    // The start may take seconds, and the first process of a container is deaf to what it does not catch.
+    // The start may take seconds, and the first process of a container ignores signals that it does not catch.
     let (mut signals, hangup) = {
         let _inside = runtime.enter();
         (StopSignals::catch()?, Hangup::catch()?)
@@ -47,7 +47,7 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
         let bound = tokio::select! {
             bound = app::build_ruled(&config, keys, rules, exported.telemetry()) => bound?,
             () = signals.wait() => {
-                tracing::info!("stopped before it was up");
+                tracing::info!("stopped during the start");
                 return Ok(());
             }
         };
@@ -71,13 +71,13 @@ async fn serve(
     let again = bound.reload_handle();
     let ended = tokio::select! {
         ended = bound.run_until(stop, hurry.clone()) => ended,
-        never = look_at_every(hangup, again) => match never {},
+        never = reload_at_every(hangup, again) => match never {},
     };
     flush.finish(hurry).await;
     Ok(ended.map_err(anyhow::Error::from)?)
 }
 
-/// A file that cannot be used is a wrong setting, as is what no exporter can be made of.
+/// An unusable file or exporter setting is a wrong configuration.
 impl From<ExportError> for Failure {
     fn from(error: ExportError) -> Self {
         match error {
@@ -90,16 +90,16 @@ impl From<ExportError> for Failure {
     }
 }
 
-/// Has everything looked at again whenever somebody hangs up.
-async fn look_at_every(mut hangup: Hangup, again: ReloadHandle) -> Infallible {
+/// Reloads all watched files at every SIGHUP.
+async fn reload_at_every(mut hangup: Hangup, again: ReloadHandle) -> Infallible {
     loop {
         hangup.wait().await;
-        tracing::info!("SIGHUP: looking at everything that may have changed");
+        tracing::info!("SIGHUP: reloading all watched files");
         again.ask();
     }
 }
 
-/// A file that cannot be used is a wrong setting; what else stops a gateway is the machine's affair.
+/// An unusable file is a wrong configuration; other errors are failures of the machine.
 impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
         match error {
@@ -117,10 +117,10 @@ impl From<BuildError> for Failure {
     }
 }
 
-/// Says what is allowed and yet deserves a second thought.
+/// Warns of settings that are allowed and risky.
 fn warn(config: &Config) {
     if config.auth.mode == Some(AuthMode::None) {
-        tracing::warn!(address = %config.server.listen, "auth.mode is none: whoever reaches the port may spend");
+        tracing::warn!(address = %config.server.listen, "auth.mode is none: any client of the port can spend tokens");
     }
     if config.shows_credentials() {
         tracing::warn!(address = %config.server.listen, "callers' credentials cross the network in plaintext: set tls.cert and tls.key, or let a mesh encrypt them");

@@ -1,4 +1,4 @@
-//! `simulate`: a Voyage on loopback.
+//! `simulate`: runs the simulator by itself.
 
 use std::net::SocketAddr;
 
@@ -16,31 +16,31 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = faults())]
 pub(super) struct SimulateArgs {
-    /// Where it listens; port 0 takes a free one.
+    /// The address to listen on; port 0 picks a free port.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// A key it accepts; any, when none is given. May be repeated.
+    /// Accept only this key; the default is any. May be repeated.
     #[arg(long, value_name = "KEY")]
     api_key: Vec<String>,
-    /// Requests a minute, key and model; unlimited when not given.
+    /// Requests a minute for each key and model; the default is no limit.
     #[arg(long, value_name = "N")]
     rpm: Option<u32>,
-    /// Tokens a minute, key and model; unlimited when not given.
+    /// Tokens a minute for each key and model; the default is no limit.
     #[arg(long, value_name = "N")]
     tpm: Option<u64>,
-    /// What every good reply takes, such as 100ms.
+    /// The latency of successful replies, such as 100ms.
     #[arg(long, value_name = "TIME", default_value = "0s")]
     latency: Span,
-    /// What a thousand tokens add to that.
+    /// Latency added for each thousand tokens.
     #[arg(long, value_name = "TIME", default_value = "0s")]
     latency_per_1k_tokens: Span,
-    /// The most that chance adds to that.
+    /// The largest random latency added.
     #[arg(long, value_name = "TIME", default_value = "0s")]
     jitter: Span,
     /// Log every call: its number, inputs, tokens and status, never its texts.
     #[arg(long)]
     log_requests: bool,
-    /// A fault, at every call (cut-body), by rate (503:5%) or at one call (hang@3). May be repeated.
+    /// A fault of every call (cut-body), at a rate (503:5%) or of one call (hang@3). May be repeated.
     #[arg(long, value_name = "RULE")]
     fault: Vec<FaultRule>,
 }
@@ -70,7 +70,7 @@ async fn simulate(args: SimulateArgs) -> anyhow::Result<()> {
             AcceptedKeys::only(args.api_key)
         },
         log_requests: args.log_requests,
-        // Nobody asks a stand-alone simulator what it saw.
+        // Only tests in this process read the calls.
         remember: 0,
         ..Options::default()
     };

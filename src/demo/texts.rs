@@ -1,6 +1,6 @@
-//! What the demo searches.
+//! The texts and queries of the demo.
 
-/// The texts to be found.
+/// The texts to search.
 pub(super) const TEXTS: &[&str] = &[
     "Bread stays fresh for days when it is kept in a cloth bag.",
     "Stale bread makes the best croutons and bread pudding.",
@@ -28,7 +28,7 @@ pub(super) const TEXTS: &[&str] = &[
     "Light from the sun takes eight minutes to reach the earth.",
 ];
 
-/// What to look for.
+/// The queries.
 pub(super) const QUERIES: &[&str] = &[
     "how do I keep my bread fresh?",
     "when does the train to the coast leave?",

@@ -1,4 +1,4 @@
-//! Reply bodies: whole, dripping, cut off, padded.
+//! Reply bodies: whole, in slow pieces, cut off, padded.
 
 use std::io;
 use std::time::Duration;
@@ -9,18 +9,18 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::Frame;
 
-/// A reply's body. Its error cuts the connection, which is how a body is cut off.
+/// A reply's body. Its error closes the connection, which cuts the body off.
 pub(super) type ReplyBody = UnsyncBoxBody<Bytes, io::Error>;
 
-/// Bytes of padding sent at a time.
+/// The padding of one frame.
 const PADDING: &[u8] = &[b' '; 16 * 1024];
 
 pub(super) fn whole(bytes: impl Into<Bytes>) -> ReplyBody {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
-/// Sends `chunk` bytes after every pause.
-pub(super) fn dripping(bytes: Bytes, chunk: usize, pause: Duration) -> ReplyBody {
+/// Sends `chunk` bytes after each pause.
+pub(super) fn in_pieces(bytes: Bytes, chunk: usize, pause: Duration) -> ReplyBody {
     streamed(stream::unfold(bytes, move |mut rest| async move {
         if rest.is_empty() {
             return None;

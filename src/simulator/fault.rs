@@ -1,18 +1,18 @@
-//! The ways in which the provider can misbehave.
+//! The faults of the simulated provider.
 
 use std::time::Duration;
 
 use http::StatusCode;
 use serde_json::json;
 
-/// One way to misbehave.
+/// One fault of a call.
 ///
-/// [`Status`](Self::Status), [`TooLong`](Self::TooLong), [`Hang`](Self::Hang) and [`Reset`](Self::Reset) take the
-/// place of any answer. The others spoil a proper answer: a request the provider would refuse is refused all the
-/// same. Where "one vector" is spoilt, it is the last.
+/// [`Status`](Self::Status), [`TooLong`](Self::TooLong), [`Hang`](Self::Hang) and [`Reset`](Self::Reset) replace
+/// any answer. The others change a successful one: a request that the provider would refuse is refused all the
+/// same. "One vector" is the last.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fault {
-    /// This reply and no other; see [`Fault::status`].
+    /// This reply; see [`Fault::status`].
     Status {
         /// The HTTP status.
         status: u16,
@@ -23,20 +23,20 @@ pub enum Fault {
     },
     /// A 400 that names one example as too long for the model: the one whose text chose the fault, else the first.
     TooLong,
-    /// Reads the request and never answers.
+    /// No answer after the request was read.
     Hang,
-    /// Closes the connection with a TCP reset before any answer.
+    /// A TCP reset before any answer.
     Reset,
-    /// Answers properly, this much later.
+    /// The regular answer after this time.
     Delay(Duration),
-    /// Answers properly, in pieces of `chunk` bytes with a pause before each.
+    /// The regular answer in pieces of `chunk` bytes with a pause before each.
     SlowDrip {
         /// Bytes of a piece, at least one.
         chunk: usize,
         /// The time before each piece.
         pause: Duration,
     },
-    /// Announces the whole body, sends half of it and closes the connection.
+    /// A `content-length` of the whole body, half of it, and a closed connection.
     CutBody,
     /// A 200 whose body is JSON that stops midway.
     BadJson,
@@ -44,11 +44,11 @@ pub enum Fault {
     HtmlBody,
     /// A 200 whose `data` is a number.
     WrongType,
-    /// A 200 whose body is JSON but for one byte that is not UTF-8.
+    /// A 200 whose body is JSON except for one byte that is not UTF-8.
     InvalidUtf8,
-    /// As many vectors more (or fewer, when negative) than texts, but at most 10,000 in all.
+    /// So many more vectors than texts (fewer, if negative), and at most 10,000 in all.
     WrongCount(i64),
-    /// A valid reply, but in reversed order: only `index` tells which vector is whose.
+    /// A valid reply in reverse order, with the right `index` of each vector.
     ShuffledIndex,
     /// The last vector's `index` is that of the first; does nothing to a single vector.
     DuplicateIndex,
@@ -62,20 +62,20 @@ pub enum Fault {
     NotANumber,
     /// One float is infinite (null in a list); does nothing to other number types.
     Infinite,
-    /// One vector is no base64 (a text where a list was asked for).
+    /// One vector is not base64 (a text instead of a list).
     BadBase64,
     /// One vector has no elements.
     EmptyEmbedding,
     /// The reply has no `usage`.
     NoUsage,
-    /// Answers lists of numbers though base64 was asked for.
+    /// Lists of numbers instead of base64.
     FloatLists,
-    /// A valid reply followed by spaces up to this many bytes, of unannounced length.
+    /// A valid reply followed by spaces up to this many bytes, without `content-length`.
     HugeBody(usize),
 }
 
 impl Fault {
-    /// Returns a reply of this status whose `detail` is the status's usual name.
+    /// Returns a reply of this status whose `detail` is the status's name.
     pub fn status(status: u16) -> Self {
         let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
         let body = json!({ "detail": reason.unwrap_or("Error") }).to_string();

@@ -1,6 +1,6 @@
-//! A small deterministic generator: the same seed gives the same simulation on every machine.
+//! A small deterministic generator of random numbers: the same seed gives the same run on every machine.
 
-/// `SplitMix64`: one addition and three multiplications a draw, good enough to look random.
+/// `SplitMix64`.
 #[derive(Default)]
 pub(super) struct SplitMix(u64);
 
@@ -22,7 +22,7 @@ impl SplitMix {
     }
 }
 
-/// Returns the FNV-1a hash of the bytes; a generator seeded with it spreads it evenly.
+/// Returns the FNV-1a hash of the bytes, to seed a generator.
 pub(super) fn hash(bytes: impl IntoIterator<Item = u8>) -> u64 {
     bytes.into_iter().fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)

@@ -1,16 +1,16 @@
-//! What the provider answers when it does not answer: statuses and texts as recorded from the live API.
+//! The provider's error replies: statuses and texts as recorded from the live API.
 
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::model::{CATALOGUE, Kind, Model};
 
-/// The text of the free tier's 429, and of the warning on its successful replies.
+/// The text of the free tier's 429, and of the warning header of its successful replies.
 pub(super) const PAYMENT: &str = "You have not yet added your payment method in the billing page and will have \
     reduced rate limits of 3 RPM and 10K TPM. To unlock our standard rate limits, please add a payment method in \
     the billing page for the appropriate organization in the user dashboard.";
 
-/// A reply that is not a success.
+/// An error reply.
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) status: StatusCode,
@@ -26,7 +26,7 @@ impl Refusal {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
-    /// Refuses a body for its form; one clause for each thing that is wrong with it.
+    /// Refuses a malformed body, with one clause for each problem.
     pub(super) fn malformed(clauses: &[String]) -> Self {
         Self::bad_request(format!(
             "The request body is not valid JSON, or some arguments were not specified properly. In particular, {}",

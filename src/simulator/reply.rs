@@ -1,4 +1,4 @@
-//! The JSON of a successful reply, and how each fault spoils it.
+//! The JSON of a successful reply, and its faults.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use super::fault::Fault;
 use super::provider::Accepted;
 use super::vectors::{Shape, vector};
 
-/// However many vectors a script wants too many, a reply has no more than this.
+/// The most vectors of a reply, with any fault.
 const MAX_VECTORS: usize = 10_000;
 
 /// Returns the body of a 200.

@@ -1,4 +1,4 @@
-//! The body of `POST /v1/embeddings`, read as strictly as the provider reads it.
+//! The body of `POST /v1/embeddings`, checked as strictly as by the provider.
 
 use serde_json::{Map, Value};
 
@@ -7,7 +7,7 @@ use crate::{embedding::InputType, model::Dtype};
 
 use super::refusal::Refusal;
 
-/// Everything a valid body says, its texts apart.
+/// The parameters of a valid body.
 #[derive(Debug)]
 pub(super) struct Parameters {
     pub(super) model: &'static Model,
@@ -15,7 +15,7 @@ pub(super) struct Parameters {
     pub(super) truncation: bool,
     pub(super) dimension: u32,
     pub(super) dtype: Dtype,
-    /// Whether vectors are answered as base64 rather than as lists of numbers.
+    /// Answer base64 instead of lists of numbers.
     pub(super) base64: bool,
 }
 
@@ -42,7 +42,7 @@ const DTYPES: &[(&str, Dtype)] = &[
 
 const ENCODINGS: &[(&str, bool)] = &[("base64", true)];
 
-/// Returns the texts of a body, as far as it has any.
+/// Returns the texts of a body.
 pub(super) fn texts(body: &Value) -> Vec<String> {
     match &body["input"] {
         Value::String(text) => vec![text.clone()],
@@ -53,7 +53,7 @@ pub(super) fn texts(body: &Value) -> Vec<String> {
     }
 }
 
-/// Reads a body; `None` stands for bytes that are not JSON.
+/// Parses a body; `None` stands for bytes that are not JSON.
 pub(super) fn read(body: Option<&Value>) -> Result<Parameters, Refusal> {
     let refuse = |clause: &str| Refusal::malformed(&[clause.to_owned()]);
     let body = body.ok_or_else(|| refuse("Error for argument '0': JSON decode error"))?;
@@ -107,7 +107,7 @@ fn not_accepted(field: &str, value: &str, accepted: &[impl std::fmt::Display]) -
     )
 }
 
-/// Reads fields one by one and gathers what is wrong with them, in the provider's words.
+/// Parses fields one by one and collects their problems in the provider's words.
 struct Reader<'a> {
     fields: &'a Map<String, Value>,
     clauses: Vec<String>,

@@ -1,4 +1,4 @@
-//! The HTTP/1.1 server around the provider: connections, routes, faults.
+//! The HTTP/1.1 server of the provider: connections, routes, faults.
 
 use std::convert::Infallible;
 use std::error::Error as _;
@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::body::{ReplyBody, cut_off, dripping, padded, whole};
+use super::body::{ReplyBody, cut_off, in_pieces, padded, whole};
 use super::fault::Fault;
 use super::provider::Provider;
 use super::record::{Call, OpenCall, Record};
@@ -26,10 +26,10 @@ use super::refusal::{PAYMENT, Refusal};
 use super::script::Script;
 use super::{reply, request as body_of};
 
-/// The largest request body that is read.
+/// The largest request body, in bytes.
 const MAX_BODY: usize = 64 * 1024 * 1024;
 
-/// What all connections share.
+/// The state that all connections share.
 pub(super) struct Shared {
     pub(super) provider: Provider,
     pub(super) script: Script,
@@ -67,7 +67,7 @@ pub(super) async fn accept(
 }
 
 async fn connection(stream: TcpStream, shared: Arc<Shared>) {
-    // Without it small pieces of a dripping body wait for one another; failing to set it harms nothing.
+    // Sends small pieces of a body without delay; an error is harmless.
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request| answer(request, &shared));
     let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
@@ -95,17 +95,17 @@ async fn answer(
     exchange.answer(shared).await
 }
 
-/// One request that has been read, and its reply in the making.
+/// One request that was read, and its fault.
 struct Exchange {
     head: request::Parts,
-    /// `None`: larger than is read.
+    /// `None`: larger than [`MAX_BODY`].
     bytes: Option<Bytes>,
     /// `None`: not JSON.
     json: Option<Value>,
     inputs: Vec<String>,
     call: OpenCall,
     fault: Option<Fault>,
-    /// The input that brought the fault about.
+    /// The index of the input that the fault concerns.
     culprit: usize,
 }
 
@@ -146,7 +146,7 @@ impl Exchange {
         Ok(response)
     }
 
-    /// Answers as the provider does, but for the fault's spoiling.
+    /// Returns the provider's answer with the fault's change.
     async fn proper(&mut self, shared: &Shared) -> Response<ReplyBody> {
         if let Some(Fault::Delay(delay)) = self.fault {
             tokio::time::sleep(delay).await;
@@ -173,7 +173,7 @@ impl Exchange {
         let accepted = shared.provider.accept(json, &self.inputs, bearer(&self.head.headers))?;
         self.call.tokens = accepted.tokens;
         let latency = shared.provider.latency(self.call.number, accepted.tokens);
-        // The timer rounds up to its tick: a sleep of nothing would still take up to a millisecond.
+        // The timer rounds up: a sleep of zero would take up to a millisecond.
         if !latency.is_zero() {
             tokio::time::sleep(latency).await;
         }
@@ -200,11 +200,11 @@ impl Exchange {
         }
     }
 
-    /// Puts a proper body on the wire as the fault would have it.
+    /// Returns the reply in the transport form of the fault.
     fn transported(&self, status: StatusCode, body: Bytes) -> Response<ReplyBody> {
         let length = HeaderValue::from(body.len());
         let (body, announced) = match self.fault {
-            Some(Fault::SlowDrip { chunk, pause }) => (dripping(body, chunk, pause), true),
+            Some(Fault::SlowDrip { chunk, pause }) => (in_pieces(body, chunk, pause), true),
             Some(Fault::CutBody) => (cut_off(body), true),
             Some(Fault::HugeBody(total)) if status == StatusCode::OK => {
                 (padded(body, total), false)
@@ -231,7 +231,7 @@ fn refused(refusal: &Refusal) -> Response<ReplyBody> {
     typed(refusal.status, "application/json", whole(refusal.body.to_string()))
 }
 
-/// A reply exactly as a script gives it; what HTTP cannot say is left out.
+/// Returns a scripted reply, without the parts that HTTP does not allow.
 fn scripted(status: u16, headers: &[(String, String)], body: &str) -> Response<ReplyBody> {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = typed(status, "application/json", whole(body.to_owned()));

@@ -1,7 +1,7 @@
-//! Token counts by a rule of thumb that is exact about itself.
+//! Token counts by a simple deterministic rule.
 //!
-//! The provider's tokenizers are byte-level BPE, so a count never exceeds the UTF-8 length; this rule
-//! keeps that, and agrees with the counts that are documented ("" 0, "a" 1, "Hello world." 3).
+//! The provider's tokenizers are byte-level BPE, so a count never exceeds the UTF-8 length. This rule
+//! keeps that, and agrees with the documented counts ("" 0, "a" 1, "Hello world." 3).
 
 /// Bytes of a run of letters that make one token.
 const BYTES_PER_TOKEN: usize = 6;
@@ -32,13 +32,13 @@ impl Class {
     }
 }
 
-/// Tells whether the character is an ideograph, kana or hangul.
+/// Returns whether the character is an ideograph, kana or hangul.
 fn is_east_asian(c: char) -> bool {
     matches!(u32::from(c),
         0x1100..=0x11FF | 0x2E80..=0x9FFF | 0xAC00..=0xD7AF | 0xF900..=0xFAFF | 0xFF66..=0xFF9F | 0x2_0000..=0x3_FFFF)
 }
 
-/// Returns how many tokens the simulator counts for a text: never more than its UTF-8 bytes.
+/// Returns the simulator's token count of a text: at most its UTF-8 bytes.
 pub fn count_tokens(text: &str) -> u64 {
     cut(text, u64::MAX).1
 }

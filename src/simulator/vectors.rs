@@ -1,9 +1,9 @@
-//! Vectors that behave like embeddings: deterministic, of unit length, similar for similar texts.
+//! Vectors with the properties of embeddings: deterministic, of unit length, similar for similar texts.
 //!
 //! A vector is a sum of features, each of which adds a few signed values at hashed positions: the words
 //! of the text, the character trigrams of its words, and small ones for the exact bytes, the model and
-//! the input type, so that no two requests that differ share a vector. A smaller dimension is the
-//! beginning of the largest one, scaled back to unit length.
+//! the input type, so that different requests have different vectors. A smaller dimension is the
+//! beginning of the largest one, scaled to unit length.
 
 use sha2::{Digest as _, Sha256};
 
@@ -11,14 +11,14 @@ use crate::{embedding::InputType, model::Dtype};
 
 use super::random::{SplitMix, hash};
 
-/// Everything but the text that shapes a vector.
+/// The parameters that shape a vector, besides the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape<'a> {
     /// The model's name.
     pub model: &'a str,
-    /// The input type, if one was asked for.
+    /// The input type, if the request has one.
     pub input_type: Option<InputType>,
-    /// How many elements; at most 2048.
+    /// The number of elements; at most 2048.
     pub dimension: u32,
     /// The elements' number type.
     pub dtype: Dtype,
@@ -67,7 +67,7 @@ fn features(text: &str, shape: &Shape<'_>) -> Vec<f32> {
         add_word(&mut sum, &word.to_lowercase());
     }
     let length = norm(&sum);
-    // A text without a word still has a direction: that of its exact bytes.
+    // A text without words has the direction of its exact bytes.
     let unit = if length > 0.0 { length } else { 1.0 };
     let digest = Sha256::digest(text.as_bytes());
     add(&mut sum, hash(digest), MARK_GROUPS, unit * EXACT_TEXT);
@@ -96,7 +96,7 @@ fn add_word(sum: &mut [f32], word: &str) {
 
 /// Adds a feature of the given length: `groups` times four signed values at positions drawn from its seed.
 ///
-/// Every second position is below 256, so that the smallest dimension already tells texts apart.
+/// Every second position is below 256, so that the smallest dimension already separates texts.
 fn add(sum: &mut [f32], seed: u64, groups: usize, length: f32) {
     let step = length / root(groups * 4);
     let mut draws = SplitMix::new(seed);
