@@ -15,7 +15,7 @@ use tokio::{sync::oneshot, time::Instant};
 use tonic::transport::Channel;
 
 use crate::{
-    app::{self, Bound, RunError},
+    app,
     caller::Rules,
     config::{self, Config, Environment},
     grpc::v1::{
@@ -54,7 +54,7 @@ pub async fn run(once: bool, environment: &Environment) -> anyhow::Result<()> {
     let mut stop_signals = StopSignals::catch()?;
     let (address, admin) = (bound.grpc_address()?, bound.admin_address()?);
     let (stop, stopped) = oneshot::channel::<()>();
-    let mut gateway = tokio::spawn(serve(bound, stopped));
+    let mut gateway = tokio::spawn(bound.run_until(stopped.map(|_| ()), future::pending()));
 
     let mut client = EmbeddingServiceClient::connect(format!("http://{address}")).await?;
     let mut out = io::stdout();
@@ -90,11 +90,6 @@ fn exported(config: &Config, environment: &Environment) -> anyhow::Result<Export
         writeln!(io::stderr(), "{variable} is ignored: expected {expected}")?;
     }
     Ok(export::start(&config.telemetry, &environment)?)
-}
-
-async fn serve(bound: Bound, stopped: oneshot::Receiver<()>) -> Result<(), RunError> {
-    let over = stopped.map(|_| ());
-    bound.run_until(over, future::pending()).await
 }
 
 fn demo_config(simulator: &Simulator, once: bool) -> Config {

@@ -37,16 +37,7 @@ const MAX_TOKENIZER_BYTES: u64 = 64 * 1024 * 1024;
 pub struct LoadError {
     model: String,
     path: PathBuf,
-    reason: Reason,
-}
-
-#[derive(Debug, thiserror::Error)]
-enum Reason {
-    #[error("cannot be read: {0}")]
-    Unreadable(String),
-    /// The parser's own message is left out: it quotes the file, which may be another one by mistake.
-    #[error("is not a Hugging Face tokenizer.json (an unresolved Git LFS pointer, perhaps)")]
-    Malformed,
+    reason: String,
 }
 
 /// Counts tokens for every model. Cloning is cheap; clones share what they learn.
@@ -192,14 +183,19 @@ impl Estimates {
 }
 
 /// Loads a tokenizer that counts whole texts.
-fn load(path: &Path) -> Result<Tokenizer, Reason> {
+fn load(path: &Path) -> Result<Tokenizer, String> {
+    /// The parser's own message is left out: it quotes the file, which may be another one by mistake.
+    const MALFORMED: &str =
+        "is not a Hugging Face tokenizer.json (an unresolved Git LFS pointer, perhaps)";
+
     let read = |content: Vec<u8>| {
         let mut tokenizer = Tokenizer::from_bytes(content)?;
         tokenizer.with_truncation(None)?.with_padding(None);
         Ok(tokenizer)
     };
-    let content = file::read_within(path, MAX_TOKENIZER_BYTES).map_err(Reason::Unreadable)?;
-    read(content).map_err(|_: tokenizers::Error| Reason::Malformed)
+    let content = file::read_within(path, MAX_TOKENIZER_BYTES)
+        .map_err(|why| format!("cannot be read: {why}"))?;
+    read(content).map_err(|_: tokenizers::Error| MALFORMED.to_owned())
 }
 
 /// Returns the sum of the exact counts, and the character counts of the other texts.

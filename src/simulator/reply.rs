@@ -43,7 +43,11 @@ pub(super) fn body(accepted: &Accepted<'_>, fault: Option<&Fault>) -> Bytes {
     let mut reply = json!({
         "object": "list", "data": data, "model": parameters.model.name, "usage": { "total_tokens": tokens },
     });
-    spoil_reply(&mut reply, fault);
+    match fault {
+        Some(Fault::WrongType) => reply["data"] = json!(7),
+        Some(Fault::NoUsage) => drop(reply.as_object_mut().map(|reply| reply.remove("usage"))),
+        _ => {}
+    }
     spoil_text(reply.to_string(), fault)
 }
 
@@ -102,14 +106,6 @@ fn spoil_data(data: &mut [Value], fault: Option<&Fault>) {
         Some(Fault::IndexOutOfRange) => last["index"] = json!(count),
         Some(Fault::MissingIndex) => drop(last.remove("index")),
         Some(Fault::BadBase64) => last["embedding"] = json!("!not base64!"),
-        _ => {}
-    }
-}
-
-fn spoil_reply(reply: &mut Value, fault: Option<&Fault>) {
-    match fault {
-        Some(Fault::WrongType) => reply["data"] = json!(7),
-        Some(Fault::NoUsage) => drop(reply.as_object_mut().map(|reply| reply.remove("usage"))),
         _ => {}
     }
 }

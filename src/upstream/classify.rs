@@ -95,6 +95,10 @@ fn named_field(text: &str) -> Option<&'static str> {
     const ARGUMENTS: &str =
         "The request body is not valid JSON, or some arguments were not specified";
 
+    /// The arguments with the gateway's own names.
+    const SAME: [&str; 5] =
+        ["model", "input_type", "truncation", "output_dimension", "output_dtype"];
+
     let argument = ["Error for argument '", "supplied for argument '", "Argument '"]
         .iter()
         .find_map(|marker| text.split_once(marker))
@@ -102,12 +106,7 @@ fn named_field(text: &str) -> Option<&'static str> {
         .map(|(name, _)| name);
     match argument {
         Some("input") => Some("inputs"),
-        Some("model") => Some("model"),
-        Some("input_type") => Some("input_type"),
-        Some("truncation") => Some("truncation"),
-        Some("output_dimension") => Some("output_dimension"),
-        Some("output_dtype") => Some("output_dtype"),
-        Some(_) => Some("request"),
+        Some(name) => SAME.into_iter().find(|same| *same == name).or(Some("request")),
         None => text.starts_with(ARGUMENTS).then_some("request"),
     }
 }

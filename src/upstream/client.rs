@@ -2,7 +2,6 @@
 
 use std::{error::Error as StdError, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{StatusCode, header};
 
@@ -120,10 +119,7 @@ impl Client {
         };
         if status != StatusCode::OK {
             // The status decides; the body only explains it.
-            let body = match read(&mut response, MAX_ERROR_BODY).await {
-                Ok(Body::Whole(body) | Body::Cut(body)) => body,
-                Err(_) => Vec::new(),
-            };
+            let body = read(&mut response, MAX_ERROR_BODY).await.unwrap_or_default();
             let refusal = classify::Refusal {
                 status,
                 headers: response.headers(),
@@ -135,12 +131,12 @@ impl Client {
             return Err(failure(classify::from_reply(&refusal)));
         }
 
-        let body = read(&mut response, max_reply_bytes(parameters, inputs.len())).await;
-        let body = match body.inspect_err(log_cause) {
-            Ok(Body::Whole(body)) => body,
-            Ok(Body::Cut(_)) => return Err(failure(Fault::BadResponse(BadResponse::TOO_LONG))),
-            Err(error) => return Err(failure(classify::from_transport(&error))),
-        };
+        let limit = max_reply_bytes(parameters, inputs.len());
+        let body = read(&mut response, limit).await.inspect_err(log_cause);
+        let body = body.map_err(|error| failure(classify::from_transport(&error)))?;
+        if body.len() > limit {
+            return Err(failure(Fault::BadResponse(BadResponse::TOO_LONG)));
+        }
         let (answers, total_tokens) = wire::decode(parameters, inputs.len(), &body)
             .map_err(|bad| self.unusable(&body, parameters, failure(Fault::BadResponse(bad))))?;
         let warning = header(&response, "x-api-warning", &scrub);
@@ -250,28 +246,22 @@ fn max_reply_bytes(parameters: &Parameters, inputs: usize) -> usize {
     1024 * 1024 + inputs * (dimension * BYTES_A_NUMBER + 256)
 }
 
-pub(super) enum Body {
-    Whole(Vec<u8>),
-    Cut(Vec<u8>),
-}
-
-/// Reads at most `limit` bytes of a body.
+/// Reads a body of at most `limit` bytes; of a longer one, `limit + 1`.
 pub(super) async fn read(
     response: &mut reqwest::Response,
     limit: usize,
-) -> Result<Body, reqwest::Error> {
+) -> reqwest::Result<Vec<u8>> {
     let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
     // The announced length may be wrong: the buffer of a large body grows with it.
     let mut body = Vec::with_capacity(announced.unwrap_or_default().min(limit).min(MAX_CAPACITY));
     while let Some(chunk) = response.chunk().await? {
-        let chunk: Bytes = chunk;
-        if body.len() + chunk.len() > limit {
-            body.extend_from_slice(&chunk[..limit - body.len()]);
-            return Ok(Body::Cut(body));
+        let wanted = chunk.len().min(limit + 1 - body.len());
+        body.extend_from_slice(&chunk[..wanted]);
+        if body.len() > limit {
+            break;
         }
-        body.extend_from_slice(&chunk);
     }
-    Ok(Body::Whole(body))
+    Ok(body)
 }
 
 /// Shows the base URL; keys are unprintable.

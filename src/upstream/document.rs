@@ -5,10 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use http::{HeaderValue, StatusCode, header};
 use reqwest::Certificate;
 
-use super::{
-    client::{self, Body},
-    url,
-};
+use super::{client, url};
 use crate::{
     reload::{Live, LoadError, Reload},
     telemetry::Metrics,
@@ -84,10 +81,11 @@ impl Document {
         if response.status() != StatusCode::OK {
             return Err(format!("the server answered {}", response.status().as_u16()));
         }
-        match client::read(&mut response, MAX_BYTES).await.map_err(failed)? {
-            Body::Whole(body) => Ok(body),
-            Body::Cut(_) => Err(format!("it is larger than {MAX_BYTES} bytes")),
+        let body = client::read(&mut response, MAX_BYTES).await.map_err(failed)?;
+        if body.len() > MAX_BYTES {
+            return Err(format!("larger than {MAX_BYTES} bytes"));
         }
+        Ok(body)
     }
 
     /// Builds a client for one fetch: fetches are rare, and the CAs may have changed since the last.

@@ -17,11 +17,11 @@ const MOST_TOKENS: u64 = 1 << 40;
 const WINDOWS: usize = 2;
 
 /// The limits of an account's windows; `None`: no limit.
-pub(in crate::pipeline) type WindowLimits = [Option<u64>; WINDOWS];
+pub(crate) type WindowLimits = [Option<u64>; WINDOWS];
 
 /// The usage of a caller or the gateway. Limits are arguments: they may change, usage does not.
 #[derive(Debug)]
-pub(in crate::pipeline) struct Account {
+pub(crate) struct Account {
     /// Never held across an await.
     state: Mutex<State>,
 }
@@ -41,45 +41,41 @@ struct Reserved {
 
 /// A limit that leaves no room for tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::pipeline) struct Exceeded {
+pub(crate) struct Exceeded {
     /// The index of the window that is full the longest.
-    pub(in crate::pipeline) window: usize,
+    pub(crate) window: usize,
     /// Its limit.
-    pub(in crate::pipeline) limit: u64,
+    pub(crate) limit: u64,
     /// When all windows have room; `None`: never.
-    pub(in crate::pipeline) retry_after: Option<Duration>,
+    pub(crate) retry_after: Option<Duration>,
 }
 
 impl Exceeded {
     /// Returns the wait; never is the longest.
-    pub(in crate::pipeline) fn wait(&self) -> Duration {
+    pub(crate) fn wait(&self) -> Duration {
         self.retry_after.unwrap_or(Duration::MAX)
     }
 }
 
 impl Account {
     /// Returns an unused account with windows of these lengths.
-    pub(in crate::pipeline) fn new(windows: [Duration; WINDOWS], now: Instant) -> Arc<Self> {
+    pub(crate) fn new(windows: [Duration; WINDOWS], now: Instant) -> Arc<Self> {
         let tokens = windows.map(|window| Sliding::new(window, now));
         Arc::new(Self { state: Mutex::new(State { requests: Bucket::default(), tokens }) })
     }
 
     /// Takes one request of `rate` a second; the error is the time until there is one.
-    pub(in crate::pipeline) fn take_request(
-        &self,
-        rate: u32,
-        now: Instant,
-    ) -> Result<(), Duration> {
+    pub(crate) fn take_request(&self, rate: u32, now: Instant) -> Result<(), Duration> {
         self.lock().requests.take(rate, now)
     }
 
     /// Returns the time until there is a request of `rate` a second.
-    pub(in crate::pipeline) fn request_wait(&self, rate: u32, now: Instant) -> Duration {
+    pub(crate) fn request_wait(&self, rate: u32, now: Instant) -> Duration {
         self.lock().requests.wait(rate, now)
     }
 
     /// Returns the limit that leaves no room for the tokens now, without reserving any.
-    pub(in crate::pipeline) fn exceeded(
+    pub(crate) fn exceeded(
         &self,
         limits: WindowLimits,
         tokens: u64,
@@ -91,14 +87,14 @@ impl Account {
     }
 
     /// Returns the tokens used in each window.
-    pub(in crate::pipeline) fn used(&self, now: Instant) -> [u64; WINDOWS] {
+    pub(crate) fn used(&self, now: Instant) -> [u64; WINDOWS] {
         let mut state = self.lock();
         state.advance(now);
         state.tokens.each_ref().map(Sliding::used)
     }
 
     /// Returns whether the account holds no usage and can be removed.
-    pub(in crate::pipeline) fn is_idle(&self, now: Instant) -> bool {
+    pub(crate) fn is_idle(&self, now: Instant) -> bool {
         let mut state = self.lock();
         state.advance(now);
         state.requests.is_idle(now) && state.tokens.iter().all(|window| window.used() == 0)
@@ -171,7 +167,7 @@ impl State {
 ///
 /// Dropped, it releases them: an input that was refused, lost or paid by another request costs nothing.
 #[derive(Debug, Default)]
-pub(in crate::pipeline) struct Charge {
+pub(crate) struct Charge {
     /// Empty for callers without rules.
     parts: Vec<Part>,
 }
@@ -186,7 +182,7 @@ struct Part {
 
 impl Charge {
     /// Reserves tokens in one more account.
-    pub(in crate::pipeline) fn reserve(
+    pub(crate) fn reserve(
         &mut self,
         account: &Arc<Account>,
         limits: WindowLimits,
@@ -199,23 +195,23 @@ impl Charge {
     }
 
     /// Adds an account that may have to pay, without reserving anything.
-    pub(in crate::pipeline) fn name(&mut self, account: &Arc<Account>, limits: WindowLimits) {
+    pub(crate) fn name(&mut self, account: &Arc<Account>, limits: WindowLimits) {
         self.parts.push(Part { account: Arc::clone(account), limits, reserved: None });
     }
 
     /// Returns whether anything is reserved.
-    pub(in crate::pipeline) fn holds(&self) -> bool {
+    pub(crate) fn holds(&self) -> bool {
         self.parts.iter().any(|part| part.reserved.is_some())
     }
 
     /// Returns whether an account without a reservation would have to pay and has no tokens left.
-    pub(in crate::pipeline) fn is_spent(&self, now: Instant) -> bool {
+    pub(crate) fn is_spent(&self, now: Instant) -> bool {
         let mut unheld = self.parts.iter().filter(|part| part.reserved.is_none());
         unheld.any(|part| part.account.exceeded(part.limits, 1, now).is_some())
     }
 
     /// Splits off a charge for `tokens` of the reserved ones.
-    pub(in crate::pipeline) fn split_off(&mut self, tokens: u64) -> Self {
+    pub(crate) fn split_off(&mut self, tokens: u64) -> Self {
         let parts = self.parts.iter_mut().map(|part| {
             let reserved = part.reserved.as_mut().map(|held| {
                 let tokens = tokens.min(held.tokens);
@@ -228,7 +224,7 @@ impl Charge {
     }
 
     /// Pays `tokens`, which may differ from the reservation.
-    pub(in crate::pipeline) fn settle(mut self, tokens: u64) {
+    pub(crate) fn settle(mut self, tokens: u64) {
         if self.parts.is_empty() {
             return;
         }

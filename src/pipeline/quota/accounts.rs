@@ -9,7 +9,7 @@ use super::account::Account;
 use crate::caller::Caller;
 
 /// The most accounts kept, besides those of callers with a table in `[callers]`. One takes 4 KiB at most.
-pub(in crate::pipeline) const REMEMBERED: usize = 4096;
+pub(crate) const REMEMBERED: usize = 4096;
 
 /// The least time between two sweeps of idle accounts, which unknown callers could otherwise cause all the time.
 const SWEEP: Duration = Duration::from_millis(100);

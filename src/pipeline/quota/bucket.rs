@@ -11,7 +11,7 @@ const REQUEST: u64 = 1_000_000_000;
 ///
 /// It keeps what is taken, not what is left, so that it stays correct when the rate changes.
 #[derive(Debug, Default)]
-pub(in crate::pipeline) struct Bucket {
+pub(crate) struct Bucket {
     taken: u64,
     /// The instant of `taken`.
     at: Option<Instant>,
@@ -19,7 +19,7 @@ pub(in crate::pipeline) struct Bucket {
 
 impl Bucket {
     /// Takes one request from a bucket of `rate` requests a second; the error is the time until there is one.
-    pub(in crate::pipeline) fn take(&mut self, rate: u32, now: Instant) -> Result<(), Duration> {
+    pub(crate) fn take(&mut self, rate: u32, now: Instant) -> Result<(), Duration> {
         let wait = self.wait(rate, now);
         if !wait.is_zero() {
             return Err(wait);
@@ -29,7 +29,7 @@ impl Bucket {
     }
 
     /// Returns how long it is until there is a request to take, if nobody takes one.
-    pub(in crate::pipeline) fn wait(&mut self, rate: u32, now: Instant) -> Duration {
+    pub(crate) fn wait(&mut self, rate: u32, now: Instant) -> Duration {
         // Less than one a second would never let a request through.
         let rate = u64::from(rate.max(1));
         self.fill(rate, now);
@@ -38,7 +38,7 @@ impl Bucket {
     }
 
     /// Returns whether the bucket is full again, which takes a second at any rate.
-    pub(in crate::pipeline) fn is_idle(&self, now: Instant) -> bool {
+    pub(crate) fn is_idle(&self, now: Instant) -> bool {
         self.at.is_none_or(|at| at + Duration::from_secs(1) <= now)
     }
 

@@ -13,7 +13,7 @@ const SLOTS: u32 = 100;
 
 /// Tokens used in a sliding window, by the time of their reservation.
 #[derive(Debug)]
-pub(in crate::pipeline) struct Sliding {
+pub(crate) struct Sliding {
     window: Duration,
     /// The start of the first slot.
     epoch: Instant,
@@ -30,12 +30,12 @@ struct Slot {
 
 impl Sliding {
     /// Returns an empty log of the last `window`.
-    pub(in crate::pipeline) fn new(window: Duration, now: Instant) -> Self {
+    pub(crate) fn new(window: Duration, now: Instant) -> Self {
         Self { window, epoch: now, slots: VecDeque::new(), used: 0 }
     }
 
     /// Removes the slots that are older than the window.
-    pub(in crate::pipeline) fn advance(&mut self, now: Instant) {
+    pub(crate) fn advance(&mut self, now: Instant) {
         while let Some(oldest) = self.slots.front()
             && self.end(oldest.number) <= now
         {
@@ -45,17 +45,12 @@ impl Sliding {
     }
 
     /// Returns the tokens used in the window.
-    pub(in crate::pipeline) fn used(&self) -> u64 {
+    pub(crate) fn used(&self) -> u64 {
         self.used
     }
 
     /// Returns when `need` more tokens fit into `limit`, if no others are used until then; `None`: never.
-    pub(in crate::pipeline) fn free_at(
-        &self,
-        need: u64,
-        limit: u64,
-        now: Instant,
-    ) -> Option<Instant> {
+    pub(crate) fn free_at(&self, need: u64, limit: u64, now: Instant) -> Option<Instant> {
         let most = limit.checked_sub(need)?;
         let mut used = self.used;
         if used <= most {
@@ -68,7 +63,7 @@ impl Sliding {
     }
 
     /// Counts tokens as used at `at`.
-    pub(in crate::pipeline) fn add(&mut self, tokens: u64, at: Instant) {
+    pub(crate) fn add(&mut self, tokens: u64, at: Instant) {
         if tokens == 0 {
             return;
         }
@@ -82,7 +77,7 @@ impl Sliding {
     }
 
     /// Takes back tokens that were counted as used at `at`, if that is within the window.
-    pub(in crate::pipeline) fn take_back(&mut self, tokens: u64, at: Instant) {
+    pub(crate) fn take_back(&mut self, tokens: u64, at: Instant) {
         let number = self.number(at);
         if let Ok(found) = self.slots.binary_search_by_key(&number, |slot| slot.number) {
             let slot = &mut self.slots[found];
