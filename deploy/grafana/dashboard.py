@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes voyage-gateway.json: panels are said once here, and their places follow from their order.
+"""Writes voyage-gateway.json. The order of the panels here determines their positions.
 
-`deploy/grafana/dashboard.py` writes it, `deploy/grafana/dashboard.py -` prints it. For Grafana 10 and later.
+`deploy/grafana/dashboard.py` writes the file, `deploy/grafana/dashboard.py -` prints it. For Grafana 10 and later.
 """
 
 import json
@@ -14,7 +14,7 @@ GREEN, YELLOW, ORANGE, RED, BLUE, PURPLE, GREY = (
     "green", "yellow", "orange", "red", "blue", "purple", "#808080",
 )  # fmt: skip
 
-# What a query counts: the replicas that are chosen, and where it has one, the model.
+# The selected replicas, and models for metrics with a model.
 OF = 'job=~"$job",instance=~"$instance"'
 OF_MODEL = f'{OF},model=~"$model"'
 RPCS = f'voyage_gateway_rpcs_total{{{OF},rpc_method=~"voyage[.].+"}}'
@@ -32,7 +32,7 @@ def metric(name, of=OF):
 
 
 def rate(series, by="", window="$__rate_interval"):
-    """Returns what is added a second, over all replicas."""
+    """Returns the rate per second, over all replicas."""
     return f"sum by ({by}) (rate({series}[{window}]))" if by else f"sum(rate({series}[{window}]))"
 
 
@@ -157,120 +157,120 @@ OUTCOMES = {
 }  # fmt: skip
 
 OVERVIEW = [
-    stat("Availability", "The share of RPCs in the chosen time that ended well or by their caller's own doing; 99.9 % is promised.",
+    stat("Availability", "The ratio of RPCs in the time range that did not fail because of the service; the objective is 99.9 %.",
          "percentunit", f"1 - (sum(increase({BAD}[$__range])) or vector(0)) / sum(increase({RPCS}[$__range]))",
          steps(RED, (0.99, ORANGE), (0.999, GREEN)), decimals=3, max=1),
-    stat("RPCs", "RPCs a second over the chosen time, health checks and reflection apart.", "reqps", rate(RPCS, window="$__range")),
-    stat("Not paid for", "The share of inputs that were in the cache or on their way already.", "percentunit",
+    stat("RPCs", "RPCs per second over the time range, without health checks and reflection.", "reqps", rate(RPCS, window="$__range")),
+    stat("Not paid for", "The ratio of inputs that were in the cache or already in flight.", "percentunit",
          f"(sum(increase({NOT_PAID}[$__range])) or vector(0)) / sum(increase({LOOKUPS}[$__range]))", max=1),
-    stat("Saved", "What hits and shared flights would have cost in the chosen time, by the catalogue's prices.", "currencyUSD",
+    stat("Saved", "The cost of hits and shared calls without the gateway, over the time range, at the catalogue's prices.", "currencyUSD",
          f"sum(increase({SAVED}[$__range])) or vector(0)"),
-    stat("Spent", "What Voyage's calls cost in the chosen time, by the catalogue's prices; free tokens are not taken off.", "currencyUSD",
+    stat("Spent", "The cost of calls to Voyage over the time range, at the catalogue's prices, without free tokens.", "currencyUSD",
          f"sum(increase({SPENT}[$__range])) or vector(0)"),
     stat("Replicas", "Replicas that Prometheus sees.", "short", f"count({metric('voyage_gateway_build_info')}) or vector(0)",
          steps(RED, (1, GREEN)), decimals=0),
-    graph("RPCs by outcome", "`caller`: only the caller can change it. `upstream`: Voyage failed or refused. `gateway`: we did, or a budget is used up. `shed`: a replica was full.",
+    graph("RPCs by outcome", "`caller`: the caller must act. `upstream`: Voyage failed or refused. `gateway`: the gateway failed, or a budget is used up. `shed`: a replica was full.",
           "reqps", (rate(RPCS, "outcome"), "{{outcome}}"), stack=True, colors=OUTCOMES.items()),
-    graph("Errors by reason", "The reasons of docs/errors.md, and who has to act.", "reqps",
-          (rate(metric("voyage_gateway_errors_total"), "reason, blame"), "{{reason}} ({{blame}})"), stack=True),
-    graph("Time an RPC takes", "From its first byte to the last of its reply, all methods of voyage.gateway.", "s",
+    graph("Errors by reason", "The reasons of docs/errors.md, and who must act.", "reqps",
+          (f"{rate(metric('voyage_gateway_errors_total'), 'reason, blame')} > 0", "{{reason}} ({{blame}})"), stack=True),
+    graph("Time an RPC takes", "From the first byte of the request to the last byte of the reply, all methods of voyage.gateway.", "s",
           *quantiles("rpc_server_call_duration_seconds", of=f'{OF},rpc_method=~"voyage[.].+"')),
-    graph("Where time goes", "Means. Overhead is an RPC's time in which no call for it was out; queue and limiter are what an item waited for company and for Voyage's limits; Voyage is a batch with all its attempts. They do not add up: hits wait for nothing.",
+    graph("Where time goes", "Means. Overhead: an RPC's time without an upstream call in flight. Queue and limiter: an input's wait for a batch and for the rate limit. Voyage: a batch with all attempts. They do not add up, because hits do not wait.",
           "s", (mean("voyage_gateway_overhead_seconds"), "overhead"),
           (mean("voyage_gateway_queue_wait_seconds", f'{OF_MODEL},stage="queue"'), "queue"),
           (mean("voyage_gateway_queue_wait_seconds", f'{OF_MODEL},stage="limiter"'), "limiter"),
           (mean("gen_ai_client_embeddings_duration_seconds", f'{OF},gen_ai_request_model=~"$model"'), "Voyage")),
-    graph("Overhead", "What the gateway itself adds to an RPC.", "s", *quantiles("voyage_gateway_overhead_seconds")),
-    graph("Budgets used", "Of limits.daily_tokens and limits.monthly_tokens, the fullest replica's. Refused at 100 %.", "percentunit",
+    graph("Overhead", "The latency that the gateway adds to an RPC.", "s", *quantiles("voyage_gateway_overhead_seconds")),
+    graph("Budgets used", "Used share of limits.daily_tokens and limits.monthly_tokens, of the replica with the highest. At 100 %, calls that need tokens are refused.", "percentunit",
           (f"max by (budget) ({metric('voyage_gateway_budget_used_tokens')} / {metric('voyage_gateway_budget_limit_tokens')})", "{{budget}}"),
           thresholds=steps(GREEN, (0.8, ORANGE), (1, RED)), max=1),
 ]  # fmt: skip
 
 UPSTREAM = [
-    graph("Calls by status", "HTTP requests to Voyage, every attempt; `none`: there was no answer.", "reqps",
+    graph("Calls by status", "HTTP requests to Voyage, all attempts; `none`: no answer.", "reqps",
           (rate(metric("voyage_gateway_upstream_calls_total", OF_MODEL), "status"), "{{status}}"), stack=True, colors=[("200", GREEN), ("429", ORANGE), ("none", PURPLE)]),
-    graph("Time a call takes", "From sending an HTTP request to having its whole answer.", "s",
+    graph("Time a call takes", "Duration of an HTTP request, until its whole answer is read.", "s",
           *quantiles("voyage_gateway_upstream_duration_seconds", OF_MODEL)),
-    graph("Repeats and refusals", "Calls repeated after a failure, and calls Voyage answered with 429.", "reqps",
+    graph("Repeats and refusals", "Calls repeated after a failure, and calls that Voyage answered with 429.", "reqps",
           (rate(metric("voyage_gateway_retries_total")), "repeated"), (rate(metric("voyage_gateway_rate_limited_total")), "429")),
-    graph("Voyage's limits used", "The share of the sliding minute's requests and tokens, the fullest replica's. At 100 % items wait.", "percentunit",
+    graph("Voyage's limits used", "Used share of the requests and tokens per minute, of the replica with the highest. At 100 %, inputs wait.", "percentunit",
           (f"max by (model, key, unit) ({metric('voyage_gateway_rate_limit_used', OF_MODEL)} / {metric('voyage_gateway_rate_limit_limit', OF_MODEL)})", "{{model}} {{key}} {{unit}}"),
           thresholds=steps(GREEN, (0.9, ORANGE)), max=1),
-    graph("Waiting in the queue", "p95 of what a departing item has waited: for company (queue), and for Voyage's limits (limiter).", "s",
+    graph("Waiting in the queue", "p95 of an input's wait before it is sent: for a batch (queue), and for the rate limit (limiter).", "s",
           (quantile(0.95, "voyage_gateway_queue_wait_seconds", "stage", OF_MODEL), "{{stage}}")),
-    graph("Items waiting", "Inputs behind the door that have not left yet, all replicas.", "short",
+    graph("Items waiting", "Inputs that wait for Voyage or are in an upstream call, all replicas.", "short",
           (f"sum({metric('voyage_gateway_queue_items')})", "items")),
     graph("Inputs in a batch", "How many inputs share a call.", "short", *quantiles("voyage_gateway_batch_size", OF_MODEL)[:2],
           (mean("voyage_gateway_batch_size", OF_MODEL), "mean")),
-    graph("How full batches are", "The share of the cap that is nearest: inputs, tokens or bytes.", "percentunit",
+    graph("How full batches are", "The largest of the ratios of inputs, tokens and bytes to their limits.", "percentunit",
           (mean("voyage_gateway_batch_fill_ratio", OF_MODEL), "mean"), max=1),
-    graph("Calls in flight", "Calls out at this moment, and how many may be (batch.max_in_flight), all replicas.", "short",
+    graph("Calls in flight", "Upstream calls in flight, and their maximum (batch.max_in_flight), all replicas.", "short",
           (f"sum({metric('voyage_gateway_batches_in_flight')})", "in flight"), (f"sum({metric('voyage_gateway_batches_max_in_flight')})", "at most"), colors=[("at most", GREY)]),
-    graph("Circuit", "Replicas by the state of their circuit to Voyage.", "short",
+    graph("Circuit", "Replicas by the state of their circuit breaker.", "short",
           (f"sum by (state) ({metric('voyage_gateway_breaker_state')})", "{{state}}"), stack=True, colors=[("closed", GREEN), ("half_open", YELLOW), ("open", RED)]),
-    graph("Keys set aside", "Replicas that have set a key aside because Voyage rejected it, and those on the free tier.", "short",
+    graph("Keys set aside", "Replicas that have set a key aside because Voyage rejected it, and replicas on the free tier.", "short",
           (f"sum by (key) ({metric('voyage_gateway_upstream_key_rejected')})", "{{key}}"), (f"sum({metric('voyage_gateway_free_tier')})", "free tier"),
           thresholds=steps(GREEN, (1, RED))),
-    graph("Repeats left", "What the replica with the least has left of its retry budget. At 0 failures are not repeated.", "short",
+    graph("Repeats left", "The retry budget of the replica with the lowest. At 0, failures are not retried.", "short",
           (f"min({metric('voyage_gateway_retry_budget_balance')})", "least")),
 ]  # fmt: skip
 
 CACHE = [
-    graph("Inputs by where their answers came from", "`coalesced` joined an identical input in flight; `bypassed` did not look; `refused` was not let in.", "ops",
+    graph("Inputs by where their answers came from", "`coalesced`: shared the call of an identical input. `bypassed`: not looked up. `refused`: refused before the lookup.", "ops",
           (rate(metric("voyage_gateway_cache_lookups_total"), "result"), "{{result}}"), stack=True,
           colors=[("hit", GREEN), ("coalesced", BLUE), ("miss", ORANGE), ("bypassed", GREY), ("refused", RED)]),
-    graph("Hit ratio", "Of the inputs that were looked for.", "percentunit",
+    graph("Hit ratio", "Of the inputs that were looked up.", "percentunit",
           (f"{rate(HITS)} / {rate(LOOKUPS)}", "hits"), (f"{rate(NOT_PAID)} / {rate(LOOKUPS)}", "not paid for"), max=1),
-    graph("How full", "Of cache.max_bytes, the fullest replica's.", "percentunit",
+    graph("How full", "Used share of cache.max_bytes, of the replica with the highest.", "percentunit",
           (f"max by (tier) ({metric('voyage_gateway_cache_size_bytes')} / {metric('voyage_gateway_cache_max_size_bytes')})", "{{tier}}"), max=1),
-    graph("Entries that went", "`size`: to make room, so more memory would bring hits. `expired`: older than cache.ttl.", "ops",
+    graph("Entries that went", "`size`: the cache was full, so more memory would raise the hit ratio. `expired`: older than cache.ttl.", "ops",
           (rate(metric("voyage_gateway_cache_evictions_total"), "cause"), "{{cause}}"), stack=True),
-    bars("Tokens saved and billed", "Over the chosen time, by model: what hits and shared flights did not need, and what Voyage billed.", "short",
+    bars("Tokens saved and billed", "Over the time range, by model: tokens that hits and shared calls saved, and tokens that Voyage billed.", "short",
          f"sum by (model, kind) (increase({TOKENS}[$__range]))", "{{model}} {{kind}}"),
-    bars("Money saved and spent", "Over the chosen time, by model and the catalogue's prices.", "currencyUSD",
+    bars("Money saved and spent", "Over the time range, by model, at the catalogue's prices.", "currencyUSD",
          f"sum by (model, kind) (increase({metric('voyage_gateway_cost_usd_total', OF_MODEL)}[$__range]))", "{{model}} {{kind}}"),
 ]  # fmt: skip
 
 CALLERS = [
-    graph("RPCs by caller", "The ten busiest. `_other`: names beyond those that metrics tell apart.", "reqps",
+    graph("RPCs by caller", "The ten with the highest rate. `_other`: callers without a series of their own.", "reqps",
           (f"topk(10, {rate(metric('voyage_gateway_caller_rpcs_total'), 'caller')})", "{{caller}}"), stack=True),
-    bars("Tokens by caller", "Who was billed over the chosen time, the first ten. `abandoned`: everybody who waited had left.", "short",
+    bars("Tokens by caller", "Billed tokens over the time range, the ten highest. `abandoned`: no caller was left.", "short",
          f"topk(10, sum by (billed_to) (increase({metric('voyage_gateway_tokens_total')}[$__range])))", "{{billed_to}}"),
-    graph("Refused for want of quota", "Requests and inputs, by the rule: a caller's own quota, or a budget of all.", "ops",
+    graph("Refused for want of quota", "Requests and inputs by rule: a caller's quota, or a budget of all callers.", "ops",
           (rate(metric("voyage_gateway_quota_refusals_total"), "rule"), "{{rule}}"), stack=True),
-    graph("Not known who calls", "Calls refused for their credential.", "reqps",
-          (rate(metric("voyage_gateway_auth_failures_total"), "mode, why"), "{{mode}}: {{why}}"), stack=True),
-    graph("RPCs by method", "Everything the gRPC port is asked, health checks and reflection among it.", "reqps",
+    graph("Not known who calls", "Calls refused because of their credential.", "reqps",
+          (f"{rate(metric('voyage_gateway_auth_failures_total'), 'mode, why')} > 0", "{{mode}}: {{why}}"), stack=True),
+    graph("RPCs by method", "All RPCs on the gRPC port, with health checks and reflection.", "reqps",
           (rate(metric("voyage_gateway_rpcs_total"), "rpc_method"), "{{rpc_method}}"), stack=True),
-    graph("Connections", "Open ones, and connections that came to nothing, a second.", "short",
+    graph("Connections", "Open connections, and failed ones per second.", "short",
           (f"sum({metric('voyage_gateway_connections')})", "open"),
           (rate(metric("voyage_gateway_connection_failures_total")), "failed a second")),
 ]  # fmt: skip
 
 REPLICAS = [
-    graph("Requests in flight", "By replica, as a share of admission.max_in_flight. At 100 % calls are shed.", "percentunit",
+    graph("Requests in flight", "By replica, relative to admission.max_in_flight. At 100 %, calls are shed.", "percentunit",
           (f"{metric('voyage_gateway_in_flight_requests')} / {metric('voyage_gateway_max_in_flight_requests')}", "{{instance}}"),
           thresholds=steps(GREEN, (0.8, ORANGE), (1, RED)), max=1),
-    graph("Bytes in flight", "By replica, as a share of admission.max_bytes: messages, texts, and replies nobody has read yet.", "percentunit",
+    graph("Bytes in flight", "By replica, relative to admission.max_bytes: messages, texts and unread replies.", "percentunit",
           (f"{metric('voyage_gateway_in_flight_size_bytes')} / {metric('voyage_gateway_max_in_flight_size_bytes')}", "{{instance}}"),
           thresholds=steps(GREEN, (0.8, ORANGE), (1, RED)), max=1),
-    graph("Shed and lost", "Calls refused because a replica was full, and RPCs lost to a panic.", "reqps",
+    graph("Shed and lost", "Calls refused because a replica was full, and RPCs that panicked.", "reqps",
           (rate(metric("voyage_gateway_shed_total"), "instance"), "{{instance}} shed"), (rate(metric("voyage_gateway_panics_total"), "instance"), "{{instance}} panicked")),
-    graph("Processor", "Cores a replica uses.", "short", (rate(metric("process_cpu_seconds_total"), "instance"), "{{instance}}")),
-    graph("Memory", "What a replica has resident; the cache is most of it.", "bytes", (metric("process_resident_memory_bytes"), "{{instance}}")),
-    graph("Files and certificates", "Changed files by what became of them; `refused` leaves the old content in force.", "ops",
+    graph("Processor", "Cores that a replica uses.", "short", (rate(metric("process_cpu_seconds_total"), "instance"), "{{instance}}")),
+    graph("Memory", "Resident memory of a replica, mostly the cache.", "bytes", (metric("process_resident_memory_bytes"), "{{instance}}")),
+    graph("Files and certificates", "Changed files by outcome; if `refused`, the old content stays in force.", "ops",
           (rate(metric("voyage_gateway_reloads_total"), "what, outcome"), "{{what}} {{outcome}}")),
-    graph("Certificate is good for", "Until the first replica's certificate expires. Alerts come at 14 and at 2 days.", "s",
+    graph("Certificate is good for", "Time until the first certificate expires. Alerts fire at 14 and 2 days.", "s",
           (f"min({metric('voyage_gateway_tls_certificate_not_after_seconds')}) - time()", "left"),
           thresholds=steps(RED, (2 * 86400, ORANGE), (14 * 86400, GREEN))),
-    graph("Up for", "A step down is a restart, and an empty cache.", "s", (metric("process_uptime_seconds"), "{{instance}}")),
-    graph("Spans", "`failed`: the collector did not take them; `dropped`: they came faster than they left.", "ops",
+    graph("Up for", "A drop is a restart, with an empty cache.", "s", (metric("process_uptime_seconds"), "{{instance}}")),
+    graph("Spans", "`failed`: the collector did not accept them. `dropped`: they were recorded faster than exported.", "ops",
           (rate(metric("voyage_gateway_telemetry_spans_total"), "result"), "{{result}}"), colors=[("failed", RED), ("dropped", ORANGE)]),
 ]  # fmt: skip
 
 
 def placed(rows):
-    """Gives every panel its number and its place, from left to right and line by line."""
+    """Sets the id and position of each panel, from left to right and row by row."""
     panels, top = [], 0
     for title, members in rows:
         panels.append({"type": "row", "title": title, "collapsed": False, "panels": [], "gridPos": {"w": WIDTH, "h": 1, "x": 0, "y": top}})
@@ -313,7 +313,7 @@ def dashboard():
     return {
         "uid": "voyage-gateway",
         "title": "voyage-gateway",
-        "description": "What it saves, where time goes, who uses it, what fails, and whose doing that is.",
+        "description": "Savings, latencies, callers and failures.",
         "tags": ["voyage-gateway"],
         "schemaVersion": 38,
         "version": 1,

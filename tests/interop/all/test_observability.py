@@ -1,6 +1,8 @@
 """The shipped rules, dashboard and Collector configuration, with a real Prometheus and a real Collector."""
 
+import re
 import subprocess
+import time
 from urllib.request import Request, urlopen
 
 import grpc

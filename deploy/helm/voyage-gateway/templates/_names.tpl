@@ -62,7 +62,7 @@ imagePullSecrets:
 {{- else if .Values.simulator.enabled -}}
 none
 {{- else -}}
-{{ fail "auth.mode must be set without the simulator: jwt, tokens, mtls, or none (whoever reaches the port may call, and spend)" }}
+{{ fail "auth.mode must be set without the simulator: jwt, tokens, mtls, or none (no authentication)" }}
 {{- end }}
 {{- end }}
 
