@@ -199,7 +199,7 @@ async fn times_are_tokios() {
     // The two clocks are read one after the other.
     let near = |time, secs| {
         let off = after(time).abs_diff(Duration::from_secs(secs));
-        assert!(off < Duration::from_millis(100), "{off:?}");
+        assert!(off < Duration::from_millis(500), "{off:?}");
     };
     near(root.end_time, 6);
     near(root.events[0].timestamp, 2);

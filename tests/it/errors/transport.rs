@@ -129,8 +129,15 @@ async fn an_attempt_that_takes_too_long() {
         assert_eq!(status.code(), Code::Unavailable);
         assert_eq!(reason(&status), "UPSTREAM_TIMEOUT");
         assert_eq!(pushback(&status).as_deref(), Some("1000"));
-        let reply = gateway.embed(texts(&["a text"])).await.unwrap();
-        assert_vectors(reply.get_ref(), &["a text"]);
+        // On a busy machine another attempt may take too long.
+        eventually(async || match gateway.embed(texts(&["a text"])).await {
+            Ok(reply) => {
+                assert_vectors(reply.get_ref(), &["a text"]);
+                true
+            }
+            Err(_) => false,
+        })
+        .await;
     }
 }
 
