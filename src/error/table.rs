@@ -2,7 +2,12 @@
 //!
 //! A row is a call of [`caller`], [`operator`], [`failure`] or [`Row::of`]. docs/errors.md is generated from the rows.
 
-use super::{BadResponse, Blame, Error, Fault};
+use super::{
+    BadResponse,
+    Blame::{self, Caller, Gateway, Upstream},
+    Error, Fault,
+};
+use Retry::{Backoff, Gate, Never, Once};
 
 /// What follows from a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,18 +47,18 @@ impl Row {
         blame: Blame,
         summary: &'static str,
     ) -> Self {
-        Self { kind, reason, blame, retry: Retry::Never, trips_breaker: false, summary }
+        Self { kind, reason, blame, retry: Never, trips_breaker: false, summary }
     }
 }
 
 /// A call that the caller has to change.
 const fn caller(kind: &'static str, reason: &'static str, summary: &'static str) -> Row {
-    Row::of(kind, reason, Blame::Caller, summary)
+    Row::of(kind, reason, Caller, summary)
 }
 
 /// A call that fails until the operators act.
 const fn operator(kind: &'static str, reason: &'static str, summary: &'static str) -> Row {
-    Row::of(kind, reason, Blame::Gateway, summary)
+    Row::of(kind, reason, Gateway, summary)
 }
 
 /// A failure of Voyage or the network; the breaker counts it.
@@ -63,115 +68,97 @@ const fn failure(
     retry: Retry,
     summary: &'static str,
 ) -> Row {
-    Row { retry, trips_breaker: true, ..Row::of(kind, reason, Blame::Upstream, summary) }
+    Row { retry, trips_breaker: true, ..Row::of(kind, reason, Upstream, summary) }
 }
+
+// The rows of Voyage's failures.
+const INVALID_REQUEST: Row =
+    caller("invalid_request", "UPSTREAM_INVALID_REQUEST", "Voyage rejected the request");
+// The gateway splits batches with too many tokens or bytes and resends the parts, which is no retry.
+const TOO_MANY_TOKENS: Row =
+    caller("too_many_tokens", "TOO_MANY_TOKENS", "input exceeds the token limit of a request");
+const INPUT_TOO_LONG: Row =
+    caller("input_too_long", "INPUT_TOO_LONG", "input exceeds the model's context length");
+const PAYLOAD_TOO_LARGE: Row =
+    caller("payload_too_large", "UPSTREAM_PAYLOAD_TOO_LARGE", "request too large for Voyage");
+const MODEL_NOT_SUPPORTED: Row =
+    caller("model_not_supported", "MODEL_NOT_SUPPORTED", "model not supported by Voyage");
+const UNAUTHENTICATED: Row = operator(
+    "unauthenticated",
+    "UPSTREAM_UNAUTHENTICATED",
+    "Voyage rejected the gateway's API key; the caller's credential is valid",
+);
+const FORBIDDEN: Row = operator(
+    "forbidden",
+    "UPSTREAM_FORBIDDEN",
+    "Voyage denied access to the gateway's key or address; the caller's credential is valid",
+);
+const PAYMENT_REQUIRED: Row =
+    operator("payment_required", "UPSTREAM_PAYMENT_REQUIRED", "Voyage requires payment");
+const NOT_FOUND: Row = operator(
+    "not_found",
+    "UPSTREAM_NOT_FOUND",
+    "Voyage endpoint not found; upstream.base_url may be wrong",
+);
+const PROTOCOL: Row =
+    operator("protocol", UNEXPECTED, "Voyage did not accept the format of the request");
+const REDIRECT: Row =
+    operator("redirect", UNEXPECTED, "Voyage returned a redirect, which is not followed");
+const RATE_LIMITED: Row = Row {
+    retry: Gate,
+    ..Row::of("rate_limited", "UPSTREAM_RATE_LIMITED", Upstream, "Voyage rate limit exceeded")
+};
+const SERVER_ERROR: Row =
+    failure("server_error", "UPSTREAM_SERVER_ERROR", Backoff, "Voyage returned a server error");
+const UNAVAILABLE: Row =
+    failure("unavailable", "UPSTREAM_UNAVAILABLE", Backoff, "Voyage is unavailable");
+const TIMEOUT: Row =
+    failure("timeout", "UPSTREAM_TIMEOUT", Backoff, "Voyage did not respond in time");
+const CONNECT_FAILED: Row =
+    failure("connect_failed", CONNECT, Backoff, "connection to Voyage failed");
+const CONNECTION_LOST: Row =
+    failure("connection_lost", CONNECT, Backoff, "connection to Voyage lost");
+const TLS_REJECTED: Row =
+    failure("tls_rejected", TLS, Never, "Voyage's certificate is not trusted");
+const TLS_CUT: Row = failure("tls_cut", TLS, Once, "TLS handshake with Voyage failed");
+const BAD_RESPONSE: Row =
+    failure("bad_response", "UPSTREAM_BAD_RESPONSE", Once, "Voyage returned an invalid response");
+const CONFLICT: Row = Row::of("conflict", UNEXPECTED, Upstream, "Voyage reported a conflict");
+const UNEXPECTED_STATUS: Row =
+    Row::of("unexpected_status", UNEXPECTED, Upstream, "Voyage returned an unexpected status");
+
+// Reasons of several rows.
+const CONNECT: &str = "UPSTREAM_CONNECT_FAILED";
+const TLS: &str = "UPSTREAM_TLS_FAILED";
+const UNEXPECTED: &str = "UPSTREAM_UNEXPECTED_STATUS";
 
 impl Fault {
     /// Returns the row of the error table.
     pub fn row(&self) -> Row {
-        use Blame::Upstream;
-        use Retry::{Backoff, Gate, Never, Once};
-        const UNEXPECTED: &str = "UPSTREAM_UNEXPECTED_STATUS";
-        const CONNECT: &str = "UPSTREAM_CONNECT_FAILED";
-        const TLS: &str = "UPSTREAM_TLS_FAILED";
-        const BAD: &str = "UPSTREAM_BAD_RESPONSE";
         match self {
-            Self::InvalidRequest { .. } => {
-                caller("invalid_request", "UPSTREAM_INVALID_REQUEST", "Voyage rejected the request")
-            }
-            // The gateway splits the batch and resends the parts, which is no retry.
-            Self::TooManyTokens { .. } => caller(
-                "too_many_tokens",
-                "TOO_MANY_TOKENS",
-                "input exceeds the token limit of a request",
-            ),
-            Self::InputTooLong { .. } => caller(
-                "input_too_long",
-                "INPUT_TOO_LONG",
-                "input exceeds the model's context length",
-            ),
-            Self::PayloadTooLarge { .. } => caller(
-                "payload_too_large",
-                "UPSTREAM_PAYLOAD_TOO_LARGE",
-                "request too large for Voyage",
-            ),
-            Self::ModelNotSupported => caller(
-                "model_not_supported",
-                "MODEL_NOT_SUPPORTED",
-                "model not supported by Voyage",
-            ),
-            Self::Unauthenticated => operator(
-                "unauthenticated",
-                "UPSTREAM_UNAUTHENTICATED",
-                "Voyage rejected the gateway's API key; the caller's credential is valid",
-            ),
-            Self::Forbidden => operator(
-                "forbidden",
-                "UPSTREAM_FORBIDDEN",
-                "Voyage denied access to the gateway's key or address; the caller's credential is valid",
-            ),
-            Self::PaymentRequired => {
-                operator("payment_required", "UPSTREAM_PAYMENT_REQUIRED", "Voyage requires payment")
-            }
-            Self::NotFound { .. } => operator(
-                "not_found",
-                "UPSTREAM_NOT_FOUND",
-                "Voyage endpoint not found; upstream.base_url may be wrong",
-            ),
-            Self::Protocol => {
-                operator("protocol", UNEXPECTED, "Voyage did not accept the format of the request")
-            }
-            Self::Redirect { .. } => operator(
-                "redirect",
-                UNEXPECTED,
-                "Voyage returned a redirect, which is not followed",
-            ),
-            Self::RateLimited { .. } => Row {
-                retry: Gate,
-                ..Row::of(
-                    "rate_limited",
-                    "UPSTREAM_RATE_LIMITED",
-                    Upstream,
-                    "Voyage rate limit exceeded",
-                )
-            },
-            Self::ServerError { .. } => failure(
-                "server_error",
-                "UPSTREAM_SERVER_ERROR",
-                Backoff,
-                "Voyage returned a server error",
-            ),
-            Self::Unavailable { .. } => {
-                failure("unavailable", "UPSTREAM_UNAVAILABLE", Backoff, "Voyage is unavailable")
-            }
-            Self::Timeout => {
-                failure("timeout", "UPSTREAM_TIMEOUT", Backoff, "Voyage did not respond in time")
-            }
-            Self::ConnectFailed => {
-                failure("connect_failed", CONNECT, Backoff, "connection to Voyage failed")
-            }
-            Self::ConnectionLost => {
-                failure("connection_lost", CONNECT, Backoff, "connection to Voyage lost")
-            }
-            Self::TlsRejected => {
-                failure("tls_rejected", TLS, Never, "Voyage's certificate is not trusted")
-            }
-            Self::TlsCut => failure("tls_cut", TLS, Once, "TLS handshake with Voyage failed"),
-            Self::BadResponse(BadResponse::TOO_LONG) => {
-                failure("bad_response", BAD, Never, "Voyage returned an invalid response")
-            }
-            Self::BadResponse(_) => {
-                failure("bad_response", BAD, Once, "Voyage returned an invalid response")
-            }
-            Self::Conflict => {
-                Row::of("conflict", UNEXPECTED, Upstream, "Voyage reported a conflict")
-            }
-            Self::UnexpectedStatus => Row::of(
-                "unexpected_status",
-                UNEXPECTED,
-                Upstream,
-                "Voyage returned an unexpected status",
-            ),
+            Self::InvalidRequest { .. } => INVALID_REQUEST,
+            Self::TooManyTokens { .. } => TOO_MANY_TOKENS,
+            Self::InputTooLong { .. } => INPUT_TOO_LONG,
+            Self::PayloadTooLarge { .. } => PAYLOAD_TOO_LARGE,
+            Self::ModelNotSupported => MODEL_NOT_SUPPORTED,
+            Self::Unauthenticated => UNAUTHENTICATED,
+            Self::Forbidden => FORBIDDEN,
+            Self::PaymentRequired => PAYMENT_REQUIRED,
+            Self::NotFound { .. } => NOT_FOUND,
+            Self::Protocol => PROTOCOL,
+            Self::Redirect { .. } => REDIRECT,
+            Self::RateLimited { .. } => RATE_LIMITED,
+            Self::ServerError { .. } => SERVER_ERROR,
+            Self::Unavailable { .. } => UNAVAILABLE,
+            Self::Timeout => TIMEOUT,
+            Self::ConnectFailed => CONNECT_FAILED,
+            Self::ConnectionLost => CONNECTION_LOST,
+            Self::TlsRejected => TLS_REJECTED,
+            Self::TlsCut => TLS_CUT,
+            Self::BadResponse(BadResponse::TOO_LONG) => Row { retry: Never, ..BAD_RESPONSE },
+            Self::BadResponse(_) => BAD_RESPONSE,
+            Self::Conflict => CONFLICT,
+            Self::UnexpectedStatus => UNEXPECTED_STATUS,
         }
     }
 }
@@ -179,7 +166,6 @@ impl Fault {
 impl Error {
     /// Returns the row of the error table.
     pub fn row(&self) -> Row {
-        use Blame::{Caller, Gateway, Upstream};
         let own = |reason, blame, summary| Row::of("_OTHER", reason, blame, summary);
         match self {
             Self::InvalidRequest(_) => own("INVALID_REQUEST", Caller, "invalid request"),

@@ -5,9 +5,9 @@
 //! left.
 
 mod content;
+mod guard;
 mod message;
 mod mistakes;
-mod observe;
 mod refusals;
 mod reply;
 mod rpc;
@@ -45,7 +45,7 @@ use crate::{
     reload::Live,
     telemetry::{Metrics, semconv, trace::Tracer},
 };
-use observe::RpcGuard;
+use guard::RpcGuard;
 use rpc::Rpc;
 #[cfg(test)]
 pub(super) use series::errors as expected_errors;
@@ -62,7 +62,7 @@ const MAX_UNAUTHENTICATED_STREAMS: usize = 16_384;
 const SERVICE_PREFIX: &str = "voyage.";
 
 /// The server of the gRPC port; cheap to clone.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Edge {
     routes: Routes,
     authenticator: Authenticator,
@@ -152,19 +152,19 @@ impl Edge {
         let method = method_name(request.uri().path());
         let span = trace::begin(&self.tracer, &request, method);
         let rpc = Rpc::new(request.headers(), method, span.context().clone(), &self.metrics);
-        let mut guard = RpcGuard::new(self.metrics.clone(), Arc::clone(&rpc), span);
+        let mut guard = RpcGuard::new(Arc::clone(&rpc), span);
         let call = self.admit(&request, &mut guard);
         let mut response = match &call {
             Ok(call) => self.answer_in_time(request, call).await,
             Err(error) => rpc.refuse(error).into_http(),
         };
         response.headers_mut().insert(request_id::HEADER, rpc.request_id.clone());
-        observe::observed(response, guard, call.ok())
+        reply::guarded(response, guard, call.ok())
     }
 
     /// Checks all that is known before the message: a place among the streams without a credential, deadline, credential.
     fn admit(&self, request: &Request<Body>, guard: &mut RpcGuard) -> Result<Call, Error> {
-        let rpc = guard.rpc();
+        let rpc = Arc::clone(&guard.rpc);
         if !rpc.is_own() {
             guard.take_place(&self.unauthenticated_streams)?;
         }
@@ -175,8 +175,9 @@ impl Edge {
         };
         let deadline = Deadline::new(timeout, self.deadlines);
         let caller = self.identify(request, &rpc)?;
-        rpc.set_deadline(&deadline);
-        rpc.set_caller(&caller);
+        // Set once per RPC.
+        let _ = rpc.has_ample_time.set(deadline.ample);
+        let _ = rpc.caller.set(caller.clone());
         if rpc.method == OTHER_METHOD {
             mistakes::no_such_method(request, &rpc);
         } else if rpc.is_own() && !deadline.explicit {
@@ -231,12 +232,6 @@ impl Edge {
     }
 }
 
-impl std::fmt::Debug for Edge {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Edge").field("deadlines", &self.deadlines).finish_non_exhaustive()
-    }
-}
-
 /// Returns `package.Service/Method` of a served method, and [`OTHER_METHOD`] for all others.
 fn method_name(path: &str) -> &'static str {
     static METHODS: LazyLock<HashSet<String>> = LazyLock::new(served_methods);
@@ -263,21 +258,20 @@ fn served_methods() -> HashSet<String> {
         tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
         tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
     ];
-    let mut methods = HashSet::new();
     // All four are compiled in, and reflection reads them at the start: there, a broken one is an error.
-    for file in descriptors
+    let files = descriptors
         .iter()
         .filter_map(|bytes| FileDescriptorSet::decode(*bytes).ok())
-        .flat_map(|set| set.file)
-    {
-        for service in &file.service {
-            for method in &service.method {
-                let (service, method) = (service.name(), method.name());
-                methods.insert(format!("{}.{service}/{method}", file.package()));
-            }
-        }
-    }
-    methods
+        .flat_map(|set| set.file);
+    files
+        .flat_map(|file| {
+            let package = file.package().to_owned();
+            file.service.into_iter().flat_map(move |service| {
+                let name = format!("{package}.{}", service.name());
+                service.method.into_iter().map(move |method| format!("{name}/{}", method.name()))
+            })
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -60,15 +60,7 @@ impl RetryAdvice {
             Error::Overloaded { .. } => Self::After(OVERLOAD_RETRY),
             Error::Draining => Self::Elsewhere,
             Error::Upstream(upstream) => Self::after_upstream(&upstream.fault),
-            Error::InvalidRequest(_)
-            | Error::RequestTooLarge { .. }
-            | Error::ResponseTooLarge { .. }
-            | Error::CacheMiss { .. }
-            | Error::DeadlineExceeded { .. }
-            | Error::CredentialsMissing { .. }
-            | Error::CredentialsInvalid { .. }
-            | Error::CallerNotAllowed { .. }
-            | Error::Internal { .. } => Self::Never,
+            _ => Self::Never,
         }
     }
 

@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::error::Blame::{Caller, Gateway, Upstream};
-use Retry::{Backoff, Gate, Never, Once};
 
 fn rows() -> Vec<(Fault, Blame, Retry, bool)> {
     let bad = BadResponse { why: "not JSON", expected: None, got: None };

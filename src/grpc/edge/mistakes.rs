@@ -45,7 +45,7 @@ pub(super) fn no_deadline<T>(request: &Request<T>, rpc: &Rpc, given: Duration) {
         peer = peer(request),
         method = rpc.method,
         request_id = rpc.request_id.to_str().unwrap_or_default(),
-        caller = rpc.caller().map(|caller| &*caller.name),
+        caller = rpc.caller.get().map(|caller| &*caller.name),
         given_ms = u64::try_from(given.as_millis()).unwrap_or(u64::MAX),
         "call without a deadline"
     );

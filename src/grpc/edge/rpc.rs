@@ -13,7 +13,7 @@ use super::SERVICE_PREFIX;
 use crate::{
     caller::Caller,
     error::{Blame, Error},
-    grpc::{deadline::Deadline, request_id, status},
+    grpc::{request_id, status},
     telemetry::{self, Metrics, RpcOutcome, recent::SlowRpc, trace::TraceContext},
 };
 
@@ -25,14 +25,14 @@ pub(in crate::grpc) struct Rpc {
     pub(in crate::grpc) trace: TraceContext,
     /// When its first byte arrived.
     pub(in crate::grpc) started: Instant,
-    metrics: Metrics,
-    caller: OnceLock<Caller>,
+    pub(super) metrics: Metrics,
+    pub(super) caller: OnceLock<Caller>,
     /// Whether its deadline leaves ample time.
-    ample: OnceLock<bool>,
+    pub(super) has_ample_time: OnceLock<bool>,
     /// How it failed. The first failure counts, since only one status reaches the caller.
     failure: OnceLock<RpcOutcome>,
     /// The reason in its status.
-    reason: OnceLock<&'static str>,
+    pub(super) reason: OnceLock<&'static str>,
     /// Time spent in upstream calls; not set for RPCs that make none.
     upstream: OnceLock<Duration>,
 }
@@ -51,15 +51,11 @@ impl Rpc {
             started: Instant::now(),
             metrics: metrics.clone(),
             caller: OnceLock::new(),
-            ample: OnceLock::new(),
+            has_ample_time: OnceLock::new(),
             failure: OnceLock::new(),
             reason: OnceLock::new(),
             upstream: OnceLock::new(),
         })
-    }
-
-    pub(super) fn reason(&self) -> Option<&'static str> {
-        self.reason.get().copied()
     }
 
     /// Returns whether its method is one of the gateway's own.
@@ -75,19 +71,6 @@ impl Rpc {
     /// Returns the time it has taken so far without that of upstream calls; `None` for RPCs that make none.
     pub(super) fn overhead(&self, now: Instant) -> Option<Duration> {
         Some((now - self.started).saturating_sub(*self.upstream.get()?))
-    }
-
-    pub(super) fn set_caller(&self, caller: &Caller) {
-        let _ = self.caller.set(caller.clone());
-    }
-
-    pub(super) fn set_deadline(&self, deadline: &Deadline) {
-        let _ = self.ample.set(deadline.ample);
-    }
-
-    /// Returns the caller, if it is known.
-    pub(super) fn caller(&self) -> Option<&Caller> {
-        self.caller.get()
     }
 
     /// Returns how the RPC ended with this code.
@@ -120,7 +103,7 @@ impl Rpc {
 
     /// Returns the status of an error, which ends the RPC, and logs it.
     pub(super) fn refuse(&self, error: &Error) -> Status {
-        let blame = error.blame(self.ample.get().copied().unwrap_or_default());
+        let blame = error.blame(self.has_ample_time.get().copied().unwrap_or_default());
         let is_overloaded = matches!(error, Error::Overloaded { .. });
         let _ = self.failure.set(outcome_of(is_overloaded, blame));
         let reason = error.row().reason;

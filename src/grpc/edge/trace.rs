@@ -48,10 +48,10 @@ pub(super) fn end(span: &mut Span, rpc: &Rpc, code: Code) {
     span.set(semconv::RPC_RESPONSE_STATUS_CODE, code_name(code));
     span.set(semconv::REQUEST_ID, rpc.request_id.to_str().unwrap_or_default().to_owned());
     span.set(semconv::OUTCOME, rpc.outcome(code).as_str());
-    if let Some(caller) = rpc.caller() {
+    if let Some(caller) = rpc.caller.get() {
         span.set(semconv::CALLER, Arc::clone(&caller.name));
     }
-    if let Some(reason) = rpc.reason() {
+    if let Some(reason) = rpc.reason.get().copied() {
         span.set(semconv::REASON, reason);
     }
     if is_error(code) {

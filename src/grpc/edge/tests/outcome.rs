@@ -115,8 +115,8 @@ fn codes_are_named_as_grpc_spells_them() {
         let mut response = Response::new(Body::empty());
         response.headers_mut().insert("grpc-status", number.into());
         let (rpc, span) = unrecorded(&HeaderMap::new(), method(), &edge_metrics);
-        let guard = RpcGuard::new(edge_metrics.clone(), rpc, span);
-        drop(observe::observed(response, guard, None));
+        let guard = RpcGuard::new(rpc, span);
+        drop(reply::guarded(response, guard, None));
         assert_eq!(counted(&edge_metrics), expected);
     }
 }

@@ -102,8 +102,8 @@ async fn a_reply_that_panics_ends_as_an_internal_error() {
     let id = HeaderValue::from_static("the-id");
     response.headers_mut().insert(request_id::HEADER, id.clone());
     let (rpc, span) = unrecorded(response.headers(), method_name(&format!("/{EMBED}")), &metrics);
-    let guard = RpcGuard::new(metrics.clone(), rpc, span);
-    let seen = read(observe::observed(response, guard, None)).await;
+    let guard = RpcGuard::new(rpc, span);
+    let seen = read(reply::guarded(response, guard, None)).await;
     assert_eq!((seen.code(), &*seen.reason()), (Code::Internal, "INTERNAL"));
     assert_eq!(seen.status.get_details_request_info().unwrap().request_id, "the-id");
     assert!(!format!("{:?}", seen.status).contains("canary"));
