@@ -16,10 +16,10 @@ const MAX_UNNAMED: usize = 256;
 /// The label of tokens without a caller to bill.
 const ABANDONED: &str = "abandoned";
 
-/// The label of all callers beyond the known ones.
+/// The label of callers without their own series.
 const OTHER: &str = "_other";
 
-/// The names seen so far: those of callers with a table in `[callers]`, and the others.
+/// Names with their own series: of callers in `[callers]`, and of others.
 #[derive(Debug, Default)]
 pub(super) struct CallerNames {
     named: Mutex<HashSet<Arc<str>>>,

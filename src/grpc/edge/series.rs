@@ -7,67 +7,67 @@ use crate::{
     error::Blame,
     grpc::{
         status::{code_name, code_of},
-        v1::ErrorReason::{self, *},
+        v1::ErrorReason as Reason,
     },
     telemetry::{Metrics, RpcOutcome},
 };
 
 /// The reasons of errors by who must act, as the error table has them.
-const REASONS: [(Blame, &[ErrorReason]); 3] = [
+const REASONS: [(Blame, &[Reason]); 3] = [
     (
         Blame::Caller,
         &[
-            InvalidRequest,
-            RequestTooLarge,
-            ResponseTooLarge,
-            CacheMiss,
-            DeadlineExceeded,
-            CredentialsMissing,
-            CredentialsInvalid,
-            CallerNotAllowed,
-            CallerQuotaExceeded,
-            UpstreamInvalidRequest,
-            TooManyTokens,
-            InputTooLong,
-            UpstreamPayloadTooLarge,
-            ModelNotSupported,
+            Reason::InvalidRequest,
+            Reason::RequestTooLarge,
+            Reason::ResponseTooLarge,
+            Reason::CacheMiss,
+            Reason::DeadlineExceeded,
+            Reason::CredentialsMissing,
+            Reason::CredentialsInvalid,
+            Reason::CallerNotAllowed,
+            Reason::CallerQuotaExceeded,
+            Reason::UpstreamInvalidRequest,
+            Reason::TooManyTokens,
+            Reason::InputTooLong,
+            Reason::UpstreamPayloadTooLarge,
+            Reason::ModelNotSupported,
         ],
     ),
     (
         Blame::Gateway,
         &[
-            CredentialsUnverifiable,
-            BudgetExhausted,
-            Overloaded,
-            Draining,
-            Internal,
-            UpstreamUnauthenticated,
-            UpstreamForbidden,
-            UpstreamPaymentRequired,
-            UpstreamNotFound,
-            UpstreamUnexpectedStatus,
+            Reason::CredentialsUnverifiable,
+            Reason::BudgetExhausted,
+            Reason::Overloaded,
+            Reason::Draining,
+            Reason::Internal,
+            Reason::UpstreamUnauthenticated,
+            Reason::UpstreamForbidden,
+            Reason::UpstreamPaymentRequired,
+            Reason::UpstreamNotFound,
+            Reason::UpstreamUnexpectedStatus,
         ],
     ),
     (
         Blame::Upstream,
         &[
-            DeadlineExceeded,
-            QueueTimeout,
-            CircuitOpen,
-            UpstreamRateLimited,
-            UpstreamServerError,
-            UpstreamUnavailable,
-            UpstreamTimeout,
-            UpstreamConnectFailed,
-            UpstreamTlsFailed,
-            UpstreamBadResponse,
-            UpstreamUnexpectedStatus,
+            Reason::DeadlineExceeded,
+            Reason::QueueTimeout,
+            Reason::CircuitOpen,
+            Reason::UpstreamRateLimited,
+            Reason::UpstreamServerError,
+            Reason::UpstreamUnavailable,
+            Reason::UpstreamTimeout,
+            Reason::UpstreamConnectFailed,
+            Reason::UpstreamTlsFailed,
+            Reason::UpstreamBadResponse,
+            Reason::UpstreamUnexpectedStatus,
         ],
     ),
 ];
 
 /// Returns who must act and the reason of every error.
-pub(in crate::grpc) fn errors() -> impl Iterator<Item = (Blame, ErrorReason)> {
+pub(in crate::grpc) fn errors() -> impl Iterator<Item = (Blame, Reason)> {
     REASONS.into_iter().flat_map(|(blame, reasons)| reasons.iter().map(move |it| (blame, *it)))
 }
 
@@ -83,14 +83,14 @@ pub(super) fn expect(metrics: &Metrics) {
             metrics.expect_rpc(method, code_name(code), outcome);
         }
         for (blame, reason) in errors() {
-            let outcome = outcome_of(reason == Overloaded, blame);
+            let outcome = outcome_of(reason == Reason::Overloaded, blame);
             metrics.expect_rpc(method, code_name(code_of(reason)), outcome);
             metrics.expect_error(method, reason_name(reason), blame);
         }
     }
 }
 
-fn reason_name(reason: ErrorReason) -> &'static str {
+fn reason_name(reason: Reason) -> &'static str {
     let name = reason.as_str_name();
     name.strip_prefix("ERROR_REASON_").unwrap_or(name)
 }

@@ -134,6 +134,7 @@ impl Buckets {
     }
 
     /// Returns the difference to an earlier state.
+    #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let mut since = self.clone();
         for ((_, count), (_, less)) in since.bounds.iter_mut().zip(&earlier.bounds) {
