@@ -119,7 +119,8 @@ impl Client {
         };
         if status != StatusCode::OK {
             // The status decides; the body only explains it.
-            let body = read(&mut response, MAX_ERROR_BODY).await.unwrap_or_default();
+            let mut body = read(&mut response, MAX_ERROR_BODY).await.unwrap_or_default();
+            body.truncate(MAX_ERROR_BODY);
             let refusal = classify::Refusal {
                 status,
                 headers: response.headers(),

@@ -112,7 +112,7 @@ async fn what_is_no_document_is_told() {
         ),
         (b"HTTP/1.1 204 No Content\r\n\r\n".to_vec(), "the server answered 204"),
         (redirect.into_bytes(), "the server answered 302"),
-        (large, "it is larger than 1048576 bytes"),
+        (large, "larger than 1048576 bytes"),
     ] {
         let (url, _served) = serve(reply).await;
         assert_eq!(Document::new(&url).fetch().await.unwrap_err(), told);
