@@ -36,7 +36,7 @@ use voyage_gateway::{
         Metrics, Telemetry,
         trace::{Span, Tracer, parent_based},
     },
-    upstream::{ApiKey, KeySources, Reply, Upstream},
+    upstream::{ApiKey, Reply, Upstream},
 };
 
 use stats::Spread;
@@ -121,8 +121,12 @@ async fn gateway(telemetry: &Telemetry) -> anyhow::Result<Edge> {
     let mut config = Config::default();
     config.server.listen.set_port(0);
     config.admin.listen.set_port(0);
-    let keys = KeySources::from(Secret::new("a-key-for-nobody")).load(&telemetry.metrics)?;
-    let bound = app::build_with(&config, keys, Arc::new(Stand), telemetry.clone()).await?;
+    let parts = app::Parts {
+        telemetry: Some(telemetry.clone()),
+        upstream: Some(Arc::new(Stand)),
+        ..app::Parts::default()
+    };
+    let bound = app::build(&config, Secret::new("a-key-for-nobody"), parts).await?;
     Ok(bound.edge())
 }
 

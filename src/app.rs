@@ -114,45 +114,47 @@ pub enum BuildError {
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
-/// Builds a gateway that calls Voyage with `keys`, and binds its ports; its callers' rules never change.
-pub async fn build(config: &Config, keys: impl Into<KeySources>) -> Result<Bound, BuildError> {
-    let metrics = Metrics::new()?;
-    let rules = fixed_rules(config, &metrics);
-    build_ruled(config, keys, rules, metrics).await
+/// Parts of a gateway that its configuration does not describe. Each has a default.
+#[derive(Default)]
+#[expect(missing_debug_implementations, reason = "an upstream has none")]
+pub struct Parts {
+    /// Metrics and traces; default: metrics of its own, and no traces.
+    pub telemetry: Option<Telemetry>,
+    /// The callers' rules, which may change; default: those of the configuration.
+    pub rules: Option<Arc<Live<Rules>>>,
+    /// The upstream; default: Voyage's API.
+    pub upstream: Option<Arc<dyn Upstream>>,
 }
 
-/// Builds a gateway that calls Voyage with `keys` and follows changing `rules`, and binds its ports.
-pub async fn build_ruled(
+/// Builds a gateway that calls its upstream with `keys`, and binds its ports.
+pub async fn build(
     config: &Config,
     keys: impl Into<KeySources>,
-    rules: Arc<Live<Rules>>,
-    telemetry: impl Into<Telemetry>,
+    parts: Parts,
 ) -> Result<Bound, BuildError> {
-    let telemetry = telemetry.into();
-    let keys = keys.into().load(&telemetry.metrics)?;
-    let client = Client::new(&config.upstream, keys.clone(), telemetry.metrics.clone())?
+    let telemetry = match parts.telemetry {
+        Some(telemetry) => telemetry,
+        None => Metrics::new()?.into(),
+    };
+    let metrics = &telemetry.metrics;
+    let fixed = || Live::fixed("callers", Rules::new(&config.callers), metrics.clone());
+    let rules = parts.rules.unwrap_or_else(fixed);
+    let keys = keys.into().load(metrics)?;
+    let upstream = match parts.upstream {
+        Some(upstream) => upstream,
+        None => Arc::new(client(config, &keys, metrics)?),
+    };
+    assemble(config, keys, upstream, rules, telemetry).await
+}
+
+fn client(config: &Config, keys: &ApiKeys, metrics: &Metrics) -> Result<Client, BuildError> {
+    let client = Client::new(&config.upstream, keys.clone(), metrics.clone())?
         .with_traceparent(config.telemetry.propagate_to_voyage);
     for member in keys.iter() {
         let base_url = client.base_url(&member.key()).to_owned();
         tracing::info!(key = %member.alias(), base_url, "calls go upstream");
     }
-    assemble(config, keys, Arc::new(client), rules, telemetry).await
-}
-
-/// Builds a gateway around any upstream, and binds its ports; its callers' rules never change.
-pub async fn build_with(
-    config: &Config,
-    api_keys: ApiKeys,
-    upstream: Arc<dyn Upstream>,
-    telemetry: impl Into<Telemetry>,
-) -> Result<Bound, BuildError> {
-    let telemetry = telemetry.into();
-    let rules = fixed_rules(config, &telemetry.metrics);
-    assemble(config, api_keys, upstream, rules, telemetry).await
-}
-
-fn fixed_rules(config: &Config, metrics: &Metrics) -> Arc<Live<Rules>> {
-    Live::fixed("callers", Rules::new(&config.callers), metrics.clone())
+    Ok(client)
 }
 
 async fn assemble(

@@ -16,12 +16,10 @@ use tonic::transport::Channel;
 
 use crate::{
     app,
-    caller::Rules,
     config::{self, Config, Environment},
     grpc::v1::{
         EmbedRequest, EmbedResponse, InputType, embedding_service_client::EmbeddingServiceClient,
     },
-    reload::Live,
     secret::Secret,
     simulator::{Latency, Options, Simulator},
     telemetry::{Exported, InvalidVariable, export},
@@ -47,9 +45,8 @@ pub async fn run(once: bool, environment: &Environment) -> anyhow::Result<()> {
     .context("the simulated Voyage")?;
     let config = demo_config(&simulator, once);
     let exported = exported(&config, environment)?;
-    let rules = Live::fixed("callers", Rules::new(&config.callers), exported.metrics.clone());
-    let telemetry = exported.telemetry();
-    let bound = app::build_ruled(&config, Secret::new("demo-key"), rules, telemetry).await?;
+    let parts = app::Parts { telemetry: Some(exported.telemetry()), ..app::Parts::default() };
+    let bound = app::build(&config, Secret::new("demo-key"), parts).await?;
     let flush = exported.flush;
     let mut stop_signals = StopSignals::catch()?;
     let (address, admin) = (bound.grpc_address()?, bound.admin_address()?);

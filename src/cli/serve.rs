@@ -44,8 +44,10 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
             levels,
             &exported.metrics,
         );
+        let telemetry = Some(exported.telemetry());
+        let parts = app::Parts { telemetry, rules: Some(rules), upstream: None };
         let bound = tokio::select! {
-            bound = app::build_ruled(&config, keys, rules, exported.telemetry()) => bound?,
+            bound = app::build(&config, keys, parts) => bound?,
             () = signals.wait() => {
                 tracing::info!("stopped during the start");
                 return Ok(());

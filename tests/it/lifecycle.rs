@@ -32,7 +32,8 @@ async fn a_port_in_use_is_named_with_its_setting() {
             "server.listen" => config.server.listen = address,
             _ => config.admin.listen = address,
         }
-        let error = app::build(&config, Secret::new(KEY)).await.err().unwrap();
+        let error =
+            app::build(&config, Secret::new(KEY), app::Parts::default()).await.err().unwrap();
         let text = error.to_string();
         let BuildError::Listen { address: named, key, .. } = error else { panic!("{text}") };
         assert_eq!((named, key), (address, setting));
@@ -49,7 +50,7 @@ async fn a_cache_key_file_must_hold_32_bytes() {
         config.server.listen.set_port(0);
         config.admin.listen.set_port(0);
         config.cache.key_file = Some(path.to_owned());
-        app::build(&config, Secret::new(KEY)).await
+        app::build(&config, Secret::new(KEY), app::Parts::default()).await
     };
     for (name, secret) in [("missing", None), ("short", Some([b'k'; 31].as_slice()))] {
         let path = folder.join(name);
@@ -70,7 +71,10 @@ async fn a_cache_key_file_must_hold_32_bytes() {
 
 #[tokio::test]
 async fn a_key_that_no_header_can_carry_is_refused_and_not_shown() {
-    let error = app::build(&Config::default(), Secret::new("pa-bad\nkey")).await.err().unwrap();
+    let error = app::build(&Config::default(), Secret::new("pa-bad\nkey"), app::Parts::default())
+        .await
+        .err()
+        .unwrap();
     assert!(!format!("{error} {error:?}").contains("pa-bad"));
 }
 

@@ -86,7 +86,7 @@ impl Gateway {
         adjust: impl FnOnce(&mut Config, &mut Options),
     ) -> Self {
         let (config, simulator) = prepare(adjust).await;
-        let bound = app::build(&config, keys).await.expect("a gateway");
+        let bound = app::build(&config, keys, app::Parts::default()).await.expect("a gateway");
         Self::run(bound, simulator, watch::channel(true).0)
     }
 
@@ -106,7 +106,9 @@ impl Gateway {
         let config = config::load(&sources).expect("a configuration");
         let metrics = Metrics::new().expect("metrics");
         let rules = config::live_rules(&sources, &config, &metrics);
-        let bound = app::build_ruled(&config, Secret::new(KEY), rules, metrics).await;
+        let parts =
+            app::Parts { telemetry: Some(metrics.into()), rules: Some(rules), upstream: None };
+        let bound = app::build(&config, Secret::new(KEY), parts).await;
         Self::run(bound.expect("a gateway"), simulator, watch::channel(true).0)
     }
 
@@ -117,7 +119,9 @@ impl Gateway {
     ) -> Self {
         let (config, simulator) = prepare(adjust).await;
         let rules = config::live_rules(&Sources::default(), &config, &metrics);
-        let bound = app::build_ruled(&config, Secret::new(KEY), rules, metrics).await;
+        let parts =
+            app::Parts { telemetry: Some(metrics.into()), rules: Some(rules), upstream: None };
+        let bound = app::build(&config, Secret::new(KEY), parts).await;
         Self::run(bound.expect("a gateway"), simulator, watch::channel(true).0)
     }
 

@@ -47,7 +47,7 @@ async fn a_server_that_ends_by_itself_ends_the_gateway_with_an_error() {
         let mut config = Config::default();
         config.server.listen.set_port(0);
         config.admin.listen.set_port(0);
-        let bound = app::build(&config, Secret::new("key")).await.unwrap();
+        let bound = app::build(&config, Secret::new("key"), app::Parts::default()).await.unwrap();
         let port = if name == "gRPC port" { &bound.grpc } else { &bound.admin };
         // Nobody else tells a port to stop: to the gateway it has ended by itself.
         port.states.send_replace(PortState::Draining);

@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 use voyage_gateway::{
-    app,
-    caller::Rules,
+    app::{self, Bound, Parts},
     config::Config,
-    reload::Live,
     secret::Secret,
     simulator::Options,
     telemetry::Telemetry,
@@ -23,8 +21,8 @@ impl Gateway {
         adjust: impl FnOnce(&mut Config, &mut Options),
     ) -> Self {
         let (config, simulator) = prepare(adjust).await;
-        let rules = Live::fixed("callers", Rules::new(&config.callers), telemetry.metrics.clone());
-        let bound = app::build_ruled(&config, Secret::new(KEY), rules, telemetry).await;
+        let parts = Parts { telemetry: Some(telemetry), ..Parts::default() };
+        let bound = app::build(&config, Secret::new(KEY), parts).await;
         Self::run(bound.expect("a gateway"), simulator, watch::channel(true).0)
     }
 
@@ -36,20 +34,26 @@ impl Gateway {
         let (config, simulator) = prepare(adjust).await;
         let metrics = &telemetry.metrics;
         let keys = api_keys(metrics);
-        let client = upstream::Client::new(&config.upstream, keys.clone(), metrics.clone());
+        let client = upstream::Client::new(&config.upstream, keys, metrics.clone());
         let (released, watched) = watch::channel(false);
         let holding = Holding { client: client.expect("a client"), released: watched };
-        let bound = app::build_with(&config, keys, Arc::new(holding), telemetry).await;
-        let bound = bound.expect("a gateway");
+        let bound = built_around(&config, telemetry, holding).await;
         Self::run(bound, simulator, released)
     }
 
     /// Starts one that calls `upstream`, and its simulator never, and tells of itself as `telemetry` has it.
     pub(crate) async fn telling_around(telemetry: Telemetry, upstream: impl Upstream) -> Self {
         let (config, simulator) = prepare(|_, _| ()).await;
-        let keys = api_keys(&telemetry.metrics);
-        let bound = app::build_with(&config, keys, Arc::new(upstream), telemetry).await;
-        let bound = bound.expect("a gateway");
+        let bound = built_around(&config, telemetry, upstream).await;
         Self::run(bound, simulator, watch::channel(true).0)
     }
+}
+
+async fn built_around(config: &Config, telemetry: Telemetry, upstream: impl Upstream) -> Bound {
+    let parts = Parts {
+        telemetry: Some(telemetry),
+        upstream: Some(Arc::new(upstream)),
+        ..Parts::default()
+    };
+    app::build(config, Secret::new(KEY), parts).await.expect("a gateway")
 }

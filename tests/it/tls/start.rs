@@ -16,7 +16,10 @@ async fn unusable_files_are_named() {
     let server = authority.server(2100);
     let files = Files::new(&server, Some(&authority));
     let told = async || {
-        let error = app::build(&config(files.section("")), Secret::new(KEY)).await.err().unwrap();
+        let error = app::build(&config(files.section("")), Secret::new(KEY), app::Parts::default())
+            .await
+            .err()
+            .unwrap();
         assert!(matches!(error, BuildError::Tls(_)), "{error}");
         error.to_string()
     };
@@ -33,7 +36,8 @@ async fn unusable_files_are_named() {
 
     fs::remove_file(files.path("key.pem")).unwrap();
     let section = files.section("");
-    let error = app::build(&config(section), Secret::new(KEY)).await.err().unwrap();
+    let error =
+        app::build(&config(section), Secret::new(KEY), app::Parts::default()).await.err().unwrap();
     let missing = format!("tls: {}: No such file", text(&files.path("key.pem")));
     assert!(error.to_string().starts_with(&missing), "{error}");
 }
