@@ -183,7 +183,7 @@ pub(super) fn work(status: &Status) -> Markup {
         "work",
         "Queue and batches",
         &html! {
-            (table(&["", "Now", "Limit"], &rows))
+            (table(&["Quantity", "Now", "Limit"], &rows))
             p.foot {
                 "In the last minute: batches " b { (known(work.batch_fill, format::percent)) } " full, "
                 b { (known(work.batch_texts, format::rate)) } " texts each; wait median "
@@ -286,5 +286,5 @@ pub(super) fn process(status: &Status) -> Markup {
             (row("Certificate expires in", &alone(left)))
         }
     };
-    section("process", "Process", &table(&["", "Now", "Limit"], &rows))
+    section("process", "Process", &table(&["Quantity", "Now", "Limit"], &rows))
 }
