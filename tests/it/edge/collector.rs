@@ -1,4 +1,4 @@
-//! A collector in good health: the process has nothing to complain of.
+//! Collectors beside the real process: a healthy one, and one that hangs.
 
 use std::{
     convert::Infallible,
@@ -35,7 +35,7 @@ async fn collector() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
                     Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
                 }
             });
-            // How a connection ends is the exporter's affair.
+            // How a connection ends does not matter.
             tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), take));
         }
     });
@@ -60,5 +60,28 @@ async fn a_clean_stop_beside_a_healthy_collector_warns_of_nothing() {
     let paths = paths.lock().unwrap();
     for path in ["/v1/traces", "/v1/metrics"] {
         assert!(paths.iter().any(|taken| taken == path), "{paths:?}");
+    }
+}
+
+/// The process ends although the collector accepts connections and never answers, whatever the export's timeout is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hung_collector_does_not_hold_the_process() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    for protocol in ["grpc", "http/protobuf"] {
+        let settings = [
+            format!("telemetry.otlp_endpoint=http://{address}"),
+            format!("telemetry.otlp_protocol={protocol}"),
+            "telemetry.otlp_timeout=10m".to_owned(),
+        ];
+        let settings = settings.each_ref().map(String::as_str);
+        let mut process = Process::serve(Command::new(BINARY), &settings);
+        let connection = Connection::open(process.grpc).await;
+        connection.embed(&[], &texts(&[""])).await.unwrap_err();
+        process.signal(Signal::TERM);
+        let events = process.rest();
+        let lost = events.iter().find(|event| event["message"] == "spans were not exported");
+        assert_eq!(lost.unwrap()["lost"], 1, "{protocol}: {events:?}");
+        assert_eq!(process.ended().code(), Some(0), "{protocol}");
     }
 }
