@@ -2,7 +2,7 @@
 
 use opentelemetry::{
     Context, KeyValue,
-    trace::{Link, SpanKind, TraceContextExt as _, TraceId},
+    trace::{Link, SpanContext, SpanKind, TraceContextExt, TraceId},
 };
 use opentelemetry_sdk::trace::{Sampler, SamplingResult, ShouldSample};
 
@@ -32,13 +32,13 @@ impl ShouldSample for RootSampler {
         attributes: &[KeyValue],
         links: &[Link],
     ) -> SamplingResult {
-        let span = parent.map(|parent| parent.span());
+        let span = parent.map(TraceContextExt::span);
         let local = span.as_ref().map(|span| span.span_context());
         let local = local.filter(|local| local.is_valid() && !local.is_remote());
         let mut related = local.into_iter().chain(links.iter().map(|link| &link.span_context));
         let sampler: &dyn ShouldSample = match related.next() {
             None => &*self.0,
-            Some(first) if first.is_sampled() || related.any(|span| span.is_sampled()) => {
+            Some(first) if first.is_sampled() || related.any(SpanContext::is_sampled) => {
                 &Sampler::AlwaysOn
             }
             Some(_) => &Sampler::AlwaysOff,
