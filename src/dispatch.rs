@@ -1,176 +1,53 @@
 //! Behind the door: work here is paid for, lands and is cached, whoever left.
 //!
-//! Items come in through [`Dispatch::submit`] and leave through the [`Waiter`] each of them carries. Between the
-//! two, [`schedule`] decides what leaves when: items gather in lanes ([`lane`]), in a fair order ([`queue`]),
-//! until the upstream ([`breaker`]), the budget ([`limit`]) of one of the keys ([`pool`]) and a free call let them go. [`batch`] is one call's
-//! walk; what becomes of a refused batch is decided in [`isolate`], of a failed one in [`retry`], and what its
-//! tokens cost each item in [`apportion`].
+//! Items come in through [`Dispatch::submit`] and leave through the [`Waiter`] each of them carries ([`pending`]). Between
+//! the two, [`schedule`] decides what is sent when: items gather in lanes, in a fair order, until the upstream
+//! ([`breaker`]), the budget ([`limit`]) of one of the keys ([`pool`]) and a free call let them go in a [`batch`].
+//! [`call`] makes one upstream call; what becomes of a refused batch, and what each item pays, is decided in [`isolate`],
+//! of a failed one in [`retry`].
 
-mod apportion;
 mod batch;
 mod breaker;
-mod command;
+mod call;
 mod config;
 mod departure;
 mod isolate;
-mod lane;
 mod limit;
+mod pending;
 mod pool;
-mod queue;
 mod retry;
 mod room;
 mod schedule;
-mod shares;
 mod spans;
-mod state;
 
 use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicU32, AtomicUsize, Ordering},
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
-use parking_lot::Mutex;
 use tokio::{sync::mpsc, time::Instant};
 
 pub use breaker::Config as BreakerConfig;
 pub use config::{Config, RetryConfig};
 pub use departure::Departure;
 pub use limit::{Config as LimitsConfig, ModelLimits};
+pub use pending::{Bill, Demand, Item, Patience, ReplyMetadata, Trip, Waiter};
 
 use crate::{
-    caller::{Caller, Priority},
-    embedding::{Answer, Input, Parameters},
+    caller::Priority,
+    embedding::{Input, Parameters},
     error::Error,
     model, sync,
-    telemetry::{DispatchState, Metrics},
+    telemetry::{BreakerState, DispatchState, Metrics, RateWindow},
     tokens::{Counter, Measure},
     upstream::{ApiKeys, Upstream},
 };
-use command::Command;
-use room::{Place, Room};
-use schedule::Scheduler;
+use pending::Queued;
+use room::Room;
+use schedule::{Command, Scheduler};
 
 /// A tokenizer takes about a tenth of a microsecond a byte: more than this is counted off the workers.
 const MAX_BYTES_COUNTED_HERE: usize = 64 * 1024;
-
-/// An input on its way to Voyage, and who waits for its answer.
-#[derive(Debug)]
-pub struct Item {
-    /// Unique among all items there ever were.
-    pub id: u64,
-    /// What to embed.
-    pub input: Input,
-    /// What [`Dispatch::estimate`] found out about it, so that it is not counted twice.
-    pub measure: Option<Measure>,
-    /// How urgent it is.
-    pub priority: Priority,
-    /// Whose share of the upstream it takes.
-    pub caller: Caller,
-    /// Who gets the answer.
-    pub waiter: Box<dyn Waiter>,
-}
-
-/// Whoever waits for an item's answer.
-///
-/// A waiter that is dropped without an answer reports a defect to whom it stands for: a panic behind the
-/// door blocks nobody.
-pub trait Waiter: Send + std::fmt::Debug {
-    /// Returns what those who still want the answer need; `None`: nobody does, and nobody will any more.
-    fn demand(&self) -> Option<Demand>;
-
-    /// Tells that the item is about to be sent. False: nobody waits any more, and it should not be.
-    fn depart(&self, departure: &Arc<Departure>) -> bool;
-
-    /// Tells that the item waits again, behind a closed rate limit.
-    fn turn_back(&self);
-
-    /// Gives `refusal` to everyone who cannot wait until `until`; the others wait on.
-    fn excuse(&self, until: Instant, refusal: &Error);
-
-    /// Gives up, because nobody waits any more; replies of no use have cost `wasted` tokens.
-    fn abandon(self: Box<Self>, wasted: u64);
-
-    /// Hands over what became of the item.
-    fn land(self: Box<Self>, result: Result<Answer, Error>, bill: Bill);
-}
-
-/// What the waiters of an item need.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Demand {
-    /// The latest of their deadlines.
-    pub until: Instant,
-    /// The priority of the most urgent of them.
-    pub priority: Priority,
-    /// How long they can wait for the item to be sent.
-    pub patience: Patience,
-}
-
-/// The times before which an item must be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
-    /// For its least patient waiter.
-    pub least: Instant,
-    /// For its most patient one.
-    pub most: Instant,
-}
-
-/// What an item's answer cost.
-#[derive(Clone, Debug)]
-pub struct Bill {
-    /// The item's share of the tokens Voyage reported.
-    pub tokens: u64,
-    /// Its share of those of replies of no use: part of no answer's cost, and of what was spent.
-    pub wasted: u64,
-    /// True when Voyage reported no usage and the tokens are the gateway's guess.
-    pub guessed: bool,
-    /// The calls the item was part of.
-    pub trip: Arc<Trip>,
-}
-
-/// The upstream requests one batch took, its repeats and resends included.
-#[derive(Debug, Default)]
-pub struct Trip {
-    items: AtomicU32,
-    requests: AtomicU32,
-    reply: OnceLock<ReplyMetadata>,
-    /// When each of its requests was sent and had ended.
-    calls: Mutex<Vec<(Instant, Instant)>>,
-}
-
-/// What a reply says beside its answers.
-#[derive(Clone, Debug)]
-pub struct ReplyMetadata {
-    /// Voyage's `x-request-id`.
-    pub request_id: Option<Arc<str>>,
-    /// Voyage's `x-api-warning`.
-    pub warning: Option<Arc<str>>,
-}
-
-impl Trip {
-    /// Returns how many items travel, or have travelled, in it.
-    pub fn items(&self) -> u32 {
-        self.items.load(Ordering::Relaxed)
-    }
-
-    /// Returns how many HTTP requests were sent so far.
-    pub fn requests(&self) -> u32 {
-        self.requests.load(Ordering::Relaxed)
-    }
-
-    /// Returns when each of its requests that have ended was sent, and ended.
-    pub fn calls(&self) -> Vec<(Instant, Instant)> {
-        self.calls.lock().clone()
-    }
-
-    fn called(&self, sent_at: Instant, ended_at: Instant) {
-        self.calls.lock().push((sent_at, ended_at));
-    }
-
-    /// Returns what the first reply said beside its answers, once there is one.
-    pub fn reply(&self) -> Option<&ReplyMetadata> {
-        self.reply.get()
-    }
-}
 
 /// What the dispatch is made of, in the order an item meets it.
 #[expect(missing_debug_implementations, reason = "an upstream need not have one")]
@@ -214,28 +91,6 @@ struct Shared {
     calls: AtomicUsize,
     max_calls: u32,
     metrics: Metrics,
-}
-
-/// An item in a lane.
-#[derive(Debug)]
-struct Queued {
-    item: Item,
-    measure: Measure,
-    /// Tokens to reserve for it.
-    tokens: u64,
-    /// Tokens it is thought to have.
-    expected: u64,
-    at: Instant,
-    /// Its share of the tokens of replies of no use.
-    wasted: u64,
-    /// Its place among what the dispatch holds; given back when the item has landed.
-    _place: Place,
-}
-
-impl Queued {
-    fn id(&self) -> u64 {
-        self.item.id
-    }
 }
 
 impl Dispatch {
@@ -380,10 +235,34 @@ impl Shared {
     }
 }
 
-impl Bill {
-    /// The bill of an item that cost nothing.
-    pub fn nothing() -> Self {
-        Self { tokens: 0, wasted: 0, guessed: false, trip: Arc::default() }
+impl DispatchState for Shared {
+    fn batches(&self) -> (u64, u64) {
+        (self.calls.load(Ordering::Relaxed) as u64, self.max_calls.into())
+    }
+
+    fn queue(&self) -> (u64, u64) {
+        let (inputs, bytes) = (&self.room.inputs, &self.room.bytes);
+        (inputs.load(Ordering::Relaxed) as u64, bytes.load(Ordering::Relaxed) as u64)
+    }
+
+    fn rate_windows(&self) -> Vec<RateWindow> {
+        self.limiter.windows(Instant::now())
+    }
+
+    fn retry_balance(&self) -> f64 {
+        self.retries.balance(Instant::now())
+    }
+
+    fn breaker(&self) -> BreakerState {
+        self.breaker.state(Instant::now())
+    }
+
+    fn is_free_tier(&self) -> bool {
+        self.limiter.is_free_tier()
+    }
+
+    fn rejected_keys(&self) -> Vec<(Arc<str>, bool)> {
+        self.pool.set_aside()
     }
 }
 

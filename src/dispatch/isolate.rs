@@ -43,3 +43,31 @@ pub(super) fn judge<T>(error: &Error, mut items: Vec<T>) -> Verdict<T> {
         _ => Verdict::FailAll(items),
     }
 }
+
+/// Divides `total` in proportion to `weights` by largest remainder.
+///
+/// The shares are never negative and their sum is exactly `total`. Equal weights are assumed when all are 0.
+pub(super) fn apportion(total: u64, weights: &[u64]) -> Vec<u64> {
+    if weights.is_empty() {
+        return Vec::new();
+    }
+    let sum: u128 = weights.iter().map(|weight| u128::from(*weight)).sum();
+    let weight_of = |index: usize| if sum == 0 { 1 } else { u128::from(weights[index]) };
+    let sum = if sum == 0 { weights.len() as u128 } else { sum };
+
+    let mut shares = Vec::with_capacity(weights.len());
+    let mut remainders = Vec::with_capacity(weights.len());
+    for index in 0..weights.len() {
+        let product = u128::from(total) * weight_of(index);
+        // A share is at most `total`, so it fits.
+        shares.push(u64::try_from(product / sum).unwrap_or(total));
+        remainders.push((product % sum, index));
+    }
+    let left = total - shares.iter().sum::<u64>();
+    // Largest remainder first; the earlier input on a tie, so that the result is deterministic.
+    remainders.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+    for (_, index) in remainders.into_iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
+        shares[index] += 1;
+    }
+    shares
+}

@@ -4,9 +4,13 @@
 //! calls go while there are free ones. A call needs a lane that is ready, a closed circuit, and budget. Interactive
 //! lanes go first; after [`TURN`] of them in a row, a batch lane that has waited too long gets a turn.
 
+mod command;
 mod estimate;
+mod lane;
+mod queue;
 mod refusals;
 mod reserve;
+mod shares;
 
 use std::{
     collections::HashMap,
@@ -20,16 +24,18 @@ use tokio::{
 };
 
 use super::{
-    Config, Queued, Shared,
-    batch::{self, Batch, Call},
-    command::{Command, Finished, Returned, Slot},
-    lane::{Caps, Lane},
+    Config, Shared,
+    batch::Batch,
+    call::{self, Call, Finished, Returned, Slot},
     limit::{Blocked, Cause, Reservation},
-    queue::{FairClock, Position, Queue},
-    shares::Shares,
+    pending::Queued,
 };
 use crate::{caller::Priority, embedding::Parameters, error::Error};
+pub(super) use command::Command;
+use lane::{Caps, Lane};
+use queue::{FairClock, Position, Queue};
 use reserve::{Terms, Wanted, reserve_for};
+use shares::Shares;
 
 /// Interactive calls in a row before a batch item that is owed a turn gets one.
 const TURN: u32 = 4;
@@ -359,7 +365,7 @@ impl Scheduler {
         let slot = Slot::new(self.finished.clone(), parameters);
         let call = Call { batch, reservation, pass, slot };
         // Detached on purpose: this task is the door.
-        tokio::spawn(batch::run(Arc::clone(&self.shared), call));
+        tokio::spawn(call::run(Arc::clone(&self.shared), call));
     }
 
     /// Returns when to look again if nothing happens before.

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::Trip;
+use super::pending::Trip;
 use crate::{
     embedding::Parameters,
     error::{Error, Upstream},

@@ -26,8 +26,8 @@ use tokio::{task::JoinHandle, time::Instant};
 use super::*;
 use crate::{
     cache::{self, Cache, KeyDeriver},
-    caller::{Rule, Scope},
-    embedding::{Endpoint, InputType},
+    caller::{Caller, Rule, Scope},
+    embedding::{Answer, Endpoint, InputType},
     error::{Fault, Phase},
     model::Dtype,
     pipeline::{self, CacheMode, Pipeline, Request, Response},

@@ -14,16 +14,16 @@ use tokio::time::Instant;
 
 use super::{
     Candidate, TURN, choose,
+    lane::{AGEING, Caps, Lane},
+    queue::Position,
     reserve::{Terms, Wanted, reserve_for},
 };
 use crate::{
     caller::Priority,
     dispatch::{
-        Patience, Queued,
-        command::Returned,
-        lane::{AGEING, Caps, Lane},
+        call::Returned,
         limit::{Class, Forecast, Planned},
-        queue::Position,
+        pending::{Patience, Queued},
     },
 };
 

@@ -7,10 +7,11 @@ use tokio::time::Instant;
 use super::{
     Scheduler, caps_of,
     estimate::{Estimate, Late},
+    lane::Lane,
 };
 use crate::{
     caller::Priority,
-    dispatch::{Bill, command::Returned, lane::Lane, limit::Need},
+    dispatch::{call::Returned, limit::Need, pending::Bill},
     error::Error,
 };
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use proptest::prelude::*;
 
-use super::{super::apportion::apportion, *};
+use super::{super::isolate::apportion, *};
 
 /// Sends the texts as one request and returns what became of each.
 async fn send(fake: Fake, texts: &[String]) -> (Vec<Result<Answer, Error>>, Arc<Fake>) {

@@ -11,8 +11,10 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Item, Queued};
-use crate::caller::{Caller, Priority};
+use crate::{
+    caller::{Caller, Priority},
+    dispatch::pending::{Item, Queued},
+};
 
 /// Virtual time a token of weight 1 takes; leaves room for weights up to this.
 const SCALE: u64 = 1 << 10;

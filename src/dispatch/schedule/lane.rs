@@ -4,13 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{
-    Queued,
-    departure::Holdups,
-    queue::{FairClock, Position, Queue},
-};
+use super::queue::{FairClock, Position, Queue};
 use crate::{
     caller::Priority,
+    dispatch::{departure::Holdups, pending::Queued},
     embedding::Parameters,
     model::{self, MAX_UPSTREAM_INPUTS},
 };

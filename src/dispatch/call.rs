@@ -1,0 +1,280 @@
+//! One upstream call: attempt, settle, then hand out, take apart or send again.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use tokio::{sync::mpsc, time::Instant};
+
+use super::{
+    Shared,
+    batch::Batch,
+    breaker::Pass,
+    isolate::{Verdict, apportion, judge},
+    limit::Reservation,
+    pending::{Bill, ReplyMetadata},
+    retry,
+    spans::attempt_failed,
+};
+use crate::{
+    embedding::{Input, Parameters},
+    error::{Error, Fault, Upstream},
+    telemetry::Replied,
+    upstream::Reply,
+};
+
+/// A batch on its way, with all it needs.
+pub(super) struct Call {
+    pub(super) batch: Batch,
+    pub(super) reservation: Reservation,
+    pub(super) pass: Pass,
+    pub(super) slot: Slot,
+}
+
+/// A call has ended; what comes back goes again.
+///
+/// Calls tell it on a channel of their own: the callers' one closes with the dispatch, and what was taken over by then
+/// still lands.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub(super) parameters: Arc<Parameters>,
+    pub(super) returned: Vec<Returned>,
+}
+
+/// A batch that goes again, as it is.
+#[derive(Debug)]
+pub(super) struct Returned {
+    pub(super) batch: Batch,
+    /// Not before this.
+    pub(super) at: Instant,
+    /// Whether it waits for nothing but budget, which may be free earlier than was known.
+    pub(super) blocked: bool,
+}
+
+impl Returned {
+    pub(super) fn new(batch: Batch, at: Instant) -> Self {
+        Self { batch, at, blocked: false }
+    }
+
+    pub(super) fn blocked(batch: Batch, at: Instant) -> Self {
+        Self { batch, at, blocked: true }
+    }
+}
+
+/// One of the calls that may be in flight; given back when it is dropped, also by a panic.
+#[derive(Debug)]
+pub(super) struct Slot {
+    finished: mpsc::UnboundedSender<Finished>,
+    parameters: Arc<Parameters>,
+    /// What goes again.
+    pub(super) returned: Vec<Returned>,
+}
+
+impl Slot {
+    pub(super) fn new(
+        finished: mpsc::UnboundedSender<Finished>,
+        parameters: Arc<Parameters>,
+    ) -> Self {
+        Self { finished, parameters, returned: Vec::new() }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let returned = std::mem::take(&mut self.returned);
+        let parameters = Arc::clone(&self.parameters);
+        // Without a scheduler there is nothing to give the call back to, and dropped items report it.
+        let _ = self.finished.send(Finished { parameters, returned });
+    }
+}
+
+/// Makes one attempt and decides what comes of it; what goes again is handed to the scheduler.
+pub(super) async fn run(shared: Arc<Shared>, call: Call) {
+    let Call { mut batch, reservation, pass, mut slot } = call;
+    batch.count_waits(&shared.metrics);
+    let earlier = batch.trip.requests.fetch_add(1, Ordering::Relaxed);
+    let inputs: Vec<&Input> = batch.items.iter().map(|queued| &queued.item.input).collect();
+    if batch.attempts == 0 {
+        shared.retries.earn(Instant::now());
+    }
+    let ((seat, key), sent_at) = (reservation.key(), Instant::now());
+    let mut attempt = batch.span.attempt(key.alias(), earlier);
+    let result = shared.upstream.call(&key, &batch.parameters, &inputs, &mut attempt).await;
+    drop(inputs);
+
+    let now = Instant::now();
+    batch.trip.called(sent_at, now);
+    if let Err(Error::Upstream(failure)) = &result {
+        attempt_failed(&mut attempt, failure);
+    }
+    drop(attempt);
+    match result {
+        Ok(reply) => {
+            pass.succeeded(now);
+            reservation.settle(reply.total_tokens, now);
+            shared.pool.accepted(seat, &key, sent_at);
+            hand_out(&shared, batch, reply);
+        }
+        Err(Error::Upstream(failure)) => {
+            batch.attempts += 1;
+            batch.waste(&failure);
+            if let Some(recent) = shared.metrics.recent() {
+                recent.upstream_error(&failure, batch.span.trace_id());
+            }
+            let gate = settle_failure(&failure, reservation, now);
+            if failure.fault.row().trips_breaker {
+                pass.failed(now);
+            } else {
+                pass.succeeded(now);
+            }
+            let another_key = failure.fault == Fault::Unauthenticated
+                && shared.pool.rejected(seat, &key, sent_at).await
+                // Each is set aside, so there are no more; but files may change as fast as they are read.
+                && batch.rejections < shared.pool.most_rejections();
+            if failure.fault == Fault::Unauthenticated {
+                batch.span.sets_aside(key.alias());
+            }
+            slot.returned = if another_key {
+                vec![with_another_key(batch, now)]
+            } else {
+                after(&shared, batch, &failure, gate, now)
+            };
+        }
+        Err(other) => {
+            reservation.failed(now);
+            batch.fail(&other, &shared.metrics);
+        }
+    }
+}
+
+/// Sends the batch again at once, with a key that was not rejected: no attempt, and no retry.
+fn with_another_key(mut batch: Batch, now: Instant) -> Returned {
+    batch.attempts -= 1;
+    batch.rejections += 1;
+    Returned::new(batch, now)
+}
+
+/// Gives the budget what it must know; returns until when a 429 closes it.
+fn settle_failure(failure: &Upstream, reservation: Reservation, now: Instant) -> Option<Instant> {
+    if let Fault::RateLimited { retry_after, free_tier } = failure.fault {
+        return Some(reservation.rate_limited(retry_after, free_tier, now));
+    }
+    if failure.fault == Fault::Unauthenticated {
+        reservation.rejected(now);
+        return None;
+    }
+    reservation.failed(now);
+    None
+}
+
+/// Decides what becomes of a batch whose attempt failed.
+fn after(
+    shared: &Shared,
+    mut batch: Batch,
+    failure: &Arc<Upstream>,
+    gate: Option<Instant>,
+    now: Instant,
+) -> Vec<Returned> {
+    let error = Error::Upstream(Arc::clone(failure));
+    teach(shared, &batch, &failure.fault);
+    if let Some(until) = gate {
+        return behind_the_gate(shared, batch, &error, until);
+    }
+    if failure.fault == Fault::ConnectionLost && !batch.resent {
+        // The pool's connection was stale; a fresh one is due at once, and free.
+        batch.resent = true;
+        batch.span.resends();
+        batch.attempts -= 1;
+        return vec![Returned::new(batch, now)];
+    }
+    if let Some(at) = retry_at(shared, &batch, &failure.fault, now) {
+        shared.metrics.retry();
+        batch.span.backs_off(at.duration_since(now));
+        return vec![Returned::new(batch, at)];
+    }
+    let items = std::mem::take(&mut batch.items);
+    let parts = match judge(&error, items) {
+        Verdict::FailAll(items) => {
+            batch.part(items).fail(&error, &shared.metrics);
+            return Vec::new();
+        }
+        Verdict::FailOne { guilty, rest } => {
+            batch.part(vec![guilty]).fail(&error, &shared.metrics);
+            vec![rest]
+        }
+        Verdict::Split(first, second) => vec![first, second],
+    };
+    // What was taken apart is no attempt of its own.
+    batch.attempts -= 1;
+    batch.span.splits(parts.iter().map(Vec::len).sum());
+    let parts = parts.into_iter().filter(|items| !items.is_empty());
+    parts.map(|items| Returned::new(batch.part(items), now)).collect()
+}
+
+/// A 429 costs no retry: the items wait behind the gate, except those who cannot.
+fn behind_the_gate(
+    shared: &Shared,
+    mut batch: Batch,
+    error: &Error,
+    until: Instant,
+) -> Vec<Returned> {
+    shared.metrics.rate_limited();
+    let now = Instant::now();
+    let wait = until.duration_since(now);
+    batch.span.rate_limited(wait);
+    batch.holdups.note(now, until);
+    let error = error.with_retry_after(wait).with_attempts(batch.attempts);
+    if batch.attempts >= shared.max_attempts {
+        batch.fail(&error, &shared.metrics);
+        return Vec::new();
+    }
+    batch.excuse(until, &error);
+    if batch.items.is_empty() {
+        batch.fail(&error, &shared.metrics);
+        return Vec::new();
+    }
+    vec![Returned::new(batch, until)]
+}
+
+/// Returns when the batch goes again, if it does: attempts, the last waiter's time and the budget allow it.
+fn retry_at(shared: &Shared, batch: &Batch, fault: &Fault, now: Instant) -> Option<Instant> {
+    if !retry::allows(fault.row().retry, batch.attempts, shared.max_attempts) {
+        return None;
+    }
+    let at = now + retry::backoff(batch.attempts, fault.retry_after(), retry::full_jitter);
+    let in_time = batch.wanted_until().is_some_and(|until| at < until);
+    (in_time && shared.retries.spend(now)).then_some(at)
+}
+
+/// A refusal that tells the number of tokens teaches the estimate as well as a reply does.
+fn teach(shared: &Shared, batch: &Batch, fault: &Fault) {
+    if let Fault::TooManyTokens { actual: Some(actual), .. } = fault {
+        shared.counter.learn(&batch.parameters.model, &batch.measures(), *actual);
+    }
+}
+
+fn hand_out(shared: &Shared, batch: Batch, reply: Reply) {
+    batch.ended(&shared.metrics, Ok(reply.total_tokens));
+    let measures = batch.measures();
+    let Batch { parameters, items, trip, span, .. } = batch;
+    span.used(reply.total_tokens.unwrap_or_default());
+    // What is paid for has come to its end when those who wait hear of it.
+    drop(span);
+    // Only the first reply of a trip is kept: the id is told only when there was no other.
+    let _ = trip.reply.set(ReplyMetadata { request_id: reply.request_id, warning: reply.warning });
+    let weights: Vec<u64> =
+        measures.iter().map(|measure| shared.counter.guess(&parameters.model, measure)).collect();
+    let total = reply.total_tokens.unwrap_or_else(|| weights.iter().sum());
+    let guessed = reply.total_tokens.is_none();
+    let replied = if guessed { Replied::Guessed(total) } else { Replied::Reported(total) };
+    shared.metrics.replied(&parameters.model, replied);
+    if let Some(reported) = reply.total_tokens {
+        shared.counter.learn(&parameters.model, &measures, reported);
+    }
+
+    // The upstream's contract is one answer an input, in order.
+    for ((queued, answer), tokens) in
+        items.into_iter().zip(reply.answers).zip(apportion(total, &weights))
+    {
+        let (wasted, trip) = (queued.wasted, Arc::clone(&trip));
+        queued.item.waiter.land(Ok(answer), Bill { tokens, wasted, guessed, trip });
+    }
+}
