@@ -150,7 +150,7 @@ pub async fn build(
 fn client(config: &Config, keys: &ApiKeys, metrics: &Metrics) -> Result<Client, BuildError> {
     let client = Client::new(&config.upstream, keys.clone(), metrics.clone())?
         .with_traceparent(config.telemetry.propagate_to_voyage);
-    for member in keys.iter() {
+    for member in keys.members() {
         let base_url = client.base_url(&member.key()).to_owned();
         tracing::info!(key = %member.alias(), base_url, "calls go upstream");
     }

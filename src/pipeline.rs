@@ -197,7 +197,9 @@ impl Pipeline {
                     .collect()
             }
             Err(_) if request.allow_partial => {
-                unsent.iter().for_each(|miss| gathering.deny(miss, &late));
+                for miss in &unsent {
+                    gathering.deny(miss, &late);
+                }
                 return Ok(ready);
             }
             Err(_) => return Err(late),

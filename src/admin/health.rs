@@ -121,7 +121,7 @@ impl health_server::Health for PortHealth {
             tokio::select! {
                 // The last change comes before the end.
                 biased;
-                Some(status) = statuses.next() => Some((status, Some((statuses, states, end)))),
+                Some(next) = statuses.next() => Some((next, Some((statuses, states, end)))),
                 () = reached(&mut states, PortState::Draining) => Some((Err(end), None)),
             }
         });

@@ -58,14 +58,14 @@ impl Bound {
         let status = StatusPage::new(metrics, health.clone(), wall_clock);
         let pages = Admin { status: status.clone(), health: admin_health };
         let mut admin_server = Server::start("admin port", admin.states.clone(), {
-            let states = admin.states.subscribe();
+            let port_states = admin.states.subscribe();
             let answer = move |request| pages.clone().answer(request);
-            transport::serve(admin.listener, admin.port, answer, states)
+            transport::serve(admin.listener, admin.port, answer, port_states)
         });
         let mut grpc_server = Server::start("gRPC port", grpc.states.clone(), {
-            let states = grpc.states.subscribe();
+            let port_states = grpc.states.subscribe();
             let answer = move |request| edge.clone().serve(request);
-            transport::serve(grpc.listener, grpc.port, answer, states)
+            transport::serve(grpc.listener, grpc.port, answer, port_states)
         });
         let mut maintenance = Task::start("cache's maintenance", maintain(cache));
         let mut polling = Task::start("look at files", followed.follow());

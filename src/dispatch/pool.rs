@@ -79,7 +79,7 @@ fn bit(seat: usize) -> u64 {
 impl Pool {
     pub(super) fn new(keys: &ApiKeys) -> Arc<Self> {
         let seat = |member: &Member| Seat { member: member.clone(), standing: Mutex::default() };
-        Arc::new(Self { seats: keys.iter().map(seat).collect() })
+        Arc::new(Self { seats: keys.members().map(seat).collect() })
     }
 
     /// Returns how many keys there are.

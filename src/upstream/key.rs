@@ -219,18 +219,18 @@ impl KeySource {
 
 impl ApiKeys {
     /// Returns the keys in the order of the configuration.
-    pub fn iter(&self) -> std::slice::Iter<'_, Member> {
+    pub fn members(&self) -> std::slice::Iter<'_, Member> {
         self.0.iter()
     }
 
     /// Returns the files, to be reloaded from time to time.
     pub fn files(&self) -> impl Iterator<Item = Arc<dyn Reload>> + '_ {
-        self.iter().map(|member| Arc::clone(&member.live) as Arc<dyn Reload>)
+        self.members().map(|member| Arc::clone(&member.live) as Arc<dyn Reload>)
     }
 
     /// Removes every key of the pool from `text`, and the key that a call used, which may have left the pool.
     pub(super) fn scrub(&self, text: &str, used: &ApiKey) -> String {
-        let in_force: Vec<Arc<ApiKey>> = self.iter().map(Member::key).collect();
+        let in_force: Vec<Arc<ApiKey>> = self.members().map(Member::key).collect();
         let mut secrets: Vec<&Secret> = in_force.iter().map(|key| &key.secret).collect();
         secrets.push(&used.secret);
         // One key may be the beginning of another: the longer goes first.

@@ -16,7 +16,7 @@ pub(crate) struct Forecast {
 }
 
 /// A planned call, until it is settled.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 #[must_use]
 pub(crate) struct Planned {
     seat: usize,

@@ -221,11 +221,11 @@ impl<'a> Estimate<'a> {
             }
             Err(blocked) => {
                 let until = later(blocked.until, self.clock);
-                let line = &mut self.lines[lane];
-                if from == Priority::Batch && !line.interactive.is_empty() {
-                    line.no_turn_until = until;
+                let blocked = &mut self.lines[lane];
+                if from == Priority::Batch && !blocked.interactive.is_empty() {
+                    blocked.no_turn_until = until;
                 } else {
-                    line.blocked_until = until;
+                    blocked.blocked_until = until;
                 }
             }
         }

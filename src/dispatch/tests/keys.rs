@@ -19,7 +19,7 @@ fn settings(keys: KeySources) -> Settings {
 
 fn key(secret: &str) -> Arc<ApiKey> {
     let keys = KeySources::from(Secret::new(secret)).load(&Metrics::new().unwrap()).unwrap();
-    keys.iter().next().unwrap().key()
+    keys.members().next().unwrap().key()
 }
 
 fn fake() -> Fake {

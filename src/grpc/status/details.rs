@@ -1,6 +1,6 @@
 //! The `google.rpc` details of a status: each type at most once, `ErrorInfo` and `RequestInfo` always.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, fmt::Display, time::Duration};
 
 use tonic_types::{ErrorDetails, QuotaViolation};
 
@@ -21,16 +21,13 @@ pub(super) fn of(error: &Error, retry_delay: Option<Duration>, request_id: &str)
     }
     let mut metadata = Metadata::default();
     let reason = error.row().reason;
-    let domain = match error {
-        Error::Upstream(upstream) => {
-            describe_call(&mut metadata, upstream);
-            add_upstream(&mut details, upstream, error);
-            "voyageai.com"
-        }
-        _ => {
-            add_own(&mut details, &mut metadata, error);
-            "voyage-gateway"
-        }
+    let domain = if let Error::Upstream(upstream) = error {
+        describe_call(&mut metadata, upstream);
+        add_upstream(&mut details, upstream, error);
+        "voyageai.com"
+    } else {
+        add_own(&mut details, &mut metadata, error);
+        "voyage-gateway"
     };
     details.set_error_info(reason, domain, metadata.0);
     details
@@ -41,13 +38,13 @@ pub(super) fn of(error: &Error, retry_delay: Option<Duration>, request_id: &str)
 struct Metadata(HashMap<String, String>);
 
 impl Metadata {
-    fn put(&mut self, name: &str, value: impl ToString) {
+    fn put(&mut self, name: &str, value: impl Display) {
         let mut value = value.to_string();
         value.truncate(value.floor_char_boundary(MAX_VALUE_BYTES));
         self.0.insert(name.to_owned(), value);
     }
 
-    fn put_known(&mut self, name: &str, value: Option<impl ToString>) {
+    fn put_known(&mut self, name: &str, value: Option<impl Display>) {
         if let Some(value) = value {
             self.put(name, value);
         }

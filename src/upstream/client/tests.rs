@@ -54,7 +54,7 @@ async fn ask(client: &Client) -> Result<Reply, Error> {
         dtype: Dtype::Float,
         truncation: true,
     };
-    let key = client.keys.iter().next().unwrap().key();
+    let key = client.keys.members().next().unwrap().key();
     let mut span = TraceContext::none().call("POST");
     client.call(&key, &parameters, &[&Input::Text("hi".to_owned())], &mut span).await
 }

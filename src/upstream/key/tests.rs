@@ -17,7 +17,7 @@ pub(in crate::upstream) fn example() -> serde_json::Value {
 }
 
 impl KeySources {
-    /// ApiKeys that never change, for tests: their aliases, secrets and limits.
+    /// [`ApiKeys`] that never change, for tests: their aliases, secrets and limits.
     pub(crate) fn several(keys: &[(&str, &str, KeyLimits)]) -> Self {
         let source = |&(alias, secret, limits): &(&str, &str, KeyLimits)| KeySource {
             what: "a test",
@@ -133,7 +133,7 @@ fn two_files_with_one_key_are_refused_by_their_aliases() {
     let told = KeySources::configured(&sources).load(&metrics()).unwrap_err().to_string();
     assert_eq!(told, "upstream.keys: the files of a and c hold the same API key");
     let keys = KeySources::configured(&sources[..2]).load(&metrics()).unwrap();
-    let aliases: Vec<&str> = keys.iter().map(|member| &**member.alias()).collect();
+    let aliases: Vec<&str> = keys.members().map(|member| &**member.alias()).collect();
     assert_eq!(aliases, ["a", "b"]);
     assert!(matches!(KeySources::configured(&[]).load(&metrics()), Err(KeyError::Missing)));
 }

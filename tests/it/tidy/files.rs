@@ -178,7 +178,9 @@ fn files_import_each_other_in_no_circle() {
     for circle in circles.iter().filter(|circle| !KNOWN.contains(&circle.as_slice())) {
         wrong.push(format!("a circle: {}", circle.join(" ")));
     }
-    for circle in KNOWN.iter().filter(|circle| !circles.contains(&circle.to_vec())) {
+    for circle in
+        KNOWN.iter().filter(|circle| !circles.iter().any(|found| found.as_slice() == **circle))
+    {
         wrong.push(format!("not a circle any more: {}", circle.join(" ")));
     }
     assert_none(&wrong);

@@ -196,7 +196,7 @@ pub(super) fn work(status: &Status) -> Markup {
 pub(super) fn errors(status: &Status) -> Markup {
     let entries = status.upstream.errors.iter().map(|error| {
         let http = known(error.status, |status| status.to_string());
-        entry(error.reason, [http, format::span(error.age_seconds)], &html! {
+        entry(error.reason, &[http, format::span(error.age_seconds)], &html! {
             span { (outcome(error.blame)) } " " span { "key " (error.key) } " "
             (id("request", error.request_id.as_deref())) (id("trace", error.trace_id.as_deref()))
         })
@@ -210,7 +210,7 @@ pub(super) fn slow(status: &Status) -> Markup {
         let name = rpc.method.rsplit('.').next().unwrap_or(rpc.method);
         entry(
             name,
-            [format::took(rpc.seconds), format::span(rpc.age_seconds)],
+            &[format::took(rpc.seconds), format::span(rpc.age_seconds)],
             &html! {
                 span { (outcome(rpc.outcome)) } " "
                 span { (rpc.caller.as_deref().unwrap_or("caller unknown")) } " "
@@ -239,9 +239,9 @@ fn list(
 }
 
 /// A row, and one below it for texts that are too long for a column.
-fn entry(name: &str, values: [String; 2], details: &Markup) -> Markup {
+fn entry(name: &str, values: &[String; 2], details: &Markup) -> Markup {
     html! {
-        tr.over { (cells(name, &values)) }
+        tr.over { (cells(name, values)) }
         tr.details { td colspan="3" { small { (details) } } }
     }
 }

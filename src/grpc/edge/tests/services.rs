@@ -50,7 +50,8 @@ pub(super) async fn edge() -> (Edge, Metrics) {
         max_request_bytes: MAX_REQUEST_BYTES,
         deadlines: Deadlines { default: DEFAULT_DEADLINE, max: Duration::from_mins(5) },
         reflection: false,
-        authenticator: Authenticator::new(&Default::default(), None, &metrics).unwrap(),
+        authenticator: Authenticator::new(&crate::grpc::auth::Config::default(), None, &metrics)
+            .unwrap(),
         rules: Live::fixed("callers", Rules::default(), metrics.clone()),
     };
     let health = HealthReporter::new();

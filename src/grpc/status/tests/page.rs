@@ -88,16 +88,15 @@ fn tables() -> [String; 3] {
         let (name, text) = (name_of(reason), &comments[&(reason as i32)]);
         let Some(line) = columns.get(name) else {
             let code = code_name(code_of(reason));
-            tables[2].push_str(&format!("| `{name}` | {code} | {text} |\n"));
+            tables[2].extend(["| `", name, "` | ", code, " | ", text, " |\n"]);
             continue;
         };
         let codes = line.codes.join(", ");
         let domains = Vec::from_iter(line.domains.clone()).join(", ");
         let (faults, retries) = (line.faults.join(", "), line.retries.join(", "));
         let table = usize::from(reason as i32 >= FIRST_OF_VOYAGE);
-        tables[table].push_str(&format!(
-            "| `{name}` | {codes} | {domains} | {faults} | {retries} | {text} |\n"
-        ));
+        let cells = [&format!("`{name}`"), &codes, &domains, &faults, &retries, text];
+        tables[table].extend(["| ", &cells.map(String::as_str).join(" | "), " |\n"]);
     }
     tables
 }

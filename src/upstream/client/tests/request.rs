@@ -40,7 +40,7 @@ fn the_key_is_not_printed() {
 fn the_key_chooses_the_host_unless_one_is_given() {
     let of = |key: &str, base_url: Option<&str>| {
         let config = Config { base_url: base_url.map(str::to_owned), ..Config::default() };
-        let key = keys(key).iter().next().unwrap().key();
+        let key = keys(key).members().next().unwrap().key();
         let client = client(&config);
         // Whatever keys the client knows, the call's own decides.
         assert_eq!(client.base_url(&key), config.base_url_for(&key));
