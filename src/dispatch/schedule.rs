@@ -4,6 +4,7 @@
 //! calls go while there are free ones. A call needs a lane that is ready, a closed circuit, and budget. Interactive
 //! lanes go first; after [`TURN`] of them in a row, a batch lane that has waited too long gets a turn.
 
+mod choice;
 mod command;
 mod estimate;
 mod lane;
@@ -31,14 +32,12 @@ use super::{
     pending::Queued,
 };
 use crate::{caller::Priority, embedding::Parameters, error::Error};
+use choice::{Candidate, TURN, choose};
 pub(super) use command::Command;
-use lane::{Caps, Lane};
+use lane::{Caps, Lane, caps_of};
 use queue::{FairClock, Position, Queue};
 use reserve::{Terms, Wanted, reserve_for};
 use shares::Shares;
-
-/// Interactive calls in a row before a batch item that is owed a turn gets one.
-const TURN: u32 = 4;
 
 /// Commands taken in before the next look at the lanes: callers that come together leave together.
 const COMMANDS_AT_ONCE: usize = 256;
@@ -386,50 +385,4 @@ impl Scheduler {
     fn caps(&mut self, model: &Arc<str>) -> Caps {
         caps_of(&mut self.caps, &self.shared, model, self.max_inputs)
     }
-}
-
-/// Returns the bounds of a call to a model; asks the limiter once a round.
-fn caps_of(
-    known: &mut HashMap<Arc<str>, Caps>,
-    shared: &Shared,
-    model: &Arc<str>,
-    max_inputs: usize,
-) -> Caps {
-    if let Some(caps) = known.get(model) {
-        return *caps;
-    }
-    let caps = Caps::of(model, max_inputs, shared.limiter.for_batch(model));
-    known.insert(Arc::clone(model), caps);
-    caps
-}
-
-/// A lane that may send a call.
-struct Candidate<T> {
-    lane: T,
-    /// Its next item.
-    head: Position,
-    /// Its next batch item, if that is owed a turn.
-    owed: Option<Position>,
-}
-
-/// Chooses the lane to be served, and the class its call is filled from: the first in the order of service, or after
-/// [`TURN`] interactive calls the first that is owed a turn.
-fn choose<T: Copy>(
-    candidates: impl Iterator<Item = Candidate<T>>,
-    interactive_run: u32,
-) -> Option<(T, Priority)> {
-    let (mut first, mut owed) = (None, None);
-    let keep_first = |chosen: &mut Option<(Position, T)>, position: Position, lane: T| {
-        if chosen.is_none_or(|(first, _)| position < first) {
-            *chosen = Some((position, lane));
-        }
-    };
-    for candidate in candidates {
-        keep_first(&mut first, candidate.head, candidate.lane);
-        if let Some(position) = candidate.owed {
-            keep_first(&mut owed, position, candidate.lane);
-        }
-    }
-    let turn = owed.filter(|_| interactive_run >= TURN);
-    turn.or(first).map(|(position, lane)| (lane, position.priority))
 }

@@ -13,7 +13,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    Candidate, TURN, choose,
+    choice::{Candidate, TURN, choose},
     lane::{AGEING, Caps, Lane},
     queue::Position,
     reserve::{Terms, Wanted, reserve_for},

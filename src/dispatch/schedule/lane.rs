@@ -1,13 +1,13 @@
 //! A lane: inputs that may share a call, because every parameter of theirs is equal.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use super::queue::{FairClock, Position, Queue};
 use crate::{
     caller::Priority,
-    dispatch::{departure::Holdups, pending::Queued},
+    dispatch::{Shared, departure::Holdups, pending::Queued},
     embedding::Parameters,
     model::{self, MAX_UPSTREAM_INPUTS},
 };
@@ -68,6 +68,21 @@ impl Caps {
             fits
         }
     }
+}
+
+/// Returns the bounds of a call to a model; asks the limiter once a round.
+pub(super) fn caps_of(
+    known: &mut HashMap<Arc<str>, Caps>,
+    shared: &Shared,
+    model: &Arc<str>,
+    max_inputs: usize,
+) -> Caps {
+    if let Some(caps) = known.get(model) {
+        return *caps;
+    }
+    let caps = Caps::of(model, max_inputs, shared.limiter.for_batch(model));
+    known.insert(Arc::clone(model), caps);
+    caps
 }
 
 /// Where items of equal parameters gather.

@@ -5,9 +5,9 @@ use std::{cmp::Reverse, collections::HashMap, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    Scheduler, caps_of,
+    Scheduler,
     estimate::{Estimate, Late},
-    lane::Lane,
+    lane::{Lane, caps_of},
 };
 use crate::{
     caller::Priority,
