@@ -111,3 +111,10 @@ proptest! {
         prop_assert_eq!(decode_one(Dtype::Float, base64(&bytes)).is_ok(), acceptable);
     }
 }
+
+#[test]
+fn base64_is_borrowed_from_the_body() {
+    let body = reply(&[(json!(0), base64(&[1, 2, 3, 4]))]).to_string();
+    let parsed: EmbeddingsReply<'_> = serde_json::from_str(&body).expect("a valid reply");
+    assert!(matches!(parsed.data[0].embedding, Elements::Base64(Cow::Borrowed("AQIDBA=="))));
+}
