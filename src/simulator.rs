@@ -72,10 +72,10 @@ impl Default for Options {
             rpm: None,
             tpm: None,
             latency: Latency::default(),
-            keys: AcceptedKeys::any(),
+            keys: AcceptedKeys::default(),
             log_requests: false,
             remember: usize::MAX,
-            script: Script::new(),
+            script: Script::default(),
         }
     }
 }

@@ -65,7 +65,7 @@ async fn simulate(args: SimulateArgs) -> anyhow::Result<()> {
             jitter: args.jitter.get(),
         },
         keys: if args.api_key.is_empty() {
-            AcceptedKeys::any()
+            AcceptedKeys::default()
         } else {
             AcceptedKeys::only(args.api_key)
         },

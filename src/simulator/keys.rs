@@ -11,7 +11,7 @@ use tokio::time::Instant;
 /// "Most recent minute" in the provider's words.
 const WINDOW: Duration = Duration::from_mins(1);
 
-/// The keys that are accepted and their limits, which may be changed at any time. Clones share them.
+/// The keys that are accepted, by default all, and their limits. Both may be changed at any time. Clones share them.
 #[derive(Clone, Default)]
 pub struct AcceptedKeys(Arc<Mutex<Known>>);
 
@@ -37,11 +37,6 @@ impl RateLimits {
 }
 
 impl AcceptedKeys {
-    /// Accepts every key.
-    pub fn any() -> Self {
-        Self::default()
-    }
-
     /// Accepts these keys.
     pub fn only<T: Into<String>>(keys: impl IntoIterator<Item = T>) -> Self {
         let all = Self::default();

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::HeaderMap;
 use parking_lot::Mutex;
@@ -46,7 +45,6 @@ impl fmt::Debug for Call {
 /// The newest calls, oldest first.
 pub(super) struct Record {
     calls: Mutex<Calls>,
-    in_flight: AtomicUsize,
     /// How many calls are remembered.
     capacity: usize,
     log: bool,
@@ -55,20 +53,21 @@ pub(super) struct Record {
 #[derive(Default)]
 struct Calls {
     seen: u64,
+    in_flight: usize,
     kept: VecDeque<Call>,
 }
 
 impl Record {
     pub(super) fn new(capacity: usize, log: bool) -> Arc<Self> {
-        Arc::new(Self { calls: Mutex::default(), in_flight: AtomicUsize::new(0), capacity, log })
+        Arc::new(Self { calls: Mutex::default(), capacity, log })
     }
 
     /// Numbers a call and remembers it.
     pub(super) fn open(self: &Arc<Self>, mut call: Call) -> OpenCall {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
         let inputs = call.inputs.len();
         let mut calls = self.calls.lock();
         calls.seen += 1;
+        calls.in_flight += 1;
         let number = calls.seen;
         call.number = number;
         calls.kept.push_back(call);
@@ -100,8 +99,9 @@ pub(super) struct OpenCall {
 impl Drop for OpenCall {
     fn drop(&mut self) {
         let Self { record, number, inputs, status, tokens } = self;
-        let in_flight = record.in_flight.fetch_sub(1, Ordering::Relaxed);
         let mut calls = record.calls.lock();
+        let in_flight = calls.in_flight;
+        calls.in_flight -= 1;
         if let Some(call) = calls.kept.iter_mut().rev().find(|call| call.number == *number) {
             (call.status, call.tokens) = (*status, *tokens);
         }

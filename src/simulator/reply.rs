@@ -7,7 +7,7 @@ use crate::model::Dtype;
 
 use super::fault::Fault;
 use super::provider::Accepted;
-use super::vectors::{Shape, vector};
+use super::vectors::vector;
 
 /// The most vectors of a reply, with any fault.
 const MAX_VECTORS: usize = 10_000;
@@ -15,14 +15,8 @@ const MAX_VECTORS: usize = 10_000;
 /// Returns the body of a 200.
 pub(super) fn body(accepted: &Accepted<'_>, fault: Option<&Fault>) -> Bytes {
     let Accepted { parameters, texts, tokens } = accepted;
-    let dtype = parameters.dtype;
-    let shape = Shape {
-        model: parameters.model.name,
-        input_type: parameters.input_type,
-        dimension: parameters.dimension,
-        dtype,
-    };
-    let mut vectors: Vec<_> = texts.iter().map(|text| vector(text, &shape)).collect();
+    let dtype = parameters.shape.dtype;
+    let mut vectors: Vec<_> = texts.iter().map(|text| vector(text, &parameters.shape)).collect();
     spoil_vectors(&mut vectors, dtype, fault);
 
     let base64 = parameters.base64 && fault != Some(&Fault::FloatLists);

@@ -5,16 +5,14 @@ use serde_json::{Map, Value};
 use crate::model::{self, Kind, MAX_UPSTREAM_INPUTS, Model};
 use crate::{embedding::InputType, model::Dtype};
 
-use super::refusal::Refusal;
+use super::{refusal::Refusal, vectors::Shape};
 
 /// The parameters of a valid body.
 #[derive(Debug)]
 pub(super) struct Parameters {
     pub(super) model: &'static Model,
-    pub(super) input_type: Option<InputType>,
+    pub(super) shape: Shape<'static>,
     pub(super) truncation: bool,
-    pub(super) dimension: u32,
-    pub(super) dtype: Dtype,
     /// Answer base64 instead of lists of numbers.
     pub(super) base64: bool,
 }
@@ -93,7 +91,8 @@ pub(super) fn read(body: Option<&Value>) -> Result<Parameters, Refusal> {
         let names: Vec<_> = model.dtypes.iter().map(|dtype| dtype.as_str()).collect();
         return Err(refuse(&not_accepted("output_dtype", dtype.as_str(), &names)));
     }
-    Ok(Parameters { model, input_type, truncation, dimension, dtype, base64 })
+    let shape = Shape { model: model.name, input_type, dimension, dtype };
+    Ok(Parameters { model, shape, truncation, base64 })
 }
 
 fn not_accepted(field: &str, value: &str, accepted: &[impl std::fmt::Display]) -> String {

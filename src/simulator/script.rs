@@ -22,11 +22,6 @@ struct Rules {
 }
 
 impl Script {
-    /// Returns a script without faults.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     /// Adds a rule after the others.
     pub fn add(&self, rule: FaultRule) {
         self.0.lock().ordered.push(rule);

@@ -133,7 +133,7 @@ impl Exchange {
             Some(Fault::Hang) => std::future::pending().await,
             Some(Fault::Reset) => return Err(NoAnswer::Reset),
             Some(Fault::Status { status, headers, body }) => scripted(*status, headers, body),
-            Some(Fault::TooLong) => refused(&self.too_long()),
+            Some(Fault::TooLong) => self.refused(&self.too_long()),
             _ => self.proper(shared).await,
         };
         let headers = response.headers_mut();
@@ -161,7 +161,7 @@ impl Exchange {
                 }
                 response
             }
-            Err(refusal) => self.transported(refusal.status, refusal.body.to_string().into()),
+            Err(refusal) => self.refused(&refusal),
         }
     }
 
@@ -200,6 +200,10 @@ impl Exchange {
         }
     }
 
+    fn refused(&self, refusal: &Refusal) -> Response<ReplyBody> {
+        self.transported(refusal.status, refusal.body.to_string().into())
+    }
+
     /// Returns the reply in the transport form of the fault.
     fn transported(&self, status: StatusCode, body: Bytes) -> Response<ReplyBody> {
         let length = HeaderValue::from(body.len());
@@ -225,10 +229,6 @@ fn typed(status: StatusCode, content_type: &'static str, body: ReplyBody) -> Res
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
-}
-
-fn refused(refusal: &Refusal) -> Response<ReplyBody> {
-    typed(refusal.status, "application/json", whole(refusal.body.to_string()))
 }
 
 /// Returns a scripted reply, without the parts that HTTP does not allow.

@@ -263,7 +263,7 @@ async fn every_keys_budget_is_used_and_no_more() {
     let keys = KeySources::configured(&[key("two", &one, 2), key("three", &two, 3)]);
     let gateway = Gateway::with_keys(keys, |config, options| {
         config.limits.rpm = Some(1);
-        options.keys = AcceptedKeys::any();
+        options.keys = AcceptedKeys::default();
         options.keys.limit(OLD, Some(2), None);
         options.keys.limit(NEW, Some(3), None);
     })
@@ -285,7 +285,7 @@ async fn a_rate_limit_names_the_key_it_is_of() {
     let mounts = [Mount::new(OLD), Mount::new(NEW)];
     let [one, two] = mounts.each_ref().map(Mount::file);
     let gateway = Gateway::with_keys(pool(&[("team-a", &one), ("team-b", &two)]), |_, options| {
-        options.keys = AcceptedKeys::any();
+        options.keys = AcceptedKeys::default();
     })
     .await;
     gateway.simulator().script().always(Fault::status(429).with_header("retry-after", "50"));

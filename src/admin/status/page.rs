@@ -34,7 +34,7 @@ pub(super) fn whole(status: &Status, parts: &str) -> String {
         html lang="en" {
             head {
                 meta charset="utf-8";
-                title { (headline(status)) " – voyage-gateway" }
+                title { (headline(status).0) " – voyage-gateway" }
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 link rel="icon" href="data:,";
@@ -88,25 +88,22 @@ fn visible(html: &str) -> String {
     html.chars().map(|c| if c.is_control() || directional(c) { '\u{fffd}' } else { c }).collect()
 }
 
-fn headline(status: &Status) -> &'static str {
+/// Returns the state as a heading, and its CSS class.
+fn headline(status: &Status) -> (&'static str, &'static str) {
     match status.health.state {
-        "well" => "Serving",
-        "impaired" => "Serving, impaired",
-        "failing" => "Serving cached inputs only",
-        _ => "Draining",
+        "well" => ("Serving", "ok"),
+        "impaired" => ("Serving, impaired", "warn"),
+        "failing" => ("Serving cached inputs only", "bad"),
+        _ => ("Draining", "warn"),
     }
 }
 
 fn verdict(status: &Status) -> Markup {
     let health = &status.health;
-    let class = match health.state {
-        "well" => "ok",
-        "failing" => "bad",
-        _ => "warn",
-    };
+    let (headline, class) = headline(status);
     html! {
         // Screen readers announce this, and not every number.
-        h1 #verdict aria-live="polite" class=(class) { (headline(status)) }
+        h1 #verdict aria-live="polite" class=(class) { (headline) }
         section #parties aria-label="Health" {
             ul.parties {
                 (party("This gateway", &health.gateway))

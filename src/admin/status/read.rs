@@ -1,6 +1,6 @@
 //! From the metrics to the values of the page.
 
-use std::collections::BTreeMap;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 use tokio::time::Instant;
 
@@ -208,10 +208,7 @@ fn callers(window: &Window) -> Vec<CallerUse> {
     let mut callers: Vec<CallerUse> = callers.into_iter().map(named).collect();
     let size =
         |of: &CallerUse| [of.tokens.since_start, of.rpcs.map_or(0.0, |rpcs| rpcs.since_start)];
-    callers.sort_by(|a, b| {
-        let ([a_tokens, a_rpcs], [b_tokens, b_rpcs]) = (size(a), size(b));
-        b_tokens.total_cmp(&a_tokens).then(b_rpcs.total_cmp(&a_rpcs))
-    });
+    callers.sort_by(|a, b| size(b).partial_cmp(&size(a)).unwrap_or(Ordering::Equal));
     callers.truncate(CALLERS);
     callers
 }

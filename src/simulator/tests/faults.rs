@@ -192,7 +192,7 @@ async fn what_the_provider_refuses_is_refused_all_the_same() {
 
 #[test]
 fn the_first_rule_that_applies_decides() {
-    let script = Script::new();
+    let script = Script::default();
     script.on_call(2, Fault::Hang);
     script.next_calls(2, Fault::Reset);
     script.on_text("poison", Fault::TooLong);
@@ -211,7 +211,7 @@ fn the_first_rule_that_applies_decides() {
 #[test]
 fn chances_are_about_as_likely_as_said_and_the_same_in_every_run() {
     let struck = || {
-        let script = Script::new();
+        let script = Script::default();
         script.at_rate(0.1, Fault::CutBody);
         (0..2_000).map(|number| script.choose(number, &[]).is_some()).collect::<Vec<_>>()
     };
@@ -220,7 +220,7 @@ fn chances_are_about_as_likely_as_said_and_the_same_in_every_run() {
     let count = first.iter().filter(|struck| **struck).count();
     assert!((150..250).contains(&count), "{count}");
 
-    let (never, always) = (Script::new(), Script::new());
+    let (never, always) = (Script::default(), Script::default());
     never.at_rate(0.0, Fault::Hang);
     always.at_rate(1.0, Fault::Hang);
     assert!(
@@ -232,7 +232,7 @@ fn chances_are_about_as_likely_as_said_and_the_same_in_every_run() {
 
 #[test]
 fn rules_are_read_from_the_command_line() {
-    let script = Script::new();
+    let script = Script::default();
     for rule in [
         "hang@1",
         "429@2",

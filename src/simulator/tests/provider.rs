@@ -347,13 +347,13 @@ async fn the_accepted_keys_change_at_any_time() {
     simulator.keys().accept_only(["pa-a"]);
     assert_eq!(status_with(&simulator, "pa-a").await, 200);
     assert_eq!(status_with(&simulator, "pa-b").await, 401);
-    let shown = format!("{:?} {:?}", simulator.keys(), AcceptedKeys::any());
+    let shown = format!("{:?} {:?}", simulator.keys(), AcceptedKeys::default());
     assert_eq!(shown, "AcceptedKeys(1) AcceptedKeys(any)");
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_key_has_a_window_of_its_own() {
-    let keys = AcceptedKeys::any();
+    let keys = AcceptedKeys::default();
     keys.limit("pa-large", Some(3), None);
     let options = Options { rpm: Some(1), keys, ..Options::default() };
     let simulator = Simulator::start(options).await.unwrap();

@@ -44,8 +44,13 @@ fn cells(name: impl Render, values: &[String]) -> Markup {
     }
 }
 
-fn nothing(text: &str) -> Markup {
-    html! { p.none { (text) } }
+/// A table; without any rows, the text `none`.
+fn table_or(none: &str, columns: &[&str], rows: &Markup) -> Markup {
+    if rows.0.is_empty() {
+        html! { p.none { (none) } }
+    } else {
+        table(columns, rows)
+    }
 }
 
 fn counts(count: Count) -> [String; 2] {
@@ -140,14 +145,8 @@ pub(super) fn budgets(status: &Status) -> Markup {
         }
         @for budget in &status.budgets { (bar(&budget.budget, "tokens", budget.tokens)) }
     };
-    section(
-        "budgets",
-        "Limits and budgets",
-        &html! {
-            @if rows.0.is_empty() { (nothing("None used yet.")) }
-            @else { (table(&["Budget", "Used", "Limit"], &rows)) }
-        },
-    )
+    let table = table_or("None used yet.", &["Budget", "Used", "Limit"], &rows);
+    section("budgets", "Limits and budgets", &table)
 }
 
 /// A row with a bar below it.
@@ -228,12 +227,9 @@ fn list(
     mut entries: impl ExactSizeIterator<Item = Markup>,
     none: &str,
 ) -> Markup {
-    if entries.len() == 0 {
-        return nothing(none);
-    }
     let rows = html! { @for entry in entries.by_ref().take(SHOWN) { (entry) } };
     html! {
-        (table(&columns, &rows))
+        (table_or(none, &columns, &rows))
         @if entries.len() > 0 { p.foot { (entries.len()) " more in " a href="status" { "/status" } } }
     }
 }
@@ -258,14 +254,8 @@ pub(super) fn callers(status: &Status) -> Markup {
             (row(&caller.caller, &[rpcs, since_start, last_minute]))
         }
     };
-    section(
-        "callers",
-        "Top callers",
-        &html! {
-            @if rows.0.is_empty() { (nothing("No tokens used yet.")) }
-            @else { (table(&["Caller", "RPCs", "Tokens", "Last minute"], &rows)) }
-        },
-    )
+    let columns = ["Caller", "RPCs", "Tokens", "Last minute"];
+    section("callers", "Top callers", &table_or("No tokens used yet.", &columns, &rows))
 }
 
 pub(super) fn process(status: &Status) -> Markup {
