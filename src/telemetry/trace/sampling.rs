@@ -2,7 +2,7 @@
 
 use opentelemetry::{
     Context, KeyValue,
-    trace::{Link, SpanContext, SpanKind, TraceContextExt, TraceId},
+    trace::{Link, SpanContext, SpanKind, SpanRef, TraceContextExt, TraceId},
 };
 use opentelemetry_sdk::trace::{Sampler, SamplingResult, ShouldSample};
 
@@ -33,7 +33,7 @@ impl ShouldSample for RootSampler {
         links: &[Link],
     ) -> SamplingResult {
         let span = parent.map(TraceContextExt::span);
-        let local = span.as_ref().map(|span| span.span_context());
+        let local = span.as_ref().map(SpanRef::span_context);
         let local = local.filter(|local| local.is_valid() && !local.is_remote());
         let mut related = local.into_iter().chain(links.iter().map(|link| &link.span_context));
         let sampler: &dyn ShouldSample = match related.next() {
