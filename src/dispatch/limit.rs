@@ -21,7 +21,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 pub use config::{Config, ModelLimits};
-pub(crate) use forecast::{Forecast, Planned};
+pub(crate) use forecast::Forecast;
 pub(crate) use reservation::Reservation;
 
 use super::pool::{Pool, Usable};

@@ -1,9 +1,9 @@
 //! When waiting items will have budget: an estimate for early rejection.
 //!
 //! The tokens and requests of a model's returned batches and queued items are added up in the order of service, on a
-//! [`Forecast`] of the budget. Which lane is next and how many items fit in a call are decided by the scheduler's own
-//! functions, [`choose`] and [`reserve_for`]. The estimate assumes that no other items come, that a call is always free
-//! and that calls take no time, so it is early rather than late.
+//! [`Forecast`] of the budget. The estimate assumes that no other items come, that a call is always free and that calls
+//! take no time. Within one lane and class this is the order in which items are sent. Between several, a single token
+//! can decide which is next: there an item is rejected only if it could not be sent in time although it were next.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -13,26 +13,18 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    choice::{Candidate, TURN, choose},
-    lane::{AGEING, Caps, Lane},
+    lane::{Caps, Lane},
     queue::Position,
     reserve::{Terms, Wanted, reserve_for},
 };
-use crate::{
-    caller::Priority,
-    dispatch::{
-        call::Returned,
-        limit::{Class, Forecast, Planned},
-        pending::{Patience, Queued},
-    },
+use crate::dispatch::{
+    call::Returned,
+    limit::{Class, Forecast},
+    pending::{Patience, Queued},
 };
 
-/// How much earlier than estimated an item may be sent where lanes or classes compete: a few tokens more or less decide
-/// which of them is next. It matters after the first minute, when the budget of the first calls is free again.
-const COMPETITION: Duration = Duration::from_mins(1);
-
-/// Lanes compared in one estimate; the items that are left then are estimated as if each were next.
-const MOST_COMPARED: usize = 200_000;
+/// Changes of the budget in one estimate; items that are left then are estimated for the last of them.
+const MOST_CHANGES: usize = 100_000;
 
 /// A model's waiting items, and what is known of its budget.
 #[derive(Clone)]
@@ -42,12 +34,9 @@ pub(super) struct Estimate<'a> {
     now: Instant,
     /// The time reached.
     clock: Instant,
-    lines: Vec<Line<'a>>,
+    /// In the order of service.
+    items: VecDeque<Standing<'a>>,
     repeats: Vec<Repeat>,
-    /// Interactive calls since the last batch call.
-    interactive_run: u32,
-    /// Whether several lanes or classes wait.
-    competes: bool,
     /// Whether items that cannot wait keep their place.
     keeps_all: bool,
     late: Vec<Late>,
@@ -65,7 +54,7 @@ pub(super) struct Late {
     pub(super) told: Instant,
 }
 
-/// A batch that goes again.
+/// A batch that is sent again.
 #[derive(Clone)]
 struct Repeat {
     at: Instant,
@@ -74,52 +63,52 @@ struct Repeat {
     expected: u64,
 }
 
-/// The items of a lane, in the order of service.
-#[derive(Clone)]
-struct Line<'a> {
-    interactive: VecDeque<Standing<'a>>,
-    batch: VecDeque<Standing<'a>>,
-    blocked_until: Instant,
-    no_turn_until: Instant,
-}
-
+/// An item that waits.
 #[derive(Clone, Copy)]
 struct Standing<'a> {
+    lane: usize,
     position: Position,
     queued: &'a Queued,
     patience: Patience,
+    /// When it would have budget if it were next; only where several lanes or classes wait.
+    if_next: Option<Instant>,
 }
 
 impl<'a> Estimate<'a> {
-    pub(super) fn new(forecast: Forecast, caps: Caps, interactive_run: u32, now: Instant) -> Self {
+    pub(super) fn new(
+        forecast: Forecast,
+        caps: Caps,
+        lanes: &'a [&mut Lane],
+        now: Instant,
+    ) -> Self {
+        let mut items = Vec::new();
+        for (lane, waiting) in lanes.iter().enumerate() {
+            items.extend(waiting.queue.iter().filter_map(|(position, queued)| {
+                let patience = queued.item.waiter.demand()?.patience;
+                Some(Standing { lane, position, queued, patience, if_next: None })
+            }));
+        }
+        items.sort_by_key(|standing| standing.position);
+        let kind = |standing: &Standing<'_>| (standing.lane, standing.position.priority);
+        if items.iter().any(|standing| kind(standing) != kind(&items[0])) {
+            for standing in &mut items {
+                let at = forecast.free_at(Class::Interactive, standing.queued.tokens);
+                standing.if_next = Some(at);
+            }
+        }
         Self {
             forecast,
             caps,
             now,
             clock: now,
-            lines: Vec::new(),
+            items: items.into(),
             repeats: Vec::new(),
-            interactive_run,
-            competes: false,
             keeps_all: false,
             late: Vec::new(),
         }
     }
 
-    /// Adds the items of a lane.
-    pub(super) fn add_lane(&mut self, lane: &'a Lane) {
-        let waiting = lane.queue.iter().filter_map(|(position, queued)| {
-            let patience = queued.item.waiter.demand()?.patience;
-            Some(Standing { position, queued, patience })
-        });
-        let (interactive, batch): (VecDeque<_>, VecDeque<_>) =
-            waiting.partition(|standing| standing.position.priority == Priority::Interactive);
-        self.competes |= !self.lines.is_empty() || (!interactive.is_empty() && !batch.is_empty());
-        let (blocked_until, no_turn_until) = (self.now, self.now);
-        self.lines.push(Line { interactive, batch, blocked_until, no_turn_until });
-    }
-
-    /// Adds a batch that goes again.
+    /// Adds a batch that is sent again.
     pub(super) fn add_returned(&mut self, returned: &Returned) {
         let Returned { batch, at, blocked } = returned;
         let at = if *blocked { self.now } else { (*at).max(self.now) };
@@ -129,10 +118,9 @@ impl<'a> Estimate<'a> {
 
     /// Returns the items that not all of their waiters can wait for.
     ///
-    /// A waiter that cannot wait is not ahead of others. But it is told the time at which its item would be sent if all
+    /// An item that cannot wait is not ahead of others. But its waiters get the time at which it would be sent if all
     /// stayed, since the other items of its own request come again with it.
     pub(super) fn late(self) -> Vec<Late> {
-        // An item is rejected only if it would not be sent in time for certain.
         let mut late = self.clone().run();
         if !late.is_empty() {
             let all = Self { keeps_all: true, ..self }.run();
@@ -147,185 +135,93 @@ impl<'a> Estimate<'a> {
 
     /// Sends all items in turn; returns those that not all of their waiters can wait for.
     fn run(mut self) -> Vec<Late> {
-        for _ in 0..MOST_COMPARED / self.lines.len().max(1) {
-            if let Some(due) = self.repeats.iter().position(|repeat| repeat.at <= self.clock) {
-                self.repeat(due);
-            } else if let Some((lane, from)) = self.choose() {
-                self.send(lane, from);
-            } else if let Some(at) = self.next_change() {
-                self.clock = at;
-                self.forecast.advance(at);
-            } else {
-                return self.late;
+        for _ in 0..MOST_CHANGES {
+            let changes = [self.send_again(), self.send_next()];
+            if self.items.is_empty() {
+                break;
             }
+            // A time that has not moved on would be tried for ever.
+            let next = changes.into_iter().flatten().min().unwrap_or(self.clock);
+            self.clock = next.max(self.clock + Duration::from_millis(1));
+            self.forecast.advance(self.clock);
         }
-        for lane in 0..self.lines.len() {
-            while let Some(rest) = self.lines[lane].take(Priority::Interactive) {
-                let class = rest.position.priority.into();
-                let at = self.forecast.free_at(class, rest.queued.tokens);
-                self.note(lane, rest, at);
-            }
+        while let Some(rest) = self.items.pop_front() {
+            self.note(rest);
         }
         self.late
     }
 
-    fn choose(&self) -> Option<(usize, Priority)> {
-        let lines = self.lines.iter().enumerate();
-        let free = lines.filter(|(_, line)| line.blocked_until <= self.clock);
-        let candidates = free.filter_map(|(lane, line)| {
-            let has_turn = |head: &&Standing<'_>| {
-                self.clock >= line.no_turn_until.max(head.queued.at + AGEING)
-            };
-            let owed = line.batch.front().filter(has_turn).map(|head| head.position);
-            Some(Candidate { lane, head: line.head()?.position, owed })
-        });
-        choose(candidates, self.interactive_run)
-    }
-
-    /// Sends a lane's next call, or notes when it has budget.
-    fn send(&mut self, lane: usize, from: Priority) {
-        let cutoff = self.cutoff();
-        if self.drop_late_heads(lane) {
-            return;
-        }
-        // Whether interactive calls used most of the minute is not known at a later time: early rather than late.
-        let starved = from == Priority::Batch && self.interactive_run >= TURN;
-        let room = self.forecast.token_room();
-        let terms = Terms { room, starved, worth: self.caps.worth, now: self.clock };
-        let mut fits = self.caps.filter();
-        let items = self.lines[lane]
-            .items(from)
-            .filter(move |standing| standing.can_wait(cutoff))
-            .take_while(move |&&Standing { queued, .. }| {
-                fits(queued.tokens, queued.item.input.size())
-            })
-            .map(|&Standing { position, queued, .. }| Wanted {
-                priority: position.priority,
-                tokens: queued.tokens,
-            });
-        match reserve_for(items, terms, |class, tokens| self.forecast.reserve(class, tokens)) {
-            Ok((planned, mut count)) => {
-                let mut expected = 0;
-                while count > 0
-                    && let Some(standing) = self.lines[lane].take(from)
-                {
-                    if standing.can_wait(cutoff) {
-                        count -= 1;
-                        expected += standing.queued.expected;
+    /// Sends the returned batches that have budget; returns when the next of the others may have it.
+    fn send_again(&mut self) -> Option<Instant> {
+        let Self { forecast, repeats, clock, .. } = self;
+        repeats.retain_mut(|repeat| {
+            if repeat.at <= *clock {
+                match forecast.reserve(repeat.class, repeat.tokens) {
+                    Ok(planned) => {
+                        forecast.settle(planned, repeat.expected);
+                        return false;
                     }
-                    self.note(lane, standing, self.clock);
-                }
-                self.end(planned, expected);
-                let is_batch = from == Priority::Batch;
-                self.interactive_run = if is_batch { 0 } else { self.interactive_run + 1 };
-            }
-            Err(blocked) => {
-                let until = later(blocked.until, self.clock);
-                let blocked = &mut self.lines[lane];
-                if from == Priority::Batch && !blocked.interactive.is_empty() {
-                    blocked.no_turn_until = until;
-                } else {
-                    blocked.blocked_until = until;
+                    Err(blocked) => repeat.at = blocked.until,
                 }
             }
-        }
+            true
+        });
+        repeats.iter().map(|repeat| repeat.at).min()
     }
 
-    /// Sends a batch again, or notes when it has budget.
-    fn repeat(&mut self, index: usize) {
-        let Repeat { class, tokens, expected, .. } = self.repeats[index];
-        match self.forecast.reserve(class, tokens) {
-            Ok(planned) => {
-                self.repeats.swap_remove(index);
-                self.end(planned, expected);
+    /// Sends the items that have budget; returns when the next of the others may have it.
+    fn send_next(&mut self) -> Option<Instant> {
+        let cutoff = (!self.keeps_all && self.clock > self.now).then_some(self.clock);
+        loop {
+            while self.items.front()?.cannot_wait(cutoff) {
+                let head = self.items.pop_front()?;
+                self.note(head);
             }
-            Err(blocked) => self.repeats[index].at = later(blocked.until, self.clock),
-        }
-    }
-
-    /// Ends a call; all others are tried again then.
-    fn end(&mut self, planned: Planned, tokens: u64) {
-        self.forecast.settle(planned, tokens);
-        for line in &mut self.lines {
-            (line.blocked_until, line.no_turn_until) = (self.clock, self.clock);
-        }
-    }
-
-    /// Returns the earliest time at which a call may have budget.
-    fn next_change(&self) -> Option<Instant> {
-        let waiting = self.lines.iter().filter(|line| line.head().is_some());
-        let lanes = waiting.map(|line| line.blocked_until);
-        lanes.chain(self.repeats.iter().map(|repeat| repeat.at)).min()
-    }
-
-    /// Takes the first items of a lane out that no waiter can wait for; tells whether there were any.
-    fn drop_late_heads(&mut self, lane: usize) -> bool {
-        let Some(cutoff) = self.cutoff() else { return false };
-        let mut dropped = false;
-        for class in [Priority::Interactive, Priority::Batch] {
-            while let Some(head) = self.lines[lane].take_late_head(class, cutoff) {
-                self.note(lane, head, self.clock);
-                dropped = true;
+            let Self { forecast, items, caps, .. } = self;
+            let mut fits = caps.filter();
+            let wanted = items
+                .iter()
+                .filter(move |standing| !standing.cannot_wait(cutoff))
+                .take_while(move |Standing { queued, .. }| {
+                    fits(queued.tokens, queued.item.input.size())
+                })
+                .map(|&Standing { position, queued, .. }| Wanted {
+                    priority: position.priority,
+                    tokens: queued.tokens,
+                });
+            let room = forecast.token_room();
+            let terms = Terms { room, starved: false, worth: caps.worth, now: self.clock };
+            let reserve = |class, tokens| forecast.reserve(class, tokens);
+            let (planned, mut count) = match reserve_for(wanted, terms, reserve) {
+                Ok(reserved) => reserved,
+                Err(blocked) => return Some(blocked.until),
+            };
+            let mut expected = 0;
+            while count > 0
+                && let Some(standing) = self.items.pop_front()
+            {
+                if !standing.cannot_wait(cutoff) {
+                    count -= 1;
+                    expected += standing.queued.expected;
+                }
+                self.note(standing);
             }
-        }
-        dropped
-    }
-
-    /// Returns the time that waiters must be able to wait until; what is sent at once needs no patience.
-    fn cutoff(&self) -> Option<Instant> {
-        (!self.keeps_all && self.clock > self.now).then(|| self.certain(self.clock))
-    }
-
-    /// Returns the earliest time at which an item may be sent that is estimated to be sent at `at`.
-    fn certain(&self, at: Instant) -> Instant {
-        let first_minute = self.now + COMPETITION;
-        if self.competes && at > first_minute { first_minute.max(at - COMPETITION) } else { at }
-    }
-
-    /// Notes when an item is sent, if not all of its waiters can wait until then.
-    fn note(&mut self, lane: usize, standing: Standing<'_>, at: Instant) {
-        let certain = self.certain(at);
-        if at > self.now && standing.patience.least <= certain {
-            self.late.push(Late { lane, position: standing.position, certain, told: at });
+            self.forecast.settle(planned, expected);
         }
     }
-}
 
-impl<'a> Line<'a> {
-    fn head(&self) -> Option<&Standing<'a>> {
-        self.items(Priority::Interactive).next()
-    }
-
-    /// Returns the items that a call is filled with, from a class on.
-    fn items(&self, from: Priority) -> impl Iterator<Item = &Standing<'a>> + Clone {
-        let interactive = if from == Priority::Interactive { self.interactive.len() } else { 0 };
-        self.interactive.iter().take(interactive).chain(&self.batch)
-    }
-
-    /// Takes the next of these items out.
-    fn take(&mut self, from: Priority) -> Option<Standing<'a>> {
-        let interactive =
-            if from == Priority::Interactive { self.interactive.pop_front() } else { None };
-        interactive.or_else(|| self.batch.pop_front())
-    }
-
-    /// Takes the next item of a class out if no waiter can wait for it.
-    fn take_late_head(&mut self, class: Priority, cutoff: Instant) -> Option<Standing<'a>> {
-        let items = match class {
-            Priority::Interactive => &mut self.interactive,
-            Priority::Batch => &mut self.batch,
-        };
-        if items.front()?.can_wait(Some(cutoff)) { None } else { items.pop_front() }
+    /// Notes an item that is sent at the time reached, if not all of its waiters can wait until then.
+    fn note(&mut self, Standing { lane, position, patience, if_next, .. }: Standing<'_>) {
+        let certain = if_next.unwrap_or(self.clock);
+        if certain > self.now && patience.least <= certain {
+            self.late.push(Late { lane, position, certain, told: certain.max(self.clock) });
+        }
     }
 }
 
 impl Standing<'_> {
-    fn can_wait(&self, cutoff: Option<Instant>) -> bool {
-        cutoff.is_none_or(|cutoff| cutoff < self.patience.most)
+    /// Tells whether no waiter can wait until `at`; what is sent at once needs no patience.
+    fn cannot_wait(&self, at: Option<Instant>) -> bool {
+        at.is_some_and(|at| self.patience.most <= self.if_next.unwrap_or(at))
     }
-}
-
-/// Returns when to try again; a time that has not moved on would be tried for ever.
-fn later(until: Instant, now: Instant) -> Instant {
-    until.max(now + Duration::from_millis(1))
 }

@@ -82,14 +82,11 @@ impl Scheduler {
             }
             let caps = caps_of(&mut self.caps, &self.shared, &model, self.max_inputs);
             let forecast = limiter.forecast(&model, now);
-            let mut estimate = Estimate::new(forecast, caps, self.interactive_run, now);
+            let mut estimate = Estimate::new(forecast, caps, &lanes, now);
             for returned in &self.returned {
                 if returned.batch.parameters.model == model {
                     estimate.add_returned(returned);
                 }
-            }
-            for lane in &lanes {
-                estimate.add_lane(lane);
             }
             let mut late = estimate.late();
             // A request fails with the first of its items, and is to be told of the last.
