@@ -38,7 +38,7 @@ use tokio::task::AbortHandle;
 pub use fault::Fault;
 pub use keys::AcceptedKeys;
 pub use record::Call;
-pub use rule::{FaultRule, FaultRuleError};
+pub use rule::FaultRule;
 pub use script::Script;
 pub use tokens::count_tokens;
 pub use vectors::{Shape, vector};

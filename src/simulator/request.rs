@@ -63,8 +63,11 @@ pub(super) fn read(body: Option<&Value>) -> Result<Parameters, Refusal> {
     reader.check_input();
     let model_name = reader.model_name();
     let input_type = reader.one_of("input_type", INPUT_TYPES);
-    let truncation = reader.truncation();
-    let dimension = reader.dimension();
+    let truncation = reader
+        .optional_as("truncation", Value::as_bool, "Input should be a valid boolean")
+        .unwrap_or(true);
+    let dimension =
+        reader.optional_as("output_dimension", Value::as_u64, "Input should be a valid integer");
     let dtype = reader.one_of("output_dtype", DTYPES).unwrap_or_default();
     let base64 = reader.one_of("encoding_format", ENCODINGS).unwrap_or(false);
     for name in fields.keys().filter(|name| !FIELDS.contains(&name.as_str())) {
@@ -157,24 +160,18 @@ impl<'a> Reader<'a> {
         ""
     }
 
-    fn truncation(&mut self) -> bool {
-        match self.optional("truncation") {
-            None => true,
-            Some(Value::Bool(truncation)) => *truncation,
-            Some(_) => {
-                self.wrong("truncation", "Input should be a valid boolean");
-                true
-            }
+    /// Returns an optional field as the type that `parse` accepts.
+    fn optional_as<T>(
+        &mut self,
+        field: &str,
+        parse: fn(&Value) -> Option<T>,
+        problem: &str,
+    ) -> Option<T> {
+        let parsed = parse(self.optional(field)?);
+        if parsed.is_none() {
+            self.wrong(field, problem);
         }
-    }
-
-    fn dimension(&mut self) -> Option<u64> {
-        let value = self.optional("output_dimension")?;
-        let dimension = value.as_u64();
-        if dimension.is_none() {
-            self.wrong("output_dimension", "Input should be a valid integer");
-        }
-        dimension
+        parsed
     }
 
     fn one_of<T: Copy>(&mut self, field: &str, accepted: &[(&str, T)]) -> Option<T> {

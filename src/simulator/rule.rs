@@ -27,31 +27,6 @@ pub(super) enum When {
     Text(String),
 }
 
-/// Why a text is not a fault rule.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FaultRuleError {
-    /// There is no fault of that name.
-    #[error("unknown fault `{0}`: expected an HTTP status or one of {names}", names = FaultRule::names())]
-    UnknownFault(String),
-    /// The fault's value is missing or unreadable.
-    #[error("fault `{fault}` is written {usage}")]
-    Value {
-        /// The fault's name.
-        fault: &'static str,
-        /// How it is written.
-        usage: &'static str,
-    },
-    /// An HTTP status that no final reply can have.
-    #[error("an HTTP status is a number from 200 to 599")]
-    Status,
-    /// The text after the colon is not a percentage.
-    #[error("after `:` comes a probability from 0% to 100%, as in `503:5%`")]
-    Probability,
-    /// The text after the at sign is not a call number.
-    #[error("after `@` comes the number of a call, counted from 1, as in `429@1`")]
-    CallNumber,
-}
-
 /// The faults that take no value.
 const PLAIN: &[(&str, Fault)] = &[
     ("hang", Fault::Hang),
@@ -118,16 +93,19 @@ impl When {
 /// `poison=TEXT` refuses every call that has the input TEXT and names that example as too long; TEXT is
 /// everything after the equals sign.
 impl FromStr for FaultRule {
-    type Err = FaultRuleError;
+    /// What is wrong, and what is expected.
+    type Err = String;
 
-    fn from_str(rule: &str) -> Result<Self, FaultRuleError> {
+    fn from_str(rule: &str) -> Result<Self, String> {
         if let Some(text) = rule.strip_prefix("poison=") {
             return Ok(Self { when: When::Text(text.to_owned()), fault: Fault::TooLong });
         }
         let (fault, when) = if let Some((fault, percent)) = rule.split_once(':') {
-            (fault, probability(percent).ok_or(FaultRuleError::Probability)?)
+            let expected = "after `:` comes a probability from 0% to 100%, as in `503:5%`";
+            (fault, probability(percent).ok_or(expected)?)
         } else if let Some((fault, call)) = rule.split_once('@') {
-            (fault, call_number(call).ok_or(FaultRuleError::CallNumber)?)
+            let expected = "after `@` comes the number of a call, counted from 1, as in `429@1`";
+            (fault, call_number(call).ok_or(expected)?)
         } else {
             (rule, When::Always)
         };
@@ -144,29 +122,28 @@ fn call_number(call: &str) -> Option<When> {
     call.parse().ok().filter(|number| *number > 0).map(When::Call)
 }
 
-fn read_fault(text: &str) -> Result<Fault, FaultRuleError> {
+fn read_fault(text: &str) -> Result<Fault, String> {
     if text.starts_with(|c: char| c.is_ascii_digit()) {
         let status = text.parse().ok().filter(|status| (200..600).contains(status));
-        return status.map(Fault::status).ok_or(FaultRuleError::Status);
+        return Ok(Fault::status(status.ok_or("an HTTP status is a number from 200 to 599")?));
     }
     let (name, value) = text.split_once('=').unwrap_or((text, ""));
-    let (fault, usage, read) = match name {
-        "delay" => ("delay", "`delay=250ms` or `delay=2s`", read_time(value).map(Fault::Delay)),
-        "wrong-count" => (
-            "wrong-count",
-            "`wrong-count=1` or `wrong-count=-1`",
-            value.parse().ok().map(Fault::WrongCount),
-        ),
-        "huge-body" => {
-            ("huge-body", "`huge-body=100000000`", value.parse().ok().map(Fault::HugeBody))
+    let (usage, fault) = match name {
+        "delay" => ("`delay=250ms` or `delay=2s`", read_time(value).map(Fault::Delay)),
+        "wrong-count" => {
+            ("`wrong-count=1` or `wrong-count=-1`", value.parse().ok().map(Fault::WrongCount))
         }
+        "huge-body" => ("`huge-body=100000000`", value.parse().ok().map(Fault::HugeBody)),
         _ => {
             let plain = PLAIN.iter().find(|(name, _)| *name == text);
-            let unknown = || FaultRuleError::UnknownFault(text.to_owned());
-            return plain.map(|(_, fault)| fault.clone()).ok_or_else(unknown);
+            let (_, fault) = plain.ok_or_else(|| {
+                let names = FaultRule::names();
+                format!("unknown fault `{text}`: expected an HTTP status or one of {names}")
+            })?;
+            return Ok(fault.clone());
         }
     };
-    read.ok_or(FaultRuleError::Value { fault, usage })
+    fault.ok_or_else(|| format!("fault `{name}` is written {usage}"))
 }
 
 fn read_time(text: &str) -> Option<Duration> {
