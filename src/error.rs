@@ -149,7 +149,8 @@ pub struct FieldViolation {
 }
 
 /// Who has to act.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Blame {
     /// The caller: the request has to change.
     Caller,

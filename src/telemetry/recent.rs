@@ -2,15 +2,13 @@
 
 use std::{
     collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
 use opentelemetry::trace::TraceId;
 use parking_lot::Mutex;
+use serde::{Serialize, Serializer};
 use tokio::time::Instant;
 
 use super::RpcOutcome;
@@ -29,26 +27,28 @@ pub const MAX_ERRORS: usize = 32;
 pub const KEPT: Duration = Duration::from_mins(10);
 
 /// A slow RPC.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct SlowRpc {
     /// `package.Service/Method`.
     pub method: &'static str,
     /// From its first byte to the last of its reply.
+    #[serde(rename = "seconds", serialize_with = "seconds")]
     pub took: Duration,
     /// Its outcome.
     pub outcome: RpcOutcome,
     /// The authenticated caller.
-    pub caller: Option<Arc<str>>,
+    pub caller: Option<String>,
     /// Its `x-request-id`: at most 128 visible ASCII characters.
     pub request_id: String,
     /// Its trace.
-    pub trace_id: TraceId,
+    pub trace_id: String,
     /// When it ended.
+    #[serde(skip)]
     pub ended: Instant,
 }
 
 /// A failed call to Voyage.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct UpstreamError {
     /// The reason, as in `ErrorInfo`.
     pub reason: &'static str,
@@ -57,12 +57,13 @@ pub struct UpstreamError {
     /// The HTTP status; `None`: there was no response.
     pub status: Option<u16>,
     /// The alias of its API key.
-    pub key: Arc<str>,
+    pub key: String,
     /// Voyage's `x-request-id`.
-    pub request_id: Option<Arc<str>>,
+    pub request_id: Option<String>,
     /// The trace of the batch.
-    pub trace_id: Option<TraceId>,
+    pub trace_id: Option<String>,
     /// When it failed.
+    #[serde(skip)]
     pub at: Instant,
 }
 
@@ -117,9 +118,9 @@ impl Recent {
             reason: row.reason,
             blame: row.blame,
             status: failure.status,
-            key: Arc::clone(&failure.key),
-            request_id: failure.request_id.clone(),
-            trace_id,
+            key: failure.key.to_string(),
+            request_id: failure.request_id.as_ref().map(ToString::to_string),
+            trace_id: trace_id.map(|id| id.to_string()),
             at: Instant::now(),
         };
         let mut errors = self.errors.lock();
@@ -153,6 +154,10 @@ impl Recent {
         let threshold = fastest.filter(|_| rpcs.len() >= MAX_RPCS).unwrap_or(micros(SLOW));
         self.threshold.store(threshold, Ordering::Relaxed);
     }
+}
+
+fn seconds<S: Serializer>(took: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(took.as_secs_f64())
 }
 
 fn is_fresh(rpc: &SlowRpc, now: Instant) -> bool {

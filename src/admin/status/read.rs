@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use super::{
     history::{Counts, History, Window},
     report::{
-        ApiKey, Budget, Cache, CallerUse, Connections, Cost, Named, Process, RateLimit, Rpcs,
-        SlowRpc, Status, Tokens, Upstream, UpstreamError, Use, Work,
+        Aged, ApiKey, Budget, Cache, CallerUse, Connections, Cost, Named, Process, RateLimit, Rpcs,
+        Status, Tokens, Upstream, Use, Work,
     },
     verdict,
 };
@@ -39,6 +39,7 @@ impl Sources<'_> {
         let rate_limits = rate_limits(&self.families);
         let history = self.history.points(self.now, &counts, budget_used(&rate_limits));
         let window = self.history.last_minute(self.now, &counts);
+        let slow_rpcs = self.recent.slow_rpcs(self.now).into_iter();
         let mut status = Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             revision: crate::REVISION.to_owned(),
@@ -59,7 +60,7 @@ impl Sources<'_> {
             work: self.work(&window),
             upstream: self.upstream(&window),
             callers: callers(&window),
-            slow_rpcs: self.slow_rpcs(),
+            slow_rpcs: slow_rpcs.map(|event| self.aged(event.ended, event)).collect(),
             process: self.process(),
             history,
             ..Status::default()
@@ -70,6 +71,10 @@ impl Sources<'_> {
 
     fn age(&self, at: Instant) -> f64 {
         self.now.saturating_duration_since(at).as_secs_f64()
+    }
+
+    fn aged<T>(&self, at: Instant, event: T) -> Aged<T> {
+        Aged { event, age_seconds: self.age(at) }
     }
 
     fn gauge(&self, metric: &Metric) -> Option<f64> {
@@ -116,15 +121,7 @@ impl Sources<'_> {
     fn upstream(&self, window: &Window) -> Upstream {
         let states = self.families.by(&catalogue::BREAKER_STATE, label::STATE);
         let keys = self.families.by(&catalogue::KEY_REJECTED, label::KEY).into_iter();
-        let errors = self.recent.upstream_errors().into_iter().map(|error| UpstreamError {
-            reason: error.reason,
-            blame: error.blame.as_str(),
-            status: error.status,
-            key: error.key.to_string(),
-            age_seconds: self.age(error.at),
-            request_id: error.request_id.map(|id| id.to_string()),
-            trace_id: error.trace_id.map(|id| id.to_string()),
-        });
+        let errors = self.recent.upstream_errors().into_iter();
         let quantile = |share| window.quantile(&catalogue::UPSTREAM_DURATION, share);
         Upstream {
             breaker: states.into_iter().find(|(_, is)| *is > 0.0).map(|(state, _)| state),
@@ -137,22 +134,8 @@ impl Sources<'_> {
             retry_budget: self.gauge(&catalogue::RETRY_BUDGET_BALANCE),
             free_tier: self.gauge(&catalogue::FREE_TIER).is_some_and(|is| is > 0.0),
             keys: keys.map(|(key, is)| ApiKey { key, rejected: is > 0.0 }).collect(),
-            errors: errors.collect(),
+            errors: errors.map(|event| self.aged(event.at, event)).collect(),
         }
-    }
-
-    fn slow_rpcs(&self) -> Vec<SlowRpc> {
-        let rpcs = self.recent.slow_rpcs(self.now).into_iter();
-        let shown = rpcs.map(|rpc| SlowRpc {
-            method: rpc.method,
-            seconds: rpc.took.as_secs_f64(),
-            outcome: rpc.outcome.as_str(),
-            caller: rpc.caller.map(|caller| caller.to_string()),
-            request_id: rpc.request_id,
-            trace_id: rpc.trace_id.to_string(),
-            age_seconds: self.age(rpc.ended),
-        });
-        shown.collect()
     }
 
     fn process(&self) -> Process {

@@ -4,6 +4,8 @@
 
 use serde::Serialize;
 
+use crate::telemetry::recent::{SlowRpc, UpstreamError};
+
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Status {
     pub version: String,
@@ -23,7 +25,7 @@ pub(super) struct Status {
     /// The ten callers with the most tokens since the start.
     pub callers: Vec<CallerUse>,
     /// The slowest RPCs of the last ten minutes.
-    pub slow_rpcs: Vec<SlowRpc>,
+    pub slow_rpcs: Vec<Aged<SlowRpc>>,
     pub process: Process,
     /// The last 15 minutes, the oldest first.
     pub history: Vec<Point>,
@@ -176,7 +178,7 @@ pub(super) struct Upstream {
     pub free_tier: bool,
     pub keys: Vec<ApiKey>,
     /// The last failures, the newest first.
-    pub errors: Vec<UpstreamError>,
+    pub errors: Vec<Aged<UpstreamError>>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -184,21 +186,6 @@ pub(super) struct ApiKey {
     pub key: String,
     /// Whether it is out of use because Voyage rejected it.
     pub rejected: bool,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct UpstreamError {
-    /// As in `ErrorInfo`.
-    pub reason: &'static str,
-    /// `caller`, `gateway` or `upstream`.
-    pub blame: &'static str,
-    pub status: Option<u16>,
-    pub key: String,
-    pub age_seconds: f64,
-    /// Voyage's `x-request-id`.
-    pub request_id: Option<String>,
-    /// The batch's trace.
-    pub trace_id: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
@@ -209,16 +196,11 @@ pub(super) struct CallerUse {
     pub rpcs: Option<Count>,
 }
 
+/// An event of the past.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct SlowRpc {
-    /// `package.Service/Method`.
-    pub method: &'static str,
-    /// From its first byte to its last.
-    pub seconds: f64,
-    pub outcome: &'static str,
-    pub caller: Option<String>,
-    pub request_id: String,
-    pub trace_id: String,
+pub(super) struct Aged<T> {
+    #[serde(flatten)]
+    pub event: T,
     pub age_seconds: f64,
 }
 

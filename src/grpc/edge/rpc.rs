@@ -88,9 +88,9 @@ impl Rpc {
             method: self.method,
             took: ended - self.started,
             outcome,
-            caller: self.caller.get().map(|caller| Arc::clone(&caller.name)),
+            caller: self.caller.get().map(|caller| caller.name.to_string()),
             request_id: self.request_id.to_str().unwrap_or_default().to_owned(),
-            trace_id: self.trace.trace_id(),
+            trace_id: self.trace.trace_id().to_string(),
             ended,
         }
     }

@@ -14,7 +14,8 @@ use super::{
 use crate::{caller::Caller, error::Blame, telemetry::semconv};
 
 /// How an RPC ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum RpcOutcome {
     /// It succeeded.
     Ok,

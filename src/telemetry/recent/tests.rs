@@ -10,7 +10,7 @@ fn rpc(millis: u64) -> SlowRpc {
         outcome: RpcOutcome::Ok,
         caller: None,
         request_id: millis.to_string(),
-        trace_id: TraceId::from(u128::from(millis)),
+        trace_id: TraceId::from(u128::from(millis)).to_string(),
         ended: Instant::now(),
     }
 }

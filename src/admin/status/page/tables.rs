@@ -3,7 +3,7 @@
 use maud::{Markup, Render, html};
 
 use super::{
-    super::report::{Count, Named, Status, Use},
+    super::report::{Aged, Count, Named, Status, Use},
     format::{self, UNKNOWN, known},
 };
 
@@ -193,10 +193,10 @@ pub(super) fn work(status: &Status) -> Markup {
 }
 
 pub(super) fn errors(status: &Status) -> Markup {
-    let entries = status.upstream.errors.iter().map(|error| {
+    let entries = status.upstream.errors.iter().map(|Aged { event: error, age_seconds }| {
         let http = known(error.status, |status| status.to_string());
-        entry(error.reason, &[http, format::span(error.age_seconds)], &html! {
-            span { (outcome(error.blame)) } " " span { "key " (error.key) } " "
+        entry(error.reason, &[http, format::span(*age_seconds)], &html! {
+            span { (outcome(error.blame.as_str())) } " " span { "key " (error.key) } " "
             (id("request", error.request_id.as_deref())) (id("trace", error.trace_id.as_deref()))
         })
     });
@@ -205,13 +205,13 @@ pub(super) fn errors(status: &Status) -> Markup {
 }
 
 pub(super) fn slow(status: &Status) -> Markup {
-    let entries = status.slow_rpcs.iter().map(|rpc| {
+    let entries = status.slow_rpcs.iter().map(|Aged { event: rpc, age_seconds }| {
         let name = rpc.method.rsplit('.').next().unwrap_or(rpc.method);
         entry(
             name,
-            &[format::took(rpc.seconds), format::span(rpc.age_seconds)],
+            &[format::took(rpc.took.as_secs_f64()), format::span(*age_seconds)],
             &html! {
-                span { (outcome(rpc.outcome)) } " "
+                span { (outcome(rpc.outcome.as_str())) } " "
                 span { (rpc.caller.as_deref().unwrap_or("caller unknown")) } " "
                 (id("request", Some(&rpc.request_id))) (id("trace", Some(&rpc.trace_id)))
             },

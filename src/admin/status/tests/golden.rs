@@ -97,7 +97,7 @@ async fn the_json_is_the_one_on_file() {
         outcome: RpcOutcome::Ok,
         caller: Some("search".into()),
         request_id: "r-1".to_owned(),
-        trace_id: opentelemetry::trace::TraceId::from(0xabc),
+        trace_id: opentelemetry::trace::TraceId::from(0xabc).to_string(),
         ended: Instant::now(),
     });
     let failure = Upstream {

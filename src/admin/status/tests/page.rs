@@ -31,9 +31,9 @@ fn said_everywhere(text: &str) -> String {
         method: "voyage.gateway.v1.EmbeddingService/Embed",
         took: Duration::from_secs(1),
         outcome: RpcOutcome::Ok,
-        caller: Some(Arc::from(text)),
+        caller: Some(text.to_owned()),
         request_id: text.to_owned(),
-        trace_id: opentelemetry::trace::TraceId::from(7),
+        trace_id: opentelemetry::trace::TraceId::from(7).to_string(),
         ended: Instant::now(),
     });
     let failure = Upstream {
