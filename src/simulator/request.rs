@@ -7,7 +7,6 @@ use crate::{embedding::InputType, model::Dtype};
 
 use super::{refusal::Refusal, vectors::Shape};
 
-/// The parameters of a valid body.
 #[derive(Debug)]
 pub(super) struct Parameters {
     pub(super) model: &'static Model,
@@ -40,7 +39,6 @@ const DTYPES: &[(&str, Dtype)] = &[
 
 const ENCODINGS: &[(&str, bool)] = &[("base64", true)];
 
-/// Returns the texts of a body.
 pub(super) fn texts(body: &Value) -> Vec<String> {
     match &body["input"] {
         Value::String(text) => vec![text.clone()],

@@ -29,7 +29,6 @@ use super::{reply, request as body_of};
 /// The largest request body, in bytes.
 const MAX_BODY: usize = 64 * 1024 * 1024;
 
-/// The state that all connections share.
 pub(super) struct Shared {
     pub(super) provider: Provider,
     pub(super) script: Script,
@@ -138,8 +137,7 @@ impl Exchange {
         };
         let headers = response.headers_mut();
         headers.entry(SERVER).or_insert(HeaderValue::from_static("uvicorn"));
-        let id = HeaderValue::from_str(&format!("simulated-{}", self.call.number));
-        if let Ok(id) = id {
+        if let Ok(id) = HeaderValue::try_from(format!("simulated-{}", self.call.number)) {
             headers.entry("x-request-id").or_insert(id);
         }
         self.call.status = Some(response.status().as_u16());
@@ -155,9 +153,8 @@ impl Exchange {
             Ok(body) => {
                 let mut response = self.transported(StatusCode::OK, body);
                 if shared.provider.is_free_tier(bearer(&self.head.headers)) {
-                    response
-                        .headers_mut()
-                        .insert("x-api-warning", HeaderValue::from_static(PAYMENT));
+                    let warning = HeaderValue::from_static(PAYMENT);
+                    response.headers_mut().insert("x-api-warning", warning);
                 }
                 response
             }

@@ -1,6 +1,5 @@
 //! Numbers for people.
 
-/// An unknown value.
 pub(super) const UNKNOWN: &str = "–";
 
 /// Writes a value that may be unknown.
@@ -32,7 +31,6 @@ pub(super) fn short(value: f64) -> String {
     }
 }
 
-/// Writes a rate a second.
 pub(super) fn rate(per_second: f64) -> String {
     if per_second >= 100.0 { count(per_second) } else { format!("{per_second:.1}") }
 }
@@ -59,7 +57,6 @@ pub(super) fn usd(usd: f64) -> String {
     }
 }
 
-/// Writes bytes.
 pub(super) fn bytes(bytes: f64) -> String {
     match bytes {
         1_073_741_824.0.. => format!("{:.1} GiB", bytes / 1_073_741_824.0),

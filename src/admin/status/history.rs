@@ -44,7 +44,6 @@ const COUNTERS: &[(&Metric, &str)] = &[
     (&catalogue::PANICS, ""),
 ];
 
-/// The histograms of the page.
 const HISTOGRAMS: &[&Metric] = &[
     &catalogue::RPC_DURATION,
     &catalogue::UPSTREAM_DURATION,
@@ -95,7 +94,6 @@ impl Counts {
 pub(super) struct Window {
     counters: BTreeMap<&'static str, BTreeMap<String, Count>>,
     histograms: BTreeMap<&'static str, Buckets>,
-    /// The true span.
     pub(super) seconds: f64,
 }
 

@@ -21,7 +21,6 @@ use crate::telemetry::{
 /// Callers that are shown.
 const CALLERS: usize = 10;
 
-/// The sources of a status.
 pub(super) struct Sources<'a> {
     pub(super) families: Families,
     pub(super) history: &'a History,
@@ -196,7 +195,6 @@ fn callers(window: &Window) -> Vec<CallerUse> {
     callers
 }
 
-/// Returns the rate limits of every model and key.
 pub(super) fn rate_limits(families: &Families) -> Vec<RateLimit> {
     let mut limits: BTreeMap<(&str, &str), RateLimit> = BTreeMap::new();
     let mut read = |metric, set: fn(&mut Use, f64)| {

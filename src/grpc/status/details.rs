@@ -9,7 +9,6 @@ use crate::error::{BadResponse, Error, Fault, FieldViolation, Upstream};
 /// Longer values are cut, since all details together must stay small.
 const MAX_VALUE_BYTES: usize = 128;
 
-/// Voyage's page about errors, keys and limits.
 const ERROR_PAGE: &str = "https://docs.voyageai.com/docs/error-codes";
 
 /// Builds the details of an error; `retry_delay` is the time of `RetryInfo`.
@@ -131,7 +130,6 @@ fn add_upstream(details: &mut ErrorDetails, upstream: &Upstream, error: &Error) 
     }
 }
 
-/// Describes the failed call.
 fn describe_call(metadata: &mut Metadata, upstream: &Upstream) {
     metadata.put("endpoint", upstream.endpoint.path());
     metadata.put("model", &upstream.model);
