@@ -23,7 +23,7 @@ pub struct Item {
     pub id: u64,
     /// What to embed.
     pub input: Input,
-    /// What [`Dispatch::estimate`] found out about it, so that it is not counted twice.
+    /// What [`super::Dispatch::estimate`] found out about it, so that it is not counted twice.
     pub measure: Option<Measure>,
     /// How urgent it is.
     pub priority: Priority,
