@@ -10,14 +10,14 @@ mod batch;
 mod breaker;
 mod call;
 mod config;
-mod departure;
 mod isolate;
 mod limit;
 mod pending;
+mod pending_limit;
 mod pool;
 mod retry;
-mod room;
 mod schedule;
+mod send_info;
 mod spans;
 
 use std::sync::{
@@ -29,9 +29,9 @@ use tokio::{sync::mpsc, time::Instant};
 
 pub use breaker::Config as BreakerConfig;
 pub use config::{Config, RetryConfig};
-pub use departure::Departure;
 pub use limit::{Config as LimitsConfig, ModelLimits};
-pub use pending::{Bill, Demand, Item, Patience, ReplyMetadata, Trip, Waiter};
+pub use pending::{Bill, CallStats, Demand, FlightOwner, Item, Patience, ReplyMetadata};
+pub use send_info::SendInfo;
 
 use crate::{
     caller::Priority,
@@ -43,7 +43,7 @@ use crate::{
     upstream::{ApiKeys, Upstream},
 };
 use pending::Queued;
-use room::Room;
+use pending_limit::PendingLimit;
 use schedule::{Command, Scheduler};
 
 /// A tokenizer takes about a tenth of a microsecond a byte: more than this is counted off the workers.
@@ -84,9 +84,9 @@ struct Shared {
     pool: Arc<pool::Pool>,
     limiter: Arc<limit::Limiter>,
     breaker: Arc<breaker::Breaker>,
-    retries: retry::Budget,
+    retries: retry::RetryBudget,
     max_attempts: u32,
-    room: Arc<Room>,
+    pending: Arc<PendingLimit>,
     /// Calls that are out.
     calls: AtomicUsize,
     max_calls: u32,
@@ -103,9 +103,9 @@ impl Dispatch {
             counter: parts.counter,
             limiter: limit::Limiter::new(parts.limits, Arc::clone(&pool)),
             breaker: breaker::Breaker::new(parts.breaker),
-            retries: retry::Budget::new(Instant::now()),
+            retries: retry::RetryBudget::new(Instant::now()),
             max_attempts: parts.retry.max_attempts,
-            room: Arc::new(Room::new(parts.batch)),
+            pending: Arc::new(PendingLimit::new(parts.batch)),
             calls: AtomicUsize::new(0),
             max_calls: parts.batch.max_in_flight,
             metrics: parts.metrics,
@@ -128,7 +128,7 @@ impl Dispatch {
         parameters: &Arc<Parameters>,
         inputs: &[&Input],
     ) -> Result<Vec<(Measure, u64)>, Error> {
-        if !self.belongs_off_the_workers(parameters, inputs.iter().copied()) {
+        if !self.needs_blocking(parameters, inputs.iter().copied()) {
             return Ok(inputs
                 .iter()
                 .map(|input| self.shared.estimate(parameters, input))
@@ -150,12 +150,12 @@ impl Dispatch {
     pub fn submit(self: &Arc<Self>, parameters: &Arc<Parameters>, items: Vec<Item>) {
         if let Some(refusal) = self.shared.refusal(parameters, Instant::now()) {
             for item in items {
-                item.waiter.land(Err(refusal.clone()), Bill::nothing());
+                item.owner.complete(Err(refusal.clone()), Bill::nothing());
             }
             return;
         }
         let unmeasured = items.iter().filter(|item| item.measure.is_none());
-        if self.belongs_off_the_workers(parameters, unmeasured.map(|item| &item.input)) {
+        if self.needs_blocking(parameters, unmeasured.map(|item| &item.input)) {
             let (dispatch, parameters) = (Arc::clone(self), Arc::clone(parameters));
             tokio::task::spawn_blocking(move || dispatch.queue(&parameters, items));
         } else {
@@ -169,7 +169,7 @@ impl Dispatch {
     }
 
     /// Tells whether counting the tokens of these inputs takes too long for a thread that serves calls.
-    fn belongs_off_the_workers<'a>(
+    fn needs_blocking<'a>(
         &self,
         parameters: &Parameters,
         inputs: impl Iterator<Item = &'a Input>,
@@ -183,10 +183,10 @@ impl Dispatch {
         let at = Instant::now();
         let mut accepted = Vec::with_capacity(items.len());
         for item in items {
-            let Some(place) = self.shared.room.enter(item.input.footprint()) else {
+            let Some(permit) = self.shared.pending.enter(item.input.footprint()) else {
                 self.shared.metrics.shed();
                 let full = Error::Overloaded { what: "inputs waiting for Voyage" };
-                item.waiter.land(Err(full), Bill::nothing());
+                item.owner.complete(Err(full), Bill::nothing());
                 continue;
             };
             let (measure, tokens) = match item.measure {
@@ -194,7 +194,15 @@ impl Dispatch {
                 None => self.shared.estimate(parameters, &item.input),
             };
             let expected = self.shared.counter.guess(&parameters.model, &measure);
-            accepted.push(Queued { item, measure, tokens, expected, at, wasted: 0, _place: place });
+            accepted.push(Queued {
+                item,
+                measure,
+                tokens,
+                expected,
+                at,
+                wasted: 0,
+                _permit: permit,
+            });
         }
         let parameters = Arc::clone(parameters);
         // Only a panic ends the scheduler before the dispatch; the items are dropped then, and report it.
@@ -241,7 +249,7 @@ impl DispatchState for Shared {
     }
 
     fn queue(&self) -> (u64, u64) {
-        let (inputs, bytes) = (&self.room.inputs, &self.room.bytes);
+        let (inputs, bytes) = (&self.pending.inputs, &self.pending.bytes);
         (inputs.load(Ordering::Relaxed) as u64, bytes.load(Ordering::Relaxed) as u64)
     }
 

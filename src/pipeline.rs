@@ -9,8 +9,8 @@ mod config;
 mod gather;
 mod quota;
 mod request;
-mod seat;
 mod wait;
+mod waiter;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -31,11 +31,11 @@ use crate::{
     telemetry::{Metrics, trace::TraceContext},
     tokens::Measure,
 };
-use coalesce::{Boarding, Flights};
+use coalesce::{Flights, Join};
 use gather::{Gathering, LookUp};
 use quota::{Charge, Payer, Quotas};
-use seat::Seat;
 use wait::Wait;
+use waiter::Waiter;
 
 /// The parts of a pipeline.
 #[derive(Debug)]
@@ -124,7 +124,7 @@ impl Pipeline {
             return Ok(Vec::new());
         }
         let misses = self.reserve(request, misses, look_up.gathering).await?;
-        Ok(self.board(misses, request, trace, look_up.gathering))
+        Ok(self.join(misses, request, trace, look_up.gathering))
     }
 
     /// Takes the hits from the cache; returns the misses, each distinct input once.
@@ -214,7 +214,7 @@ impl Pipeline {
     }
 
     /// Gives every miss a seat in a flight; returns the items of the flights that were opened for it.
-    fn board(
+    fn join(
         &self,
         misses: Vec<Miss>,
         request: &Request,
@@ -224,17 +224,17 @@ impl Pipeline {
         if misses.is_empty() {
             return Vec::new();
         }
-        let (landings, now) = (gathering.landings(), Instant::now());
+        let (results, now) = (gathering.results(), Instant::now());
         let patience = request.max_queue_wait.and_then(|wait| now.checked_add(wait));
         let mut items = Vec::new();
         for (number, Miss { key, input, measure, slots, charge }) in misses.into_iter().enumerate()
         {
-            let seat = Seat {
+            let waiter = Waiter {
                 number,
                 trace: trace.clone(),
                 places: u32::try_from(slots.len()).unwrap_or(u32::MAX),
                 parameters: Arc::clone(&request.parameters),
-                landings: landings.clone(),
+                results: results.clone(),
                 stores: request.cache_mode.stores(),
                 priority: request.priority,
                 caller: request.caller.clone(),
@@ -242,21 +242,21 @@ impl Pipeline {
                 deadline: request.deadline,
                 patience: patience.unwrap_or(request.deadline),
             };
-            let (flight, boarding) = self.flights.board(key, request.cache_mode, seat);
-            let joined = !matches!(boarding, Boarding::Opened(_));
-            match boarding {
-                Boarding::Opened(waiter) => items.push(Item {
+            let (flight, join) = self.flights.join(key, request.cache_mode, waiter);
+            let joined = !matches!(join, Join::Opened(_));
+            match join {
+                Join::Opened(owner) => items.push(Item {
                     id: flight.id(),
                     input,
                     measure,
                     priority: request.priority,
                     caller: request.caller.clone(),
-                    waiter,
+                    owner,
                 }),
-                Boarding::Joined if !flight.has_departed() => {
+                Join::Joined if !flight.was_sent() => {
                     self.dispatch.joined(&request.parameters, flight.id(), request.priority);
                 }
-                Boarding::Joined | Boarding::Landed => {}
+                Join::Joined | Join::Completed => {}
             }
             gathering.expect(slots, flight, joined);
         }

@@ -5,10 +5,10 @@ use std::sync::{Arc, atomic::Ordering};
 use tokio::time::Instant;
 
 use super::{
-    departure::{Departure, Holdups},
     isolate::apportion,
     limit::Class,
-    pending::{Bill, Queued, Trip},
+    pending::{Bill, CallStats, Queued},
+    send_info::{SendInfo, ThrottledIntervals},
     spans::BatchSpan,
 };
 use crate::{
@@ -24,12 +24,12 @@ use crate::{
 pub(super) struct Batch {
     pub(super) parameters: Arc<Parameters>,
     pub(super) items: Vec<Queued>,
-    pub(super) trip: Arc<Trip>,
+    pub(super) stats: Arc<CallStats>,
     pub(super) span: Arc<BatchSpan>,
     /// When it was sent for the first time.
     pub(super) first_at: Option<Instant>,
     /// When there was no budget for it.
-    pub(super) holdups: Holdups,
+    pub(super) throttled: ThrottledIntervals,
     /// Attempts so far; resends of what was taken apart are none.
     pub(super) attempts: u32,
     /// Whether the one free resend over a fresh connection was used.
@@ -39,16 +39,20 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn new(parameters: Arc<Parameters>, items: Vec<Queued>, holdups: Holdups) -> Self {
-        let trip = Arc::new(Trip::default());
-        trip.items.store(count(&items), Ordering::Relaxed);
+    pub(super) fn new(
+        parameters: Arc<Parameters>,
+        items: Vec<Queued>,
+        throttled: ThrottledIntervals,
+    ) -> Self {
+        let stats = Arc::new(CallStats::default());
+        stats.items.store(count(&items), Ordering::Relaxed);
         Self {
             parameters,
             items,
-            span: BatchSpan::new(Arc::clone(&trip)),
-            trip,
+            span: BatchSpan::new(Arc::clone(&stats)),
+            stats,
             first_at: None,
-            holdups,
+            throttled,
             attempts: 0,
             resent: false,
             rejections: 0,
@@ -60,10 +64,10 @@ impl Batch {
         Self {
             parameters: Arc::clone(&self.parameters),
             items,
-            trip: Arc::clone(&self.trip),
+            stats: Arc::clone(&self.stats),
             span: Arc::clone(&self.span),
             first_at: self.first_at,
-            holdups: self.holdups.clone(),
+            throttled: self.throttled.clone(),
             attempts: self.attempts,
             resent: self.resent,
             rejections: self.rejections,
@@ -80,7 +84,7 @@ impl Batch {
     }
 
     /// Tells whether it, or what it was a part of, has been sent before.
-    pub(super) fn has_departed(&self) -> bool {
+    pub(super) fn was_sent(&self) -> bool {
         self.first_at.is_some()
     }
 
@@ -109,25 +113,25 @@ impl Batch {
     pub(super) fn wanted_until(&self) -> Option<Instant> {
         self.items
             .iter()
-            .filter_map(|queued| queued.item.waiter.demand())
+            .filter_map(|queued| queued.item.owner.demand())
             .map(|demand| demand.until)
             .max()
     }
 
-    pub(super) fn drop_abandoned(&mut self) {
-        self.keep(|queued| queued.item.waiter.demand().is_some());
+    pub(super) fn drop_cancelled(&mut self) {
+        self.keep(|queued| queued.item.owner.demand().is_some());
     }
 
     /// Tells every item that it is being sent, and drops those nobody wants.
-    pub(super) fn board(&mut self, now: Instant) {
-        self.holdups.end(now);
-        let departure = Arc::new(Departure {
+    pub(super) fn mark_sent(&mut self, now: Instant) {
+        self.throttled.end(now);
+        let send_info = Arc::new(SendInfo {
             first_at: *self.first_at.get_or_insert(now),
             at: now,
             batch: self.span.shared().clone(),
-            holdups: self.holdups.clone(),
+            throttled: self.throttled.clone(),
         });
-        self.keep(|queued| queued.item.waiter.depart(&departure));
+        self.keep(|queued| queued.item.owner.send(&send_info));
         if !self.items.is_empty() {
             self.span.begin(&self.parameters);
         }
@@ -135,9 +139,9 @@ impl Batch {
 
     /// Counts how long each item waited, when it has left for the first time.
     pub(super) fn count_waits(&self, metrics: &Metrics) {
-        let Some(left_at) = self.first_at.filter(|_| self.trip.requests() == 0) else { return };
+        let Some(left_at) = self.first_at.filter(|_| self.stats.requests() == 0) else { return };
         for queued in &self.items {
-            let limiter = self.holdups.within(queued.at, left_at);
+            let limiter = self.throttled.within(queued.at, left_at);
             let queue = left_at.saturating_duration_since(queued.at).saturating_sub(limiter);
             metrics.queue_wait(&self.parameters.model, queue, limiter);
         }
@@ -147,18 +151,18 @@ impl Batch {
         let (kept, gone): (Vec<Queued>, Vec<Queued>) =
             std::mem::take(&mut self.items).into_iter().partition(|queued| wanted(queued));
         self.items = kept;
-        self.trip.items.fetch_sub(count(&gone), Ordering::Relaxed);
+        self.stats.items.fetch_sub(count(&gone), Ordering::Relaxed);
         for queued in gone {
-            queued.item.waiter.abandon(queued.wasted);
+            queued.item.owner.cancel(queued.wasted);
         }
     }
 
-    pub(super) fn excuse(&mut self, until: Instant, refusal: &Error) {
+    pub(super) fn reject_late(&mut self, until: Instant, refusal: &Error) {
         for queued in &self.items {
-            queued.item.waiter.turn_back();
-            queued.item.waiter.excuse(until, refusal);
+            queued.item.owner.requeue();
+            queued.item.owner.reject_late(until, refusal);
         }
-        self.drop_abandoned();
+        self.drop_cancelled();
     }
 
     pub(super) fn measures(&self) -> Vec<Measure> {
@@ -179,14 +183,14 @@ impl Batch {
 
     pub(super) fn fail(self, error: &Error, metrics: &Metrics) {
         self.ended(metrics, Err(error.row().kind));
-        let Self { items, trip, span, attempts, rejections, .. } = self;
+        let Self { items, stats, span, attempts, rejections, .. } = self;
         let error = error.with_attempts((attempts + rejections).max(1));
         span.failed(&error);
         drop(span);
         for queued in items {
-            let (wasted, trip) = (queued.wasted, Arc::clone(&trip));
-            let bill = Bill { tokens: 0, wasted, guessed: false, trip };
-            queued.item.waiter.land(Err(error.clone()), bill);
+            let (wasted, stats) = (queued.wasted, Arc::clone(&stats));
+            let bill = Bill { tokens: 0, wasted, guessed: false, stats };
+            queued.item.owner.complete(Err(error.clone()), bill);
         }
     }
 }

@@ -63,7 +63,7 @@ pub(crate) struct Open {
 /// An attempt that was let through. Dropped without a word, as when it is cancelled, it counts for nothing.
 #[derive(Debug)]
 #[must_use]
-pub(crate) struct Pass {
+pub(crate) struct BreakerPermit {
     /// Taken when the attempt has ended.
     breaker: Option<Arc<Breaker>>,
     term: u64,
@@ -77,7 +77,7 @@ impl Breaker {
     }
 
     /// Lets an attempt through, or says when that may be possible.
-    pub(crate) fn admit(self: &Arc<Self>, now: Instant) -> Result<Pass, Open> {
+    pub(crate) fn admit(self: &Arc<Self>, now: Instant) -> Result<BreakerPermit, Open> {
         let mut state = self.lock();
         match state.phase {
             // ## Closed => everyone passes.
@@ -93,7 +93,7 @@ impl Breaker {
             // ## HalfOpen => nobody passes beside the probe.
             Phase::HalfOpen { .. } => return Err(Open { retry_after: PROBE_WAIT }),
         }
-        Ok(Pass { breaker: Some(Arc::clone(self)), term: state.term })
+        Ok(BreakerPermit { breaker: Some(Arc::clone(self)), term: state.term })
     }
 
     /// Tells what [`Self::admit`] would say, without letting anyone through.
@@ -165,7 +165,7 @@ enum End {
     Unknown,
 }
 
-impl Pass {
+impl BreakerPermit {
     /// The attempt was answered, or failed in a way that the upstream is not to blame for.
     pub(crate) fn succeeded(self, now: Instant) {
         self.landed(End::Succeeded, now);
@@ -183,7 +183,7 @@ impl Pass {
     }
 }
 
-impl Drop for Pass {
+impl Drop for BreakerPermit {
     fn drop(&mut self) {
         if let Some(breaker) = self.breaker.take() {
             breaker.landed(self.term, End::Unknown, Instant::now());

@@ -7,8 +7,8 @@ use tokio::{sync::mpsc, time::Instant};
 use super::{
     Shared,
     batch::Batch,
-    breaker::Pass,
-    isolate::{Verdict, apportion, judge},
+    breaker::BreakerPermit,
+    isolate::{Verdict, apportion, split},
     limit::Reservation,
     pending::{Bill, ReplyMetadata},
     retry,
@@ -25,8 +25,8 @@ use crate::{
 pub(super) struct Call {
     pub(super) batch: Batch,
     pub(super) reservation: Reservation,
-    pub(super) pass: Pass,
-    pub(super) slot: Slot,
+    pub(super) permit: BreakerPermit,
+    pub(super) guard: CallGuard,
 }
 
 /// A call has ended; what comes back goes again.
@@ -61,14 +61,14 @@ impl Returned {
 
 /// One of the calls that may be in flight; given back when it is dropped, also by a panic.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(super) struct CallGuard {
     finished: mpsc::UnboundedSender<Finished>,
     parameters: Arc<Parameters>,
     /// What goes again.
     pub(super) returned: Vec<Returned>,
 }
 
-impl Slot {
+impl CallGuard {
     pub(super) fn new(
         finished: mpsc::UnboundedSender<Finished>,
         parameters: Arc<Parameters>,
@@ -77,7 +77,7 @@ impl Slot {
     }
 }
 
-impl Drop for Slot {
+impl Drop for CallGuard {
     fn drop(&mut self) {
         let returned = std::mem::take(&mut self.returned);
         let parameters = Arc::clone(&self.parameters);
@@ -88,9 +88,9 @@ impl Drop for Slot {
 
 /// Makes one attempt and decides what comes of it; what goes again is handed to the scheduler.
 pub(super) async fn run(shared: Arc<Shared>, call: Call) {
-    let Call { mut batch, reservation, pass, mut slot } = call;
+    let Call { mut batch, reservation, permit, mut guard } = call;
     batch.count_waits(&shared.metrics);
-    let earlier = batch.trip.requests.fetch_add(1, Ordering::Relaxed);
+    let earlier = batch.stats.requests.fetch_add(1, Ordering::Relaxed);
     let inputs: Vec<&Input> = batch.items.iter().map(|queued| &queued.item.input).collect();
     if batch.attempts == 0 {
         shared.retries.earn(Instant::now());
@@ -101,14 +101,14 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call) {
     drop(inputs);
 
     let now = Instant::now();
-    batch.trip.called(sent_at, now);
+    batch.stats.called(sent_at, now);
     if let Err(Error::Upstream(failure)) = &result {
         attempt_failed(&mut attempt, failure);
     }
     drop(attempt);
     match result {
         Ok(reply) => {
-            pass.succeeded(now);
+            permit.succeeded(now);
             reservation.settle(reply.total_tokens, now);
             shared.pool.accepted(seat, &key, sent_at);
             hand_out(&shared, batch, reply);
@@ -121,9 +121,9 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call) {
             }
             let gate = settle_failure(&failure, reservation, now);
             if failure.fault.row().trips_breaker {
-                pass.failed(now);
+                permit.failed(now);
             } else {
-                pass.succeeded(now);
+                permit.succeeded(now);
             }
             let another_key = failure.fault == Fault::Unauthenticated
                 && shared.pool.rejected(seat, &key, sent_at).await
@@ -132,7 +132,7 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call) {
             if failure.fault == Fault::Unauthenticated {
                 batch.span.sets_aside(key.alias());
             }
-            slot.returned = if another_key {
+            guard.returned = if another_key {
                 vec![with_another_key(batch, now)]
             } else {
                 after(&shared, batch, &failure, gate, now)
@@ -191,13 +191,13 @@ fn after(
         return vec![Returned::new(batch, at)];
     }
     let items = std::mem::take(&mut batch.items);
-    let parts = match judge(&error, items) {
+    let parts = match split(&error, items) {
         Verdict::FailAll(items) => {
             batch.part(items).fail(&error, &shared.metrics);
             return Vec::new();
         }
-        Verdict::FailOne { guilty, rest } => {
-            batch.part(vec![guilty]).fail(&error, &shared.metrics);
+        Verdict::FailOne { rejected, rest } => {
+            batch.part(vec![rejected]).fail(&error, &shared.metrics);
             vec![rest]
         }
         Verdict::Split(first, second) => vec![first, second],
@@ -220,13 +220,13 @@ fn behind_the_gate(
     let now = Instant::now();
     let wait = until.duration_since(now);
     batch.span.rate_limited(wait);
-    batch.holdups.note(now, until);
+    batch.throttled.note(now, until);
     let error = error.with_retry_after(wait).with_attempts(batch.attempts);
     if batch.attempts >= shared.max_attempts {
         batch.fail(&error, &shared.metrics);
         return Vec::new();
     }
-    batch.excuse(until, &error);
+    batch.reject_late(until, &error);
     if batch.items.is_empty() {
         batch.fail(&error, &shared.metrics);
         return Vec::new();
@@ -254,12 +254,12 @@ fn teach(shared: &Shared, batch: &Batch, fault: &Fault) {
 fn hand_out(shared: &Shared, batch: Batch, reply: Reply) {
     batch.ended(&shared.metrics, Ok(reply.total_tokens));
     let measures = batch.measures();
-    let Batch { parameters, items, trip, span, .. } = batch;
+    let Batch { parameters, items, stats, span, .. } = batch;
     span.used(reply.total_tokens.unwrap_or_default());
     // What is paid for has come to its end when those who wait hear of it.
     drop(span);
     // Only the first reply of a trip is kept: the id is told only when there was no other.
-    let _ = trip.reply.set(ReplyMetadata { request_id: reply.request_id, warning: reply.warning });
+    let _ = stats.reply.set(ReplyMetadata { request_id: reply.request_id, warning: reply.warning });
     let weights: Vec<u64> =
         measures.iter().map(|measure| shared.counter.guess(&parameters.model, measure)).collect();
     let total = reply.total_tokens.unwrap_or_else(|| weights.iter().sum());
@@ -274,7 +274,7 @@ fn hand_out(shared: &Shared, batch: Batch, reply: Reply) {
     for ((queued, answer), tokens) in
         items.into_iter().zip(reply.answers).zip(apportion(total, &weights))
     {
-        let (wasted, trip) = (queued.wasted, Arc::clone(&trip));
-        queued.item.waiter.land(Ok(answer), Bill { tokens, wasted, guessed, trip });
+        let (wasted, stats) = (queued.wasted, Arc::clone(&stats));
+        queued.item.owner.complete(Ok(answer), Bill { tokens, wasted, guessed, stats });
     }
 }

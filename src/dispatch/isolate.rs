@@ -14,7 +14,7 @@ pub(super) enum Verdict<T> {
     /// One input is guilty; the others go again.
     FailOne {
         /// The guilty one.
-        guilty: T,
+        rejected: T,
         /// The others, in order.
         rest: Vec<T>,
     },
@@ -23,12 +23,12 @@ pub(super) enum Verdict<T> {
 }
 
 /// Judges a refused batch.
-pub(super) fn judge<T>(error: &Error, mut items: Vec<T>) -> Verdict<T> {
+pub(super) fn split<T>(error: &Error, mut items: Vec<T>) -> Verdict<T> {
     let Error::Upstream(upstream) = error else { return Verdict::FailAll(items) };
     match upstream.fault {
         Fault::InputTooLong { index, .. } if index < items.len() => {
-            let guilty = items.remove(index);
-            Verdict::FailOne { guilty, rest: items }
+            let rejected = items.remove(index);
+            Verdict::FailOne { rejected, rest: items }
         }
         // An index out of range names nobody.
         Fault::InputTooLong { .. }

@@ -149,16 +149,16 @@ impl Limiter {
     ) -> Result<Reservation, Blocked> {
         let mut usable = self.pool.usable(now);
         loop {
-            let (name, seat, ticket) = self.within(model, now, |name, windows| {
+            let (name, index, ticket) = self.within(model, now, |name, windows| {
                 reserve_best(windows, usable, class, tokens, now)
-                    .map(|(seat, ticket)| (Arc::clone(name), seat, ticket))
+                    .map(|(index, ticket)| (Arc::clone(name), index, ticket))
             })?;
-            if let Some(key) = self.pool.take(seat, now) {
-                return Ok(Reservation::new(Arc::clone(self), (name, seat), key, ticket));
+            if let Some(key) = self.pool.take(index, now) {
+                return Ok(Reservation::new(Arc::clone(self), (name, index), key, ticket));
             }
             // It has been set aside between the two looks.
-            self.land(&name, seat, |window| window.refund(ticket));
-            usable = usable.without(seat);
+            self.update(&name, index, |window| window.refund(ticket));
+            usable = usable.without(index);
         }
     }
 
@@ -171,9 +171,9 @@ impl Limiter {
         if let Some(windows) = state.windows.get(model) {
             return roomiest(windows, usable, now).limits(Class::Batch);
         }
-        let limits = |seat| self.allowance(model, seat, &state).limits(Class::Batch);
-        let seats = (0..self.pool.len()).filter(|seat| usable.has(*seat));
-        seats.map(limits).max_by_key(|(_, tokens)| *tokens).unwrap_or_else(|| limits(0))
+        let limits = |index| self.allowance(model, index, &state).limits(Class::Batch);
+        let indices = (0..self.pool.len()).filter(|index| usable.has(*index));
+        indices.map(limits).max_by_key(|(_, tokens)| *tokens).unwrap_or_else(|| limits(0))
     }
 
     /// Returns the earliest known time at which so much is free of one key's minute, if nobody else takes it; now, if it
@@ -185,7 +185,7 @@ impl Limiter {
         let usable = self.pool.usable(now);
         self.within(model, now, |_, windows| {
             let free_at = |window: &Window| window.free_at(class, need, now);
-            let of_usable = windows.iter().enumerate().filter(|(seat, _)| usable.has(*seat));
+            let of_usable = windows.iter().enumerate().filter(|(index, _)| usable.has(*index));
             let soonest = of_usable.map(|(_, window)| free_at(window)).min();
             soonest.or_else(|| windows.iter().map(free_at).min()).unwrap_or(now)
         })
@@ -216,14 +216,15 @@ impl Limiter {
         let State { windows, free_tier } = &mut *state;
         let mut found = Vec::new();
         for (model, windows) in windows {
-            for (seat, (window, free_tier)) in windows.iter_mut().zip(&mut *free_tier).enumerate() {
+            for (index, (window, free_tier)) in windows.iter_mut().zip(&mut *free_tier).enumerate()
+            {
                 // What a minute has proved would be lost if nobody were told.
                 *free_tier &= !window.advance(now);
                 let Usage { requests, requests_limit, tokens, tokens_limit, .. } =
                     window.usage(now);
                 found.push(RateWindow {
                     model: Arc::clone(model),
-                    key: self.pool.alias(seat).map(Arc::clone).unwrap_or_default(),
+                    key: self.pool.alias(index).map(Arc::clone).unwrap_or_default(),
                     requests: (requests, requests_limit),
                     tokens: (tokens, tokens_limit),
                 });
@@ -247,9 +248,10 @@ impl Limiter {
         let mut state = self.lock();
         let name = self.window_of(&mut state, model, now);
         if !state.windows.contains_key(&name) {
-            let seats = 0..self.pool.len();
-            let windows =
-                seats.map(|seat| Window::new(self.allowance(&name, seat, &state), now)).collect();
+            let indices = 0..self.pool.len();
+            let windows = indices
+                .map(|index| Window::new(self.allowance(&name, index, &state), now))
+                .collect();
             state.windows.insert(Arc::clone(&name), windows);
         }
         let State { windows, free_tier } = &mut *state;
@@ -261,9 +263,9 @@ impl Limiter {
     }
 
     /// Returns what a key may send to a model of which nothing is learnt yet.
-    fn allowance(&self, model: &str, seat: usize, state: &State) -> Allowance {
-        let mut allowance = self.config.allowance(model, self.pool.limits(seat));
-        if state.free_tier.get(seat) == Some(&true) {
+    fn allowance(&self, model: &str, index: usize, state: &State) -> Allowance {
+        let mut allowance = self.config.allowance(model, self.pool.limits(index));
+        if state.free_tier.get(index) == Some(&true) {
             allowance.fall_to_free_tier();
         }
         allowance
@@ -298,22 +300,27 @@ impl Limiter {
     }
 
     /// Ends a reservation.
-    fn land<R>(&self, name: &str, seat: usize, work: impl FnOnce(&mut Window) -> R) -> Option<R> {
+    fn update<R>(
+        &self,
+        name: &str,
+        index: usize,
+        work: impl FnOnce(&mut Window) -> R,
+    ) -> Option<R> {
         // A window with a call in flight is never forgotten.
-        self.lock().windows.get_mut(name)?.get_mut(seat).map(work)
+        self.lock().windows.get_mut(name)?.get_mut(index).map(work)
     }
 
     /// Believes Voyage that a key's account is in the free tier, for every model.
-    fn fall_to_free_tier(&self, seat: usize) {
+    fn fall_to_free_tier(&self, index: usize) {
         let is_known = {
             let mut state = self.lock();
-            let windows = state.windows.values_mut().filter_map(|windows| windows.get_mut(seat));
+            let windows = state.windows.values_mut().filter_map(|windows| windows.get_mut(index));
             windows.for_each(Window::fall_to_free_tier);
-            state.free_tier.get_mut(seat).is_none_or(|known| std::mem::replace(known, true))
+            state.free_tier.get_mut(index).is_none_or(|known| std::mem::replace(known, true))
         };
         if !is_known {
             tracing::warn!(
-                key = self.pool.alias(seat).map(AsRef::as_ref),
+                key = self.pool.alias(index).map(AsRef::as_ref),
                 "Voyage's account has no payment method: 3 requests and 10,000 tokens a minute, for every model; \
                  calls wait accordingly"
             );
@@ -337,18 +344,18 @@ fn reserve_best(
     // Without a key nothing is known but that one may be back.
     let mut blocked: Option<Blocked> = None;
     loop {
-        let usable = windows.iter().enumerate().filter(|(seat, _)| left.has(*seat));
+        let usable = windows.iter().enumerate().filter(|(index, _)| left.has(*index));
         // The last of equals is the one that `max_by_key` finds; the first should be.
         let best = usable.rev().max_by_key(|(_, window)| window.appeal(class, tokens, now));
-        let Some((seat, _)) = best else {
+        let Some((index, _)) = best else {
             return Err(blocked.unwrap_or(Blocked { until: now + GLANCE, cause: Cause::InFlight }));
         };
-        match windows[seat].reserve(class, tokens, now) {
-            Ok(ticket) => return Ok((seat, ticket)),
+        match windows[index].reserve(class, tokens, now) {
+            Ok(ticket) => return Ok((index, ticket)),
             Err(other) => {
                 let sooner = blocked.is_none_or(|blocked| other.until < blocked.until);
                 blocked = if sooner { Some(other) } else { blocked };
-                left = left.without(seat);
+                left = left.without(index);
             }
         }
     }
@@ -357,7 +364,7 @@ fn reserve_best(
 /// Returns the window of the key that a call finds the most room with.
 fn roomiest(windows: &[Window], usable: Usable, now: Instant) -> &Window {
     let rev = windows.iter().enumerate().rev();
-    let best = rev.max_by_key(|(seat, window)| (usable.has(*seat), window.room(now)));
+    let best = rev.max_by_key(|(index, window)| (usable.has(*index), window.room(now)));
     best.map_or(&windows[0], |(_, window)| window)
 }
 

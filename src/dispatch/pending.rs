@@ -8,7 +8,7 @@ use std::sync::{
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{departure::Departure, room::Place};
+use super::{pending_limit::PendingPermit, send_info::SendInfo};
 use crate::{
     caller::{Caller, Priority},
     embedding::{Answer, Input},
@@ -30,31 +30,31 @@ pub struct Item {
     /// Whose share of the upstream it takes.
     pub caller: Caller,
     /// Who gets the answer.
-    pub waiter: Box<dyn Waiter>,
+    pub owner: Box<dyn FlightOwner>,
 }
 
 /// Whoever waits for an item's answer.
 ///
 /// A waiter that is dropped without an answer reports a defect to whom it stands for: a panic behind the
 /// door blocks nobody.
-pub trait Waiter: Send + std::fmt::Debug {
+pub trait FlightOwner: Send + std::fmt::Debug {
     /// Returns what those who still want the answer need; `None`: nobody does, and nobody will any more.
     fn demand(&self) -> Option<Demand>;
 
     /// Tells that the item is about to be sent. False: nobody waits any more, and it should not be.
-    fn depart(&self, departure: &Arc<Departure>) -> bool;
+    fn send(&self, send_info: &Arc<SendInfo>) -> bool;
 
     /// Tells that the item waits again, behind a closed rate limit.
-    fn turn_back(&self);
+    fn requeue(&self);
 
     /// Gives `refusal` to everyone who cannot wait until `until`; the others wait on.
-    fn excuse(&self, until: Instant, refusal: &Error);
+    fn reject_late(&self, until: Instant, refusal: &Error);
 
     /// Gives up, because nobody waits any more; replies of no use have cost `wasted` tokens.
-    fn abandon(self: Box<Self>, wasted: u64);
+    fn cancel(self: Box<Self>, wasted: u64);
 
     /// Hands over what became of the item.
-    fn land(self: Box<Self>, result: Result<Answer, Error>, bill: Bill);
+    fn complete(self: Box<Self>, result: Result<Answer, Error>, bill: Bill);
 }
 
 /// What the waiters of an item need.
@@ -87,12 +87,12 @@ pub struct Bill {
     /// True when Voyage reported no usage and the tokens are the gateway's guess.
     pub guessed: bool,
     /// The calls the item was part of.
-    pub trip: Arc<Trip>,
+    pub stats: Arc<CallStats>,
 }
 
 /// The upstream requests one batch took, its repeats and resends included.
 #[derive(Debug, Default)]
-pub struct Trip {
+pub struct CallStats {
     pub(super) items: AtomicU32,
     pub(super) requests: AtomicU32,
     pub(super) reply: OnceLock<ReplyMetadata>,
@@ -109,7 +109,7 @@ pub struct ReplyMetadata {
     pub warning: Option<Arc<str>>,
 }
 
-impl Trip {
+impl CallStats {
     /// Returns how many items travel, or have travelled, in it.
     pub fn items(&self) -> u32 {
         self.items.load(Ordering::Relaxed)
@@ -148,7 +148,7 @@ pub(super) struct Queued {
     /// Its share of the tokens of replies of no use.
     pub(super) wasted: u64,
     /// Its place among what the dispatch holds; given back when the item has landed.
-    pub(super) _place: Place,
+    pub(super) _permit: PendingPermit,
 }
 
 impl Queued {
@@ -160,6 +160,6 @@ impl Queued {
 impl Bill {
     /// The bill of an item that cost nothing.
     pub fn nothing() -> Self {
-        Self { tokens: 0, wasted: 0, guessed: false, trip: Arc::default() }
+        Self { tokens: 0, wasted: 0, guessed: false, stats: Arc::default() }
     }
 }

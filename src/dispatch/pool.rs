@@ -30,11 +30,11 @@ const READING: Duration = Duration::from_secs(1);
 
 /// The pool of keys, and what is known about them.
 pub(super) struct Pool {
-    seats: Vec<Seat>,
+    entries: Vec<Entry>,
 }
 
 /// One key of the pool.
-struct Seat {
+struct Entry {
     member: Member,
     /// Never held across an await.
     standing: Mutex<Standing>,
@@ -63,28 +63,28 @@ pub(super) struct Usable(u64);
 impl Usable {
     pub(super) const NONE: Self = Self(0);
 
-    pub(super) fn has(self, seat: usize) -> bool {
-        self.0 & bit(seat) != 0
+    pub(super) fn has(self, index: usize) -> bool {
+        self.0 & bit(index) != 0
     }
 
-    pub(super) fn without(self, seat: usize) -> Self {
-        Self(self.0 & !bit(seat))
+    pub(super) fn without(self, index: usize) -> Self {
+        Self(self.0 & !bit(index))
     }
 }
 
-fn bit(seat: usize) -> u64 {
-    u32::try_from(seat).ok().and_then(|seat| 1_u64.checked_shl(seat)).unwrap_or_default()
+fn bit(index: usize) -> u64 {
+    u32::try_from(index).ok().and_then(|index| 1_u64.checked_shl(index)).unwrap_or_default()
 }
 
 impl Pool {
     pub(super) fn new(keys: &ApiKeys) -> Arc<Self> {
-        let seat = |member: &Member| Seat { member: member.clone(), standing: Mutex::default() };
-        Arc::new(Self { seats: keys.members().map(seat).collect() })
+        let entry = |member: &Member| Entry { member: member.clone(), standing: Mutex::default() };
+        Arc::new(Self { entries: keys.members().map(entry).collect() })
     }
 
     /// Returns how many keys there are.
     pub(super) fn len(&self) -> usize {
-        self.seats.len()
+        self.entries.len()
     }
 
     /// Returns how many different keys may be rejected before a batch is: what every file says, and said before.
@@ -93,13 +93,13 @@ impl Pool {
     }
 
     /// Returns the alias of a key.
-    pub(super) fn alias(&self, seat: usize) -> Option<&Arc<str>> {
-        self.seats.get(seat).map(|seat| seat.member.alias())
+    pub(super) fn alias(&self, index: usize) -> Option<&Arc<str>> {
+        self.entries.get(index).map(|entry| entry.member.alias())
     }
 
     /// Returns what is configured for a key.
-    pub(super) fn limits(&self, seat: usize) -> KeyLimits {
-        self.seats.get(seat).map(|seat| seat.member.limits()).unwrap_or_default()
+    pub(super) fn limits(&self, index: usize) -> KeyLimits {
+        self.entries.get(index).map(|entry| entry.member.limits()).unwrap_or_default()
     }
 
     /// Returns the keys a call may be made with now.
@@ -109,31 +109,31 @@ impl Pool {
             return good;
         }
         let others = good != Usable::NONE;
-        Usable(good.0 | self.which(|seat| seat.is_due(now, others)).0)
+        Usable(good.0 | self.which(|entry| entry.is_due(now, others)).0)
     }
 
     /// Returns the keys that are not set aside.
     fn good(&self) -> Usable {
-        self.which(|seat| seat.good_key().is_some())
+        self.which(|entry| entry.good_key().is_some())
     }
 
-    fn which(&self, is: impl Fn(&Seat) -> bool) -> Usable {
-        let bits = self.seats.iter().enumerate().filter(|(_, seat)| is(seat));
+    fn which(&self, is: impl Fn(&Entry) -> bool) -> Usable {
+        let bits = self.entries.iter().enumerate().filter(|(_, entry)| is(entry));
         Usable(bits.fold(0, |bits, (number, _)| bits | bit(number)))
     }
 
     /// Returns what a call is made with; `None`: the key has been set aside meanwhile. Whoever takes a key must send it.
-    pub(super) fn take(&self, seat: usize, now: Instant) -> Option<Arc<ApiKey>> {
+    pub(super) fn take(&self, index: usize, now: Instant) -> Option<Arc<ApiKey>> {
         let others = self.good() != Usable::NONE;
-        let seat = self.seats.get(seat)?;
-        seat.try_again(now, others).or_else(|| seat.good_key())
+        let entry = self.entries.get(index)?;
+        entry.try_again(now, others).or_else(|| entry.good_key())
     }
 
     /// Voyage took the key of a call that was sent at `sent_at`.
-    pub(super) fn accepted(&self, seat: usize, key: &Arc<ApiKey>, sent_at: Instant) {
-        let Some(seat) = self.seats.get(seat) else { return };
-        let in_force = seat.member.key();
-        let mut standing = seat.standing();
+    pub(super) fn accepted(&self, index: usize, key: &Arc<ApiKey>, sent_at: Instant) {
+        let Some(entry) = self.entries.get(index) else { return };
+        let in_force = entry.member.key();
+        let mut standing = entry.standing();
         if let Some(aside) = standing.set_aside.take_if(|aside| key.same_secret(&aside.key)) {
             // A call that left before the rejection proves nothing about the time after it.
             if sent_at < aside.tried_at {
@@ -149,12 +149,12 @@ impl Pool {
 
     /// Voyage answered 401 to a call that was sent at `sent_at`: looks at the key's file at once, and sets aside what
     /// was rejected. Returns whether there is a key to use instead.
-    pub(super) async fn rejected(&self, seat: usize, key: &Arc<ApiKey>, sent_at: Instant) -> bool {
-        if let Some(seat) = self.seats.get(seat) {
-            let member = seat.member.clone();
+    pub(super) async fn rejected(&self, index: usize, key: &Arc<ApiKey>, sent_at: Instant) -> bool {
+        if let Some(entry) = self.entries.get(index) {
+            let member = entry.member.clone();
             // The poll looks at it as well; what this one is too slow for, that one finds.
             let _ = timeout(READING, spawn_blocking(move || member.reload())).await;
-            seat.set_aside(key, sent_at);
+            entry.set_aside(key, sent_at);
         }
         self.good() != Usable::NONE
     }
@@ -178,12 +178,12 @@ impl Pool {
 
     /// Returns every alias, and whether the key of that name is set aside.
     pub(super) fn set_aside(&self) -> Vec<(Arc<str>, bool)> {
-        let seat = |seat: &Seat| (Arc::clone(seat.member.alias()), seat.is_set_aside());
-        self.seats.iter().map(seat).collect()
+        let entry = |entry: &Entry| (Arc::clone(entry.member.alias()), entry.is_set_aside());
+        self.entries.iter().map(entry).collect()
     }
 }
 
-impl Seat {
+impl Entry {
     fn standing(&self) -> MutexGuard<'_, Standing> {
         self.standing.lock()
     }

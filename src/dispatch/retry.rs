@@ -61,7 +61,7 @@ const FULL: u64 = 10 * RETRY;
 ///
 /// When everything fails, retries must not become the load that keeps it failing.
 #[derive(Debug)]
-pub(crate) struct Budget(Mutex<Account>);
+pub(crate) struct RetryBudget(Mutex<Account>);
 
 #[derive(Debug)]
 struct Account {
@@ -71,7 +71,7 @@ struct Account {
     paid_until: Instant,
 }
 
-impl Budget {
+impl RetryBudget {
     /// Returns a full budget.
     pub(crate) fn new(now: Instant) -> Self {
         Self(Mutex::new(Account { balance: FULL, paid_until: now }))

@@ -27,7 +27,7 @@ use tokio::{
 use super::{
     Config, Shared,
     batch::Batch,
-    call::{self, Call, Finished, Returned, Slot},
+    call::{self, Call, CallGuard, Finished, Returned},
     limit::{Blocked, Cause, Reservation},
     pending::Queued,
 };
@@ -144,7 +144,7 @@ impl Scheduler {
                     .or_insert_with(|| Lane::new(parameters));
                 for mut queued in items {
                     // Whoever joined before the item came here could not lift it.
-                    if let Some(demand) = queued.item.waiter.demand() {
+                    if let Some(demand) = queued.item.owner.demand() {
                         queued.item.priority = queued.item.priority.min(demand.priority);
                     }
                     lane.push(queued, &mut self.clock);
@@ -195,7 +195,7 @@ impl Scheduler {
                 let returned = self.returned.swap_remove(index);
                 self.repeat(returned.batch, now);
             } else if let Some((parameters, from)) = self.choose(now) {
-                self.depart(&parameters, from, now);
+                self.send_next(&parameters, from, now);
             } else {
                 break;
             }
@@ -222,7 +222,7 @@ impl Scheduler {
     }
 
     /// Lets the lane's next call go, or notes until when it cannot.
-    fn depart(&mut self, parameters: &Arc<Parameters>, from: Priority, now: Instant) {
+    fn send_next(&mut self, parameters: &Arc<Parameters>, from: Priority, now: Instant) {
         let caps = self.caps(&parameters.model);
         let Some(lane) = self.lanes.get_mut(parameters) else { return };
         let shared = &self.shared;
@@ -232,7 +232,7 @@ impl Scheduler {
         };
         lane.queue.recount(caps.inputs, count);
         let mut taken = lane.take(from, caps);
-        Lane::drop_abandoned(&mut taken);
+        Lane::drop_cancelled(&mut taken);
         if taken.is_empty() {
             return;
         }
@@ -243,7 +243,7 @@ impl Scheduler {
         match self.reserve(&taken, &parameters.model, starved, now) {
             Ok((reservation, fit)) => {
                 let lane = self.lanes.get_mut(parameters);
-                let holdups = lane.map(|lane| {
+                let throttled = lane.map(|lane| {
                     lane.queue.put_back(taken.split_off(fit));
                     lane.freed(now)
                 });
@@ -256,8 +256,8 @@ impl Scheduler {
                 let items = taken.into_iter().map(|(_, queued)| queued).collect();
                 self.interactive_run =
                     if from == Priority::Batch { 0 } else { self.interactive_run + 1 };
-                let holdups = holdups.unwrap_or_default();
-                let batch = Batch::new(Arc::clone(parameters), items, holdups);
+                let throttled = throttled.unwrap_or_default();
+                let batch = Batch::new(Arc::clone(parameters), items, throttled);
                 self.send(batch, reservation, now);
             }
             Err(blocked) => {
@@ -298,7 +298,7 @@ impl Scheduler {
 
     /// Sends a batch again that has been out before.
     fn repeat(&mut self, mut batch: Batch, now: Instant) {
-        batch.drop_abandoned();
+        batch.drop_cancelled();
         if batch.items.is_empty() {
             batch.give_up(&self.shared.metrics);
             return;
@@ -314,7 +314,7 @@ impl Scheduler {
             Err(blocked) => {
                 if blocked.cause != Cause::InFlight {
                     let retry_after = blocked.until.duration_since(now);
-                    batch.excuse(blocked.until, &Error::QueueTimeout { retry_after });
+                    batch.reject_late(blocked.until, &Error::QueueTimeout { retry_after });
                 }
                 if batch.items.is_empty() {
                     batch.give_up(&self.shared.metrics);
@@ -322,15 +322,15 @@ impl Scheduler {
                 }
                 // A time that has not moved on would spin.
                 let at = blocked.until.max(now + Duration::from_millis(1));
-                batch.holdups.note(now, at);
+                batch.throttled.note(now, at);
                 self.returned.push(Returned::blocked(batch, at));
             }
         }
     }
 
     fn send(&mut self, mut batch: Batch, mut reservation: Reservation, now: Instant) {
-        let pass = match self.shared.breaker.admit(now) {
-            Ok(pass) => pass,
+        let permit = match self.shared.breaker.admit(now) {
+            Ok(permit) => permit,
             Err(open) => {
                 // The reservation is dropped unsent, which refunds it.
                 let refusal = Error::CircuitOpen { retry_after: open.retry_after };
@@ -338,8 +338,8 @@ impl Scheduler {
                 return;
             }
         };
-        let is_first = !batch.has_departed();
-        batch.board(now);
+        let is_first = !batch.was_sent();
+        batch.mark_sent(now);
         if batch.items.is_empty() {
             if !is_first {
                 batch.give_up(&self.shared.metrics);
@@ -361,8 +361,8 @@ impl Scheduler {
             .entry(Arc::clone(&parameters))
             .or_insert_with(|| Lane::new(Arc::clone(&parameters)))
             .in_flight += 1;
-        let slot = Slot::new(self.finished.clone(), parameters);
-        let call = Call { batch, reservation, pass, slot };
+        let guard = CallGuard::new(self.finished.clone(), parameters);
+        let call = Call { batch, reservation, permit, guard };
         // Detached on purpose: this task is the door.
         tokio::spawn(call::run(Arc::clone(&self.shared), call));
     }

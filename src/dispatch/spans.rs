@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::pending::Trip;
+use super::pending::CallStats;
 use crate::{
     embedding::Parameters,
     error::{Error, Upstream},
@@ -22,13 +22,13 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct BatchSpan {
     shared: FanIn,
-    trip: Arc<Trip>,
+    stats: Arc<CallStats>,
     tokens: AtomicU64,
 }
 
 impl BatchSpan {
-    pub(super) fn new(trip: Arc<Trip>) -> Arc<Self> {
-        Arc::new(Self { shared: FanIn::new(), trip, tokens: AtomicU64::new(0) })
+    pub(super) fn new(stats: Arc<CallStats>) -> Arc<Self> {
+        Arc::new(Self { shared: FanIn::new(), stats, tokens: AtomicU64::new(0) })
     }
 
     /// Returns what those who wait are linked to.
@@ -57,7 +57,7 @@ impl BatchSpan {
             if let Some(dimension) = parameters.expected_dimension() {
                 span.count(semconv::GEN_AI_EMBEDDINGS_DIMENSION_COUNT, dimension.into());
             }
-            span.count(semconv::INPUTS, self.trip.items().into());
+            span.count(semconv::INPUTS, self.stats.items().into());
         });
     }
 
@@ -126,7 +126,7 @@ impl Drop for BatchSpan {
     fn drop(&mut self) {
         let tokens = self.tokens.load(Ordering::Relaxed);
         self.shared.with(|span| {
-            span.count(semconv::UPSTREAM_REQUESTS, self.trip.requests().into());
+            span.count(semconv::UPSTREAM_REQUESTS, self.stats.requests().into());
             if tokens > 0 {
                 span.count(semconv::GEN_AI_USAGE_INPUT_TOKENS, tokens);
             }

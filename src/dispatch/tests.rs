@@ -144,8 +144,8 @@ impl Stage {
 
     /// Returns how many inputs and bytes the dispatch holds.
     fn held(&self) -> (usize, usize) {
-        let room = &self.dispatch.shared.room;
-        (room.inputs.load(Ordering::Relaxed), room.bytes.load(Ordering::Relaxed))
+        let pending = &self.dispatch.shared.pending;
+        (pending.inputs.load(Ordering::Relaxed), pending.bytes.load(Ordering::Relaxed))
     }
 
     /// Asserts that nothing is held, reserved or remembered once everything has landed and a minute has gone by.

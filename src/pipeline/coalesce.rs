@@ -10,15 +10,15 @@ use tokio::time::Instant;
 
 use super::{
     Cache, CacheMode,
-    seat::{Seat, debtor},
     sync::{
         Mutex,
         atomic::{AtomicU64, Ordering},
     },
+    waiter::{Waiter, debtor},
 };
 use crate::{
     cache::{Key, Stored},
-    dispatch::{Bill, Demand, Departure, Patience, Trip, Waiter},
+    dispatch::{Bill, CallStats, Demand, FlightOwner, Patience, SendInfo},
     embedding::Answer,
     error::{Error, Phase},
     telemetry::Metrics,
@@ -47,32 +47,32 @@ pub(super) struct Flight {
 
 #[derive(Debug, Default)]
 struct State {
-    seats: Vec<Seat>,
+    waiters: Vec<Waiter>,
     /// The first of those who could not wait, when nobody else was left: who pays for replies of no use.
-    excused: Option<Seat>,
-    departed: bool,
+    rejected: Option<Waiter>,
+    sent: bool,
     /// Its last departure.
-    departure: Option<Arc<Departure>>,
+    send_info: Option<Arc<SendInfo>>,
     /// The calls it was part of, when it has landed.
-    trip: Option<Arc<Trip>>,
+    stats: Option<Arc<CallStats>>,
     stores: bool,
 }
 
 /// How a seat was found.
 #[derive(Debug)]
-pub(super) enum Boarding {
+pub(super) enum Join {
     /// In a flight that was opened for it; the waiter must travel with the item.
-    Opened(Box<dyn Waiter>),
+    Opened(Box<dyn FlightOwner>),
     /// In a flight that others had opened.
     Joined,
     /// None was needed: the answer is there.
-    Landed,
+    Completed,
 }
 
 impl State {
     /// Returns what those who still wait need.
     fn demand(&self, now: Instant) -> Option<Demand> {
-        let taken = self.seats.iter().filter(|seat| seat.is_taken(now)).map(Seat::demand);
+        let taken = self.waiters.iter().filter(|waiter| waiter.is_waiting(now)).map(Waiter::demand);
         taken.reduce(|one, other| Demand {
             until: one.until.max(other.until),
             priority: one.priority.min(other.priority),
@@ -86,13 +86,13 @@ impl State {
     /// Clears the seats of those who have left before there are more seats: whoever comes and leaves again and again
     /// must not fill the memory. The first who left stays, as it may have to pay.
     fn make_room(&mut self) {
-        if self.seats.len() < self.seats.capacity() {
+        if self.waiters.len() < self.waiters.capacity() {
             return;
         }
         let mut is_first = true;
-        self.seats.retain(|seat| !seat.landings.is_closed() || std::mem::take(&mut is_first));
+        self.waiters.retain(|waiter| !waiter.results.is_closed() || std::mem::take(&mut is_first));
         // At least as many again: clearing stays rare.
-        self.seats.reserve(self.seats.len().max(4));
+        self.waiters.reserve(self.waiters.len().max(4));
     }
 }
 
@@ -107,28 +107,28 @@ impl Flight {
     }
 
     /// Returns whether the flight's input has been sent.
-    pub(super) fn has_departed(&self) -> bool {
-        self.state.lock().departed
+    pub(super) fn was_sent(&self) -> bool {
+        self.state.lock().sent
     }
 
     /// Returns how the flight's input was sent last, if it was.
-    pub(super) fn departure(&self) -> Option<Arc<Departure>> {
-        self.state.lock().departure.clone()
+    pub(super) fn send_info(&self) -> Option<Arc<SendInfo>> {
+        self.state.lock().send_info.clone()
     }
 
     /// Returns the calls it was part of, if it has landed.
-    pub(super) fn trip(&self) -> Option<Arc<Trip>> {
-        self.state.lock().trip.clone()
+    pub(super) fn stats(&self) -> Option<Arc<CallStats>> {
+        self.state.lock().stats.clone()
     }
 
-    fn take_seat(&self, seat: Seat) {
+    fn add_waiter(&self, waiter: Waiter) {
         let mut state = self.state.lock();
-        if let Some(departure) = &state.departure {
-            departure.batch().waits(&seat.trace);
+        if let Some(send_info) = &state.send_info {
+            send_info.batch().waits(&waiter.trace);
         }
-        state.stores |= seat.stores;
+        state.stores |= waiter.stores;
         state.make_room();
-        state.seats.push(seat);
+        state.waiters.push(waiter);
     }
 }
 
@@ -144,56 +144,57 @@ impl Flights {
             return false;
         }
         let flights = self.shard(key).lock();
-        flights.get(key).is_some_and(|open| mode != CacheMode::Refresh || !open.has_departed())
+        flights.get(key).is_some_and(|open| mode != CacheMode::Refresh || !open.was_sent())
     }
 
     /// Takes a seat in the key's flight, or opens one.
-    pub(super) fn board(
+    pub(super) fn join(
         self: &Arc<Self>,
         key: Key,
         mode: CacheMode,
-        seat: Seat,
-    ) -> (Arc<Flight>, Boarding) {
+        waiter: Waiter,
+    ) -> (Arc<Flight>, Join) {
         let flight = Flight::new(key, self.opened.fetch_add(1, Ordering::Relaxed));
         if mode == CacheMode::Bypass {
             // Never put where others would find it.
-            flight.take_seat(seat);
-            return (Arc::clone(&flight), Boarding::Opened(self.waiter(flight)));
+            flight.add_waiter(waiter);
+            return (Arc::clone(&flight), Join::Opened(self.owner(flight)));
         }
 
         let mut flights = self.shard(&key).lock();
         if let Some(open) = flights.get(&key)
             // A refresh wants an answer newer than itself: it joins only what has not been sent.
-            && (mode != CacheMode::Refresh || !open.has_departed())
+            && (mode != CacheMode::Refresh || !open.was_sent())
         {
-            open.take_seat(seat);
-            return (Arc::clone(open), Boarding::Joined);
+            open.add_waiter(waiter);
+            return (Arc::clone(open), Join::Joined);
         }
         // A flight may have landed between this request's look-up and here; its answer is in the cache by now.
         if mode != CacheMode::Refresh
             && let Some(Stored { answer, tokens }) = self.cache.get(&key, Instant::now())
         {
             drop(flights);
-            self.metrics.saved(&seat.parameters.model, u64::from(tokens) * u64::from(seat.places));
+            self.metrics
+                .saved(&waiter.parameters.model, u64::from(tokens) * u64::from(waiter.places));
             // The receiver is the request itself, which is still here.
-            let _ = seat.tell(Ok(answer), None);
-            return (flight, Boarding::Landed);
+            let _ = waiter.tell(Ok(answer), None);
+            return (flight, Join::Completed);
         }
-        flight.take_seat(seat);
+        flight.add_waiter(waiter);
         flights.insert(key, Arc::clone(&flight));
         drop(flights);
-        (Arc::clone(&flight), Boarding::Opened(self.waiter(flight)))
+        (Arc::clone(&flight), Join::Opened(self.owner(flight)))
     }
 
     /// Returns how many seats there are in all flights.
     #[cfg(test)]
-    pub(super) fn seats(&self) -> usize {
-        let of = |flight: &Arc<Flight>| flight.state.lock().seats.len();
+    pub(super) fn waiters(&self) -> usize {
+        let of = |flight: &Arc<Flight>| flight.state.lock().waiters.len();
         self.shards.iter().map(|shard| shard.lock().values().map(of).sum::<usize>()).sum()
     }
 
-    fn waiter(self: &Arc<Self>, flight: Arc<Flight>) -> Box<dyn Waiter> {
-        Box::new(Landing { flights: Arc::clone(self), flight: Some(flight) })
+    fn owner(self: &Arc<Self>, flight: Arc<Flight>) -> Box<dyn FlightOwner> {
+        Box::new(FlightGuard { flights: Arc::clone(self), flight: Some(flight) })
     }
 
     fn shard(&self, key: &Key) -> &Mutex<HashMap<Key, Arc<Flight>>> {
@@ -203,7 +204,7 @@ impl Flights {
     /// Closes the flight to newcomers and stores its answer, then tells the passengers.
     ///
     /// Closing and storing are one step for everybody else: whoever misses the flight finds the answer.
-    fn land(&self, flight: &Arc<Flight>, result: &Result<Answer, Error>, bill: Bill) {
+    fn complete(&self, flight: &Arc<Flight>, result: &Result<Answer, Error>, bill: Bill) {
         let mut flights = self.shard(&flight.key).lock();
         let stores = flight.state.lock().stores;
         if let Ok(answer) = result
@@ -216,53 +217,54 @@ impl Flights {
         drop(flights);
 
         // Nobody takes a seat any more: the flight is closed.
-        let (seats, excused) = {
+        let (waiters, rejected) = {
             let mut state = flight.state.lock();
-            state.trip = Some(Arc::clone(&bill.trip));
-            (std::mem::take(&mut state.seats), state.excused.take())
+            state.stats = Some(Arc::clone(&bill.stats));
+            (std::mem::take(&mut state.waiters), state.rejected.take())
         };
         let (cost, wasted) = (bill.tokens, bill.wasted);
         // The metric counts what Voyage reported, never a guess.
         let tokens = if bill.guessed { 0 } else { cost };
         let mut bill = Some(bill);
         let (mut payer, mut first_who_left) = (None, None);
-        let (mut served, model) = (0, seats.first().map(|seat| Arc::clone(&seat.parameters.model)));
-        for seat in seats {
-            let places = u64::from(seat.places);
+        let (mut served, model) =
+            (0, waiters.first().map(|waiter| Arc::clone(&waiter.parameters.model)));
+        for waiter in waiters {
+            let places = u64::from(waiter.places);
             // The first passenger who is still here pays.
             let pays = bill.is_some();
-            match seat.tell(result.clone(), bill.take()) {
+            match waiter.tell(result.clone(), bill.take()) {
                 Ok(()) => {
                     served += places;
-                    payer = if pays { Some(seat) } else { payer };
+                    payer = if pays { Some(waiter) } else { payer };
                 }
                 Err(landed) => {
                     bill = landed.bill;
-                    first_who_left.get_or_insert(seat);
+                    first_who_left.get_or_insert(waiter);
                 }
             }
         }
-        self.metrics.tokens(tokens, payer.as_ref().map(|seat| &seat.caller));
+        self.metrics.tokens(tokens, payer.as_ref().map(|waiter| &waiter.caller));
         // All places but one would have cost a text of their own.
         if let Some(model) = model.filter(|_| served > 1) {
             self.metrics.saved(&model, cost.saturating_mul(served - 1));
         }
         // Leaving is no way to be served for nothing: somebody's quota pays, even if nobody is left.
-        if let Some(seat) = debtor(payer, first_who_left).or(excused) {
-            seat.charge.settle(cost.saturating_add(wasted));
+        if let Some(waiter) = debtor(payer, first_who_left).or(rejected) {
+            waiter.charge.settle(cost.saturating_add(wasted));
         }
     }
 }
 
 /// Travels with the item and lands its flight, also when it is dropped.
 #[derive(Debug)]
-struct Landing {
+struct FlightGuard {
     flights: Arc<Flights>,
     /// `None` once landed.
     flight: Option<Arc<Flight>>,
 }
 
-impl Waiter for Landing {
+impl FlightOwner for FlightGuard {
     fn demand(&self) -> Option<Demand> {
         let flight = self.flight.as_ref()?;
         let now = Instant::now();
@@ -278,62 +280,63 @@ impl Waiter for Landing {
         demand
     }
 
-    fn depart(&self, departure: &Arc<Departure>) -> bool {
+    fn send(&self, send_info: &Arc<SendInfo>) -> bool {
         let Some(flight) = &self.flight else { return false };
         let now = Instant::now();
         // Under the shard's lock, so that nobody boards between the look and the closing.
         let mut flights = self.flights.shard(&flight.key).lock();
         let mut state = flight.state.lock();
-        for seat in state.seats.iter().filter(|seat| seat.is_taken(now)) {
-            departure.batch().waits(&seat.trace);
+        for waiter in state.waiters.iter().filter(|waiter| waiter.is_waiting(now)) {
+            send_info.batch().waits(&waiter.trace);
         }
-        state.departed = state.seats.iter().any(|seat| seat.is_taken(now));
-        if state.departed {
-            state.departure = Some(Arc::clone(departure));
+        state.sent = state.waiters.iter().any(|waiter| waiter.is_waiting(now));
+        if state.sent {
+            state.send_info = Some(Arc::clone(send_info));
         } else {
             close(&mut flights, flight);
         }
-        state.departed
+        state.sent
     }
 
-    fn turn_back(&self) {
+    fn requeue(&self) {
         if let Some(flight) = &self.flight {
-            flight.state.lock().departed = false;
+            flight.state.lock().sent = false;
         }
     }
 
-    fn excuse(&self, until: Instant, refusal: &Error) {
+    fn reject_late(&self, until: Instant, refusal: &Error) {
         let Some(flight) = &self.flight else { return };
         let mut state = flight.state.lock();
-        let excused: Vec<_> = state.seats.extract_if(.., |seat| !seat.can_wait(until)).collect();
-        for seat in &excused {
+        let rejected: Vec<_> =
+            state.waiters.extract_if(.., |waiter| !waiter.can_wait(until)).collect();
+        for waiter in &rejected {
             // Whoever has left does not need to be told.
-            let _ = seat.tell(Err(refusal.clone()), None);
+            let _ = waiter.tell(Err(refusal.clone()), None);
         }
-        if state.seats.is_empty() {
-            state.excused = state.excused.take().or(excused.into_iter().next());
+        if state.waiters.is_empty() {
+            state.rejected = state.rejected.take().or(rejected.into_iter().next());
         }
     }
 
-    fn abandon(mut self: Box<Self>, wasted: u64) {
+    fn cancel(mut self: Box<Self>, wasted: u64) {
         let Some(flight) = self.flight.take() else { return };
         // Whoever still sits there has run out of time just now.
         let late = Error::DeadlineExceeded { phase: Phase::Queue };
-        self.flights.land(&flight, &Err(late), Bill { wasted, ..Bill::nothing() });
+        self.flights.complete(&flight, &Err(late), Bill { wasted, ..Bill::nothing() });
     }
 
-    fn land(mut self: Box<Self>, result: Result<Answer, Error>, bill: Bill) {
+    fn complete(mut self: Box<Self>, result: Result<Answer, Error>, bill: Bill) {
         if let Some(flight) = self.flight.take() {
-            self.flights.land(&flight, &result, bill);
+            self.flights.complete(&flight, &result, bill);
         }
     }
 }
 
-impl Drop for Landing {
+impl Drop for FlightGuard {
     fn drop(&mut self) {
         if let Some(flight) = self.flight.take() {
             let lost = Error::Internal { cause: "a flight was dropped before it landed" };
-            self.flights.land(&flight, &Err(lost), Bill::nothing());
+            self.flights.complete(&flight, &Err(lost), Bill::nothing());
         }
     }
 }

@@ -11,11 +11,11 @@ use super::{
     Miss,
     coalesce::Flight,
     request::{CacheMode, ItemResult, Request, Response, Source},
-    seat::Landed,
+    waiter::FlightResult,
 };
 use crate::{
     cache::Stored,
-    dispatch::{Bill, Trip},
+    dispatch::{Bill, CallStats},
     embedding::Answer,
     error::{Error, Phase},
     telemetry::{
@@ -32,13 +32,13 @@ pub(super) struct Gathering {
     /// By the number of the seat; a flight's slots are filled once.
     expected: Vec<Expected>,
     /// `None` when no flight is expected.
-    landings: Option<mpsc::UnboundedReceiver<Landed>>,
+    results: Option<mpsc::UnboundedReceiver<FlightResult>>,
     mode: CacheMode,
     allow_partial: bool,
     tokens: u64,
     guessed: bool,
     /// Every trip this request pays for, and how many of its items.
-    trips: Vec<(Arc<Trip>, u32)>,
+    trips: Vec<(Arc<CallStats>, u32)>,
     /// What the hits cost when they were fetched.
     saved_tokens: u64,
 }
@@ -63,7 +63,7 @@ impl Gathering {
             began: Instant::now(),
             slots: vec![Slot { source: Source::Miss, result: None }; request.inputs.len()],
             expected: Vec::new(),
-            landings: None,
+            results: None,
             mode: request.cache_mode,
             allow_partial: request.allow_partial,
             tokens: 0,
@@ -102,9 +102,9 @@ impl Gathering {
     }
 
     /// Returns where the flights that are expected send their results.
-    pub(super) fn landings(&mut self) -> mpsc::UnboundedSender<Landed> {
+    pub(super) fn results(&mut self) -> mpsc::UnboundedSender<FlightResult> {
         let (sender, receiver) = mpsc::unbounded_channel();
-        self.landings = Some(receiver);
+        self.results = Some(receiver);
         sender
     }
 
@@ -127,9 +127,9 @@ impl Gathering {
 
     /// Waits until every flight has landed, one has failed, or the deadline has passed.
     pub(super) async fn wait(&mut self, deadline: Instant) -> Result<(), Error> {
-        let Some(mut landings) = self.landings.take() else { return Ok(()) };
+        let Some(mut results) = self.results.take() else { return Ok(()) };
         for _ in 0..self.expected.len() {
-            match timeout_at(deadline, landings.recv()).await {
+            match timeout_at(deadline, results.recv()).await {
                 Ok(Some(landed)) => self.take(landed)?,
                 // Every flight sends its result, even when it is lost to a panic.
                 Ok(None) => return Err(Error::Internal { cause: "a flight sent no result" }),
@@ -139,8 +139,8 @@ impl Gathering {
         Ok(())
     }
 
-    fn take(&mut self, landed: Landed) -> Result<(), Error> {
-        let Landed { number, result, bill } = landed;
+    fn take(&mut self, landed: FlightResult) -> Result<(), Error> {
+        let FlightResult { number, result, bill } = landed;
         if let Some(bill) = bill {
             self.pay(bill);
         }
@@ -161,16 +161,16 @@ impl Gathering {
     fn pay(&mut self, bill: Bill) {
         self.tokens += bill.tokens;
         self.guessed |= bill.guessed;
-        match self.trips.iter_mut().find(|(trip, _)| Arc::ptr_eq(trip, &bill.trip)) {
+        match self.trips.iter_mut().find(|(stats, _)| Arc::ptr_eq(stats, &bill.stats)) {
             Some((_, items)) => *items += 1,
-            None => self.trips.push((bill.trip, 1)),
+            None => self.trips.push((bill.stats, 1)),
         }
     }
 
     /// Fails the inputs that have no answer at the deadline.
     fn give_up(&mut self) -> Result<(), Error> {
         let late = || self.expected.iter().filter(|expected| !expected.landed);
-        let sent = late().any(|expected| expected.flight.has_departed());
+        let sent = late().any(|expected| expected.flight.was_sent());
         let phase = if sent { Phase::Upstream } else { Phase::Queue };
         let error = Error::DeadlineExceeded { phase };
         if !self.allow_partial {
@@ -185,16 +185,16 @@ impl Gathering {
 
     /// Returns the time until now during which upstream calls for its inputs were in flight.
     fn upstream_time(&self, now: Instant) -> Duration {
-        let (mut trips, mut calls) = (Vec::<Arc<Trip>>::new(), Vec::new());
+        let (mut trips, mut calls) = (Vec::<Arc<CallStats>>::new(), Vec::new());
         for flight in self.flights() {
-            match flight.trip() {
-                Some(trip) if trips.last().is_some_and(|last| Arc::ptr_eq(last, &trip)) => {}
-                Some(trip) => {
-                    calls.extend(trip.calls());
-                    trips.push(trip);
+            match flight.stats() {
+                Some(stats) if trips.last().is_some_and(|last| Arc::ptr_eq(last, &stats)) => {}
+                Some(stats) => {
+                    calls.extend(stats.calls());
+                    trips.push(stats);
                 }
                 // It has not landed: its call may still be in flight.
-                None => calls.extend(flight.departure().map(|departure| (departure.at(), now))),
+                None => calls.extend(flight.send_info().map(|send_info| (send_info.at(), now))),
             }
         }
         covered(calls, self.began, now)
@@ -212,8 +212,8 @@ impl Gathering {
             items: items.collect(),
             tokens: self.tokens,
             // A call that is paid in part has its tokens divided.
-            estimated: self.guessed || self.trips.iter().any(|(trip, paid)| *paid < trip.items()),
-            trips: self.trips.into_iter().map(|(trip, _)| trip).collect(),
+            estimated: self.guessed || self.trips.iter().any(|(stats, paid)| *paid < stats.items()),
+            trips: self.trips.into_iter().map(|(stats, _)| stats).collect(),
             upstream_time,
         }
     }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::{
     caller::{Caller, Priority},
-    dispatch::{ReplyMetadata, Trip},
+    dispatch::{CallStats, ReplyMetadata},
     embedding::{Answer, Input, Parameters},
     error::Error,
 };
@@ -130,7 +130,7 @@ pub struct Response {
     /// Whether the tokens are a share of a call's tokens, or an estimate.
     pub estimated: bool,
     /// The upstream calls that this request paid for, in whole or in part.
-    pub trips: Vec<Arc<Trip>>,
+    pub trips: Vec<Arc<CallStats>>,
     /// The time during which upstream calls for its inputs were in flight, whichever request paid.
     pub upstream_time: Duration,
 }
@@ -143,13 +143,13 @@ impl Response {
 
     /// Returns the HTTP requests sent upstream for this request, retries included.
     pub fn upstream_requests(&self) -> u32 {
-        self.trips.iter().map(|trip| trip.requests()).sum()
+        self.trips.iter().map(|stats| stats.requests()).sum()
     }
 
     /// Returns the metadata of the upstream reply; `None` when there were no replies or several.
     pub fn only_reply(&self) -> Option<&ReplyMetadata> {
         match self.trips.as_slice() {
-            [trip] if trip.requests() == 1 => trip.reply(),
+            [stats] if stats.requests() == 1 => stats.reply(),
             _ => None,
         }
     }

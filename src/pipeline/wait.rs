@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{coalesce::Flight, gather::Gathering};
 use crate::{
-    dispatch::Departure,
+    dispatch::SendInfo,
     telemetry::{
         semconv,
         trace::{Span, TraceContext},
@@ -34,7 +34,7 @@ impl Wait {
     }
 
     /// Says what the wait was made of; `last`: how the input left that was sent last.
-    fn describe(&mut self, last: &Departure) {
+    fn describe(&mut self, last: &SendInfo) {
         let waited = last.waited(self.began);
         self.span.set(semconv::WAIT_QUEUE, waited.queue.as_secs_f64());
         self.span.set(semconv::WAIT_LIMITER, waited.limiter.as_secs_f64());
@@ -51,19 +51,19 @@ impl Wait {
 
 impl Drop for Wait {
     fn drop(&mut self) {
-        let mut departures: Vec<Arc<Departure>> = Vec::new();
+        let mut sends: Vec<Arc<SendInfo>> = Vec::new();
         let mut waiting = false;
         for flight in &self.flights {
-            match flight.departure() {
+            match flight.send_info() {
                 None => waiting = true,
-                Some(new) if departures.iter().any(|known| known.batch().is(new.batch())) => {}
-                Some(new) => departures.push(new),
+                Some(new) if sends.iter().any(|known| known.batch().is(new.batch())) => {}
+                Some(new) => sends.push(new),
             }
         }
-        for departure in &departures {
-            self.span.link(&departure.batch().context());
+        for send_info in &sends {
+            self.span.link(&send_info.batch().context());
         }
-        match departures.iter().max_by_key(|departure| departure.at()) {
+        match sends.iter().max_by_key(|send_info| send_info.at()) {
             Some(last) => self.describe(last),
             // It ends before anything was sent.
             None if waiting => {

@@ -11,8 +11,8 @@ fn breaker() -> Arc<Breaker> {
 }
 
 fn end(breaker: &Arc<Breaker>, failed: bool, now: Instant) {
-    let pass = breaker.admit(now).unwrap();
-    if failed { pass.failed(now) } else { pass.succeeded(now) }
+    let permit = breaker.admit(now).unwrap();
+    if failed { permit.failed(now) } else { permit.succeeded(now) }
 }
 
 /// Ends so many attempts, the failures last.
@@ -117,19 +117,19 @@ async fn a_cancelled_attempt_says_nothing_and_a_cancelled_probe_makes_way() {
 #[test]
 fn attempts_from_before_the_opening_are_old_news() {
     let (breaker, now) = (breaker(), Instant::now());
-    let mut old: Vec<Pass> = (0..60).map(|_| breaker.admit(now).unwrap()).collect();
+    let mut old: Vec<BreakerPermit> = (0..60).map(|_| breaker.admit(now).unwrap()).collect();
     attempts(&breaker, 0, 20, now);
     // While it is open.
-    old.drain(..20).for_each(|pass| pass.succeeded(now));
+    old.drain(..20).for_each(|permit| permit.succeeded(now));
     assert_eq!(refused_for(&breaker, now), Some(secs(5)));
     // While the probe is out.
     let later = now + secs(5);
     let probe = breaker.admit(later).unwrap();
-    old.drain(..20).for_each(|pass| pass.succeeded(later));
+    old.drain(..20).for_each(|permit| permit.succeeded(later));
     assert!(breaker.admit(later).is_err());
     // When it is closed again.
     probe.succeeded(later);
-    old.drain(..).for_each(|pass| pass.failed(later));
+    old.drain(..).for_each(|permit| permit.failed(later));
     assert_eq!(refused_for(&breaker, later), None);
 }
 
@@ -165,22 +165,22 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         runtime.unwrap().block_on(async {
             let breaker = Breaker::new(&config);
-            let mut out: Vec<(bool, Pass)> = Vec::new();
+            let mut out: Vec<(bool, BreakerPermit)> = Vec::new();
             for step in steps {
                 let now = Instant::now();
                 match step {
                     Step::Admit => {
                         let was_closed = matches!(breaker.lock().phase, Phase::Closed(_));
-                        if let Ok(pass) = breaker.admit(now) {
-                            out.push((!was_closed, pass));
+                        if let Ok(permit) = breaker.admit(now) {
+                            out.push((!was_closed, permit));
                         }
                     }
                     Step::End { which, failed } if !out.is_empty() => {
-                        let (_, pass) = out.swap_remove(which.index(out.len()));
+                        let (_, permit) = out.swap_remove(which.index(out.len()));
                         match failed {
-                            Some(true) => pass.failed(now),
-                            Some(false) => pass.succeeded(now),
-                            None => drop(pass),
+                            Some(true) => permit.failed(now),
+                            Some(false) => permit.succeeded(now),
+                            None => drop(permit),
                         }
                     }
                     Step::End { .. } => {}

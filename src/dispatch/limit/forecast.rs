@@ -19,7 +19,7 @@ pub(crate) struct Forecast {
 #[derive(Clone, Copy, Debug)]
 #[must_use]
 pub(crate) struct Planned {
-    seat: usize,
+    index: usize,
     ticket: Ticket,
 }
 
@@ -40,12 +40,12 @@ impl Forecast {
     /// Reserves as [`super::Limiter::reserve`] would at the time reached.
     pub(crate) fn reserve(&mut self, class: Class, tokens: u64) -> Result<Planned, Blocked> {
         reserve_best(&mut self.windows, self.usable, class, tokens, self.at)
-            .map(|(seat, ticket)| Planned { seat, ticket })
+            .map(|(index, ticket)| Planned { index, ticket })
     }
 
     /// Ends a call that took `tokens` tokens.
     pub(crate) fn settle(&mut self, planned: Planned, tokens: u64) {
-        if let Some(window) = self.windows.get_mut(planned.seat) {
+        if let Some(window) = self.windows.get_mut(planned.index) {
             window.settle(planned.ticket, Some(tokens), self.at);
         }
     }
@@ -59,7 +59,7 @@ impl Forecast {
     pub(crate) fn free_at(&self, class: Class, tokens: u64) -> Instant {
         let need = Need { requests: 1, tokens };
         let windows = self.windows.iter().enumerate();
-        let usable = windows.filter(|(seat, _)| self.usable.has(*seat));
+        let usable = windows.filter(|(index, _)| self.usable.has(*index));
         usable.map(|(_, window)| window.free_at(class, need, self.at)).min().unwrap_or(self.at)
     }
 }

@@ -18,7 +18,7 @@ pub(crate) struct Reservation {
     /// The windows it is in one of.
     windows: Arc<str>,
     /// Whose.
-    seat: usize,
+    index: usize,
     key: Arc<ApiKey>,
     /// Taken when the call lands.
     ticket: Option<Ticket>,
@@ -28,16 +28,16 @@ pub(crate) struct Reservation {
 impl Reservation {
     pub(super) fn new(
         limiter: Arc<Limiter>,
-        (windows, seat): (Arc<str>, usize),
+        (windows, index): (Arc<str>, usize),
         key: Arc<ApiKey>,
         ticket: Ticket,
     ) -> Self {
-        Self { limiter, windows, seat, key, ticket: Some(ticket), sent: false }
+        Self { limiter, windows, index, key, ticket: Some(ticket), sent: false }
     }
 
     /// Returns the place in the pool of the key that the call is made with, and the key.
     pub(crate) fn key(&self) -> (usize, Arc<ApiKey>) {
-        (self.seat, Arc::clone(&self.key))
+        (self.index, Arc::clone(&self.key))
     }
 
     /// The call is about to be sent: from now on it counts, even if dropped. Its reply is expected to report so many
@@ -45,14 +45,15 @@ impl Reservation {
     pub(crate) fn sent(&mut self, expected: u64) {
         self.sent = true;
         if let Some(ticket) = &mut self.ticket {
-            self.limiter.land(&self.windows, self.seat, |window| window.expect(ticket, expected));
+            self.limiter
+                .update(&self.windows, self.index, |window| window.expect(ticket, expected));
         }
     }
 
     /// The call was answered; `reported` is the usage Voyage told, which replaces the estimate.
     pub(crate) fn settle(mut self, reported: Option<u64>, now: Instant) {
         if let Some(ticket) = self.ticket.take() {
-            self.land(|window| window.settle(ticket, reported, now));
+            self.update(|window| window.settle(ticket, reported, now));
         }
     }
 
@@ -64,7 +65,7 @@ impl Reservation {
     /// The key was rejected: the call may count as a request, but its texts were not read.
     pub(crate) fn rejected(mut self, now: Instant) {
         if let Some(ticket) = self.ticket.take() {
-            self.land(|window| window.rejected(ticket, now));
+            self.update(|window| window.rejected(ticket, now));
         }
     }
 
@@ -76,23 +77,24 @@ impl Reservation {
         now: Instant,
     ) -> Instant {
         if free_tier {
-            self.limiter.fall_to_free_tier(self.seat);
+            self.limiter.fall_to_free_tier(self.index);
         }
         let Some(ticket) = self.ticket.take() else { return now };
-        let Some(tokens) = self.land(|window| window.rate_limited(ticket, retry_after, now)) else {
+        let Some(tokens) = self.update(|window| window.rate_limited(ticket, retry_after, now))
+        else {
             return now;
         };
         let again = Need { requests: 1, tokens };
         self.limiter.free_at(&self.windows, Class::Interactive, again, now)
     }
 
-    fn land<R>(&self, work: impl FnOnce(&mut Window) -> R) -> Option<R> {
-        self.limiter.land(&self.windows, self.seat, work)
+    fn update<R>(&self, work: impl FnOnce(&mut Window) -> R) -> Option<R> {
+        self.limiter.update(&self.windows, self.index, work)
     }
 
     fn fail(&mut self, now: Instant) {
         if let Some(ticket) = self.ticket.take() {
-            self.land(|window| window.failed(ticket, now));
+            self.update(|window| window.failed(ticket, now));
         }
     }
 }
@@ -102,7 +104,7 @@ impl Drop for Reservation {
         if self.sent {
             self.fail(Instant::now());
         } else if let Some(ticket) = self.ticket.take() {
-            self.land(|window| window.refund(ticket));
+            self.update(|window| window.refund(ticket));
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
 impl Pool {
     /// Looks at every file, as the poll does.
     pub(in crate::dispatch) fn reload(&self) {
-        self.seats.iter().for_each(|seat| seat.member.reload());
+        self.entries.iter().for_each(|entry| entry.member.reload());
     }
 }
 
@@ -49,19 +49,19 @@ impl Drop for Files {
 /// Which of the keys may be used.
 fn usable(pool: &Pool) -> Vec<usize> {
     let usable = pool.usable(Instant::now());
-    (0..pool.len()).filter(|seat| usable.has(*seat)).collect()
+    (0..pool.len()).filter(|index| usable.has(*index)).collect()
 }
 
-fn take(pool: &Pool, seat: usize) -> Arc<ApiKey> {
-    pool.take(seat, Instant::now()).expect("a key")
+fn take(pool: &Pool, index: usize) -> Arc<ApiKey> {
+    pool.take(index, Instant::now()).expect("a key")
 }
 
-fn accept(pool: &Pool, seat: usize, key: &Arc<ApiKey>) {
-    pool.accepted(seat, key, Instant::now());
+fn accept(pool: &Pool, index: usize, key: &Arc<ApiKey>) {
+    pool.accepted(index, key, Instant::now());
 }
 
-async fn reject(pool: &Pool, seat: usize, key: &Arc<ApiKey>) -> bool {
-    pool.rejected(seat, key, Instant::now()).await
+async fn reject(pool: &Pool, index: usize, key: &Arc<ApiKey>) -> bool {
+    pool.rejected(index, key, Instant::now()).await
 }
 
 fn flags(pool: &Pool) -> Vec<bool> {
@@ -210,12 +210,12 @@ async fn a_file_that_is_gone_or_nonsense_changes_nothing() {
 
 #[test]
 fn sixty_four_keys_have_a_bit_each() {
-    let mut all = Usable((0..64).fold(0, |bits, seat| bits | bit(seat)));
+    let mut all = Usable((0..64).fold(0, |bits, index| bits | bit(index)));
     assert_eq!(all, Usable(u64::MAX));
-    for seat in 0..64 {
-        assert!(all.has(seat));
-        all = all.without(seat);
-        assert!(!all.has(seat));
+    for index in 0..64 {
+        assert!(all.has(index));
+        all = all.without(index);
+        assert!(!all.has(index));
     }
     assert_eq!(all, Usable::NONE);
     assert!(!Usable(u64::MAX).has(64));

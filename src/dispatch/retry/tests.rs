@@ -52,7 +52,7 @@ fn full_jitter_reaches_from_nothing_to_the_whole_wait() {
 #[test]
 fn the_budget_starts_with_ten_and_holds_no_more() {
     let now = Instant::now();
-    let budget = Budget::new(now);
+    let budget = RetryBudget::new(now);
     for later in [now, now + secs(3_600)] {
         for _ in 0..100 {
             budget.earn(later);
@@ -65,7 +65,7 @@ fn the_budget_starts_with_ten_and_holds_no_more() {
 #[test]
 fn ten_calls_or_a_second_earn_a_retry() {
     let now = Instant::now();
-    let budget = Budget::new(now);
+    let budget = RetryBudget::new(now);
     while budget.spend(now) {}
     for _ in 0..9 {
         budget.earn(now);
@@ -80,7 +80,7 @@ fn ten_calls_or_a_second_earn_a_retry() {
 #[test]
 fn time_is_paid_once_however_often_it_is_asked_for() {
     let start = Instant::now();
-    let budget = Budget::new(start);
+    let budget = RetryBudget::new(start);
     while budget.spend(start) {}
     let spent = (0..100_000_u64).filter(|n| budget.spend(start + Duration::from_micros(n * 100)));
     assert_eq!(spent.count(), 9);
@@ -94,7 +94,7 @@ proptest! {
     #[test]
     fn retries_stay_within_the_budget(events in prop::collection::vec((any::<bool>(), 0..2_000_u64), 1..400)) {
         let start = Instant::now();
-        let budget = Budget::new(start);
+        let budget = RetryBudget::new(start);
         let (mut now, mut calls, mut retries) = (start, 0.0, 0.0);
         for (is_call, wait) in events {
             now += millis(wait);

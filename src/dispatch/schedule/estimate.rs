@@ -84,7 +84,7 @@ impl<'a> Estimate<'a> {
         let mut items = Vec::new();
         for (lane, waiting) in lanes.iter().enumerate() {
             items.extend(waiting.queue.iter().filter_map(|(position, queued)| {
-                let patience = queued.item.waiter.demand()?.patience;
+                let patience = queued.item.owner.demand()?.patience;
                 Some(Standing { lane, position, queued, patience, if_next: None })
             }));
         }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::queue::{FairClock, Position, Queue};
 use crate::{
     caller::Priority,
-    dispatch::{Shared, departure::Holdups, pending::Queued},
+    dispatch::{Shared, pending::Queued, send_info::ThrottledIntervals},
     embedding::Parameters,
     model::{self, MAX_UPSTREAM_INPUTS},
 };
@@ -95,7 +95,7 @@ pub(super) struct Lane {
     /// Until when there is known to be no budget for the lane's next call.
     pub(super) blocked_until: Option<Instant>,
     /// When there was none for those who wait.
-    pub(super) holdups: Holdups,
+    pub(super) throttled: ThrottledIntervals,
     /// Until when there is known to be no budget for the turn of the batch items behind interactive ones.
     pub(super) no_turn_until: Option<Instant>,
 }
@@ -107,7 +107,7 @@ impl Lane {
             queue: Queue::default(),
             in_flight: 0,
             blocked_until: None,
-            holdups: Holdups::default(),
+            throttled: ThrottledIntervals::default(),
             no_turn_until: None,
         }
     }
@@ -135,14 +135,14 @@ impl Lane {
     pub(super) fn blocked(&mut self, now: Instant, until: Instant) {
         self.blocked_until = Some(until);
         let oldest = self.queue.oldest().unwrap_or(now);
-        self.holdups.forget(oldest);
-        self.holdups.note(now, until);
+        self.throttled.forget(oldest);
+        self.throttled.note(now, until);
     }
 
     /// Notes that there is budget; returns when there was none.
-    pub(super) fn freed(&mut self, now: Instant) -> Holdups {
-        self.holdups.end(now);
-        self.holdups.clone()
+    pub(super) fn freed(&mut self, now: Instant) -> ThrottledIntervals {
+        self.throttled.end(now);
+        self.throttled.clone()
     }
 
     /// Returns the next batch item if it has waited long enough to be owed a turn.
@@ -161,14 +161,14 @@ impl Lane {
     }
 
     /// Drops the items nobody waits for any more.
-    pub(super) fn drop_abandoned(taken: &mut Vec<(Position, Queued)>) {
+    pub(super) fn drop_cancelled(taken: &mut Vec<(Position, Queued)>) {
         let (wanted, gone) = std::mem::take(taken)
             .into_iter()
-            .partition(|(_, queued)| queued.item.waiter.demand().is_some());
+            .partition(|(_, queued)| queued.item.owner.demand().is_some());
         *taken = wanted;
         let gone: Vec<(Position, Queued)> = gone;
         for (_, queued) in gone {
-            queued.item.waiter.abandon(queued.wasted);
+            queued.item.owner.cancel(queued.wasted);
         }
     }
 

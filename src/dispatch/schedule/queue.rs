@@ -196,7 +196,7 @@ impl Queue {
 
     /// Takes an item out if nobody waits for it.
     pub(super) fn remove_abandoned(&mut self, position: Position) -> Option<Queued> {
-        if self.items.get(&position)?.item.waiter.demand().is_some() {
+        if self.items.get(&position)?.item.owner.demand().is_some() {
             return None;
         }
         self.remove(position)

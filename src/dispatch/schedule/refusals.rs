@@ -43,7 +43,7 @@ impl Scheduler {
             let Some(refusal) = self.shared.refusal(&lane.parameters, now) else { return };
             for queued in lane.queue.retain(|_| false) {
                 self.clock.refund(&queued);
-                queued.item.waiter.land(Err(refusal.clone()), Bill::nothing());
+                queued.item.owner.complete(Err(refusal.clone()), Bill::nothing());
             }
         }
     }
@@ -95,10 +95,10 @@ impl Scheduler {
                 let queue = &mut lanes[lane].queue;
                 let Some(queued) = queue.get(position) else { continue };
                 let retry_after = told.duration_since(now);
-                queued.item.waiter.excuse(certain, &Error::QueueTimeout { retry_after });
+                queued.item.owner.reject_late(certain, &Error::QueueTimeout { retry_after });
                 if let Some(queued) = queue.remove_abandoned(position) {
                     self.clock.refund(&queued);
-                    queued.item.waiter.abandon(queued.wasted);
+                    queued.item.owner.cancel(queued.wasted);
                 }
             }
         }
@@ -116,7 +116,7 @@ impl Scheduler {
             let until = self.shared.limiter.free_at(model, batch.class(), need, now);
             if until > now {
                 let retry_after = until.duration_since(now);
-                batch.excuse(until, &Error::QueueTimeout { retry_after });
+                batch.reject_late(until, &Error::QueueTimeout { retry_after });
             }
             return;
         }
@@ -129,13 +129,13 @@ impl Scheduler {
         }
         self.swept_at = now;
         for lane in self.lanes.values_mut() {
-            for queued in lane.queue.retain(|queued| queued.item.waiter.demand().is_some()) {
+            for queued in lane.queue.retain(|queued| queued.item.owner.demand().is_some()) {
                 self.clock.refund(&queued);
-                queued.item.waiter.abandon(queued.wasted);
+                queued.item.owner.cancel(queued.wasted);
             }
         }
         for returned in &mut self.returned {
-            returned.batch.drop_abandoned();
+            returned.batch.drop_cancelled();
         }
         for given_up in self.returned.extract_if(.., |returned| returned.batch.items.is_empty()) {
             given_up.batch.give_up(&self.shared.metrics);

@@ -16,26 +16,26 @@ struct Note {
     landed: UnboundedSender<Landed>,
 }
 
-impl Waiter for Note {
+impl FlightOwner for Note {
     fn demand(&self) -> Option<Demand> {
         let until = Instant::now() + HOUR;
         let patience = Patience { least: until, most: until };
         Some(Demand { until, priority: self.priority, patience })
     }
 
-    fn depart(&self, _departure: &Arc<Departure>) -> bool {
+    fn send(&self, _send_info: &Arc<SendInfo>) -> bool {
         true
     }
 
-    fn turn_back(&self) {}
+    fn requeue(&self) {}
 
-    fn excuse(&self, _until: Instant, _refusal: &Error) {}
+    fn reject_late(&self, _until: Instant, _refusal: &Error) {}
 
-    fn abandon(self: Box<Self>, _wasted: u64) {
+    fn cancel(self: Box<Self>, _wasted: u64) {
         panic!("somebody waits for {}", self.text);
     }
 
-    fn land(self: Box<Self>, result: Result<Answer, Error>, _bill: Bill) {
+    fn complete(self: Box<Self>, result: Result<Answer, Error>, _bill: Bill) {
         let _ = self.landed.send((self.text, result));
     }
 }
@@ -54,7 +54,7 @@ fn items(texts: &[String], lifted: &[&str]) -> (Vec<Item>, UnboundedReceiver<Lan
             priority: Priority::Batch,
             caller: Caller::anonymous(),
             measure: None,
-            waiter: Box::new(note),
+            owner: Box::new(note),
         }
     });
     (items.collect(), landed)

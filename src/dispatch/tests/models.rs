@@ -1,8 +1,8 @@
 //! The room behind the door under shuttle, which decides at each step of its atomics which thread goes next.
 
 #[expect(clippy::duplicate_mod, reason = "the second time with shuttle's atomics")]
-#[path = "../room.rs"]
-mod room;
+#[path = "../pending_limit.rs"]
+mod pending_limit;
 
 use std::sync::{
     Arc,
@@ -12,7 +12,7 @@ use std::sync::{
 use shuttle::{sync, thread};
 
 use crate::{dispatch::Config, units::Size};
-use room::Room;
+use pending_limit::PendingLimit;
 
 /// Schedules tried.
 const SCHEDULES: usize = 3_000;
@@ -23,13 +23,13 @@ fn model() {
         max_waiting_bytes: Size::from_bytes(10),
         ..Config::default()
     };
-    let room = Arc::new(Room::new(&bounds));
+    let room = Arc::new(PendingLimit::new(&bounds));
     // std's, so that no other thread comes between a look and its count.
     let inside = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
     let items = [3, 3, 4, 20].map(|bytes| {
         let (room, inside) = (Arc::clone(&room), Arc::clone(&inside));
         thread::spawn(move || {
-            let Some(place) = room.enter(bytes) else { return };
+            let Some(permit) = room.enter(bytes) else { return };
             let inputs = inside.0.fetch_add(1, Ordering::Relaxed) + 1;
             let together = inside.1.fetch_add(bytes, Ordering::Relaxed) + bytes;
             assert!(inputs <= 2, "{inputs} inputs in a room for 2");
@@ -37,7 +37,7 @@ fn model() {
             thread::yield_now();
             inside.0.fetch_sub(1, Ordering::Relaxed);
             inside.1.fetch_sub(bytes, Ordering::Relaxed);
-            drop(place);
+            drop(permit);
         })
     });
     for item in items {

@@ -68,22 +68,22 @@ async fn a_panicking_probe_keeps_neither_gate_nor_circuit_shut() {
 #[derive(Debug)]
 struct Defect;
 
-impl Waiter for Defect {
+impl FlightOwner for Defect {
     fn demand(&self) -> Option<Demand> {
         panic!("a canary")
     }
 
-    fn depart(&self, _departure: &Arc<Departure>) -> bool {
+    fn send(&self, _send_info: &Arc<SendInfo>) -> bool {
         panic!("a canary")
     }
 
-    fn turn_back(&self) {}
+    fn requeue(&self) {}
 
-    fn excuse(&self, _until: Instant, _refusal: &Error) {}
+    fn reject_late(&self, _until: Instant, _refusal: &Error) {}
 
-    fn abandon(self: Box<Self>, _wasted: u64) {}
+    fn cancel(self: Box<Self>, _wasted: u64) {}
 
-    fn land(self: Box<Self>, _result: Result<Answer, Error>, _bill: Bill) {}
+    fn complete(self: Box<Self>, _result: Result<Answer, Error>, _bill: Bill) {}
 }
 
 #[tokio::test(start_paused = true)]
@@ -98,7 +98,7 @@ async fn a_scheduler_that_is_gone_is_noticed() {
         priority: Priority::Interactive,
         caller: Caller::anonymous(),
         measure: None,
-        waiter: Box::new(Defect),
+        owner: Box::new(Defect),
     };
     stage.dispatch.submit(&parameters(), vec![item]);
     tokio::time::timeout(HOUR, stage.dispatch.ended()).await.unwrap();

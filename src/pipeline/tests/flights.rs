@@ -4,11 +4,11 @@ use tokio::sync::mpsc;
 
 use super::{fake::vector_of, *};
 use crate::{
-    dispatch::{Bill, Departure, Waiter},
+    dispatch::{Bill, FlightOwner, SendInfo},
     pipeline::{
-        coalesce::{Boarding, Flights},
+        coalesce::{Flights, Join},
         quota::Charge,
-        seat::{Landed, Seat},
+        waiter::{FlightResult, Waiter},
     },
 };
 
@@ -19,10 +19,10 @@ fn flights() -> Arc<Flights> {
 
 /// Takes a seat for one text. Returns where its passenger hears of the landing, and, when a flight was opened for it,
 /// the waiter of that flight.
-fn board(
+fn join(
     flights: &Arc<Flights>,
     mode: CacheMode,
-) -> (mpsc::UnboundedReceiver<Landed>, Option<Box<dyn Waiter>>) {
+) -> (mpsc::UnboundedReceiver<FlightResult>, Option<Box<dyn FlightOwner>>) {
     board_with(flights, mode, Priority::Interactive)
 }
 
@@ -30,15 +30,15 @@ fn board_with(
     flights: &Arc<Flights>,
     mode: CacheMode,
     priority: Priority,
-) -> (mpsc::UnboundedReceiver<Landed>, Option<Box<dyn Waiter>>) {
+) -> (mpsc::UnboundedReceiver<FlightResult>, Option<Box<dyn FlightOwner>>) {
     let key = KeyDeriver::new(&[7; 32]).prefix("", &parameters()).key(&Input::Text("a".to_owned()));
-    let (landings, landed) = mpsc::unbounded_channel();
+    let (results, landed) = mpsc::unbounded_channel();
     let deadline = Instant::now() + MINUTE;
-    let seat = Seat {
+    let waiter = Waiter {
         number: 0,
         places: 1,
         parameters: parameters(),
-        landings,
+        results,
         trace: TraceContext::none(),
         stores: mode.stores(),
         priority,
@@ -47,9 +47,9 @@ fn board_with(
         deadline,
         patience: deadline,
     };
-    let opened = match flights.board(key, mode, seat).1 {
-        Boarding::Opened(waiter) => Some(waiter),
-        Boarding::Joined | Boarding::Landed => None,
+    let opened = match flights.join(key, mode, waiter).1 {
+        Join::Opened(owner) => Some(owner),
+        Join::Joined | Join::Completed => None,
     };
     (landed, opened)
 }
@@ -57,56 +57,56 @@ fn board_with(
 #[tokio::test(start_paused = true)]
 async fn nobody_boards_a_flight_that_is_given_up() {
     let flights = flights();
-    let (leaver, opened) = board(&flights, CacheMode::ReadWrite);
-    let waiter = opened.unwrap();
+    let (leaver, opened) = join(&flights, CacheMode::ReadWrite);
+    let owner = opened.unwrap();
     drop(leaver);
-    assert!(!waiter.depart(&Departure::now()));
+    assert!(!owner.send(&SendInfo::now()));
     // Its item is still there: whoever joined it now would wait for nothing.
-    let (_passenger, opened) = board(&flights, CacheMode::ReadWrite);
+    let (_passenger, opened) = join(&flights, CacheMode::ReadWrite);
     assert!(opened.is_some());
 }
 
 #[tokio::test(start_paused = true)]
 async fn those_who_come_and_leave_while_a_call_is_out_take_no_room() {
     let flights = flights();
-    let (_first, opened) = board(&flights, CacheMode::ReadWrite);
-    let waiter = opened.unwrap();
-    assert!(waiter.depart(&Departure::now()));
+    let (_first, opened) = join(&flights, CacheMode::ReadWrite);
+    let owner = opened.unwrap();
+    assert!(owner.send(&SendInfo::now()));
     for _ in 0..10_000 {
-        drop(board(&flights, CacheMode::ReadWrite));
+        drop(join(&flights, CacheMode::ReadWrite));
     }
-    assert!(flights.seats() < 16, "{} seats", flights.seats());
-    let (mut late, _) = board(&flights, CacheMode::ReadWrite);
-    waiter.land(Ok(vector_of("a")), Bill::nothing());
+    assert!(flights.waiters() < 16, "{} waiters", flights.waiters());
+    let (mut late, _) = join(&flights, CacheMode::ReadWrite);
+    owner.complete(Ok(vector_of("a")), Bill::nothing());
     assert_eq!(late.try_recv().unwrap().result, Ok(vector_of("a")));
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_looked_before_a_landing_and_boards_after_it_has_the_answer() {
     let flights = flights();
-    let (_first, opened) = board(&flights, CacheMode::ReadWrite);
-    let waiter = opened.unwrap();
-    assert!(waiter.depart(&Departure::now()));
+    let (_first, opened) = join(&flights, CacheMode::ReadWrite);
+    let owner = opened.unwrap();
+    assert!(owner.send(&SendInfo::now()));
     let nothing = Bill::nothing();
-    waiter.land(Ok(vector_of("a")), nothing);
+    owner.complete(Ok(vector_of("a")), nothing);
 
-    let (mut second, opened) = board(&flights, CacheMode::ReadWrite);
+    let (mut second, opened) = join(&flights, CacheMode::ReadWrite);
     assert!(opened.is_none());
     let landed = second.try_recv().unwrap();
     assert_eq!(landed.result, Ok(vector_of("a")));
     assert!(landed.bill.is_none());
     // A refresh wants a newer one.
-    assert!(board(&flights, CacheMode::Refresh).1.is_some());
+    assert!(join(&flights, CacheMode::Refresh).1.is_some());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_flight_is_as_urgent_as_its_most_urgent_passenger_who_is_still_there() {
     let flights = flights();
     let (_patient, opened) = board_with(&flights, CacheMode::ReadWrite, Priority::Batch);
-    let waiter = opened.unwrap();
-    assert_eq!(waiter.demand().unwrap().priority, Priority::Batch);
+    let owner = opened.unwrap();
+    assert_eq!(owner.demand().unwrap().priority, Priority::Batch);
     let (urgent, _) = board_with(&flights, CacheMode::ReadWrite, Priority::Interactive);
-    assert_eq!(waiter.demand().unwrap().priority, Priority::Interactive);
+    assert_eq!(owner.demand().unwrap().priority, Priority::Interactive);
     drop(urgent);
-    assert_eq!(waiter.demand().unwrap().priority, Priority::Batch);
+    assert_eq!(owner.demand().unwrap().priority, Priority::Batch);
 }

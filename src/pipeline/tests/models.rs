@@ -23,8 +23,8 @@ mod coalesce;
 #[path = "../quota/account.rs"]
 mod quota;
 #[expect(clippy::duplicate_mod, reason = "the second time with that quota")]
-#[path = "../seat.rs"]
-mod seat;
+#[path = "../waiter.rs"]
+mod waiter;
 
 /// Shuttle's locks in the shape of `crate::sync`.
 mod sync {
@@ -64,7 +64,7 @@ use super::{MINUTE, fake::vector_of, parameters};
 use crate::{
     cache::{self, Key, KeyDeriver},
     caller::{Caller, Priority},
-    dispatch::{Bill, Departure, Waiter},
+    dispatch::{Bill, FlightOwner, SendInfo},
     embedding::{Answer, Input},
     error::{Error, Phase},
     pipeline::{
@@ -75,9 +75,9 @@ use crate::{
     units::Size,
 };
 use admission::Admission;
-use coalesce::{Boarding, Flights};
+use coalesce::{Flights, Join};
 use quota::{Account, Charge};
-use seat::{Landed, Seat};
+use waiter::{FlightResult, Waiter};
 
 /// Schedules tried of each kind.
 const SCHEDULES: usize = 3_000;
@@ -122,7 +122,7 @@ use Habit::{IsImpatient, IsLate, Leaves, Stays};
 /// What the calls may do beside departing, turning back and landing.
 #[derive(Clone, Copy, Debug, Default)]
 struct Calls {
-    excuse: bool,
+    reject_late: bool,
     panic: bool,
 }
 
@@ -159,7 +159,7 @@ struct Passenger {
     boarded: usize,
     /// The flight's number; `None`: the answer was there.
     flight: Option<u64>,
-    landings: mpsc::UnboundedReceiver<Landed>,
+    results: mpsc::UnboundedReceiver<FlightResult>,
 }
 
 fn refusal() -> Error {
@@ -199,9 +199,9 @@ impl World {
     }
 
     /// Boards; a flight that is opened by it goes its way on a thread of its own.
-    fn board(self: &Arc<Self>, mode: CacheMode, habit: Habit) -> Passenger {
+    fn join(self: &Arc<Self>, mode: CacheMode, habit: Habit) -> Passenger {
         let boarded = self.clock.fetch_add(1, Ordering::Relaxed);
-        let (sender, landings) = mpsc::unbounded_channel();
+        let (sender, results) = mpsc::unbounded_channel();
         let now = Instant::now();
         let deadline = if habit == IsLate { now } else { now + 10 * MINUTE };
         let patience = if habit == IsImpatient { now } else { deadline };
@@ -209,11 +209,11 @@ impl World {
         let caller = Caller::anonymous();
         let priority = Priority::Interactive;
         let charge = self.charge(mode);
-        let seat = Seat {
+        let waiter = Waiter {
             number: boarded,
             places: 1,
             parameters: parameters(),
-            landings: sender,
+            results: sender,
             trace: TraceContext::none(),
             stores,
             priority,
@@ -222,14 +222,14 @@ impl World {
             deadline,
             patience,
         };
-        let (flight, boarding) = self.flights.board(self.key, mode, seat);
-        let flight = (!matches!(boarding, Boarding::Landed)).then(|| flight.id());
-        if let (Boarding::Opened(waiter), Some(id)) = (boarding, flight) {
+        let (flight, join) = self.flights.join(self.key, mode, waiter);
+        let flight = (!matches!(join, Join::Completed)).then(|| flight.id());
+        if let (Join::Opened(owner), Some(id)) = (join, flight) {
             let world = Arc::clone(self);
-            let call = thread::spawn(move || world.fly(id, waiter));
+            let call = thread::spawn(move || world.fly(id, owner));
             self.running.lock().unwrap().push(call);
         }
-        Passenger { habit, mode, boarded, flight, landings }
+        Passenger { habit, mode, boarded, flight, results }
     }
 
     /// Holds what a caller does that finds no flight; by the time it boards, there may be one, or none any more.
@@ -244,15 +244,17 @@ impl World {
     }
 
     /// What the dispatch does with an item, in any order that it may.
-    fn fly(&self, id: u64, waiter: Box<dyn Waiter>) {
+    fn fly(&self, id: u64, owner: Box<dyn FlightOwner>) {
         loop {
             match thread_rng().gen_range(0..6) {
-                0 if waiter.demand().is_none() => return waiter.abandon(0),
-                1 if self.calls.excuse => waiter.excuse(Instant::now() + MINUTE, &refusal()),
+                0 if owner.demand().is_none() => return owner.cancel(0),
+                1 if self.calls.reject_late => {
+                    owner.reject_late(Instant::now() + MINUTE, &refusal())
+                }
                 // Dropped before it departs, as by a panic.
                 2 if self.calls.panic => return,
                 0..=2 => {}
-                _ if !waiter.depart(&Departure::now()) => return waiter.abandon(0),
+                _ if !owner.send(&SendInfo::now()) => return owner.cancel(0),
                 step => {
                     let departed = self.clock.fetch_add(1, Ordering::Relaxed);
                     let others = self.sent.fetch_add(1, Ordering::Relaxed);
@@ -261,7 +263,7 @@ impl World {
                     thread::yield_now();
                     self.sent.fetch_sub(1, Ordering::Relaxed);
                     if step == 3 {
-                        waiter.turn_back();
+                        owner.requeue();
                         continue;
                     }
                     if step == 4 && self.calls.panic {
@@ -269,7 +271,7 @@ impl World {
                     }
                     self.landed.lock().unwrap().push(id);
                     let bill = Bill { tokens: 1, ..Bill::nothing() };
-                    return waiter.land(Ok(vector_of(&departed.to_string())), bill);
+                    return owner.complete(Ok(vector_of(&departed.to_string())), bill);
                 }
             }
         }
@@ -277,22 +279,22 @@ impl World {
 
     /// Lets everyone board at once and waits until all has come to its end.
     fn run(self: &Arc<Self>) {
-        let boarding: Vec<_> = self
+        let join: Vec<_> = self
             .callers
             .iter()
             .map(|&(mode, habit)| {
                 let world = Arc::clone(self);
                 thread::spawn(move || {
-                    let mut passenger = world.board(mode, habit);
+                    let mut passenger = world.join(mode, habit);
                     if habit == Leaves {
                         thread::yield_now();
-                        passenger.landings.close();
+                        passenger.results.close();
                     }
                     world.passengers.lock().unwrap().push(passenger);
                 })
             })
             .collect();
-        for caller in boarding {
+        for caller in join {
             caller.join().unwrap();
         }
         self.wait_for_calls();
@@ -309,17 +311,17 @@ impl World {
     fn check(self: &Arc<Self>, tokens: &Tokens) {
         let mut told = HashMap::<u64, (usize, usize)>::new();
         for mut passenger in self.passengers.lock().unwrap().drain(..) {
-            let Ok(landed) = passenger.landings.try_recv() else {
+            let Ok(landed) = passenger.results.try_recv() else {
                 assert_eq!(passenger.habit, Leaves, "who stays is told");
                 continue;
             };
-            assert!(passenger.landings.try_recv().is_err(), "told twice");
+            assert!(passenger.results.try_recv().is_err(), "told twice");
             assert_eq!(landed.number, passenger.boarded);
             self.check_result(&passenger, &landed.result);
             match passenger.flight {
                 Some(flight) if landed.result.is_ok() => {
-                    let (seats, bills) = told.entry(flight).or_default();
-                    *seats += 1;
+                    let (waiters, bills) = told.entry(flight).or_default();
+                    *waiters += 1;
                     *bills += usize::from(landed.bill.is_some_and(|bill| bill.tokens == 1));
                 }
                 // An answer from the cache and a failure cost nothing.
@@ -337,8 +339,8 @@ impl World {
         }
         assert!(told.is_empty(), "an answer that no call brought");
 
-        let next = self.board(CacheMode::ReadWrite, Leaves);
-        drop(next.landings);
+        let next = self.join(CacheMode::ReadWrite, Leaves);
+        drop(next.results);
         let boarded_anew = !self.running.lock().unwrap().is_empty();
         assert!(boarded_anew || next.flight.is_none(), "a flight that has ended can be joined");
         self.wait_for_calls();
@@ -401,21 +403,21 @@ fn who_stays_is_told_once_and_one_pays_in_any_order_of_steps() {
 fn who_is_excused_is_told_once_and_the_patient_fly_on_in_any_order_of_steps() {
     const CALLERS: &[(CacheMode, Habit)] =
         &[(READ_WRITE, IsImpatient), (READ_WRITE, Stays), (READ_WRITE, Leaves)];
-    explore_flights(CALLERS, true, Calls { excuse: true, panic: false });
+    explore_flights(CALLERS, true, Calls { reject_late: true, panic: false });
 }
 
 #[test]
 fn a_refresh_is_newer_than_itself_in_any_order_of_steps() {
     const CALLERS: &[(CacheMode, Habit)] =
         &[(READ_WRITE, Stays), (REFRESH, Stays), (REFRESH, Leaves), (READ_WRITE, IsImpatient)];
-    explore_flights(CALLERS, true, Calls { excuse: true, panic: false });
+    explore_flights(CALLERS, true, Calls { reject_late: true, panic: false });
 }
 
 #[test]
 fn a_call_that_panics_leaves_nobody_waiting_in_any_order_of_steps() {
     const CALLERS: &[(CacheMode, Habit)] =
         &[(READ_WRITE, Stays), (REFRESH, Stays), (CacheMode::Bypass, Stays), (READ_WRITE, Leaves)];
-    explore_flights(CALLERS, false, Calls { excuse: false, panic: true });
+    explore_flights(CALLERS, false, Calls { reject_late: false, panic: true });
 }
 
 #[test]

@@ -15,23 +15,23 @@ fn two(rpm: u32, tpm: u64) -> Arc<Limiter> {
     of(&config(rpm, tpm), &[("a", "pa-a", NONE), ("b", "pa-b", NONE)])
 }
 
-fn seat(reservation: &Reservation) -> usize {
+fn index(reservation: &Reservation) -> usize {
     reservation.key().0
 }
 
 /// Sends a call, lands it at once, and tells which key it had.
 fn seat_of_call(limiter: &Arc<Limiter>, tokens: u64, now: Instant) -> usize {
     let reservation = send(limiter, tokens, now).unwrap();
-    let seat = seat(&reservation);
+    let index = index(&reservation);
     reservation.settle(None, now);
-    seat
+    index
 }
 
 #[test]
 fn a_call_takes_the_key_with_the_most_room() {
     let (limiter, now) = (two(10, 1_000), Instant::now());
     let first = send(&limiter, 600, now).unwrap();
-    assert_eq!((seat(&first), &**first.key().1.alias()), (0, "a"));
+    assert_eq!((index(&first), &**first.key().1.alias()), (0, "a"));
     assert_eq!(seat_of_call(&limiter, 300, now), 1);
     // 400 are left of the one, 700 of the other.
     assert_eq!(seat_of_call(&limiter, 400, now), 1);
@@ -50,7 +50,7 @@ fn a_call_is_held_back_only_when_every_key_is_full() {
     let blocked = send(&limiter, 1, start + secs(30)).unwrap_err();
     assert_eq!(blocked, Blocked { until: start + MINUTE, cause: Cause::Requests });
     assert_eq!(seat_of_call(&limiter, 1_000, start + MINUTE), 0);
-    assert_eq!(send(&limiter, 1, later + MINUTE).map(|call| seat(&call)), Ok(1));
+    assert_eq!(send(&limiter, 1, later + MINUTE).map(|call| index(&call)), Ok(1));
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn each_key_has_its_own_limits_and_the_least_that_is_said_holds() {
 fn a_429_closes_one_key_and_its_items_go_with_another() {
     let (limiter, now) = (two(10, 1_000), Instant::now());
     let refused = send(&limiter, 100, now).unwrap();
-    assert_eq!(seat(&refused), 0);
+    assert_eq!(index(&refused), 0);
     assert_eq!(refused.rate_limited(Some(secs(30)), false, now), now, "the other key is free");
     for _ in 0..3 {
         assert_eq!(seat_of_call(&limiter, 100, now), 1);
@@ -86,7 +86,7 @@ fn a_429_closes_one_key_and_its_items_go_with_another() {
     assert_eq!(blocked, Blocked { until: now + secs(30), cause: Cause::Gate });
     // The first is back, and one probe at a time passes.
     let probe = send(&limiter, 100, now + secs(30)).unwrap();
-    assert_eq!(seat(&probe), 0);
+    assert_eq!(index(&probe), 0);
     assert_eq!(send(&limiter, 100, now + secs(31)).unwrap_err().cause, Cause::InFlight);
     probe.settle(None, now + secs(32));
     // A key that needs no probe goes first.
@@ -99,7 +99,7 @@ fn the_free_tier_is_one_keys() {
     let limiter = of(&config, &[("a", "pa-a", NONE), ("b", "pa-b", NONE)]);
     let now = Instant::now();
     let refused = send(&limiter, 100, now).unwrap();
-    assert_eq!(seat(&refused), 0);
+    assert_eq!(index(&refused), 0);
     let _ = refused.rate_limited(Some(secs(1)), true, now);
     assert!(limiter.is_free_tier());
     assert_eq!(limits(&limiter, now), (2_000, 3_000_000), "of the other key");
@@ -128,7 +128,7 @@ fn batch_calls_are_cut_to_one_keys_minute() {
     assert_eq!(limiter.for_batch(MODEL), (194, 97_000));
     // What is left of the large one is less than what the small one has.
     let call = limiter.reserve(MODEL, Class::Interactive, 99_500, now).unwrap();
-    assert_eq!(seat(&call), 1);
+    assert_eq!(index(&call), 1);
     assert_eq!(limiter.for_batch(MODEL), (194, 970));
     assert_eq!(limiter.usage(MODEL, now).tokens_limit, 1_000);
 }
@@ -159,7 +159,7 @@ proptest! {
                 Ok(call) => {
                     let landed = now + millis(latency);
                     // Voyage counts it some time between the two.
-                    prop_assert!(providers[seat(&call)].take(tokens, now + millis(latency / 2)));
+                    prop_assert!(providers[index(&call)].take(tokens, now + millis(latency / 2)));
                     call.settle(Some(tokens), landed);
                     now = landed;
                 }

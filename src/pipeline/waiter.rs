@@ -15,7 +15,7 @@ use crate::{
 
 /// One request's wait for one flight.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub(super) struct Waiter {
     /// The request's own number for the input.
     pub(super) number: usize,
     /// The request's span.
@@ -25,7 +25,7 @@ pub(super) struct Seat {
     /// What the request asks for.
     pub(super) parameters: Arc<Parameters>,
     /// Where the request hears of it.
-    pub(super) landings: mpsc::UnboundedSender<Landed>,
+    pub(super) results: mpsc::UnboundedSender<FlightResult>,
     /// Whether the answer is to be stored.
     pub(super) stores: bool,
     /// How urgent the request is.
@@ -42,7 +42,7 @@ pub(super) struct Seat {
 
 /// What became of a flight, as told to one passenger.
 #[derive(Debug)]
-pub(super) struct Landed {
+pub(super) struct FlightResult {
     /// The number given with the seat.
     pub(super) number: usize,
     pub(super) result: Result<Answer, Error>,
@@ -50,7 +50,7 @@ pub(super) struct Landed {
     pub(super) bill: Option<Bill>,
 }
 
-impl Seat {
+impl Waiter {
     pub(super) fn can_wait(&self, until: Instant) -> bool {
         until < self.deadline.min(self.patience)
     }
@@ -64,8 +64,8 @@ impl Seat {
         }
     }
 
-    pub(super) fn is_taken(&self, now: Instant) -> bool {
-        now < self.deadline && !self.landings.is_closed()
+    pub(super) fn is_waiting(&self, now: Instant) -> bool {
+        now < self.deadline && !self.results.is_closed()
     }
 
     /// Tells the request; gives the message back when it has left.
@@ -73,15 +73,15 @@ impl Seat {
         &self,
         result: Result<Answer, Error>,
         bill: Option<Bill>,
-    ) -> Result<(), Landed> {
-        let landed = Landed { number: self.number, result, bill };
-        self.landings.send(landed).map_err(|mpsc::error::SendError(landed)| landed)
+    ) -> Result<(), FlightResult> {
+        let landed = FlightResult { number: self.number, result, bill };
+        self.results.send(landed).map_err(|mpsc::error::SendError(landed)| landed)
     }
 }
 
 /// Returns whose quota pays: of the one who is billed, else of the first who left. A quota that is used up pays nothing
 /// that another holds tokens for: otherwise two callers, of whom one orders and leaves, could spend without end.
-pub(super) fn debtor(billed: Option<Seat>, left: Option<Seat>) -> Option<Seat> {
+pub(super) fn debtor(billed: Option<Waiter>, left: Option<Waiter>) -> Option<Waiter> {
     match (billed, left) {
         (Some(billed), Some(left))
             if left.charge.holds() && billed.charge.is_spent(Instant::now()) =>

@@ -11,14 +11,14 @@ const MAX_HOLDUPS: usize = 64;
 
 /// What an item's waiters learn when it is sent.
 #[derive(Clone, Debug)]
-pub struct Departure {
+pub struct SendInfo {
     /// When it was sent for the first time.
     pub(super) first_at: Instant,
     /// When it is sent now.
     pub(super) at: Instant,
     /// The batch it is part of, from its first departure to its landing.
     pub(super) batch: FanIn,
-    pub(super) holdups: Holdups,
+    pub(super) throttled: ThrottledIntervals,
 }
 
 /// How long somebody waited for an item to be sent.
@@ -30,7 +30,7 @@ pub struct Waited {
     pub limiter: Duration,
 }
 
-impl Departure {
+impl SendInfo {
     /// Returns the batch's span, to be told who waits and to be linked to.
     pub fn batch(&self) -> &FanIn {
         &self.batch
@@ -45,17 +45,17 @@ impl Departure {
     pub fn waited(&self, since: Instant) -> Waited {
         let before = self.first_at.saturating_duration_since(since);
         Waited {
-            queue: before.saturating_sub(self.holdups.within(since, self.first_at)),
-            limiter: self.holdups.within(since, self.at),
+            queue: before.saturating_sub(self.throttled.within(since, self.first_at)),
+            limiter: self.throttled.within(since, self.at),
         }
     }
 }
 
 /// The times during which there was known to be no budget: in order, and apart.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Holdups(VecDeque<(Instant, Instant)>);
+pub(super) struct ThrottledIntervals(VecDeque<(Instant, Instant)>);
 
-impl Holdups {
+impl ThrottledIntervals {
     /// Notes that there is no budget between now and a known time, or until [`Self::end`].
     pub(super) fn note(&mut self, now: Instant, until: Instant) {
         match self.0.back_mut() {
@@ -91,12 +91,17 @@ impl Holdups {
 }
 
 #[cfg(test)]
-impl Departure {
+impl SendInfo {
     /// A departure of nothing, now.
     pub(crate) fn now() -> std::sync::Arc<Self> {
         let at = Instant::now();
-        let departure = Self { first_at: at, at, batch: FanIn::new(), holdups: Holdups::default() };
-        std::sync::Arc::new(departure)
+        let send_info = Self {
+            first_at: at,
+            at,
+            batch: FanIn::new(),
+            throttled: ThrottledIntervals::default(),
+        };
+        std::sync::Arc::new(send_info)
     }
 }
 

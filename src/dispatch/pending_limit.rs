@@ -10,14 +10,14 @@ use super::{
 /// Bounds what the dispatch holds, waiting and in flight: flights outlive their callers, so admission does not
 /// bound them.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(super) struct PendingLimit {
     max_inputs: usize,
     max_bytes: usize,
     pub(super) inputs: AtomicUsize,
     pub(super) bytes: AtomicUsize,
 }
 
-impl Room {
+impl PendingLimit {
     pub(super) fn new(config: &Config) -> Self {
         Self {
             max_inputs: config.max_waiting_inputs as usize,
@@ -28,26 +28,26 @@ impl Room {
     }
 
     /// A single input larger than all bytes gets in when it is alone.
-    pub(super) fn enter(self: &Arc<Self>, bytes: usize) -> Option<Place> {
-        let place = Place { room: Arc::clone(self), bytes };
+    pub(super) fn enter(self: &Arc<Self>, bytes: usize) -> Option<PendingPermit> {
+        let permit = PendingPermit { limit: Arc::clone(self), bytes };
         let inputs = self.inputs.fetch_add(1, Ordering::Relaxed);
         let others = self.bytes.fetch_add(bytes, Ordering::Relaxed);
         let fits = inputs < self.max_inputs
             && (others == 0 || others.saturating_add(bytes) <= self.max_bytes);
-        fits.then_some(place)
+        fits.then_some(permit)
     }
 }
 
 /// One item's place in the room.
 #[derive(Debug)]
-pub(super) struct Place {
-    room: Arc<Room>,
+pub(super) struct PendingPermit {
+    limit: Arc<PendingLimit>,
     bytes: usize,
 }
 
-impl Drop for Place {
+impl Drop for PendingPermit {
     fn drop(&mut self) {
-        self.room.inputs.fetch_sub(1, Ordering::Relaxed);
-        self.room.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.limit.inputs.fetch_sub(1, Ordering::Relaxed);
+        self.limit.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
