@@ -19,22 +19,21 @@ use crate::{
     tokens::Measure,
 };
 
-/// Items that leave in one call.
+/// Items that are sent in one call.
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) parameters: Arc<Parameters>,
     pub(super) items: Vec<Queued>,
     pub(super) stats: Arc<CallStats>,
     pub(super) span: Arc<BatchSpan>,
-    /// When it was sent for the first time.
+    /// When it was first sent.
     pub(super) first_at: Option<Instant>,
-    /// When there was no budget for it.
     pub(super) throttled: ThrottledIntervals,
-    /// Attempts so far; resends of what was taken apart are none.
+    /// Attempts so far, without resends after a split.
     pub(super) attempts: u32,
     /// Whether the one free resend over a fresh connection was used.
     pub(super) resent: bool,
-    /// Keys that were rejected so far.
+    /// Keys rejected so far.
     pub(super) rejections: u32,
 }
 
@@ -59,7 +58,7 @@ impl Batch {
         }
     }
 
-    /// The same trip with other items.
+    /// Returns a part of the batch, with the same statistics and span.
     pub(super) fn part(&self, items: Vec<Queued>) -> Self {
         Self {
             parameters: Arc::clone(&self.parameters),
@@ -83,7 +82,7 @@ impl Batch {
         self.items.iter().map(|queued| queued.expected).sum()
     }
 
-    /// Tells whether it, or what it was a part of, has been sent before.
+    /// Returns whether it, or the batch it was split from, was sent before.
     pub(super) fn was_sent(&self) -> bool {
         self.first_at.is_some()
     }
@@ -94,7 +93,7 @@ impl Batch {
         (self.items.len(), self.tokens(), bytes)
     }
 
-    /// Shares out the tokens of a reply of no use, as those of an answer would be; of one that does not say, by estimate.
+    /// Apportions the tokens of an unusable reply, estimated if it reports none.
     pub(super) fn waste(&mut self, failure: &Upstream) {
         let weights: Vec<u64> = self.items.iter().map(|queued| queued.expected).collect();
         let tokens = if failure.is_unmeasured() { weights.iter().sum() } else { failure.tokens };
@@ -109,7 +108,7 @@ impl Batch {
         if interactive { Class::Interactive } else { Class::Batch }
     }
 
-    /// Returns until when the last of those who wait still waits.
+    /// Returns the latest deadline of the waiters.
     pub(super) fn wanted_until(&self) -> Option<Instant> {
         self.items
             .iter()
@@ -122,7 +121,7 @@ impl Batch {
         self.keep(|queued| queued.item.owner.demand().is_some());
     }
 
-    /// Tells every item that it is being sent, and drops those nobody wants.
+    /// Marks its items as sent, and drops those without waiters.
     pub(super) fn mark_sent(&mut self, now: Instant) {
         self.throttled.end(now);
         let send_info = Arc::new(SendInfo {
@@ -137,7 +136,7 @@ impl Batch {
         }
     }
 
-    /// Counts how long each item waited, when it has left for the first time.
+    /// Counts the wait of each item before the first request.
     pub(super) fn count_waits(&self, metrics: &Metrics) {
         let Some(left_at) = self.first_at.filter(|_| self.stats.requests() == 0) else { return };
         for queued in &self.items {
@@ -169,14 +168,14 @@ impl Batch {
         self.items.iter().map(|queued| queued.measure).collect()
     }
 
-    /// Counts its end, so long after it was sent first; one that never was is none.
+    /// Counts its end, if it was sent.
     pub(super) fn ended(&self, metrics: &Metrics, result: Result<Option<u64>, &'static str>) {
         if let Some(at) = self.first_at {
             metrics.embeddings(&self.parameters.model, at.elapsed(), result);
         }
     }
 
-    /// Ends because nobody waits for any of its items any more.
+    /// Ends it, because its items have no waiters.
     pub(super) fn give_up(self, metrics: &Metrics) {
         self.fail(&Error::DeadlineExceeded { phase: Phase::Queue }, metrics);
     }

@@ -1,4 +1,4 @@
-//! What waits behind the door: items, their owners and what they cost.
+//! Items in the dispatch, their flight owners, and their cost.
 
 use std::sync::{
     Arc, OnceLock,
@@ -16,55 +16,52 @@ use crate::{
     tokens::Measure,
 };
 
-/// An input on its way to Voyage, and who waits for its answer.
+/// An input to send to Voyage.
 #[derive(Debug)]
 pub struct Item {
-    /// Unique among all items there ever were.
+    /// Unique in the process.
     pub id: u64,
-    /// What to embed.
     pub input: Input,
-    /// What [`super::Dispatch::estimate`] found out about it, so that it is not counted twice.
+    /// The result of [`super::Dispatch::estimate`], to count once.
     pub measure: Option<Measure>,
-    /// How urgent it is.
     pub priority: Priority,
-    /// Whose share of the upstream it takes.
+    /// The caller for fair queuing.
     pub caller: Caller,
-    /// Who gets the answer.
+    /// Receives the result.
     pub owner: Box<dyn FlightOwner>,
 }
 
-/// Whoever waits for an item's answer.
+/// The owner of an item's flight.
 ///
-/// A waiter that is dropped without an answer reports a defect to whom it stands for: a panic behind the
-/// door blocks nobody.
+/// Dropped without a result, it completes the flight with an internal error, so a panic blocks no waiter.
 pub trait FlightOwner: Send + std::fmt::Debug {
-    /// Returns what those who still want the answer need; `None`: nobody does, and nobody will any more.
+    /// Returns the combined demand of the waiters; `None`: there are none, and the flight is closed.
     fn demand(&self) -> Option<Demand>;
 
-    /// Tells that the item is about to be sent. False: nobody waits any more, and it should not be.
+    /// Marks the item as sent. False: there are no waiters, so it must not be sent.
     fn send(&self, send_info: &Arc<SendInfo>) -> bool;
 
-    /// Tells that the item waits again, behind a closed rate limit.
+    /// Marks the item as queued again, because of a rate limit.
     fn requeue(&self);
 
-    /// Gives `refusal` to everyone who cannot wait until `until`; the others wait on.
+    /// Rejects the waiters that cannot wait until `until`.
     fn reject_late(&self, until: Instant, refusal: &Error);
 
-    /// Gives up, because nobody waits any more; replies of no use have cost `wasted` tokens.
+    /// Closes the flight, which has no waiters; unusable replies cost `wasted` tokens.
     fn cancel(self: Box<Self>, wasted: u64);
 
-    /// Hands over what became of the item.
+    /// Completes the flight.
     fn complete(self: Box<Self>, result: Result<Answer, Error>, bill: Bill);
 }
 
-/// What the waiters of an item need.
+/// The combined demand of an item's waiters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Demand {
-    /// The latest of their deadlines.
+    /// The latest deadline.
     pub until: Instant,
-    /// The priority of the most urgent of them.
+    /// The highest priority.
     pub priority: Priority,
-    /// How long they can wait for the item to be sent.
+    /// The times before which the item must be sent.
     pub patience: Patience,
 }
 
@@ -77,30 +74,30 @@ pub struct Patience {
     pub most: Instant,
 }
 
-/// What an item's answer cost.
+/// The cost of an item.
 #[derive(Clone, Debug)]
 pub struct Bill {
     /// The item's share of the tokens Voyage reported.
     pub tokens: u64,
-    /// Its share of those of replies of no use: part of no answer's cost, and of what was spent.
+    /// Its share of the tokens of unusable replies; charged, but not part of the answer's cost.
     pub wasted: u64,
-    /// True when Voyage reported no usage and the tokens are the gateway's guess.
+    /// Whether the tokens are an estimate, because Voyage reported no usage.
     pub guessed: bool,
     /// The calls the item was part of.
     pub stats: Arc<CallStats>,
 }
 
-/// The upstream requests one batch took, its repeats and resends included.
+/// The upstream requests of one batch, including retries and resends.
 #[derive(Debug, Default)]
 pub struct CallStats {
     pub(super) items: AtomicU32,
     pub(super) requests: AtomicU32,
     pub(super) reply: OnceLock<ReplyMetadata>,
-    /// When each of its requests was sent and had ended.
+    /// The start and end of each finished request.
     calls: Mutex<Vec<(Instant, Instant)>>,
 }
 
-/// What a reply says beside its answers.
+/// The metadata of a reply.
 #[derive(Clone, Debug)]
 pub struct ReplyMetadata {
     /// Voyage's `x-request-id`.
@@ -110,17 +107,17 @@ pub struct ReplyMetadata {
 }
 
 impl CallStats {
-    /// Returns how many items travel, or have travelled, in it.
+    /// Returns the number of items.
     pub fn items(&self) -> u32 {
         self.items.load(Ordering::Relaxed)
     }
 
-    /// Returns how many HTTP requests were sent so far.
+    /// Returns the number of HTTP requests sent.
     pub fn requests(&self) -> u32 {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Returns when each of its requests that have ended was sent, and ended.
+    /// Returns the start and end of each finished request.
     pub fn calls(&self) -> Vec<(Instant, Instant)> {
         self.calls.lock().clone()
     }
@@ -129,7 +126,7 @@ impl CallStats {
         self.calls.lock().push((sent_at, ended_at));
     }
 
-    /// Returns what the first reply said beside its answers, once there is one.
+    /// Returns the metadata of the first reply.
     pub fn reply(&self) -> Option<&ReplyMetadata> {
         self.reply.get()
     }
@@ -142,12 +139,11 @@ pub(super) struct Queued {
     pub(super) measure: Measure,
     /// Tokens to reserve for it.
     pub(super) tokens: u64,
-    /// Tokens it is thought to have.
+    /// Expected tokens.
     pub(super) expected: u64,
     pub(super) at: Instant,
-    /// Its share of the tokens of replies of no use.
+    /// Its share of the tokens of unusable replies.
     pub(super) wasted: u64,
-    /// Its place among what the dispatch holds; given back when the item has landed.
     pub(super) _permit: PendingPermit,
 }
 

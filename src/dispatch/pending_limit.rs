@@ -1,4 +1,4 @@
-//! How much may be behind the door at once.
+//! The limit on pending items.
 
 use std::sync::Arc;
 
@@ -7,8 +7,7 @@ use super::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-/// Bounds what the dispatch holds, waiting and in flight: flights outlive their callers, so admission does not
-/// bound them.
+/// Limits the items queued and in flight. Admission cannot: flights outlive their callers.
 #[derive(Debug)]
 pub(super) struct PendingLimit {
     max_inputs: usize,
@@ -27,7 +26,7 @@ impl PendingLimit {
         }
     }
 
-    /// A single input larger than all bytes gets in when it is alone.
+    /// Returns a permit, unless the limit is reached. One input larger than `max_bytes` is admitted alone.
     pub(super) fn enter(self: &Arc<Self>, bytes: usize) -> Option<PendingPermit> {
         let permit = PendingPermit { limit: Arc::clone(self), bytes };
         let inputs = self.inputs.fetch_add(1, Ordering::Relaxed);
@@ -38,7 +37,7 @@ impl PendingLimit {
     }
 }
 
-/// One item's place in the room.
+/// The permit of one pending item.
 #[derive(Debug)]
 pub(super) struct PendingPermit {
     limit: Arc<PendingLimit>,

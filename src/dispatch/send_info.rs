@@ -1,4 +1,4 @@
-//! When items left, and what had held them up.
+//! When items were sent, and how long they were throttled.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -6,42 +6,42 @@ use tokio::time::Instant;
 
 use crate::telemetry::trace::FanIn;
 
-/// Hold-ups remembered; what waits longer than so many of them is counted as having waited for something else.
+/// Intervals kept; older throttled time counts as queue time.
 const MAX_HOLDUPS: usize = 64;
 
-/// What an item's waiters learn when it is sent.
+/// Times and batch of a sent item.
 #[derive(Clone, Debug)]
 pub struct SendInfo {
-    /// When it was sent for the first time.
+    /// When it was first sent.
     pub(super) first_at: Instant,
-    /// When it is sent now.
+    /// When it was last sent.
     pub(super) at: Instant,
-    /// The batch it is part of, from its first departure to its landing.
+    /// The span of its batch.
     pub(super) batch: FanIn,
     pub(super) throttled: ThrottledIntervals,
 }
 
-/// How long somebody waited for an item to be sent.
+/// How long a waiter waited for an item to be sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Waited {
-    /// For company, a turn and a free call.
+    /// For other items, a turn and a free call.
     pub queue: Duration,
-    /// For budget.
+    /// For rate limit budget.
     pub limiter: Duration,
 }
 
 impl SendInfo {
-    /// Returns the batch's span, to be told who waits and to be linked to.
+    /// Returns the batch's span.
     pub fn batch(&self) -> &FanIn {
         &self.batch
     }
 
-    /// Returns when the item was sent last.
+    /// Returns when the item was last sent.
     pub fn at(&self) -> Instant {
         self.at
     }
 
-    /// Returns how somebody waited who began to at `since`, which may be after the item was sent.
+    /// Returns the time waited from `since`, which may be after the item was sent.
     pub fn waited(&self, since: Instant) -> Waited {
         let before = self.first_at.saturating_duration_since(since);
         Waited {
@@ -51,12 +51,12 @@ impl SendInfo {
     }
 }
 
-/// The times during which there was known to be no budget: in order, and apart.
+/// The intervals without rate limit budget, ordered and disjoint.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ThrottledIntervals(VecDeque<(Instant, Instant)>);
 
 impl ThrottledIntervals {
-    /// Notes that there is no budget between now and a known time, or until [`Self::end`].
+    /// Notes that there is no budget until a time, or until [`Self::end`].
     pub(super) fn note(&mut self, now: Instant, until: Instant) {
         match self.0.back_mut() {
             Some((_, end)) if *end >= now => *end = until,
@@ -74,14 +74,14 @@ impl ThrottledIntervals {
         }
     }
 
-    /// Forgets what ended before a time.
+    /// Removes intervals that ended before a time.
     pub(super) fn forget(&mut self, before: Instant) {
         while self.0.front().is_some_and(|(_, end)| *end < before) {
             self.0.pop_front();
         }
     }
 
-    /// Returns for how much of a time there was no budget.
+    /// Returns the throttled time between two times.
     pub(super) fn within(&self, from: Instant, to: Instant) -> Duration {
         let part = |(start, end): &(Instant, Instant)| {
             (*end).min(to).saturating_duration_since((*start).max(from))
@@ -92,7 +92,7 @@ impl ThrottledIntervals {
 
 #[cfg(test)]
 impl SendInfo {
-    /// A departure of nothing, now.
+    /// An item sent now.
     pub(crate) fn now() -> std::sync::Arc<Self> {
         let at = Instant::now();
         let send_info = Self {

@@ -1,8 +1,7 @@
 //! Single flight: identical inputs of concurrent requests are one upstream input.
 //!
-//! A flight is owned by the item behind the door, not by the caller who opened it. Whoever wants its answer
-//! takes a seat; a passenger's deadline or departure hurts nobody else, and a flight that is lost to a panic
-//! tells its passengers and frees its key.
+//! The dispatched item owns the flight, not the caller that opened it. Requests join it as waiters; a waiter that leaves
+//! affects no other one. A flight lost to a panic fails its waiters and frees its key.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -32,7 +31,7 @@ const SHARDS: usize = 64;
 pub(super) struct Flights {
     shards: [Mutex<HashMap<Key, Arc<Flight>>>; SHARDS],
     cache: Arc<Cache>,
-    /// Gives every flight its age.
+    /// Numbers the flights.
     opened: AtomicU64,
     metrics: Metrics,
 }
@@ -48,29 +47,28 @@ pub(super) struct Flight {
 #[derive(Debug, Default)]
 struct State {
     waiters: Vec<Waiter>,
-    /// The first of those who could not wait, when nobody else was left: who pays for replies of no use.
+    /// The first late waiter, if all were rejected: it pays for unusable replies.
     rejected: Option<Waiter>,
     sent: bool,
-    /// Its last departure.
     send_info: Option<Arc<SendInfo>>,
-    /// The calls it was part of, when it has landed.
+    /// The calls it was part of, once completed.
     stats: Option<Arc<CallStats>>,
     stores: bool,
 }
 
-/// How a seat was found.
+/// The outcome of joining a flight.
 #[derive(Debug)]
 pub(super) enum Join {
-    /// In a flight that was opened for it; the waiter must travel with the item.
+    /// A new flight; its owner belongs to the item.
     Opened(Box<dyn FlightOwner>),
-    /// In a flight that others had opened.
+    /// An existing flight.
     Joined,
-    /// None was needed: the answer is there.
+    /// No flight needed: the answer is cached.
     Completed,
 }
 
 impl State {
-    /// Returns what those who still wait need.
+    /// Returns the combined demand of the active waiters.
     fn demand(&self, now: Instant) -> Option<Demand> {
         let taken = self.waiters.iter().filter(|waiter| waiter.is_waiting(now)).map(Waiter::demand);
         taken.reduce(|one, other| Demand {
@@ -83,8 +81,7 @@ impl State {
         })
     }
 
-    /// Clears the seats of those who have left before there are more seats: whoever comes and leaves again and again
-    /// must not fill the memory. The first who left stays, as it may have to pay.
+    /// Removes waiters that left before it grows, to bound memory. Keeps the first of them, as it may have to pay.
     fn make_room(&mut self) {
         if self.waiters.len() < self.waiters.capacity() {
             return;
@@ -111,12 +108,12 @@ impl Flight {
         self.state.lock().sent
     }
 
-    /// Returns how the flight's input was sent last, if it was.
+    /// Returns when the flight's input was last sent, if it was.
     pub(super) fn send_info(&self) -> Option<Arc<SendInfo>> {
         self.state.lock().send_info.clone()
     }
 
-    /// Returns the calls it was part of, if it has landed.
+    /// Returns the calls it was part of, once completed.
     pub(super) fn stats(&self) -> Option<Arc<CallStats>> {
         self.state.lock().stats.clone()
     }
@@ -138,7 +135,7 @@ impl Flights {
         Arc::new(Self { shards, cache, opened: AtomicU64::new(1), metrics })
     }
 
-    /// Tells whether a request of this mode would join a flight; by the time it boards, that may have changed.
+    /// Returns whether a request of this mode would join a flight now.
     pub(super) fn would_join(&self, key: &Key, mode: CacheMode) -> bool {
         if mode == CacheMode::Bypass {
             return false;
@@ -147,7 +144,7 @@ impl Flights {
         flights.get(key).is_some_and(|open| mode != CacheMode::Refresh || !open.was_sent())
     }
 
-    /// Takes a seat in the key's flight, or opens one.
+    /// Joins the key's flight, or opens one.
     pub(super) fn join(
         self: &Arc<Self>,
         key: Key,
@@ -156,7 +153,7 @@ impl Flights {
     ) -> (Arc<Flight>, Join) {
         let flight = Flight::new(key, self.opened.fetch_add(1, Ordering::Relaxed));
         if mode == CacheMode::Bypass {
-            // Never put where others would find it.
+            // Not shared: never put into the map.
             flight.add_waiter(waiter);
             return (Arc::clone(&flight), Join::Opened(self.owner(flight)));
         }
@@ -169,7 +166,7 @@ impl Flights {
             open.add_waiter(waiter);
             return (Arc::clone(open), Join::Joined);
         }
-        // A flight may have landed between this request's look-up and here; its answer is in the cache by now.
+        // A flight may have completed since this request's look-up; then its answer is in the cache.
         if mode != CacheMode::Refresh
             && let Some(Stored { answer, tokens }) = self.cache.get(&key, Instant::now())
         {
@@ -186,7 +183,7 @@ impl Flights {
         (Arc::clone(&flight), Join::Opened(self.owner(flight)))
     }
 
-    /// Returns how many seats there are in all flights.
+    /// Returns the number of waiters in all flights.
     #[cfg(test)]
     pub(super) fn waiters(&self) -> usize {
         let of = |flight: &Arc<Flight>| flight.state.lock().waiters.len();
@@ -201,9 +198,7 @@ impl Flights {
         &self.shards[key.shard() % SHARDS]
     }
 
-    /// Closes the flight to newcomers and stores its answer, then tells the passengers.
-    ///
-    /// Closing and storing are one step for everybody else: whoever misses the flight finds the answer.
+    /// Closes the flight and stores its answer, in one atomic step, then sends the result to the waiters.
     fn complete(&self, flight: &Arc<Flight>, result: &Result<Answer, Error>, bill: Bill) {
         let mut flights = self.shard(&flight.key).lock();
         let stores = flight.state.lock().stores;
@@ -216,14 +211,14 @@ impl Flights {
         close(&mut flights, flight);
         drop(flights);
 
-        // Nobody takes a seat any more: the flight is closed.
+        // No waiter joins any more: the flight is closed.
         let (waiters, rejected) = {
             let mut state = flight.state.lock();
             state.stats = Some(Arc::clone(&bill.stats));
             (std::mem::take(&mut state.waiters), state.rejected.take())
         };
         let (cost, wasted) = (bill.tokens, bill.wasted);
-        // The metric counts what Voyage reported, never a guess.
+        // The metric counts reported tokens, never an estimate.
         let tokens = if bill.guessed { 0 } else { cost };
         let mut bill = Some(bill);
         let (mut payer, mut first_who_left) = (None, None);
@@ -231,7 +226,7 @@ impl Flights {
             (0, waiters.first().map(|waiter| Arc::clone(&waiter.parameters.model)));
         for waiter in waiters {
             let places = u64::from(waiter.places);
-            // The first passenger who is still here pays.
+            // The first active waiter pays.
             let pays = bill.is_some();
             match waiter.tell(result.clone(), bill.take()) {
                 Ok(()) => {
@@ -249,18 +244,18 @@ impl Flights {
         if let Some(model) = model.filter(|_| served > 1) {
             self.metrics.saved(&model, cost.saturating_mul(served - 1));
         }
-        // Leaving is no way to be served for nothing: somebody's quota pays, even if nobody is left.
+        // A quota pays even if all waiters left.
         if let Some(waiter) = debtor(payer, first_who_left).or(rejected) {
             waiter.charge.settle(cost.saturating_add(wasted));
         }
     }
 }
 
-/// Travels with the item and lands its flight, also when it is dropped.
+/// Completes its flight, also when dropped.
 #[derive(Debug)]
 struct FlightGuard {
     flights: Arc<Flights>,
-    /// `None` once landed.
+    /// `None` once completed.
     flight: Option<Arc<Flight>>,
 }
 
@@ -271,7 +266,7 @@ impl FlightOwner for FlightGuard {
         if let Some(demand) = flight.state.lock().demand(now) {
             return Some(demand);
         }
-        // Again under the shard's lock, so that nobody joins a flight that is about to be given up.
+        // Again under the shard's lock: no request may join a flight that is about to close.
         let mut flights = self.flights.shard(&flight.key).lock();
         let demand = flight.state.lock().demand(now);
         if demand.is_none() {
@@ -283,7 +278,7 @@ impl FlightOwner for FlightGuard {
     fn send(&self, send_info: &Arc<SendInfo>) -> bool {
         let Some(flight) = &self.flight else { return false };
         let now = Instant::now();
-        // Under the shard's lock, so that nobody boards between the look and the closing.
+        // Under the shard's lock: no request may join between the check and the closing.
         let mut flights = self.flights.shard(&flight.key).lock();
         let mut state = flight.state.lock();
         for waiter in state.waiters.iter().filter(|waiter| waiter.is_waiting(now)) {
@@ -310,7 +305,7 @@ impl FlightOwner for FlightGuard {
         let rejected: Vec<_> =
             state.waiters.extract_if(.., |waiter| !waiter.can_wait(until)).collect();
         for waiter in &rejected {
-            // Whoever has left does not need to be told.
+            // A waiter that left needs no result.
             let _ = waiter.tell(Err(refusal.clone()), None);
         }
         if state.waiters.is_empty() {
@@ -320,7 +315,7 @@ impl FlightOwner for FlightGuard {
 
     fn cancel(mut self: Box<Self>, wasted: u64) {
         let Some(flight) = self.flight.take() else { return };
-        // Whoever still sits there has run out of time just now.
+        // The deadline of every remaining waiter has just passed.
         let late = Error::DeadlineExceeded { phase: Phase::Queue };
         self.flights.complete(&flight, &Err(late), Bill { wasted, ..Bill::nothing() });
     }
@@ -341,7 +336,7 @@ impl Drop for FlightGuard {
     }
 }
 
-/// Takes the flight away from newcomers. A newer flight of the same key stays open.
+/// Closes the flight to new waiters. A newer flight of the same key stays open.
 fn close(open: &mut HashMap<Key, Arc<Flight>>, flight: &Arc<Flight>) {
     if open.get(&flight.key).is_some_and(|other| Arc::ptr_eq(other, flight)) {
         open.remove(&flight.key);

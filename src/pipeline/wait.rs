@@ -33,7 +33,7 @@ impl Wait {
         Some(Self { span, began: Instant::now(), flights })
     }
 
-    /// Says what the wait was made of; `last`: how the input left that was sent last.
+    /// Records the parts of the wait; `last`: the input that was sent last.
     fn describe(&mut self, last: &SendInfo) {
         let waited = last.waited(self.began);
         self.span.set(semconv::WAIT_QUEUE, waited.queue.as_secs_f64());

@@ -1,4 +1,4 @@
-//! One request's wait for one flight, and who pays for it.
+//! A request's wait for one flight, and the charge for it.
 
 use std::sync::Arc;
 
@@ -16,37 +16,34 @@ use crate::{
 /// One request's wait for one flight.
 #[derive(Debug)]
 pub(super) struct Waiter {
-    /// The request's own number for the input.
+    /// The request's number of the input.
     pub(super) number: usize,
     /// The request's span.
     pub(super) trace: TraceContext,
-    /// How many of the request's inputs are this one.
+    /// The number of the request's inputs that are identical to this one.
     pub(super) places: u32,
-    /// What the request asks for.
     pub(super) parameters: Arc<Parameters>,
-    /// Where the request hears of it.
+    /// The request's channel for results.
     pub(super) results: mpsc::UnboundedSender<FlightResult>,
     /// Whether the answer is to be stored.
     pub(super) stores: bool,
-    /// How urgent the request is.
     pub(super) priority: Priority,
-    /// Who pays.
     pub(super) caller: Caller,
-    /// What is held for it; dropped with the seat, it is given back.
+    /// The quota held for it, refunded when dropped.
     pub(super) charge: Charge,
-    /// When the request must have its answer.
+    /// The request's deadline.
     pub(super) deadline: Instant,
-    /// When the request would rather fail than go on waiting to be sent.
+    /// The latest time to be sent.
     pub(super) patience: Instant,
 }
 
-/// What became of a flight, as told to one passenger.
+/// The result of a flight for one waiter.
 #[derive(Debug)]
 pub(super) struct FlightResult {
-    /// The number given with the seat.
+    /// The waiter's `number`.
     pub(super) number: usize,
     pub(super) result: Result<Answer, Error>,
-    /// The cost, for the one passenger who is billed.
+    /// The cost, for the one waiter that is billed.
     pub(super) bill: Option<Bill>,
 }
 
@@ -68,7 +65,7 @@ impl Waiter {
         now < self.deadline && !self.results.is_closed()
     }
 
-    /// Tells the request; gives the message back when it has left.
+    /// Sends the result to the request; returns it if the request is gone.
     pub(super) fn tell(
         &self,
         result: Result<Answer, Error>,
@@ -79,8 +76,8 @@ impl Waiter {
     }
 }
 
-/// Returns whose quota pays: of the one who is billed, else of the first who left. A quota that is used up pays nothing
-/// that another holds tokens for: otherwise two callers, of whom one orders and leaves, could spend without end.
+/// Returns the waiter to charge: the billed one, else the first one that left. If the billed quota is used up and the one
+/// that left holds tokens, that one pays: otherwise two callers, one of which always leaves, could spend without limit.
 pub(super) fn debtor(billed: Option<Waiter>, left: Option<Waiter>) -> Option<Waiter> {
     match (billed, left) {
         (Some(billed), Some(left))
