@@ -1,10 +1,9 @@
-//! Behind the door: work here is paid for, lands and is cached, whoever left.
+//! Batches items into upstream calls. A call that was sent completes and is cached even if its callers leave.
 //!
-//! Items come in through [`Dispatch::submit`] and leave through the [`Waiter`] each of them carries ([`pending`]). Between
-//! the two, [`schedule`] decides what is sent when: items gather in lanes, in a fair order, until the upstream
-//! ([`breaker`]), the budget ([`limit`]) of one of the keys ([`pool`]) and a free call let them go in a [`batch`].
-//! [`call`] makes one upstream call; what becomes of a refused batch, and what each item pays, is decided in [`isolate`],
-//! of a failed one in [`retry`].
+//! [`Dispatch::submit`] takes items; each carries the [`FlightOwner`] that receives its result ([`pending`]). [`schedule`]
+//! queues items in lanes, in a fair order, and sends a [`batch`] when the [`breaker`] is closed, a key ([`pool`]) has
+//! budget ([`limit`]) and a call is free. [`call`] makes one upstream call, [`isolate`] splits a rejected batch and
+//! apportions costs, and [`retry`] repeats failed calls.
 
 mod batch;
 mod breaker;
@@ -46,10 +45,10 @@ use pending::Queued;
 use pending_limit::PendingLimit;
 use schedule::{Command, Scheduler};
 
-/// A tokenizer takes about a tenth of a microsecond a byte: more than this is counted off the workers.
+/// Larger inputs are tokenized on a blocking thread: a tokenizer takes about 0.1 µs per byte.
 const MAX_BYTES_COUNTED_HERE: usize = 64 * 1024;
 
-/// What the dispatch is made of, in the order an item meets it.
+/// The configuration and dependencies of the dispatch.
 #[expect(missing_debug_implementations, reason = "an upstream need not have one")]
 pub struct Parts<'a> {
     /// `[batch]`.
@@ -62,11 +61,11 @@ pub struct Parts<'a> {
     pub breaker: &'a BreakerConfig,
     /// Counts and estimates tokens.
     pub counter: Counter,
-    /// What calls are made with.
+    /// API keys for the calls.
     pub keys: &'a ApiKeys,
-    /// Where batches go.
+    /// Receives the batches.
     pub upstream: Arc<dyn Upstream>,
-    /// Where it is counted.
+    /// Receives the metrics.
     pub metrics: Metrics,
 }
 
@@ -77,7 +76,7 @@ pub struct Dispatch {
     shared: Arc<Shared>,
 }
 
-/// What the scheduler and the calls share.
+/// State shared by the scheduler and the calls.
 struct Shared {
     upstream: Arc<dyn Upstream>,
     counter: Counter,
@@ -87,15 +86,14 @@ struct Shared {
     retries: retry::RetryBudget,
     max_attempts: u32,
     pending: Arc<PendingLimit>,
-    /// Calls that are out.
+    /// Calls in flight.
     calls: AtomicUsize,
     max_calls: u32,
     metrics: Metrics,
 }
 
 impl Dispatch {
-    /// Starts the scheduler on the current runtime; it ends when the dispatch has been dropped and all that it took
-    /// over has landed.
+    /// Starts the scheduler on the current runtime. It ends when the dispatch is dropped and all items are completed.
     pub fn start(parts: Parts<'_>) -> Arc<Self> {
         let pool = pool::Pool::new(parts.keys);
         let shared = Arc::new(Shared {
@@ -111,7 +109,7 @@ impl Dispatch {
             metrics: parts.metrics,
             pool,
         });
-        // Weak, because what it watches holds the metrics.
+        // Weak: the shared state holds the metrics.
         let watched = Arc::downgrade(&shared);
         shared.metrics.watch_dispatch(move || {
             watched.upgrade().map(|shared| shared as Arc<dyn DispatchState>)
@@ -122,7 +120,7 @@ impl Dispatch {
         Arc::new(Self { commands, shared })
     }
 
-    /// Measures inputs, and returns with each the tokens it may cost, as they are reserved when it is sent.
+    /// Returns the measure of each input, and the tokens to reserve for it.
     pub async fn estimate(
         &self,
         parameters: &Arc<Parameters>,
@@ -142,11 +140,10 @@ impl Dispatch {
         counted.map_err(|_| Error::Internal { cause: "counting tokens panicked" })
     }
 
-    /// Takes items over: from here on they land, whether or not the caller stays.
+    /// Takes ownership of items: they complete even if the caller leaves.
     ///
-    /// Items beyond what may wait are refused with [`Error::Overloaded`], and all of them with
-    /// [`Error::CircuitOpen`] while Voyage is given a rest, or [`Error::Upstream`] while it rejects every key; at once in
-    /// all cases.
+    /// Items over the pending limit fail at once with [`Error::Overloaded`]; all items fail at once with
+    /// [`Error::CircuitOpen`] while the circuit breaker is open, or [`Error::Upstream`] while every key is rejected.
     pub fn submit(self: &Arc<Self>, parameters: &Arc<Parameters>, items: Vec<Item>) {
         if let Some(refusal) = self.shared.refusal(parameters, Instant::now()) {
             for item in items {
@@ -163,12 +160,12 @@ impl Dispatch {
         }
     }
 
-    /// Waits until the scheduler is gone, which only a panic of its own makes it: from then on nothing is sent.
+    /// Waits until the scheduler has ended, which happens only if it panics. Nothing is sent after that.
     pub async fn ended(&self) {
         self.commands.closed().await;
     }
 
-    /// Tells whether counting the tokens of these inputs takes too long for a thread that serves calls.
+    /// Returns whether counting these inputs' tokens needs a blocking thread.
     fn needs_blocking<'a>(
         &self,
         parameters: &Parameters,
@@ -178,7 +175,7 @@ impl Dispatch {
             && inputs.map(Input::size).sum::<usize>() > MAX_BYTES_COUNTED_HERE
     }
 
-    /// Counts the items' tokens and gives them to the scheduler.
+    /// Counts the items' tokens and sends them to the scheduler.
     fn queue(&self, parameters: &Arc<Parameters>, items: Vec<Item>) {
         let at = Instant::now();
         let mut accepted = Vec::with_capacity(items.len());
@@ -209,10 +206,10 @@ impl Dispatch {
         let _ = self.commands.send(Command::Submit { parameters, items: accepted });
     }
 
-    /// Tells that one more waits for an item that may not have been sent yet.
+    /// Reports a new waiter for an item that may be queued.
     ///
-    /// An interactive one lifts it; and whoever cannot wait as long as is known is refused now. This may be told
-    /// before the item has come: whoever joined it by then is seen when it does.
+    /// An interactive waiter raises the item's priority; waiters whose deadline is before the known wait are rejected.
+    /// If the item is not queued yet, the scheduler sees the waiter when the item arrives.
     pub fn joined(&self, parameters: &Arc<Parameters>, id: u64, priority: Priority) {
         let parameters = Arc::clone(parameters);
         let _ = self.commands.send(Command::Joined { parameters, id, priority });
@@ -225,7 +222,7 @@ impl Shared {
         (measure, self.tokens_to_reserve(parameters, &measure))
     }
 
-    /// Returns what everybody who needs Voyage is told, if nothing is sent at the moment.
+    /// Returns the error for all items while nothing can be sent.
     fn refusal(&self, parameters: &Parameters, now: Instant) -> Option<Error> {
         match self.breaker.check(now) {
             Err(open) => Some(Error::CircuitOpen { retry_after: open.retry_after }),
@@ -233,7 +230,7 @@ impl Shared {
         }
     }
 
-    /// Returns the tokens an input may cost; what is over the model's context is cut, unless that was forbidden.
+    /// Returns the most tokens an input can cost: at most the model's context if truncation is allowed.
     fn tokens_to_reserve(&self, parameters: &Parameters, measure: &Measure) -> u64 {
         let bound = self.counter.bound(&parameters.model, measure);
         match model::find(&parameters.model) {

@@ -1,8 +1,7 @@
-//! Leaves a failing upstream alone for a while.
+//! The circuit breaker.
 //!
-//! Every attempt passes the breaker and tells how it ended. When too many fail, nobody passes until some time
-//! has gone by; then a single probe does, and its end decides for all. There is one lock, taken once in
-//! each step: whatever tasks do at the same time, the steps happen one after the other.
+//! Every attempt needs a permit and reports its result. When too many fail, the breaker opens for some time; then a
+//! single probe decides whether it closes. One lock, taken once per step, serialises the steps.
 
 mod config;
 mod tally;
@@ -17,7 +16,7 @@ pub use config::Config;
 use crate::telemetry::BreakerState;
 use tally::Tally;
 
-/// What those are told who come while the probe is out: how long it takes is not known.
+/// The retry delay reported while a probe is in flight.
 const PROBE_WAIT: Duration = Duration::from_secs(1);
 
 /// The breaker of one upstream.
@@ -38,29 +37,29 @@ struct State {
 
 #[derive(Debug)]
 enum Phase {
-    /// Everyone passes.
+    /// All attempts are permitted.
     Closed(Tally),
-    /// Nobody passes until then, and one probe afterwards.
+    /// No attempt is permitted until then, and one probe afterwards.
     Open {
         until: Instant,
         /// From opening until then.
         lasted: Duration,
     },
-    /// The probe is out.
+    /// The probe is in flight.
     HalfOpen {
         /// How long the breaker was open before.
         lasted: Duration,
     },
 }
 
-/// The breaker lets nobody through.
+/// The breaker is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Open {
-    /// When it may let somebody through.
+    /// When an attempt may be permitted.
     pub(crate) retry_after: Duration,
 }
 
-/// An attempt that was let through. Dropped without a word, as when it is cancelled, it counts for nothing.
+/// The permit of an attempt. Dropped without a result, it is not counted.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct BreakerPermit {
@@ -76,27 +75,27 @@ impl Breaker {
         Arc::new(Self { config: config.clone(), state: Mutex::new(state) })
     }
 
-    /// Lets an attempt through, or says when that may be possible.
+    /// Permits an attempt, or returns when one may be permitted.
     pub(crate) fn admit(self: &Arc<Self>, now: Instant) -> Result<BreakerPermit, Open> {
         let mut state = self.lock();
         match state.phase {
-            // ## Closed => everyone passes.
+            // ## Closed => permitted.
             Phase::Closed(_) => {}
-            // ## Open, and it is not yet time => nobody passes.
+            // ## Open, and it is not yet time => rejected.
             Phase::Open { until, .. } if now < until => {
                 return Err(Open { retry_after: until - now });
             }
-            // ## Open, and it is time => this one passes, as the probe: HalfOpen.
+            // ## Open, and it is time => permitted as the probe: HalfOpen.
             Phase::Open { lasted, .. } => {
                 state.phase = Phase::HalfOpen { lasted };
             }
-            // ## HalfOpen => nobody passes beside the probe.
+            // ## HalfOpen => rejected while the probe is in flight.
             Phase::HalfOpen { .. } => return Err(Open { retry_after: PROBE_WAIT }),
         }
         Ok(BreakerPermit { breaker: Some(Arc::clone(self)), term: state.term })
     }
 
-    /// Tells what [`Self::admit`] would say, without letting anyone through.
+    /// Returns the result of [`Self::admit`] without permitting an attempt.
     pub(crate) fn check(&self, now: Instant) -> Result<(), Open> {
         match self.lock().phase {
             Phase::Open { until, .. } if now < until => Err(Open { retry_after: until - now }),
@@ -114,7 +113,7 @@ impl Breaker {
         }
     }
 
-    /// Learns how an attempt of `term` ended.
+    /// Records the end of an attempt of `term`.
     fn landed(&self, term: u64, end: End, now: Instant) {
         let Config { failure_percent, min_calls, window, open_for, max_open } = &self.config;
         let mut state = self.lock();
@@ -142,8 +141,8 @@ impl Breaker {
             (Phase::HalfOpen { lasted }, End::Unknown) => {
                 state.phase = Phase::Open { until: now, lasted: *lasted };
             }
-            // ## Closed, the attempt was cancelled => it says nothing.
-            // ## Open => everyone who is still out passed in an earlier term.
+            // ## Closed, the attempt was cancelled => not counted.
+            // ## Open => attempts in flight are of an earlier term.
             (Phase::Closed(_), End::Unknown) | (Phase::Open { .. }, _) => {}
         }
     }

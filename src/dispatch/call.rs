@@ -1,4 +1,4 @@
-//! One upstream call: attempt, settle, then hand out, take apart or send again.
+//! One upstream call: attempt, settle, then complete, split or repeat.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -21,7 +21,7 @@ use crate::{
     upstream::Reply,
 };
 
-/// A batch on its way, with all it needs.
+/// A batch with its reservation and permits.
 pub(super) struct Call {
     pub(super) batch: Batch,
     pub(super) reservation: Reservation,
@@ -29,23 +29,23 @@ pub(super) struct Call {
     pub(super) guard: CallGuard,
 }
 
-/// A call has ended; what comes back goes again.
+/// The end of a call, with the batches to send again.
 ///
-/// Calls tell it on a channel of their own: the callers' one closes with the dispatch, and what was taken over by then
-/// still lands.
+/// It has a channel of its own: the command channel closes with the dispatch, but accepted items must still
+/// complete.
 #[derive(Debug)]
 pub(super) struct Finished {
     pub(super) parameters: Arc<Parameters>,
     pub(super) returned: Vec<Returned>,
 }
 
-/// A batch that goes again, as it is.
+/// A batch to send again.
 #[derive(Debug)]
 pub(super) struct Returned {
     pub(super) batch: Batch,
     /// Not before this.
     pub(super) at: Instant,
-    /// Whether it waits for nothing but budget, which may be free earlier than was known.
+    /// Whether it waits only for budget, which may be free earlier than estimated.
     pub(super) blocked: bool,
 }
 
@@ -59,12 +59,12 @@ impl Returned {
     }
 }
 
-/// One of the calls that may be in flight; given back when it is dropped, also by a panic.
+/// Reports the end of a call when dropped, also by a panic.
 #[derive(Debug)]
 pub(super) struct CallGuard {
     finished: mpsc::UnboundedSender<Finished>,
     parameters: Arc<Parameters>,
-    /// What goes again.
+    /// Batches to send again.
     pub(super) returned: Vec<Returned>,
 }
 
@@ -81,12 +81,12 @@ impl Drop for CallGuard {
     fn drop(&mut self) {
         let returned = std::mem::take(&mut self.returned);
         let parameters = Arc::clone(&self.parameters);
-        // Without a scheduler there is nothing to give the call back to, and dropped items report it.
+        // Without a scheduler, the dropped items report the failure.
         let _ = self.finished.send(Finished { parameters, returned });
     }
 }
 
-/// Makes one attempt and decides what comes of it; what goes again is handed to the scheduler.
+/// Makes one attempt and handles its result.
 pub(super) async fn run(shared: Arc<Shared>, call: Call) {
     let Call { mut batch, reservation, permit, mut guard } = call;
     batch.count_waits(&shared.metrics);
@@ -127,7 +127,7 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call) {
             }
             let another_key = failure.fault == Fault::Unauthenticated
                 && shared.pool.rejected(seat, &key, sent_at).await
-                // Each is set aside, so there are no more; but files may change as fast as they are read.
+                // Key files may change while they are read, so the count is bounded.
                 && batch.rejections < shared.pool.most_rejections();
             if failure.fault == Fault::Unauthenticated {
                 batch.span.sets_aside(key.alias());
@@ -145,14 +145,14 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call) {
     }
 }
 
-/// Sends the batch again at once, with a key that was not rejected: no attempt, and no retry.
+/// Sends the batch again at once with another key; this is neither an attempt nor a retry.
 fn with_another_key(mut batch: Batch, now: Instant) -> Returned {
     batch.attempts -= 1;
     batch.rejections += 1;
     Returned::new(batch, now)
 }
 
-/// Gives the budget what it must know; returns until when a 429 closes it.
+/// Settles the reservation; returns until when a 429 closes the limit.
 fn settle_failure(failure: &Upstream, reservation: Reservation, now: Instant) -> Option<Instant> {
     if let Fault::RateLimited { retry_after, free_tier } = failure.fault {
         return Some(reservation.rate_limited(retry_after, free_tier, now));
@@ -165,7 +165,7 @@ fn settle_failure(failure: &Upstream, reservation: Reservation, now: Instant) ->
     None
 }
 
-/// Decides what becomes of a batch whose attempt failed.
+/// Handles a failed attempt.
 fn after(
     shared: &Shared,
     mut batch: Batch,
@@ -179,7 +179,7 @@ fn after(
         return behind_the_gate(shared, batch, &error, until);
     }
     if failure.fault == Fault::ConnectionLost && !batch.resent {
-        // The pool's connection was stale; a fresh one is due at once, and free.
+        // The pooled connection was stale; one resend is free.
         batch.resent = true;
         batch.span.resends();
         batch.attempts -= 1;
@@ -202,14 +202,14 @@ fn after(
         }
         Verdict::Split(first, second) => vec![first, second],
     };
-    // What was taken apart is no attempt of its own.
+    // A resend after a split is not an attempt.
     batch.attempts -= 1;
     batch.span.splits(parts.iter().map(Vec::len).sum());
     let parts = parts.into_iter().filter(|items| !items.is_empty());
     parts.map(|items| Returned::new(batch.part(items), now)).collect()
 }
 
-/// A 429 costs no retry: the items wait behind the gate, except those who cannot.
+/// Queues the items again after a 429, which costs no retry, and rejects late waiters.
 fn behind_the_gate(
     shared: &Shared,
     mut batch: Batch,
@@ -234,7 +234,7 @@ fn behind_the_gate(
     vec![Returned::new(batch, until)]
 }
 
-/// Returns when the batch goes again, if it does: attempts, the last waiter's time and the budget allow it.
+/// Returns when to retry, if attempts, deadlines and the retry budget allow it.
 fn retry_at(shared: &Shared, batch: &Batch, fault: &Fault, now: Instant) -> Option<Instant> {
     if !retry::allows(fault.row().retry, batch.attempts, shared.max_attempts) {
         return None;
@@ -244,7 +244,7 @@ fn retry_at(shared: &Shared, batch: &Batch, fault: &Fault, now: Instant) -> Opti
     (in_time && shared.retries.spend(now)).then_some(at)
 }
 
-/// A refusal that tells the number of tokens teaches the estimate as well as a reply does.
+/// Updates the token estimate from a rejection that reports the number of tokens.
 fn teach(shared: &Shared, batch: &Batch, fault: &Fault) {
     if let Fault::TooManyTokens { actual: Some(actual), .. } = fault {
         shared.counter.learn(&batch.parameters.model, &batch.measures(), *actual);
@@ -256,9 +256,9 @@ fn hand_out(shared: &Shared, batch: Batch, reply: Reply) {
     let measures = batch.measures();
     let Batch { parameters, items, stats, span, .. } = batch;
     span.used(reply.total_tokens.unwrap_or_default());
-    // What is paid for has come to its end when those who wait hear of it.
+    // Settle before the waiters get the result.
     drop(span);
-    // Only the first reply of a trip is kept: the id is told only when there was no other.
+    // Keep only the first reply: its id is reported only if there was one request.
     let _ = stats.reply.set(ReplyMetadata { request_id: reply.request_id, warning: reply.warning });
     let weights: Vec<u64> =
         measures.iter().map(|measure| shared.counter.guess(&parameters.model, measure)).collect();
@@ -270,7 +270,7 @@ fn hand_out(shared: &Shared, batch: Batch, reply: Reply) {
         shared.counter.learn(&parameters.model, &measures, reported);
     }
 
-    // The upstream's contract is one answer an input, in order.
+    // The upstream returns one answer per input, in order.
     for ((queued, answer), tokens) in
         items.into_iter().zip(reply.answers).zip(apportion(total, &weights))
     {

@@ -1,28 +1,28 @@
-//! What becomes of a batch that Voyage refused.
+//! Splits a batch that Voyage rejected.
 //!
-//! One caller's bad input never fails another's: an input that is named fails alone and the rest goes again; a
-//! batch with too many tokens or bytes goes in halves; a 400 that names nobody is bisected until the guilty
-//! input stands alone. A resend is no retry: it costs neither attempts nor retry budget.
+//! One bad input fails alone: a named input fails and the rest is resent; a batch with too many tokens or bytes is
+//! halved; a batch rejected with a 400 that names no input is bisected. A resend costs neither attempts nor retry
+//! budget.
 
 use crate::error::{Error, Fault};
 
-/// What to do with a refused batch.
+/// How to split a rejected batch.
 #[derive(Debug)]
 pub(super) enum Verdict<T> {
-    /// The failure is everybody's.
+    /// All items fail.
     FailAll(Vec<T>),
-    /// One input is guilty; the others go again.
+    /// One input is rejected; the others are resent.
     FailOne {
-        /// The guilty one.
+        /// The rejected one.
         rejected: T,
         /// The others, in order.
         rest: Vec<T>,
     },
-    /// Too much together, or a guilty input that is not named: both halves go again, apart.
+    /// The batch is too large, or the bad input unknown: resend both halves.
     Split(Vec<T>, Vec<T>),
 }
 
-/// Judges a refused batch.
+/// Splits a rejected batch.
 pub(super) fn split<T>(error: &Error, mut items: Vec<T>) -> Verdict<T> {
     let Error::Upstream(upstream) = error else { return Verdict::FailAll(items) };
     match upstream.fault {
@@ -30,7 +30,7 @@ pub(super) fn split<T>(error: &Error, mut items: Vec<T>) -> Verdict<T> {
             let rejected = items.remove(index);
             Verdict::FailOne { rejected, rest: items }
         }
-        // An index out of range names nobody.
+        // An index out of range names no input.
         Fault::InputTooLong { .. }
         | Fault::TooManyTokens { .. }
         | Fault::PayloadTooLarge { .. }

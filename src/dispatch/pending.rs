@@ -21,9 +21,11 @@ use crate::{
 pub struct Item {
     /// Unique in the process.
     pub id: u64,
+    /// The text.
     pub input: Input,
     /// The result of [`super::Dispatch::estimate`], to count once.
     pub measure: Option<Measure>,
+    /// The queue it waits in.
     pub priority: Priority,
     /// The caller for fair queuing.
     pub caller: Caller,

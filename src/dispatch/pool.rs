@@ -1,8 +1,8 @@
-//! The keys there are, and which of them Voyage accepts.
+//! The pool of API keys.
 //!
-//! A key that Voyage rejects is set aside until its file says something else; now and then a call tries it again, in
-//! case Voyage erred. What its file said before, if Voyage accepted that, is used meanwhile. While every key is set
-//! aside nothing is sent but such tries, and whoever needs Voyage is told at once.
+//! A key that Voyage rejects is set aside until its file changes; now and then a call tries it again. Meanwhile the
+//! file's previous key is used, if Voyage accepted it. While every key is set aside, only such tries are sent, and
+//! other items fail at once.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::{
     upstream::{ApiKey, ApiKeys, KeyLimits, Member},
 };
 
-/// How long a key that is set aside is left alone while others serve.
+/// Time between tries of a key that is set aside, while others are in use.
 const PAUSE: Duration = Duration::from_mins(1);
 
 /// The same while there is no other, after the next call has tried it: what Voyage takes back is noticed soon, and
@@ -28,7 +28,7 @@ const PAUSE_WITHOUT_OTHERS: Duration = Duration::from_secs(5);
 /// How long a call that was refused waits for the key's file: a file system may hang.
 const READING: Duration = Duration::from_secs(1);
 
-/// The pool of keys, and what is known about them.
+/// The pool of keys and their state.
 pub(super) struct Pool {
     entries: Vec<Entry>,
 }
@@ -82,7 +82,7 @@ impl Pool {
         Arc::new(Self { entries: keys.members().map(entry).collect() })
     }
 
-    /// Returns how many keys there are.
+    /// Returns the number of keys.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
@@ -97,7 +97,7 @@ impl Pool {
         self.entries.get(index).map(|entry| entry.member.alias())
     }
 
-    /// Returns what is configured for a key.
+    /// Returns a key's configured limits.
     pub(super) fn limits(&self, index: usize) -> KeyLimits {
         self.entries.get(index).map(|entry| entry.member.limits()).unwrap_or_default()
     }
@@ -159,7 +159,7 @@ impl Pool {
         self.good() != Usable::NONE
     }
 
-    /// Returns what whoever needs Voyage is told while every key is set aside.
+    /// Returns the error for all items while every key is set aside.
     pub(super) fn refusal(&self, parameters: &Parameters, now: Instant) -> Option<Error> {
         if self.usable(now) != Usable::NONE {
             return None;

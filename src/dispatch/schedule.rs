@@ -1,8 +1,7 @@
-//! What leaves when: one task that owns all lanes.
+//! The scheduler: one task that owns all lanes.
 //!
-//! Every event (items came, somebody joined, a call ended, a time has come) ends in [`Scheduler::pump`], which lets
-//! calls go while there are free ones. A call needs a lane that is ready, a closed circuit, and budget. Interactive
-//! lanes go first; after [`TURN`] of them in a row, a batch lane that has waited too long gets a turn.
+//! After every event, [`Scheduler::pump`] sends calls. A call needs a ready lane, a closed circuit breaker and budget.
+//! Interactive lanes go first; after [`TURN`] such calls in a row, a batch lane that has waited too long gets a turn.
 
 mod choice;
 mod command;
@@ -39,13 +38,12 @@ use queue::{FairClock, Position, Queue};
 use reserve::{Terms, Wanted, reserve_for};
 use shares::Shares;
 
-/// Commands taken in before the next look at the lanes: callers that come together leave together.
+/// Commands handled before lanes are served, so that concurrent callers share calls.
 const COMMANDS_AT_ONCE: usize = 256;
 
-/// The task's state.
 pub(super) struct Scheduler {
     shared: Arc<Shared>,
-    /// Given to calls, so that they can say that they have ended.
+    /// Sender for calls to report their end.
     finished: mpsc::UnboundedSender<Finished>,
     ended: mpsc::UnboundedReceiver<Finished>,
     max_inputs: usize,
@@ -56,15 +54,13 @@ pub(super) struct Scheduler {
     shares: Shares,
     returned: Vec<Returned>,
     in_flight: usize,
-    /// When items without waiters were last dropped.
     swept_at: Instant,
     /// Whether a waiter may have to be rejected since the last estimate.
     unestimated: bool,
-    /// When estimates were last made.
     estimated_at: Instant,
-    /// When they are made next, if they were put off.
+    /// When postponed estimates are made.
     estimate_at: Instant,
-    /// The bounds of a call to each model, known for one round.
+    /// The bounds of a call by model, cached for one round.
     caps: HashMap<Arc<str>, Caps>,
     /// Interactive calls since the last batch call.
     interactive_run: u32,
@@ -95,7 +91,7 @@ impl Scheduler {
         }
     }
 
-    /// Runs until the dispatch is gone and all that it took over has landed.
+    /// Runs until the dispatch is dropped and all items are completed.
     pub(super) async fn run(mut self, mut received: mpsc::UnboundedReceiver<Command>) {
         let (mut commands, mut finished) = (Vec::new(), Vec::new());
         let mut is_open = true;
@@ -108,7 +104,7 @@ impl Scheduler {
                 }
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
             }
-            // What came at the same time on the other channel is heard before anything is decided.
+            // Handle all pending messages of both channels first.
             while let Ok(ended) = self.ended.try_recv() {
                 finished.push(ended);
             }
@@ -128,7 +124,6 @@ impl Scheduler {
         }
     }
 
-    /// Tells whether nothing waits and no call is out.
     fn is_idle(&self) -> bool {
         self.in_flight == 0
             && self.returned.is_empty()
@@ -143,7 +138,7 @@ impl Scheduler {
                     .entry(Arc::clone(&parameters))
                     .or_insert_with(|| Lane::new(parameters));
                 for mut queued in items {
-                    // Whoever joined before the item came here could not lift it.
+                    // A waiter that joined before the item arrived could not raise its priority.
                     if let Some(demand) = queued.item.owner.demand() {
                         queued.item.priority = queued.item.priority.min(demand.priority);
                     }
@@ -167,7 +162,6 @@ impl Scheduler {
         }
     }
 
-    /// Takes back one of the calls that may be in flight.
     fn take_back(&mut self, finished: Finished, now: Instant) {
         self.in_flight -= 1;
         self.shared.calls.store(self.in_flight, Ordering::Relaxed);
@@ -175,7 +169,7 @@ impl Scheduler {
             lane.in_flight -= 1;
         }
         self.returned.extend(finished.returned);
-        // What the call settled may have freed budget for others, and a 429 closed it.
+        // Settling may have freed budget; a 429 may have closed it.
         for lane in self.lanes.values_mut() {
             lane.blocked_until = None;
             lane.no_turn_until = None;
@@ -186,7 +180,7 @@ impl Scheduler {
         }
     }
 
-    /// Lets calls go while something is ready and there is a free call.
+    /// Sends calls while a lane is ready and a call is free.
     fn pump(&mut self, now: Instant) {
         self.refuse_if_closed(now);
         self.caps.clear();
@@ -204,7 +198,7 @@ impl Scheduler {
         self.lanes.retain(|_, lane| lane.in_flight > 0 || lane.queue.len() > 0);
     }
 
-    /// Chooses the lane to be served, and the class its call is filled from.
+    /// Chooses the lane to serve, and the class to fill its call from.
     fn choose(&mut self, now: Instant) -> Option<(Arc<Parameters>, Priority)> {
         let Self { shared, caps, max_inputs, max_delay, .. } = self;
         let candidates = self.lanes.values_mut().filter_map(|lane| {
@@ -221,7 +215,7 @@ impl Scheduler {
         Some((Arc::clone(parameters), from))
     }
 
-    /// Lets the lane's next call go, or notes until when it cannot.
+    /// Sends the lane's next call, or notes until when it is blocked.
     fn send_next(&mut self, parameters: &Arc<Parameters>, from: Priority, now: Instant) {
         let caps = self.caps(&parameters.model);
         let Some(lane) = self.lanes.get_mut(parameters) else { return };
@@ -236,7 +230,7 @@ impl Scheduler {
         if taken.is_empty() {
             return;
         }
-        // A batch that is starved by interactive calls may use what is kept free for them.
+        // A batch starved by interactive calls may use the budget reserved for them.
         let starved = from == Priority::Batch
             && self.interactive_run >= TURN
             && self.shares.is_mostly_interactive(&parameters.model, now);
@@ -265,7 +259,7 @@ impl Scheduler {
                     lane.queue.put_back(taken);
                     let head = lane.queue.head().map(|head| head.priority);
                     if from == Priority::Batch && head == Some(Priority::Interactive) && !starved {
-                        // It missed its turn for want of its own budget; those before it go on.
+                        // The batch class has no budget; interactive items continue.
                         lane.no_turn_until = Some(blocked.until);
                         return;
                     }
@@ -276,9 +270,7 @@ impl Scheduler {
         }
     }
 
-    /// Reserves budget for the items; where they do not all fit, for as many as do if that is worth a call.
-    ///
-    /// Returns the number of items it is for.
+    /// Reserves budget for the items, or for as many as are worth a call; returns the number of items that fit.
     fn reserve(
         &mut self,
         taken: &[(Position, Queued)],
@@ -296,7 +288,7 @@ impl Scheduler {
         reserve_for(items, terms, |class, tokens| limiter.reserve(model, class, tokens, now))
     }
 
-    /// Sends a batch again that has been out before.
+    /// Sends a returned batch again.
     fn repeat(&mut self, mut batch: Batch, now: Instant) {
         batch.drop_cancelled();
         if batch.items.is_empty() {
@@ -320,7 +312,7 @@ impl Scheduler {
                     batch.give_up(&self.shared.metrics);
                     return;
                 }
-                // A time that has not moved on would spin.
+                // A time that is not later would loop.
                 let at = blocked.until.max(now + Duration::from_millis(1));
                 batch.throttled.note(now, at);
                 self.returned.push(Returned::blocked(batch, at));
@@ -332,7 +324,7 @@ impl Scheduler {
         let permit = match self.shared.breaker.admit(now) {
             Ok(permit) => permit,
             Err(open) => {
-                // The reservation is dropped unsent, which refunds it.
+                // Dropping the unsent reservation refunds it.
                 let refusal = Error::CircuitOpen { retry_after: open.retry_after };
                 batch.fail(&refusal, &self.shared.metrics);
                 return;
@@ -363,11 +355,10 @@ impl Scheduler {
             .in_flight += 1;
         let guard = CallGuard::new(self.finished.clone(), parameters);
         let call = Call { batch, reservation, permit, guard };
-        // Detached on purpose: this task is the door.
+        // Detached: calls complete even if their callers leave.
         tokio::spawn(call::run(Arc::clone(&self.shared), call));
     }
 
-    /// Returns when to look again if nothing happens before.
     fn next_wake(&mut self, now: Instant) -> Option<Instant> {
         if self.in_flight >= self.max_in_flight {
             return self.next_refusal();

@@ -1,14 +1,14 @@
-//! What callers tell the scheduler.
+//! Commands to the scheduler.
 
 use std::sync::Arc;
 
 use crate::{caller::Priority, dispatch::pending::Queued, embedding::Parameters};
 
-/// What callers tell the scheduler.
+/// A command to the scheduler.
 #[derive(Debug)]
 pub(in crate::dispatch) enum Command {
     /// New items of one lane.
     Submit { parameters: Arc<Parameters>, items: Vec<Queued> },
-    /// One more waits for an item.
+    /// A new waiter for an item.
     Joined { parameters: Arc<Parameters>, id: u64, priority: Priority },
 }

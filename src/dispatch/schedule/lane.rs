@@ -21,7 +21,7 @@ const UNLISTED_REQUEST_TOKENS: u64 = 120_000;
 /// A batch item that has waited this long is owed a turn.
 pub(super) const AGEING: Duration = Duration::from_secs(2);
 
-/// What one call may hold.
+/// The bounds of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Caps {
     pub(super) inputs: usize,
@@ -85,7 +85,7 @@ pub(super) fn caps_of(
     caps
 }
 
-/// Where items of equal parameters gather.
+/// A queue of items with equal parameters.
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) parameters: Arc<Parameters>,
@@ -94,7 +94,7 @@ pub(super) struct Lane {
     pub(super) in_flight: usize,
     /// Until when there is known to be no budget for the lane's next call.
     pub(super) blocked_until: Option<Instant>,
-    /// When there was none for those who wait.
+    /// When it had no budget.
     pub(super) throttled: ThrottledIntervals,
     /// Until when there is known to be no budget for the turn of the batch items behind interactive ones.
     pub(super) no_turn_until: Option<Instant>,
@@ -160,7 +160,7 @@ impl Lane {
         self.queue.take_while(from, |queued| fits(queued.tokens, queued.item.input.size()))
     }
 
-    /// Drops the items nobody waits for any more.
+    /// Drops items without waiters.
     pub(super) fn drop_cancelled(taken: &mut Vec<(Position, Queued)>) {
         let (wanted, gone) = std::mem::take(taken)
             .into_iter()

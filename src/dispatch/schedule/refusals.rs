@@ -51,7 +51,7 @@ impl Scheduler {
     /// Tells whether estimates are to be made now; puts them off where they are not.
     fn is_due(&mut self, now: Instant) -> bool {
         let items: usize = self.lanes.values().map(|lane| lane.queue.len()).sum();
-        // Everyone in a long queue waits long anyway.
+        // In a long queue the wait is long anyway.
         let pause = PAUSE * u32::try_from(items).unwrap_or(u32::MAX);
         self.estimate_at = self.estimated_at + pause.min(LONGEST_PAUSE);
         items <= LONG || now >= self.estimate_at
@@ -104,7 +104,7 @@ impl Scheduler {
         }
     }
 
-    /// Lifts an item of a returned batch, and refuses whoever joined it and cannot wait for the budget.
+    /// Raises the priority of an item of a returned batch, and rejects late waiters.
     pub(super) fn joined_returned(&mut self, id: u64, priority: Priority, now: Instant) {
         for Returned { batch, .. } in &mut self.returned {
             let Some(joined) = batch.items.iter_mut().find(|queued| queued.id() == id) else {
@@ -122,7 +122,7 @@ impl Scheduler {
         }
     }
 
-    /// Gives up what nobody waits for any more: it takes room, and its caller's share.
+    /// Removes items without waiters.
     fn sweep(&mut self, now: Instant) {
         if now < self.swept_at + SWEEP {
             return;
