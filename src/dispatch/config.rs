@@ -27,7 +27,7 @@ pub struct Config {
     pub max_waiting_inputs: u32,
 
     /// The most bytes of inputs waiting or in flight, 512 beside its own for each. They count until the input is
-    /// let go, whoever left: it bounds the memory a slow upstream can cost.
+    /// completed, even if its callers left: it bounds the memory a slow upstream can cost.
     pub max_waiting_bytes: Size,
 }
 

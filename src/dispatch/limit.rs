@@ -106,7 +106,7 @@ pub(crate) struct Need {
 /// What is used of a model's minute, of the key that has the most room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Usage {
-    /// Requests in flight or landed less than a minute ago.
+    /// Requests in flight or ended less than a minute ago.
     pub(crate) requests: u64,
     /// The requests a minute in force.
     pub(crate) requests_limit: u64,

@@ -122,7 +122,7 @@ impl Pool {
         Usable(bits.fold(0, |bits, (number, _)| bits | bit(number)))
     }
 
-    /// Returns what a call is made with; `None`: the key has been set aside meanwhile. Whoever takes a key must send it.
+    /// Returns what a call is made with; `None`: the key has been set aside meanwhile. A key that is taken must be used.
     pub(super) fn take(&self, index: usize, now: Instant) -> Option<Arc<ApiKey>> {
         let others = self.good() != Usable::NONE;
         let entry = self.entries.get(index)?;

@@ -42,7 +42,7 @@ impl BatchSpan {
         context.is_recorded().then(|| context.trace_id())
     }
 
-    /// Begins it at the batch's first departure, when all who wait are known.
+    /// Begins it when the batch is first sent and all waiters are known.
     pub(super) fn begin(&self, parameters: &Parameters) {
         let is_new = !self.shared.context().is_recorded();
         self.shared.begin(|| semconv::batch_span(&parameters.model));

@@ -1,10 +1,10 @@
-//! `[breaker]`: when a failing upstream is given a rest.
+//! `[breaker]`.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{check::Checks, units::Span};
 
-/// `[breaker]`: when a failing upstream is left alone for a while.
+/// `[breaker]`: the circuit breaker of the upstream.
 ///
 /// Cached embeddings are served throughout; what would need a call is refused with `UNAVAILABLE`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,7 +18,7 @@ pub struct Config {
     /// The calls that must have ended within `window` before the breaker opens, at least 1.
     pub min_calls: u32,
 
-    /// How far back calls are looked at.
+    /// The period in which calls are counted.
     pub window: Span,
 
     /// How long no calls are made once the breaker opens; then a single one tries. Every try that fails

@@ -1,4 +1,4 @@
-//! One sliding minute, of one key and model: what is in flight, and a log of what landed less than a minute ago.
+//! One sliding minute, of one key and model: what is in flight, and a log of what ended less than a minute ago.
 //!
 //! Voyage counts a call at some moment between its sending and its reply. An entry that is held from before the
 //! one until a minute after the other is therefore in the log whenever Voyage may still count it; a bucket
@@ -17,7 +17,7 @@ use super::{
 /// "The most recent minute", in Voyage's words.
 pub(super) const WINDOW: Duration = Duration::from_mins(1);
 
-/// When to look again for the end of a call of which only that is known: that it has not landed.
+/// When to look again for the end of a call of which only that is known: that it has not ended.
 pub(super) const GLANCE: Duration = Duration::from_secs(1);
 
 /// More tokens than any call can have: sums of nonsense must not overflow.
@@ -26,11 +26,11 @@ const MOST_TOKENS: u64 = 1 << 40;
 /// The budget of one key and model.
 #[derive(Clone, Debug)]
 pub(super) struct Window {
-    /// What landed, soonest to be forgotten first.
+    /// Ended calls, soonest to be forgotten first.
     log: VecDeque<Entry>,
     /// The tokens in the log.
     logged: u64,
-    /// Calls reserved or sent that have not landed.
+    /// Calls reserved or in flight.
     in_flight: u64,
     /// The tokens reserved for them.
     reserved: u64,
@@ -42,7 +42,7 @@ pub(super) struct Window {
     gate: Gate,
 }
 
-/// One call that landed.
+/// An ended call.
 #[derive(Clone, Debug)]
 struct Entry {
     until: Instant,
@@ -71,7 +71,7 @@ impl Window {
         }
     }
 
-    /// Lets time pass: forgets what landed a minute ago, and ends a minute of learning. Returns whether that
+    /// Lets time pass: forgets what ended a minute ago, and ends a minute of learning. Returns whether that
     /// minute proved more than the free tier.
     pub(super) fn advance(&mut self, now: Instant) -> bool {
         while let Some(oldest) = self.log.front().filter(|entry| entry.until <= now) {
@@ -283,7 +283,7 @@ impl Window {
                 return entry.until;
             }
         }
-        // What is in flight counts until a minute after it has landed.
+        // What is in flight counts until a minute after it has ended.
         now + WINDOW
     }
 
@@ -305,7 +305,7 @@ impl Window {
         self.enter(tokens, now);
     }
 
-    /// Enters a call that landed into the log.
+    /// Adds an ended call to the log.
     fn enter(&mut self, tokens: u64, now: Instant) {
         let (tokens, until) = (tokens.min(MOST_TOKENS), now + WINDOW);
         // Tasks read the clock before they take the lock: one may come a moment late.

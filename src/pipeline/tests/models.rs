@@ -249,7 +249,7 @@ impl World {
             match thread_rng().gen_range(0..6) {
                 0 if owner.demand().is_none() => return owner.cancel(0),
                 1 if self.calls.reject_late => {
-                    owner.reject_late(Instant::now() + MINUTE, &refusal())
+                    owner.reject_late(Instant::now() + MINUTE, &refusal());
                 }
                 // Dropped before it departs, as by a panic.
                 2 if self.calls.panic => return,
