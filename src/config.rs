@@ -93,7 +93,7 @@ pub struct Config {
     pub limits: dispatch::LimitsConfig,
     /// How often a failed upstream call is repeated.
     pub retry: dispatch::RetryConfig,
-    /// When a failing upstream is left alone for a while.
+    /// The circuit breaker of the upstream.
     pub breaker: dispatch::BreakerConfig,
     /// How tokens are counted before Voyage reports them.
     pub tokens: tokens::Config,
