@@ -31,7 +31,7 @@ pub(super) struct Batch {
     pub(super) throttled: ThrottledIntervals,
     /// Attempts so far, without resends after a split.
     pub(super) attempts: u32,
-    /// Whether the one free resend over a fresh connection was used.
+    /// Whether the free resend over a new connection was used.
     pub(super) resent: bool,
     /// Keys rejected so far.
     pub(super) rejections: u32,

@@ -30,8 +30,8 @@ pub(crate) struct Breaker {
 #[derive(Debug)]
 struct State {
     phase: Phase,
-    /// How often the breaker opened after it was closed. What becomes of an attempt from an earlier term is
-    /// old news. While the breaker is half open, only the probe is of the present one.
+    /// Counts how often the breaker opened. The result of an attempt of an earlier term is ignored. While the breaker is
+    /// half open, only the probe belongs to the present term.
     term: u64,
 }
 
@@ -129,7 +129,7 @@ impl Breaker {
                     state.term += 1;
                 }
             }
-            // ## HalfOpen, the probe succeeded => Closed, with nothing held against the upstream.
+            // ## HalfOpen, the probe succeeded => Closed, with empty counts.
             (Phase::HalfOpen { .. }, End::Succeeded) => {
                 state.phase = Phase::Closed(Tally::default());
             }
@@ -156,7 +156,7 @@ fn open(lasts: Duration, now: Instant) -> Phase {
     Phase::Open { until: now + lasts, lasted: lasts }
 }
 
-/// How an attempt ended, as far as the upstream is to blame.
+/// The result of an attempt.
 #[derive(Clone, Copy, Debug)]
 enum End {
     Succeeded,

@@ -43,7 +43,7 @@ pub(super) struct Finished {
 #[derive(Debug)]
 pub(super) struct Returned {
     pub(super) batch: Batch,
-    /// Not before this.
+    /// The earliest time.
     pub(super) at: Instant,
     /// Whether it waits only for budget, which may be free earlier than estimated.
     pub(super) blocked: bool,

@@ -15,8 +15,8 @@ pub struct Config {
     /// The most inputs in one upstream call, 1 to 1000; Voyage takes no more. 1 turns batching off.
     pub max_inputs: u32,
 
-    /// The longest an input waits for others while calls of its kind are in flight. An input that finds none in
-    /// flight leaves at once, and so does a full batch.
+    /// The longest an input waits for others while calls of its kind are in flight. Without such calls it is sent at
+    /// once, and so is a full batch.
     pub max_delay: Span,
 
     /// The most upstream calls at the same time, 1 to 1024, over all models. Raise it when calls wait although

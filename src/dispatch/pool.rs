@@ -21,11 +21,10 @@ use crate::{
 /// Time between tries of a key that is set aside, while others are in use.
 const PAUSE: Duration = Duration::from_mins(1);
 
-/// The same while there is no other, after the next call has tried it: what Voyage takes back is noticed soon, and
-/// Voyage is not asked by every caller.
+/// The pause while there is no other key: a recovery is noticed soon, and not every caller sends a try.
 const PAUSE_WITHOUT_OTHERS: Duration = Duration::from_secs(5);
 
-/// How long a call that was refused waits for the key's file: a file system may hang.
+/// The longest wait of a rejected call for the key's file: a file system may hang.
 const READING: Duration = Duration::from_secs(1);
 
 /// The pool of keys and their state.
@@ -42,9 +41,9 @@ struct Entry {
 
 #[derive(Default)]
 struct Standing {
-    /// What Voyage accepted last: what the file says, or what it said before.
+    /// The last accepted key: the present one of the file, or the previous one.
     accepted: Option<Arc<ApiKey>>,
-    /// What Voyage rejected last of what the file said.
+    /// The last rejected key of the file.
     set_aside: Option<SetAside>,
 }
 
@@ -87,7 +86,7 @@ impl Pool {
         self.entries.len()
     }
 
-    /// Returns how many different keys may be rejected before a batch is: what every file says, and said before.
+    /// Returns the most rejections of one batch: the present and the previous key of every file.
     pub(super) fn most_rejections(&self) -> u32 {
         u32::try_from(self.len() * 2).unwrap_or(u32::MAX)
     }
@@ -129,13 +128,13 @@ impl Pool {
         entry.try_again(now, others).or_else(|| entry.good_key())
     }
 
-    /// Voyage took the key of a call that was sent at `sent_at`.
+    /// Records that Voyage accepted the key of a call sent at `sent_at`.
     pub(super) fn accepted(&self, index: usize, key: &Arc<ApiKey>, sent_at: Instant) {
         let Some(entry) = self.entries.get(index) else { return };
         let in_force = entry.member.key();
         let mut standing = entry.standing();
         if let Some(aside) = standing.set_aside.take_if(|aside| key.same_secret(&aside.key)) {
-            // A call that left before the rejection proves nothing about the time after it.
+            // A call sent before the rejection proves nothing about the time after it.
             if sent_at < aside.tried_at {
                 standing.set_aside = Some(aside);
                 return;
@@ -147,12 +146,12 @@ impl Pool {
         }
     }
 
-    /// Voyage answered 401 to a call that was sent at `sent_at`: looks at the key's file at once, and sets aside what
-    /// was rejected. Returns whether there is a key to use instead.
+    /// Records a 401 to a call sent at `sent_at`: reads the key's file at once and sets the rejected key aside. Returns
+    /// whether there is another key.
     pub(super) async fn rejected(&self, index: usize, key: &Arc<ApiKey>, sent_at: Instant) -> bool {
         if let Some(entry) = self.entries.get(index) {
             let member = entry.member.clone();
-            // The poll looks at it as well; what this one is too slow for, that one finds.
+            // If this read takes too long, the poll finds the change.
             let _ = timeout(READING, spawn_blocking(move || member.reload())).await;
             entry.set_aside(key, sent_at);
         }
@@ -188,7 +187,7 @@ impl Entry {
         self.standing.lock()
     }
 
-    /// Returns what the file says, unless that was rejected; then what it said before, if that was accepted.
+    /// Returns the file's key unless it was rejected; then the previous key if that was accepted.
     fn good_key(&self) -> Option<Arc<ApiKey>> {
         let in_force = self.member.key();
         let standing = self.standing();
@@ -200,7 +199,7 @@ impl Entry {
         self.standing().rejects(&in_force)
     }
 
-    /// Tells whether the key is set aside and due to be tried again.
+    /// Returns whether the key is set aside and due for a try.
     fn is_due(&self, now: Instant, others: bool) -> bool {
         let in_force = self.member.key();
         self.standing().due(&in_force, now, others).is_some()
@@ -221,13 +220,13 @@ impl Entry {
         let mut standing = self.standing();
         standing.accepted.take_if(|accepted| key.same_secret(accepted));
         if !key.same_secret(&in_force) {
-            // The file has moved on: that the old key is not taken any more is as it should be.
+            // The file has a newer key: the rejection of the old one is expected.
             return;
         }
         let now = Instant::now();
         if let Some(aside) = standing.set_aside.as_mut().filter(|aside| aside.key.same_secret(key))
         {
-            // Calls that were in flight together are rejected together: that is known.
+            // Calls in flight at the same time are rejected together.
             if sent_at >= aside.tried_at {
                 aside.tried_at = now;
             }
@@ -254,7 +253,7 @@ impl Standing {
         let aside = self.set_aside.as_mut().filter(|aside| aside.key.same_secret(in_force))?;
         let pause = match (others, aside.tries) {
             (true, _) => PAUSE,
-            // One 401 may have been a slip of Voyage's: without this it would cost every caller some seconds.
+            // A single 401 may be an error of Voyage; without this it would delay every caller.
             (false, 0) => Duration::ZERO,
             (false, _) => PAUSE_WITHOUT_OTHERS,
         };

@@ -31,7 +31,7 @@ impl BatchSpan {
         Arc::new(Self { shared: FanIn::new(), stats, tokens: AtomicU64::new(0) })
     }
 
-    /// Returns what those who wait are linked to.
+    /// Returns the link for the waiters.
     pub(super) fn shared(&self) -> &FanIn {
         &self.shared
     }
@@ -109,7 +109,7 @@ impl BatchSpan {
         self.shared.with(|span| span.event(semconv::KEY_SET_ASIDE_EVENT, vec![about]));
     }
 
-    /// It was taken apart; so many of its items go again.
+    /// It was split; so many of its items are sent again.
     pub(super) fn splits(&self, items: usize) {
         let items = i64::try_from(items).unwrap_or(i64::MAX);
         let about = (semconv::INPUTS, items.into());

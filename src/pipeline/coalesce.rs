@@ -36,7 +36,7 @@ pub(super) struct Flights {
     metrics: Metrics,
 }
 
-/// One input on its way to Voyage and back.
+/// One input from its request to its answer.
 #[derive(Debug)]
 pub(super) struct Flight {
     key: Key,

@@ -18,7 +18,7 @@ use crate::{
 pub(super) struct Wait {
     span: Span,
     began: Instant,
-    /// What is waited for; nothing when nobody wants to know.
+    /// The flights; empty when the span is not recorded.
     flights: Vec<Arc<Flight>>,
 }
 

@@ -6,7 +6,7 @@ use crate::{check::Checks, units::Span};
 
 /// `[breaker]`: the circuit breaker of the upstream.
 ///
-/// Cached embeddings are served throughout; what would need a call is refused with `UNAVAILABLE`.
+/// While it is open, cached embeddings are still served; other requests fail with `UNAVAILABLE`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -21,8 +21,8 @@ pub struct Config {
     /// The period in which calls are counted.
     pub window: Span,
 
-    /// How long no calls are made once the breaker opens; then a single one tries. Every try that fails
-    /// doubles the time.
+    /// The time without calls after the breaker opens; then a single call probes the upstream. Each failed probe doubles
+    /// the time.
     pub open_for: Span,
 
     /// The longest such time, at least `open_for`.

@@ -17,10 +17,13 @@ use super::{
     queue::Position,
     reserve::{Terms, Wanted, reserve_for},
 };
-use crate::dispatch::{
-    call::Returned,
-    limit::{Class, Forecast},
-    pending::{Patience, Queued},
+use crate::{
+    caller::Priority,
+    dispatch::{
+        call::Returned,
+        limit::{Class, Forecast},
+        pending::{Patience, Queued},
+    },
 };
 
 /// Changes of the budget in one estimate; items that are left then are estimated for the last of them.
@@ -177,6 +180,9 @@ impl<'a> Estimate<'a> {
                 let head = self.items.pop_front()?;
                 self.note(head);
             }
+            // Batch calls may use the whole budget when interactive calls starve them, which is unknown at later times:
+            // early rather than late.
+            let starved = self.items.front()?.position.priority == Priority::Batch;
             let Self { forecast, items, caps, .. } = self;
             let mut fits = caps.filter();
             let wanted = items
@@ -190,7 +196,7 @@ impl<'a> Estimate<'a> {
                     tokens: queued.tokens,
                 });
             let room = forecast.token_room();
-            let terms = Terms { room, starved: false, worth: caps.worth, now: self.clock };
+            let terms = Terms { room, starved, worth: caps.worth, now: self.clock };
             let reserve = |class, tokens| forecast.reserve(class, tokens);
             let (planned, mut count) = match reserve_for(wanted, terms, reserve) {
                 Ok(reserved) => reserved,

@@ -54,7 +54,7 @@ impl FairClock {
         tag
     }
 
-    /// Forgets callers of whom nothing is lost.
+    /// Forgets callers whose state equals a new one.
     ///
     /// Callers who come once only never move the clock on, so those who were served can be many.
     fn sweep(&mut self) {
@@ -116,7 +116,7 @@ impl Queue {
         self.arrivals.push_back((at, id));
     }
 
-    /// Puts items back that could not leave, where they stood.
+    /// Puts items back that were not sent, at their positions.
     pub(super) fn put_back(&mut self, taken: Vec<(Position, Queued)>) {
         for (position, queued) in taken {
             self.tokens += queued.tokens;
@@ -125,7 +125,7 @@ impl Queue {
         }
     }
 
-    /// Makes a waiting batch item interactive: somebody is waiting for it now.
+    /// Makes a waiting batch item interactive.
     pub(super) fn lift(&mut self, id: u64, clock: &mut FairClock) {
         let Some(old) = self.positions.get(&id).copied() else { return };
         if old.priority == Priority::Interactive {
@@ -166,7 +166,7 @@ impl Queue {
         }
     }
 
-    /// Notes that items have left for good.
+    /// Records that items were sent.
     pub(super) fn served(taken: &[(Position, Queued)], clock: &mut FairClock) {
         for (position, _) in taken {
             clock.serve(position.priority, position.tag);
@@ -194,7 +194,7 @@ impl Queue {
         self.positions.contains_key(&id)
     }
 
-    /// Takes an item out if nobody waits for it.
+    /// Removes an item if it has no waiters.
     pub(super) fn remove_abandoned(&mut self, position: Position) -> Option<Queued> {
         if self.items.get(&position)?.item.owner.demand().is_some() {
             return None;

@@ -89,7 +89,7 @@ impl Scheduler {
                 }
             }
             let mut late = estimate.late();
-            // A request fails with the first of its items, and is to be told of the last.
+            // A request fails with its first failed item, and gets the time of its last.
             late.sort_by_key(|late| Reverse(late.told));
             for Late { lane, position, certain, told } in late {
                 let queue = &mut lanes[lane].queue;

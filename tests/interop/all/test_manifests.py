@@ -163,7 +163,7 @@ def test_a_configuration_arrives_as_it_is(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("values", "how"), [("defaults", "-plaintext -d"), ("production", "Bearer"), ("mtls", "-cert"), ("tokens", "callers.md says how")]
+    ("values", "how"), [("defaults", "-plaintext -d"), ("production", "Bearer"), ("mtls", "-cert"), ("tokens", "callers.md describes tokens")]
 )
 def test_the_notes_say_what_to_run(values, how):
     notes = manifests.helm_notes(values)
