@@ -25,7 +25,7 @@ fn retry_after(result: Result<Response, Error>) -> Duration {
     }
 }
 
-/// By how much a time that is told may be wrong: 1 s or 10 %.
+/// The largest error of an estimate: 1 s or 10 %.
 fn tolerance(truth: Duration) -> Duration {
     secs(1).max(truth / 10)
 }
@@ -158,7 +158,7 @@ impl Scene {
         stage
     }
 
-    /// Returns what the last one is told if it can wait for a second only, and when its texts are sent if it can wait.
+    /// Returns the estimate that the last request gets with a wait of one second, and when its texts are sent without.
     async fn outcome(&self) -> Outcome {
         let stage = self.set().await;
         let start = Instant::now();
@@ -199,7 +199,7 @@ impl Scene {
         stage.run(patient).await.expect("it would have been sent in time");
     }
 
-    /// Asserts that the last one is told the truth.
+    /// Asserts that the estimate for the last request is right.
     async fn check(&self) {
         let Outcome { told, truth, .. } = self.outcome().await;
         match told {

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::span::{MAX_LINKS, Span, TraceContext};
 
-/// Waiters that are told apart; beyond them one may be counted twice.
+/// Distinct waiters remembered; further ones may be counted twice.
 const MAX_KNOWN: usize = 4_096;
 
 /// Work that several RPCs wait for, such as a batch; cheap to clone.
@@ -49,7 +49,7 @@ struct Waiters {
     recorded: Vec<TraceContext>,
     others: Vec<TraceContext>,
     known: HashSet<SpanId>,
-    /// Waiters beyond those that are told apart.
+    /// Waiters beyond those remembered.
     further: usize,
     last: Option<SpanId>,
 }

@@ -80,7 +80,7 @@ fn counters(name: &str, of: &[Named], title: fn(&str) -> String, all: Count) -> 
     )
 }
 
-/// Names an outcome, or whom an error is blamed on.
+/// Names an outcome, or the party to blame for an error.
 fn outcome(label: &str) -> String {
     let name = match label {
         "ok" => "OK",
