@@ -137,7 +137,7 @@ pub async fn build(
         None => Metrics::new()?.into(),
     };
     let metrics = &telemetry.metrics;
-    let fixed = || Live::fixed("callers", Rules::new(&config.callers), metrics.clone());
+    let fixed = || Live::fixed("config", Rules::new(&config.callers), metrics.clone());
     let rules = parts.rules.unwrap_or_else(fixed);
     let keys = keys.into().load(metrics)?;
     let upstream = match parts.upstream {
@@ -313,13 +313,6 @@ impl Bound {
     /// Returns the address the admin port really has.
     pub fn admin_address(&self) -> io::Result<SocketAddr> {
         self.admin.listener.local_addr()
-    }
-
-    /// Has one more thing looked at again and again.
-    #[must_use]
-    pub fn following(mut self, more: Option<Arc<dyn Reload>>) -> Self {
-        self.followed.files.extend(more);
-        self
     }
 
     /// Returns what has everything that is followed looked at now, once this serves.

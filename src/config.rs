@@ -6,7 +6,6 @@
 
 mod environment;
 mod key;
-mod log_levels;
 mod path;
 mod problem;
 mod read;
@@ -18,7 +17,6 @@ use serde::{Deserialize, Serialize};
 
 pub use environment::Environment;
 pub use key::{KeyError, api_keys};
-pub use log_levels::live_log_levels;
 pub use problem::{Origin, Problem, Problems};
 
 use crate::{
@@ -29,7 +27,7 @@ use crate::{
     grpc::{self, auth::AuthMode},
     pipeline,
     reload::{self, Live},
-    telemetry::{self, Metrics, OtelEnvironment},
+    telemetry::{self, LogLevels, Metrics, OtelEnvironment},
     tokens, transport, upstream,
 };
 use tree::Tree;
@@ -129,20 +127,29 @@ pub fn otel(environment: &Environment) -> OtelEnvironment {
     })
 }
 
-/// Returns the rules of `config`, which `sources` gave; they follow the file while the gateway runs.
+/// Returns the rules of `config`, which `sources` gave; they are reloaded with the `--config` file.
 ///
-/// The whole configuration must make sense for its `[callers]` to be taken over; its other sections are not.
-pub fn live_rules(sources: &Sources, config: &Config, metrics: &Metrics) -> Arc<Live<Rules>> {
-    const WHAT: &str = "callers";
+/// Each reload loads the whole configuration once, which must be valid. It applies `[callers]` and, to `log`,
+/// `telemetry.log_filter`; the other sections apply at the next start.
+pub fn live_rules(
+    sources: &Sources,
+    config: &Config,
+    log: Option<LogLevels>,
+    metrics: &Metrics,
+) -> Arc<Live<Rules>> {
+    const WHAT: &str = "config";
     let fixed = || Live::fixed(WHAT, Rules::new(&config.callers), metrics.clone());
     let Some(file) = sources.file() else { return fixed() };
     let sources = sources.clone();
-    let parse = move |_: &[Vec<u8>]| match load(&sources) {
-        Ok(config) => Ok(Rules::new(&config.callers)),
-        Err(problems) => Err(problems.to_string()),
+    let reload = move |_: &[Vec<u8>]| {
+        let config = load(&sources).map_err(|problems| problems.to_string())?;
+        let log = log.iter().try_for_each(|log| log.change(&config.telemetry.log_filter));
+        log.map_err(|error| error.to_string())?;
+        Ok(Rules::new(&config.callers))
     };
-    Live::load(WHAT, vec![file], metrics.clone(), parse).unwrap_or_else(|error| {
-        tracing::warn!(%error, "changed rules of callers will not be noticed");
+    // This reads the file again: a change since the start of the log is applied at once.
+    Live::load(WHAT, vec![file], metrics.clone(), reload).unwrap_or_else(|error| {
+        tracing::warn!(%error, "the configuration file will not be reloaded");
         fixed()
     })
 }

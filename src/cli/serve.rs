@@ -37,13 +37,7 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
     process::raise_file_limit();
     let exported = export::start(&config.telemetry, &config::otel(&sources.environment))?;
     let ended = runtime.block_on(async {
-        let rules = config::live_rules(sources, &config, &exported.metrics);
-        let log = config::live_log_levels(
-            sources,
-            &config.telemetry.log_filter,
-            levels,
-            &exported.metrics,
-        );
+        let rules = config::live_rules(sources, &config, Some(levels), &exported.metrics);
         let telemetry = Some(exported.telemetry());
         let parts = app::Parts { telemetry, rules: Some(rules), upstream: None };
         let bound = tokio::select! {
@@ -53,7 +47,6 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
                 return Ok(());
             }
         };
-        let bound = bound.following(log);
         serve(bound, signals, hangup, exported.flush).await
     });
     runtime.shutdown_timeout(LAST_WORK);

@@ -46,11 +46,13 @@ impl LogLevels {
         Ok((layer, Self(handle)))
     }
 
-    /// Applies another `telemetry.log_filter` from the next line on. An invalid one changes nothing.
+    /// Applies a `telemetry.log_filter` from the next line on, if it is new. An invalid one changes nothing.
     pub fn change(&self, filter: &str) -> Result<(), LoggingError> {
         let parsed = parsed(filter)?;
-        tracing::info!(filter, "log levels changed");
-        self.0.reload(parsed)?;
+        if self.0.with_current(|current| current.to_string() != parsed.to_string())? {
+            tracing::info!(filter, "log levels changed");
+            self.0.reload(parsed)?;
+        }
         Ok(())
     }
 }

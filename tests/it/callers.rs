@@ -246,7 +246,7 @@ impl Drop for File {
 async fn until_reloaded(gateway: &Gateway, outcome: &str, times: u64) {
     eventually(async || {
         let page = gateway.metrics().await;
-        let labels = [("what", "callers"), ("outcome", outcome)];
+        let labels = [("what", "config"), ("outcome", outcome)];
         sample(&page, "voyage_gateway_reloads_total", &labels) == times
     })
     .await;

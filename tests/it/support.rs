@@ -105,7 +105,7 @@ impl Gateway {
         let sources = Sources { file: Some(path.to_owned()), set, ..Sources::default() };
         let config = config::load(&sources).expect("a configuration");
         let metrics = Metrics::new().expect("metrics");
-        let rules = config::live_rules(&sources, &config, &metrics);
+        let rules = config::live_rules(&sources, &config, None, &metrics);
         let parts =
             app::Parts { telemetry: Some(metrics.into()), rules: Some(rules), upstream: None };
         let bound = app::build(&config, Secret::new(KEY), parts).await;
@@ -118,9 +118,7 @@ impl Gateway {
         adjust: impl FnOnce(&mut Config, &mut Options),
     ) -> Self {
         let (config, simulator) = prepare(adjust).await;
-        let rules = config::live_rules(&Sources::default(), &config, &metrics);
-        let parts =
-            app::Parts { telemetry: Some(metrics.into()), rules: Some(rules), upstream: None };
+        let parts = app::Parts { telemetry: Some(metrics.into()), ..app::Parts::default() };
         let bound = app::build(&config, Secret::new(KEY), parts).await;
         Self::run(bound.expect("a gateway"), simulator, watch::channel(true).0)
     }

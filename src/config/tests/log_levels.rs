@@ -6,15 +6,15 @@ use tracing::{Level, enabled, subscriber::with_default};
 use tracing_subscriber::{Registry, layer::SubscriberExt as _};
 
 use super::*;
-use crate::{reload::ReloadOutcome, telemetry::LogLevels};
+use crate::reload::{Reload as _, ReloadOutcome};
 
 #[test]
 fn a_filter_that_changed_before_the_log_was_set_up_is_taken_over() {
     let file = File::new("[telemetry]\nlog_filter = \"info\"\n");
     let sources = Sources { file: Some(file.path().to_owned()), ..Sources::default() };
-    let first = load(&sources).unwrap().telemetry.log_filter;
-    let (layer, levels) = LogLevels::new(&first).unwrap();
-    let follow = || live_log_levels(&sources, &first, levels.clone(), &Metrics::off()).unwrap();
+    let first = load(&sources).unwrap();
+    let (layer, levels) = LogLevels::new(&first.telemetry.log_filter).unwrap();
+    let follow = || live_rules(&sources, &first, Some(levels.clone()), &Metrics::off());
     with_default(Registry::default().with(layer), || {
         // Nothing has changed.
         drop(follow());

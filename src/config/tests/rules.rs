@@ -7,7 +7,7 @@ use crate::reload::{Reload as _, ReloadOutcome};
 
 /// Returns the rules that sources give, live.
 fn live(sources: &Sources) -> Arc<Live<Rules>> {
-    live_rules(sources, &load(sources).unwrap(), &Metrics::new().unwrap())
+    live_rules(sources, &load(sources).unwrap(), None, &Metrics::new().unwrap())
 }
 
 fn weight(rules: &Live<Rules>) -> u32 {

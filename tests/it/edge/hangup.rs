@@ -33,7 +33,7 @@ fn following(file: &Path, settings: &[&str]) -> Process {
 
 async fn reloads(process: &Process, outcome: &str) -> u64 {
     let (_, metrics) = page(process.admin, "GET", "/metrics").await;
-    let labels = [("what", "telemetry.log_filter"), ("outcome", outcome)];
+    let labels = [("what", "config"), ("outcome", outcome)];
     sample(&metrics, "voyage_gateway_reloads_total", &labels)
 }
 
@@ -84,8 +84,7 @@ async fn a_bad_level_changes_nothing_and_is_told() {
     filter(&file, "info,h2=canary");
     process.signal(Signal::HUP);
     let events = process.until(|event| event["message"] == LOOKED);
-    let refused =
-        |event: &&Value| event["level"] == "ERROR" && event["what"] == "telemetry.log_filter";
+    let refused = |event: &&Value| event["level"] == "ERROR" && event["what"] == "config";
     let line = events.iter().find(refused).expect("a line").to_string();
     assert!(line.contains("telemetry.log_filter: must be a level") && !line.contains("canary"));
     assert_eq!(reloads(&process, "refused").await, 1);
@@ -102,7 +101,7 @@ async fn what_is_set_wins_over_the_file_and_rules_are_looked_at_as_well() {
     process.signal(Signal::HUP);
     let events = process.until(|event| event["message"] == LOOKED);
     assert!(below_info(&events, "").is_empty());
-    assert!(events.iter().any(|event| event["what"] == "callers"), "{events:?}");
+    assert!(events.iter().any(|event| event["what"] == "config"), "{events:?}");
     assert!(below_info(&logged(&mut process).await, "").is_empty());
 }
 

@@ -52,7 +52,7 @@ pub(super) async fn edge() -> (Edge, Metrics) {
         reflection: false,
         authenticator: Authenticator::new(&crate::grpc::auth::Config::default(), None, &metrics)
             .unwrap(),
-        rules: Live::fixed("callers", Rules::default(), metrics.clone()),
+        rules: Live::fixed("config", Rules::default(), metrics.clone()),
     };
     let health = HealthReporter::new();
     health.set_service_status("", ServingStatus::Serving).await;
