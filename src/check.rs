@@ -1,65 +1,64 @@
-//! What a section of the configuration demands of its values.
+//! Validation of the configuration's sections.
 
 use std::{fmt::Display, ops::RangeInclusive};
 
-/// The demands of one section; keeps those that are not met, so that all can be told at once.
+/// The violations of a section's requirements, so that all are reported at once.
 ///
-/// Demands are said in words that never quote a value: it may be a secret.
+/// A requirement never quotes a value: it may be a secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use]
-pub struct Checks(Vec<Unmet>);
+pub struct Validation(Vec<Violation>);
 
-/// A demand that is not met.
+/// A requirement that the configuration violates.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unmet {
-    /// The keys the demand is about, below the section and dotted; the first is the one to blame.
+pub struct Violation {
+    /// Dotted keys below the section; the first is the one to report.
     pub keys: Vec<String>,
-    /// What is demanded: `must be 1 to 1000`.
-    pub demand: String,
+    /// The requirement, such as `must be 1 to 1000`.
+    pub requirement: String,
 }
 
-impl Checks {
-    /// Returns a section's checks before the first.
+impl Validation {
+    /// Returns a validation without violations.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Demands that `holds`.
-    pub fn require(self, key: &str, holds: bool, demand: &str) -> Self {
-        self.require_together(&[key], holds, demand)
+    /// Adds a violation of `requirement` unless it is `met`.
+    pub fn require(self, key: &str, met: bool, requirement: &str) -> Self {
+        self.require_together(&[key], met, requirement)
     }
 
-    /// Demands that `holds`, which depends on several keys. Nothing is said when one of them could not be
-    /// read: then there is no value to judge.
-    pub fn require_together(mut self, keys: &[&str], holds: bool, demand: &str) -> Self {
-        if !holds {
+    /// Adds a violation of a requirement on several keys. It is not reported if the value of one of them is invalid.
+    pub fn require_together(mut self, keys: &[&str], met: bool, requirement: &str) -> Self {
+        if !met {
             let keys = keys.iter().map(|&key| key.to_owned()).collect();
-            self.0.push(Unmet { keys, demand: demand.to_owned() });
+            self.0.push(Violation { keys, requirement: requirement.to_owned() });
         }
         self
     }
 
-    /// Demands that `value` lies in `range`.
+    /// Requires that `value` lies in `range`.
     pub fn within<T: Copy + PartialOrd + Display>(
         self,
         key: &str,
         value: T,
         range: RangeInclusive<T>,
     ) -> Self {
-        let demand = format!("must be {} to {}", range.start(), range.end());
-        self.require(key, range.contains(&value), &demand)
+        let requirement = format!("must be {} to {}", range.start(), range.end());
+        self.require(key, range.contains(&value), &requirement)
     }
 }
 
-/// Returns a name as a segment of a dotted key, in quotes that it does not hold itself.
+/// Returns a name as a quoted segment of a dotted key.
 pub fn quoted(name: &str) -> String {
     let quote = if name.contains('"') { '\'' } else { '"' };
     format!("{quote}{name}{quote}")
 }
 
-impl IntoIterator for Checks {
-    type Item = Unmet;
-    type IntoIter = std::vec::IntoIter<Unmet>;
+impl IntoIterator for Validation {
+    type Item = Violation;
+    type IntoIter = std::vec::IntoIter<Violation>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.0.into_iter()

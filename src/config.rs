@@ -22,7 +22,7 @@ pub use problem::{Origin, Problem, Problems};
 use crate::{
     admin, cache, caller,
     caller::Rules,
-    check::{Checks, Unmet, quoted},
+    check::{Validation, Violation, quoted},
     dispatch,
     grpc::{self, auth::AuthMode},
     pipeline,
@@ -111,8 +111,8 @@ pub struct Config {
 pub fn load(sources: &Sources) -> Result<Config, Problems> {
     let mut tree = Tree::gather(sources);
     let config: Config = tree.read();
-    for (section, unmet) in config.unmet() {
-        tree.judge(section, &unmet);
+    for (section, violation) in config.violations() {
+        tree.judge(section, &violation);
     }
     tree.finish().map(|()| config)
 }
@@ -172,7 +172,7 @@ impl Config {
     }
 
     /// Returns every demand that is not met, with the section it belongs to; "" for those between sections.
-    fn unmet(&self) -> impl Iterator<Item = (&'static str, Unmet)> {
+    fn violations(&self) -> impl Iterator<Item = (&'static str, Violation)> {
         [
             ("server", self.server.validate()),
             ("tls", self.tls.validate()),
@@ -191,11 +191,13 @@ impl Config {
             ("", self.validate()),
         ]
         .into_iter()
-        .flat_map(|(section, checks)| checks.into_iter().map(move |unmet| (section, unmet)))
+        .flat_map(|(section, validation)| {
+            validation.into_iter().map(move |violation| (section, violation))
+        })
     }
 
-    /// Checks what sections demand of each other.
-    fn validate(&self) -> Checks {
+    /// Validates what sections demand of each other.
+    fn validate(&self) -> Validation {
         self.check_rpcs()
             .require_together(
                 &["admission.max_bytes", "server.max_request_bytes"],
@@ -220,16 +222,16 @@ impl Config {
             )
     }
 
-    /// Checks that callers' rules speak of RPCs that there are.
-    fn check_rpcs(&self) -> Checks {
+    /// Validates that callers' rules speak of RPCs that there are.
+    fn check_rpcs(&self) -> Validation {
         let known = grpc::rpc_names();
         let demand = format!(
             "must hold names of RPCs only: {}",
             known.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
         );
-        self.callers.0.iter().fold(Checks::new(), |checks, (name, rule)| {
+        self.callers.0.iter().fold(Validation::new(), |validation, (name, rule)| {
             let all_known = rule.rpcs.iter().flatten().all(|rpc| known.contains(rpc));
-            checks.require(&format!("callers.{}.rpcs", quoted(name)), all_known, &demand)
+            validation.require(&format!("callers.{}.rpcs", quoted(name)), all_known, &demand)
         })
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     caller::Scope,
-    check::Checks,
+    check::Validation,
     units::{Size, Span},
 };
 
@@ -44,10 +44,10 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Checks the section's values; the key file is read at the start of `serve`.
-    pub fn validate(&self) -> Checks {
+    /// Validates the section's values; the key file is read at the start of `serve`.
+    pub fn validate(&self) -> Validation {
         let key_file = self.key_file.as_deref();
-        Checks::new().require("ttl", !self.ttl.is_zero(), "must be longer than 0s").require(
+        Validation::new().require("ttl", !self.ttl.is_zero(), "must be longer than 0s").require(
             "key_file",
             key_file.is_none_or(|path| !path.as_os_str().is_empty()),
             "must not be empty",

@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{Caller, Priority};
-use crate::check::{Checks, quoted};
+use crate::check::{Validation, quoted};
 
 /// The entry of `[callers]` for everybody without one of their own.
 pub const DEFAULT: &str = "default";
@@ -74,18 +74,18 @@ pub struct Rules {
 }
 
 impl Config {
-    /// Checks the section's values.
-    pub fn validate(&self) -> Checks {
-        let mut checks = Checks::new();
+    /// Validates the section's values.
+    pub fn validate(&self) -> Validation {
+        let mut validation = Validation::new();
         for (name, rule) in &self.0 {
             let key = |key: &str| format!("{}.{key}", quoted(name));
-            checks = checks.require(
+            validation = validation.require(
                 &quoted(name),
                 !name.is_empty(),
                 "must not be empty: every caller has a name",
             );
             let least_one = |value: Option<u64>| value.is_none_or(|value| value >= 1);
-            checks = checks
+            validation = validation
                 .require(
                     &key("requests_per_second"),
                     least_one(rule.requests_per_second.map(u64::from)),
@@ -112,7 +112,7 @@ impl Config {
                     "must hold names of models, none empty, with \"*\" only at the end of one",
                 );
         }
-        checks
+        validation
     }
 }
 

@@ -8,7 +8,7 @@ use toml::{Table, Value, de::DeTable};
 
 use super::FILE_VARIABLE;
 use super::{Origin, Problem, Problems, Sources, path::KeyPath, read};
-use crate::{check::Unmet, file};
+use crate::{check::Violation, file};
 
 /// What the names of variables that set a key begin with.
 const VARIABLE_PREFIX: &str = "VOYAGE_GATEWAY__";
@@ -94,13 +94,13 @@ impl Tree {
         }
     }
 
-    /// Notes a demand that is not met, unless the value of one of its keys is unknown.
-    pub(super) fn judge(&mut self, section: &str, unmet: &Unmet) {
+    /// Notes a violation, unless the value of one of its keys is unknown.
+    pub(super) fn judge(&mut self, section: &str, violation: &Violation) {
         let keys: Vec<KeyPath> =
-            unmet.keys.iter().filter_map(|key| KeyPath::parse(section, key)).collect();
+            violation.keys.iter().filter_map(|key| KeyPath::parse(section, key)).collect();
         if keys.iter().all(|key| self.knows(key)) {
             let origin = keys.first().and_then(|key| self.origin(key));
-            self.problem(keys.first(), origin, &unmet.demand);
+            self.problem(keys.first(), origin, &violation.requirement);
         }
     }
 

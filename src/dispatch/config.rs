@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    check::Checks,
+    check::Validation,
     units::{Size, Span},
 };
 
@@ -44,9 +44,9 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Checks the section's values.
-    pub fn validate(&self) -> Checks {
-        Checks::new()
+    /// Validates the section's values.
+    pub fn validate(&self) -> Validation {
+        Validation::new()
             .within("max_inputs", self.max_inputs, 1..=1000)
             .within("max_in_flight", self.max_in_flight, 1..=1024)
             .require("max_waiting_inputs", self.max_waiting_inputs >= 1, "must be at least 1")
@@ -70,8 +70,8 @@ impl Default for RetryConfig {
 }
 
 impl RetryConfig {
-    /// Checks the section's values.
-    pub fn validate(&self) -> Checks {
-        Checks::new().within("max_attempts", self.max_attempts, 1..=10)
+    /// Validates the section's values.
+    pub fn validate(&self) -> Validation {
+        Validation::new().within("max_attempts", self.max_attempts, 1..=10)
     }
 }

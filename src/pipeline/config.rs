@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{check::Checks, units::Size};
+use crate::{check::Validation, units::Size};
 
 /// `[admission]`: the bounds of work in flight. Requests beyond them are refused, so that another replica serves them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,8 +27,8 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Checks the section's values.
-    pub fn validate(&self) -> Checks {
-        Checks::new().require("max_in_flight", self.max_in_flight >= 1, "must be at least 1")
+    /// Validates the section's values.
+    pub fn validate(&self) -> Validation {
+        Validation::new().require("max_in_flight", self.max_in_flight >= 1, "must be at least 1")
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{check::Checks, units::Span};
+use crate::{check::Validation, units::Span};
 
 /// `[reload]`: how soon changed certificates, keys, credentials and rules are noticed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,9 +22,9 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Checks the section's values.
-    pub fn validate(&self) -> Checks {
-        Checks::new().within(
+    /// Validates the section's values.
+    pub fn validate(&self) -> Validation {
+        Validation::new().within(
             "interval",
             self.interval,
             Span::from_millis(100)..=Span::from_secs(30),

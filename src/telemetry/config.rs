@@ -6,7 +6,7 @@ use http::Uri;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
-use crate::{check::Checks, units::Span};
+use crate::{check::Validation, units::Span};
 
 /// `[telemetry]`: the log, and the export of traces and metrics.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -147,12 +147,12 @@ fn is_endpoint(url: &str) -> bool {
 }
 
 impl TelemetryConfig {
-    /// Checks the section's values.
-    pub fn validate(&self) -> Checks {
+    /// Validates the section's values.
+    pub fn validate(&self) -> Validation {
         let within = |span: Option<Span>, least: Span, most: Span| {
             span.is_none_or(|span| (least..=most).contains(&span))
         };
-        Checks::new()
+        Validation::new()
             .require(
                 "log_filter",
                 is_filter(&self.log_filter),

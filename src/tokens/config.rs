@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::check::Checks;
+use crate::check::Validation;
 
 /// `[tokens]`: how tokens are counted before Voyage reports them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -28,10 +28,10 @@ pub struct ModelConfig {
 }
 
 impl Config {
-    /// Checks the section's values; the files are read at the start of `serve`.
-    pub fn validate(&self) -> Checks {
-        self.models.iter().fold(Checks::new(), |checks, (model, config)| {
-            checks.require(
+    /// Validates the section's values; the files are read at the start of `serve`.
+    pub fn validate(&self) -> Validation {
+        self.models.iter().fold(Validation::new(), |validation, (model, config)| {
+            validation.require(
                 &format!("models.{model:?}.tokenizer"),
                 !config.tokenizer.as_os_str().is_empty(),
                 "must not be empty",

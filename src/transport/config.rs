@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    check::Checks,
+    check::Validation,
     units::{Size, Span},
 };
 
@@ -60,9 +60,9 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Checks the section's values.
-    pub fn validate(&self) -> Checks {
-        Checks::new()
+    /// Validates the section's values.
+    pub fn validate(&self) -> Validation {
+        Validation::new()
             // gRPC counts message lengths in 32 bits; 1GiB keeps clear of them.
             .within(
                 "max_request_bytes",

@@ -6,7 +6,7 @@ use super::{
     key::{ApiKey, KeyConfig},
     url,
 };
-use crate::{check::Checks, units::Span};
+use crate::{check::Validation, units::Span};
 
 /// Voyage's own API.
 const VOYAGE: &str = "https://api.voyageai.com/v1";
@@ -69,10 +69,10 @@ impl Config {
         })
     }
 
-    /// Checks the section's values.
-    pub fn validate(&self) -> Checks {
+    /// Validates the section's values.
+    pub fn validate(&self) -> Validation {
         let model = self.default_model.as_bytes();
-        let checks = Checks::new()
+        let validation = Validation::new()
             .require(
                 "base_url",
                 self.base_url.as_deref().is_none_or(is_base_url),
@@ -85,7 +85,7 @@ impl Config {
                 (1..=128).contains(&model.len()) && model.iter().all(u8::is_ascii_graphic),
                 "must be 1 to 128 visible ASCII characters",
             );
-        KeyConfig::validate(&self.keys, checks)
+        KeyConfig::validate(&self.keys, validation)
     }
 }
 

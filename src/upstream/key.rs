@@ -6,7 +6,7 @@ use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    check::Checks,
+    check::Validation,
     reload::{self, Live, Reload},
     secret::Secret,
     telemetry::Metrics,
@@ -115,14 +115,15 @@ pub enum KeyError {
 }
 
 impl KeyConfig {
-    /// Checks all of `upstream.keys`.
-    pub(super) fn validate(keys: &[Self], checks: Checks) -> Checks {
-        let mut checks = checks.require("keys", keys.len() <= MAX_KEYS, "must be at most 64 keys");
+    /// Validates all of `upstream.keys`.
+    pub(super) fn validate(keys: &[Self], validation: Validation) -> Validation {
+        let mut validation =
+            validation.require("keys", keys.len() <= MAX_KEYS, "must be at most 64 keys");
         let mut aliases = BTreeSet::new();
         for (index, key) in keys.iter().enumerate() {
             let mut require = |name: &str, holds: bool, demand: &str| {
                 let demand = format!("item {}: {name:?}: {demand}", index + 1);
-                checks = std::mem::take(&mut checks).require("keys", holds, &demand);
+                validation = std::mem::take(&mut validation).require("keys", holds, &demand);
             };
             let alias = key.alias.as_bytes();
             require(
@@ -137,7 +138,7 @@ impl KeyConfig {
             require("rpm", key.rpm != Some(0), "must be at least 1");
             require("tpm", key.tpm != Some(0), "must be at least 1");
         }
-        checks
+        validation
     }
 }
 

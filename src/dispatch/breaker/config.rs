@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{check::Checks, units::Span};
+use crate::{check::Validation, units::Span};
 
 /// `[breaker]`: the circuit breaker of the upstream.
 ///
@@ -42,10 +42,10 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Checks the section's values.
-    pub fn validate(&self) -> Checks {
+    /// Validates the section's values.
+    pub fn validate(&self) -> Validation {
         let longer_than_nothing = "must be longer than 0s";
-        Checks::new()
+        Validation::new()
             .within("failure_percent", self.failure_percent, 1..=100)
             .require("min_calls", self.min_calls >= 1, "must be at least 1")
             .require("window", !self.window.is_zero(), longer_than_nothing)

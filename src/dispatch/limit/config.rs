@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::allowance::{Allowance, Minute};
 use crate::{
-    check::{Checks, quoted},
+    check::{Validation, quoted},
     model,
     upstream::KeyLimits,
 };
@@ -70,18 +70,18 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Checks the section's values.
-    pub fn validate(&self) -> Checks {
+    /// Validates the section's values.
+    pub fn validate(&self) -> Validation {
         let at_least_one = "must be at least 1";
-        let checks = Checks::new()
+        let validation = Validation::new()
             .require("rpm", self.rpm != Some(0), at_least_one)
             .require("tpm", self.tpm != Some(0), at_least_one)
             .require("replicas", self.replicas >= 1, at_least_one)
             .require("daily_tokens", self.daily_tokens != Some(0), at_least_one)
             .require("monthly_tokens", self.monthly_tokens != Some(0), at_least_one);
-        self.models.iter().fold(checks, |checks, (model, limits)| {
+        self.models.iter().fold(validation, |validation, (model, limits)| {
             let key = |key| format!("models.{}.{key}", quoted(model));
-            checks.require(&key("rpm"), limits.rpm != Some(0), at_least_one).require(
+            validation.require(&key("rpm"), limits.rpm != Some(0), at_least_one).require(
                 &key("tpm"),
                 limits.tpm != Some(0),
                 at_least_one,

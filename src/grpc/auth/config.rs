@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{check::Checks, units::Span};
+use crate::{check::Validation, units::Span};
 
 /// `[auth]`: authentication of callers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -87,10 +87,10 @@ impl Default for JwtConfig {
 }
 
 impl Config {
-    /// Checks the values. The files are read when they are used.
-    pub fn validate(&self) -> Checks {
+    /// Validates the values. The files are read when they are used.
+    pub fn validate(&self) -> Validation {
         let tokens = self.mode == Some(AuthMode::Tokens);
-        let checks = Checks::new()
+        let validation = Validation::new()
             .require("tokens_file", is_path(self.tokens_file.as_ref()), "must not be empty")
             .require_together(
                 &["tokens_file", "mode"],
@@ -99,21 +99,24 @@ impl Config {
             );
         // With settings for a credential, an unset mode is a mistake.
         let how = self.tokens_file.is_some() || self.jwt != JwtConfig::default();
-        let checks = checks.require_together(
+        let validation = validation.require_together(
             &["mode", "tokens_file", "jwt"],
             self.mode.is_some() || !how,
             "must be set, because auth.tokens_file or auth.jwt is",
         );
-        self.jwt.validate(self.mode == Some(AuthMode::Jwt), checks)
+        self.jwt.validate(self.mode == Some(AuthMode::Jwt), validation)
     }
 }
 
 impl JwtConfig {
-    fn validate(&self, asked: bool, checks: Checks) -> Checks {
-        let mut checks =
-            checks.require("jwt.leeway", self.leeway <= Span::from_secs(300), "must be at most 5m");
+    fn validate(&self, asked: bool, validation: Validation) -> Validation {
+        let mut validation = validation.require(
+            "jwt.leeway",
+            self.leeway <= Span::from_secs(300),
+            "must be at most 5m",
+        );
         for (key, value) in [("jwt.issuer", &self.issuer), ("jwt.audience", &self.audience)] {
-            checks = checks
+            validation = validation
                 .require(key, value.as_deref() != Some(""), "must not be empty")
                 .require_together(
                     &[key, "mode"],
@@ -126,11 +129,11 @@ impl JwtConfig {
             ("jwt.jwks_ca_file", &self.jwks_ca_file),
             ("jwt.jwks_token_file", &self.jwks_token_file),
         ] {
-            checks = checks.require(key, is_path(path.as_ref()), "must not be empty");
+            validation = validation.require(key, is_path(path.as_ref()), "must not be empty");
         }
         let (file, url) = (self.jwks_file.is_some(), self.jwks_url.is_some());
         let for_url = self.jwks_ca_file.is_some() || self.jwks_token_file.is_some();
-        checks
+        validation
             .require_together(
                 &["jwt.jwks_file", "jwt.jwks_url", "mode"],
                 file != url || (!file && !asked),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::check::Checks;
+use crate::check::Validation;
 
 /// `[tls]`: TLS on the port callers use.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -31,10 +31,10 @@ impl Config {
         *self != Self::default()
     }
 
-    /// Checks the section's values; the files are read where they are used.
-    pub fn validate(&self) -> Checks {
+    /// Validates the section's values; the files are read where they are used.
+    pub fn validate(&self) -> Validation {
         let is_path = |path: Option<&Path>| path.is_none_or(|path| !path.as_os_str().is_empty());
-        let mut checks = Checks::new()
+        let mut validation = Validation::new()
             .require("cert", is_path(self.cert.as_deref()), "must not be empty")
             .require("key", is_path(self.key.as_deref()), "must not be empty")
             .require("client_ca", is_path(self.client_ca.as_deref()), "must not be empty");
@@ -48,9 +48,9 @@ impl Config {
             let needing = settings.iter().find(|(other, is_set)| other != key && *is_set);
             if let Some((needing, _)) = needing {
                 let demand = format!("must be set, because tls.{needing} is");
-                checks = checks.require_together(&[key, needing], *is_set, &demand);
+                validation = validation.require_together(&[key, needing], *is_set, &demand);
             }
         }
-        checks
+        validation
     }
 }
