@@ -258,20 +258,20 @@ async fn the_table_of_the_file_is_taken_over_while_it_runs() {
     let gateway = Gateway::from_file(file.path()).await;
     assert_not_allowed(&refused(&gateway, texts(&["a text"])).await, "rpc");
 
-    file.write("[callers.anonymous]\ntokens_per_minute = 1000\n");
+    file.write("[callers.anonymous]\ntokens_per_day = 1000\n");
     until_reloaded(&gateway, "changed", 1).await;
     let reply = gateway.embed(texts(&["a text of some words"])).await.unwrap().into_inner();
     let used = u64::try_from(reply.usage.unwrap().total_tokens).unwrap();
 
     // The rule changes, and what was used stays: this much would be allowed afresh.
-    file.write(&format!("[callers.default]\ntokens_per_minute = {used}\n"));
+    file.write(&format!("[callers.default]\ntokens_per_day = {used}\n"));
     until_reloaded(&gateway, "changed", 2).await;
     let status = refused(&gateway, texts(&["a"])).await;
-    assert!(assert_quota(&status, "tokens_per_minute", used).is_some());
+    assert!(assert_quota(&status, "tokens_per_day", used).is_some());
 
     // What makes no sense changes nothing, whichever section it is in.
     for (times, bad) in [
-        (1, "[callers.default]\ntokens_per_minute = 'a lot'\n"),
+        (1, "[callers.default]\ntokens_per_day = 'a lot'\n"),
         (2, "[callers.default]\nrpcs = ['Enbed']\n"),
         (3, "[batch]\nmax_inputs = 0\n"),
         (4, "[callers"),
@@ -279,7 +279,7 @@ async fn the_table_of_the_file_is_taken_over_while_it_runs() {
         file.write(bad);
         until_reloaded(&gateway, "refused", times).await;
         let status = refused(&gateway, texts(&["a"])).await;
-        assert!(assert_quota(&status, "tokens_per_minute", used).is_some());
+        assert!(assert_quota(&status, "tokens_per_day", used).is_some());
     }
 
     file.write("");

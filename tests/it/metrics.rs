@@ -199,11 +199,11 @@ async fn the_hard_stop_counts_replies_that_are_cut_by_estimate() {
 #[tokio::test]
 async fn the_hard_stop_counts_replies_that_nobody_waits_for_any_more() {
     let text = "a text, which is paid for and never had, for want of time";
-    for max_queue_wait in [None, Some(prost_types::Duration { seconds: 5, nanos: 0 })] {
+    for max_queue_wait in [None, Some(prost_types::Duration { seconds: 30, nanos: 0 })] {
         let gateway = Gateway::with(|config, _| config.limits.daily_tokens = Some(BUDGET)).await;
         let limited = Fault::Status {
             status: 429,
-            headers: vec![("retry-after".to_owned(), "20".to_owned())],
+            headers: vec![("retry-after".to_owned(), "60".to_owned())],
             body: String::new(),
         };
         gateway.simulator().script().next_calls(1, Fault::CutBody);

@@ -8,7 +8,8 @@ use voyage_gateway::{
 };
 
 use crate::support::{
-    Gateway, USUAL, assert_vectors, fields, in_mode, numbered, partial, reason, texts,
+    Gateway, USUAL, assert_vectors, eventually, fields, in_mode, numbered, partial, pass, reason,
+    texts,
 };
 
 /// Longer than the context of voyage-4: every mark is a token.
@@ -145,16 +146,23 @@ async fn a_failed_call_fails_its_own_inputs_only() {
     check(&reply.errors[0], 1_000, Code::Unavailable, "UPSTREAM_SERVER_ERROR");
 }
 
+const DEADLINE: Span = Span::from_secs(60);
+
 #[tokio::test]
 async fn at_the_deadline_the_answer_is_what_is_there() {
     let gateway = Gateway::with(|config, simulator| {
         config.batch.max_inputs = 2;
-        config.server.default_deadline = Span::from_secs(3);
+        config.server.default_deadline = DEADLINE;
+        config.upstream.attempt_timeout = DEADLINE;
         simulator.script.on_text("c", Fault::Hang);
     })
     .await;
     let inputs = ["a", "b", "c", "d", "e"];
-    let reply = gateway.embed(partial(texts(&inputs))).await.unwrap().into_inner();
+    let call = gateway.spawn(partial(texts(&inputs))).await;
+    let answered = in_mode(texts(&["a", "b", "e"]), CacheMode::OnlyIfCached);
+    eventually(async || gateway.embed(answered.clone()).await.is_ok()).await;
+    pass(DEADLINE.get()).await;
+    let reply = call.await.unwrap().unwrap().into_inner();
     assert_eq!(places(&reply, &inputs), [0, 1, 4]);
     assert_eq!(reply.errors.len(), 2);
     check(&reply.errors[0], 2, Code::DeadlineExceeded, "DEADLINE_EXCEEDED");

@@ -8,6 +8,7 @@
 //! flight holds Voyage's replies back ([`Gateway::holding`]) and looks at what the simulator and the metrics
 //! show ([`eventually`]) before it goes on.
 
+mod clock;
 mod log;
 mod telling;
 
@@ -41,6 +42,7 @@ use voyage_gateway::{
     upstream::{self, ApiKey, ApiKeys, KeySources, Reply, Upstream},
 };
 
+pub(crate) use clock::{StoppedClock, pass};
 pub(crate) use log::Log;
 
 /// The gateway's key for Voyage; no reply to a caller may show it.

@@ -115,7 +115,7 @@ async fn a_key_that_is_added_to_the_file_is_soon_believed_and_one_that_goes_is_n
     eventually(async || embed_as(&mut client, &by_new, "a").await.is_ok()).await;
     assert!(embed_as(&mut client, &by_old, "a").await.is_ok());
 
-    std::fs::write(folder.path("jwks"), r#"{"keys": ["#).unwrap();
+    folder.swap("jwks", r#"{"keys": ["#);
     eventually(async || reloads(&gateway, "auth.jwt.jwks_file", "refused").await == 1).await;
     assert!(embed_as(&mut client, &by_old, "a").await.is_ok());
 

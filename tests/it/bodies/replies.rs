@@ -1,5 +1,7 @@
 //! Replies that nobody reads.
 
+use std::time::Duration;
+
 use futures_util::future::BoxFuture;
 use h2::Reason;
 use tonic::Code;
@@ -14,7 +16,7 @@ use voyage_gateway::{
 
 use super::{IN_FLIGHT, IN_FLIGHT_BYTES, Peer, SHED};
 use crate::support::{
-    Gateway, assert_vectors, eventually, metadata, numbered, reason, sample, statuses, texts,
+    Gateway, assert_vectors, eventually, metadata, numbered, pass, reason, sample, statuses, texts,
     with_options,
 };
 
@@ -94,10 +96,11 @@ async fn what_is_not_read_by_the_deadline_is_dropped() {
     let gateway = with_room_for_three().await;
     for (window, read) in [(0, 0), (16 * 1024, 100_000), (64 * (4096 + 9), 0)] {
         let peer = Peer::open(gateway.grpc(), window).await;
-        let mut begun = peer.embed(&[("grpc-timeout", "1S")], &large()).await;
+        let mut begun = peer.embed(&[("grpc-timeout", "1M")], &large()).await;
         assert!(begun.refusal().is_none());
         begun.read_some(read).await;
         assert_eq!(gateway.counts(IN_FLIGHT).await, 1, "{window}");
+        pass(Duration::from_mins(1)).await;
         assert_eq!(begun.reset().await, Reason::CANCEL);
         eventually(async || gateway.counts(IN_FLIGHT_BYTES).await == 0).await;
         assert_eq!(gateway.counts(IN_FLIGHT).await, 0);
@@ -113,11 +116,12 @@ async fn what_is_not_read_by_the_deadline_is_dropped() {
 #[tokio::test]
 async fn a_caller_without_a_deadline_has_the_default_one_to_read() {
     let gateway = Gateway::with(|config, _| {
-        config.server.default_deadline = Span::from_secs(1);
+        config.server.default_deadline = Span::from_secs(60);
     })
     .await;
     let peer = Peer::open(gateway.grpc(), 0).await;
     let begun = peer.embed(&[], &texts(&["a text"])).await;
+    pass(Duration::from_mins(1)).await;
     assert_eq!(begun.reset().await, Reason::CANCEL);
     eventually(async || gateway.counts(IN_FLIGHT).await == 0).await;
 }

@@ -13,7 +13,8 @@ use super::frames::{PREFACE, Peer};
 use crate::{
     raw::{EMBED, framed},
     support::{
-        Gateway, assert_vectors, connect, details, eventually, numbered, reason, sample, texts,
+        Gateway, assert_vectors, connect, details, eventually, numbered, pass, reason, sample,
+        texts,
     },
 };
 
@@ -121,7 +122,7 @@ async fn stuffed(gateway: &Gateway) -> Peer<TcpStream> {
 
 #[tokio::test]
 async fn hostile_peers_are_cut_when_the_grace_is_over() {
-    let gateway = Gateway::with(|config, _| config.drain.grace = Span::from_millis(200)).await;
+    let mut gateway = Gateway::with(|config, _| config.drain.grace = FOR_EVER).await;
     let stuffed = stuffed(&gateway).await;
     let mut silent = Vec::new();
     for port in [gateway.grpc(), gateway.admin()] {
@@ -144,8 +145,10 @@ async fn hostile_peers_are_cut_when_the_grace_is_over() {
     })
     .await;
 
-    gateway.ended().await;
+    gateway.stop();
     assert_told_and_ended(watching).await;
+    pass(FOR_EVER.get()).await;
+    gateway.ended().await;
     assert_eq!(mute.until_end().await.len(), 1);
     assert_eq!(mute_prober.until_end().await.len(), 1);
     drop((stuffed, silent));

@@ -7,7 +7,7 @@ use tonic::Code::{
 use voyage_gateway::simulator::Fault;
 
 use super::{NOT_FOR_CALLERS, Row, status, walk};
-use crate::support::{Gateway, KEY, assert_vectors, metadata, numbered, texts};
+use crate::support::{Gateway, KEY, StoppedClock, assert_vectors, metadata, numbered, texts};
 
 #[tokio::test]
 async fn bad_requests() {
@@ -95,8 +95,9 @@ async fn rate_limits() {
     let free = "You have not yet added your payment method in the billing page and will have reduced rate \
         limits of 3 RPM and 10K TPM.";
     let after = |value| status(429).with_header("retry-after", value);
+    let _stopped = StoppedClock::new();
     walk(vec![
-        // 13: whoever cannot wait is told at once.
+        // 13: callers that cannot wait get the error at once.
         limited(status(429)).retry_within(0..=2).impatient(),
         limited(html(429)).retry_within(0..=2).impatient(),
         limited(Fault::status(429).with_detail(free))
@@ -111,7 +112,7 @@ async fn rate_limits() {
                 .with_header("date", "Wed, 21 Oct 2026 07:28:00 GMT"),
         )
         .retry_within(31..=45),
-        // Whoever can waits behind the gate, for three attempts in all.
+        // A caller that can wait gets three attempts.
         limited(after("0")).retry(0).attempts(3),
     ])
     .await;

@@ -24,7 +24,9 @@ use voyage_gateway::{
 use super::{Row, check_discretion, pushback, walk};
 use crate::{
     raw::Connection,
-    support::{Gateway, assert_vectors, details, eventually, metadata, reason, sample, texts},
+    support::{
+        Gateway, assert_vectors, details, eventually, metadata, pass, reason, sample, texts,
+    },
 };
 
 #[tokio::test]
@@ -115,41 +117,46 @@ async fn a_tls_handshake_that_is_cut() {
     }
 }
 
+/// Longer than any attempt takes, however busy the machine is: only a test that moves the clock ends one.
+const ATTEMPT: Span = Span::from_secs(100);
+/// Longer than two of them.
+const DEADLINE: Span = Span::from_secs(300);
+
 #[tokio::test]
 async fn an_attempt_that_takes_too_long() {
     let endless = Fault::SlowDrip { chunk: 1, pause: Duration::from_millis(50) };
     for fault in [Fault::Hang, endless] {
         let gateway = Gateway::with(|config, simulator| {
-            config.upstream.attempt_timeout = Span::from_millis(1500);
+            config.server.default_deadline = DEADLINE;
+            config.upstream.attempt_timeout = ATTEMPT;
             config.retry.max_attempts = 1;
             simulator.script.next_calls(1, fault);
         })
         .await;
-        let status = gateway.embed(texts(&["a text"])).await.err().unwrap();
+        let call = gateway.spawn(texts(&["a text"])).await;
+        gateway.until_calls(1).await;
+        pass(ATTEMPT.get()).await;
+        let status = call.await.unwrap().err().unwrap();
         assert_eq!(status.code(), Code::Unavailable);
         assert_eq!(reason(&status), "UPSTREAM_TIMEOUT");
         assert_eq!(pushback(&status).as_deref(), Some("1000"));
-        // On a busy machine another attempt may take too long.
-        eventually(async || match gateway.embed(texts(&["a text"])).await {
-            Ok(reply) => {
-                assert_vectors(reply.get_ref(), &["a text"]);
-                true
-            }
-            Err(_) => false,
-        })
-        .await;
+        let reply = gateway.embed(texts(&["a text"])).await.unwrap();
+        assert_vectors(reply.get_ref(), &["a text"]);
     }
 }
 
 #[tokio::test]
 async fn an_attempt_that_takes_too_long_is_made_again() {
     let gateway = Gateway::with(|config, simulator| {
-        config.upstream.attempt_timeout = Span::from_millis(1500);
+        config.server.default_deadline = DEADLINE;
+        config.upstream.attempt_timeout = ATTEMPT;
         simulator.script.next_calls(1, Fault::Hang);
     })
     .await;
-    let reply = gateway.embed(texts(&["a text"])).await.unwrap().into_inner();
-    assert_vectors(&reply, &["a text"]);
+    let call = gateway.spawn(texts(&["a text"])).await;
+    gateway.until_calls(1).await;
+    pass(ATTEMPT.get()).await;
+    assert_vectors(call.await.unwrap().unwrap().get_ref(), &["a text"]);
     assert_eq!(gateway.sent(), [["a text"], ["a text"]]);
 }
 
@@ -167,21 +174,25 @@ fn check_late(status: &Status, phase: &str) {
 
 #[tokio::test]
 async fn a_deadline_that_passes() {
-    // The gateway's own bounds stand in for the caller's deadline: tonic's client would race the answer.
+    // The gateway's own bounds instead of the caller's deadline: tonic's client has a clock of its own.
+    let deadline = Span::from_secs(60);
     let gateway = Gateway::holding(|config, _| {
         config.batch.max_in_flight = 1;
-        config.server.default_deadline = Span::from_secs(2);
-        config.server.max_deadline = Span::from_secs(2);
+        config.server.default_deadline = deadline;
+        config.server.max_deadline = deadline;
     })
     .await;
     let first = gateway.spawn(texts(&["first"])).await;
     gateway.until_calls(1).await;
     let mut late = tonic::Request::new(texts(&["second"]));
-    late.set_timeout(Duration::from_mins(1));
-    let second = gateway.client().await.embed(late).await;
+    late.set_timeout(Duration::from_mins(10));
+    let mut client = gateway.client().await;
+    let second = tokio::spawn(async move { client.embed(late).await });
+    gateway.until_in_flight(2).await;
+    pass(deadline.get()).await;
     check_late(&first.await.unwrap().err().unwrap(), "upstream");
-    check_late(&second.err().unwrap(), "queue");
-    // Whoever gave all the time there is has not made it pass.
+    check_late(&second.await.unwrap().err().unwrap(), "queue");
+    // A caller that gave the longest timeout is not to blame.
     eventually(async || late_by(&gateway).await == (0, 2)).await;
 }
 
@@ -204,9 +215,15 @@ async fn a_deadline_that_is_too_short_is_its_callers_doing() {
     let gateway = Gateway::holding(|config, _| config.batch.max_in_flight = 1).await;
     let connection = Connection::open(gateway.grpc()).await;
     for (phase, text) in [("upstream", "first"), ("queue", "second")] {
-        let hasty = [("grpc-timeout", "500m")];
-        let status = connection.clone().embed(&hasty, &texts(&[text])).await.err().unwrap();
-        check_late(&status, phase);
+        let connection = connection.clone();
+        // Less than half of the default, and far more than the test takes to get there.
+        let call = tokio::spawn(async move {
+            connection.embed(&[("grpc-timeout", "20S")], &texts(&[text])).await
+        });
+        gateway.until_in_flight(1).await;
+        gateway.until_calls(1).await;
+        pass(Duration::from_secs(20)).await;
+        check_late(&call.await.unwrap().err().unwrap(), phase);
     }
     eventually(async || late_by(&gateway).await == (2, 0)).await;
 }

@@ -1,5 +1,7 @@
 //! Traces of what goes wrong.
 
+use std::time::Duration;
+
 use futures_util::future::BoxFuture;
 use opentelemetry::trace::Status;
 use voyage_gateway::{
@@ -11,7 +13,7 @@ use voyage_gateway::{
 };
 
 use super::*;
-use crate::raw::Connection;
+use crate::{raw::Connection, support::pass};
 use sink::events;
 
 #[tokio::test]
@@ -46,17 +48,23 @@ async fn every_attempt_has_its_span_and_the_batch_covers_all() {
 async fn a_429_is_an_event_and_the_wait_for_the_gate_the_limiters() {
     let sink = Sink::default();
     let gateway = Gateway::telling(sink.telemetry(1.0), |_, options| {
-        let fault = Fault::status(429).with_header("retry-after", "1");
+        let fault = Fault::status(429).with_header("retry-after", "20");
         options.script.next_calls(1, fault);
     })
     .await;
-    gateway.embed(texts(&["a"])).await.unwrap();
+    let call = gateway.spawn(texts(&["a"])).await;
+    eventually(async || {
+        sample(&gateway.metrics().await, "voyage_gateway_rate_limited_total", &[]) == 1
+    })
+    .await;
+    pass(Duration::from_secs(20)).await;
+    call.await.unwrap().unwrap();
     let batch = sink.only("embeddings").await;
     assert_eq!(events(&batch), ["voyage_gateway.rate_limited"]);
     let wait = sink.only("wait").await;
     let limiter = attribute(&wait, "voyage_gateway.wait.limiter").unwrap();
-    // The gate's second begins when the reply has come, and what is noted of it a moment later.
-    assert!(limiter.parse::<f64>().unwrap() > 0.9, "{limiter}");
+    // The gate closes when the reply arrives, and the wait is measured from a moment later.
+    assert!(limiter.parse::<f64>().unwrap() > 10.0, "{limiter}");
     let limiter = sink.only("limiter").await;
     assert_child(&limiter, &wait, &SpanKind::Internal);
     let attempts = sink.until("POST", 2).await;
@@ -85,8 +93,13 @@ async fn a_deadline_ends_the_servers_span_as_an_error_and_a_refusal_does_not() {
     let sink = Sink::default();
     let gateway = Gateway::telling_and_holding(sink.telemetry(1.0), |_, _| ()).await;
     let connection = Connection::open(gateway.grpc()).await;
-    let late = connection.clone().embed(&[("grpc-timeout", "200m")], &texts(&["a"])).await;
-    assert_eq!(late.err().unwrap().code(), Code::DeadlineExceeded);
+    let late = tokio::spawn({
+        let connection = connection.clone();
+        async move { connection.embed(&[("grpc-timeout", "1M")], &texts(&["a"])).await }
+    });
+    gateway.until_calls(1).await;
+    pass(Duration::from_mins(1)).await;
+    assert_eq!(late.await.unwrap().err().unwrap().code(), Code::DeadlineExceeded);
     let server = sink.only(EMBED).await;
     assert_eq!(server.status, Status::error(""));
     let of = |name| attribute(&server, name).unwrap();
