@@ -14,9 +14,9 @@ pub use config::{LogFormat, OtlpCompression, OtlpProtocol, TelemetryConfig};
 pub use export::{ExportError, Exported, Flush, InvalidVariable, OtelEnvironment};
 pub use logging::{Excerpt, LogLevels, LoggingError, bounded_line, init as init_logging};
 pub use metrics::{
-    Admitted, BreakerState, Buckets, ByLabel, Cached, ConnectionFailure, DispatchState, EndedRpc,
-    Families, Handshake, Metrics, MetricsError, OpenConnection, OpenHandshake, PortName,
-    RateWindow, Replied, RpcOutcome, Series, catalogue,
+    Admitted, BreakerState, Buckets, Cached, ConnectionFailure, DispatchState, EndedRpc, Families,
+    Handshake, Metrics, MetricsError, OpenConnection, OpenHandshake, PortName, RateWindow, Replied,
+    RpcOutcome, Series, catalogue,
 };
 
 use trace::Tracer;

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use history::{Counts, History};
+use history::History;
 use read::Sources;
 
 use super::health::Health;
@@ -79,9 +79,7 @@ impl StatusPage {
         loop {
             ticks.tick().await;
             let now = Instant::now();
-            let families = self.0.metrics.families();
-            let budget_used = read::budget_used(&read::rate_limits(&families));
-            self.0.state.lock().history.keep(now, Counts::of(&families), budget_used);
+            self.0.state.lock().history.keep(now, self.0.metrics.families());
             if let Some(recent) = self.0.metrics.recent() {
                 recent.forget_old(now);
             }

@@ -20,7 +20,7 @@ use opentelemetry_sdk::metrics::{MeterProviderBuilder, SdkMeterProvider};
 use prometheus::{Encoder as _, Registry, TextEncoder};
 
 pub use connections::{ConnectionFailure, Handshake, OpenConnection, OpenHandshake, PortName};
-pub use families::{Buckets, ByLabel, Families, Series};
+pub use families::{Buckets, Families, Series};
 pub use gauges::{Admitted, BreakerState, Cached, DispatchState, RateWindow};
 pub use rpc::{EndedRpc, RpcOutcome};
 pub use spending::Replied;

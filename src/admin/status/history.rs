@@ -7,9 +7,9 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::report::{Count, Point};
+use super::report::{Count, Point, RateLimit};
 use crate::telemetry::{
-    Buckets, ByLabel, Families,
+    Buckets, Families,
     catalogue::{self, Metric, label},
 };
 
@@ -28,100 +28,42 @@ pub(super) const PLOTTED: Duration = Duration::from_mins(15);
 /// Samples that are kept: a minute's, and the one it begins with.
 const MAX_SAMPLES: usize = 13;
 
-/// The counters of the page, and the label that tells their values apart; without one all series are summed.
-const COUNTERS: &[(&Metric, &str)] = &[
-    (&catalogue::RPCS, label::OUTCOME),
-    (&catalogue::ERRORS, label::REASON),
-    (&catalogue::CALLER_RPCS, label::CALLER),
-    (&catalogue::CACHE_LOOKUPS, label::RESULT),
-    (&catalogue::UPSTREAM_CALLS, label::STATUS),
-    (&catalogue::TOKENS, label::BILLED_TO),
-    (&catalogue::MODEL_TOKENS, label::KIND),
-    (&catalogue::COST, label::KIND),
-    (&catalogue::QUOTA_REFUSALS, label::RULE),
-    (&catalogue::RATE_LIMITED, ""),
-    (&catalogue::RETRIES, ""),
-    (&catalogue::PANICS, ""),
-];
-
-const HISTOGRAMS: &[&Metric] = &[
-    &catalogue::RPC_DURATION,
-    &catalogue::UPSTREAM_DURATION,
-    &catalogue::BATCH_FILL,
-    &catalogue::BATCH_SIZE,
-    &catalogue::QUEUE_WAIT,
-];
-
-/// The values of the counters and histograms at one moment, by the metrics' names.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Counts {
-    counters: BTreeMap<&'static str, ByLabel>,
-    histograms: BTreeMap<&'static str, Buckets>,
-}
-
-impl Counts {
-    pub(super) fn of(families: &Families) -> Self {
-        let counters =
-            COUNTERS.iter().map(|(metric, label)| (metric.name, families.by(metric, label)));
-        let histograms =
-            HISTOGRAMS.iter().filter_map(|metric| Some((metric.name, families.histogram(metric)?)));
-        Self { counters: counters.collect(), histograms: histograms.collect() }
-    }
-
-    /// Returns the counters since `earlier`, which was `seconds` ago.
-    fn since(&self, earlier: &Self, seconds: f64) -> Window {
-        let mut counters: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
-        for (name, values) in &self.counters {
-            let earlier = earlier.counters.get(name);
-            let count = |(label, now): (&String, &f64)| {
-                // A series that was absent has been counted from 0.
-                let then = earlier.and_then(|values| values.get(label)).unwrap_or(&0.0);
-                (label.clone(), Count { last_minute: now - then, since_start: *now })
-            };
-            counters.insert(*name, values.iter().map(count).collect());
-        }
-        let mut histograms = self.histograms.clone();
-        for (name, values) in &mut histograms {
-            if let Some(earlier) = earlier.histograms.get(name) {
-                *values = values.since(earlier);
-            }
-        }
-        Window { counters, histograms, seconds }
-    }
-}
-
-/// What was counted in the last minute, or the span of a point, and since the start.
-pub(super) struct Window {
-    counters: BTreeMap<&'static str, BTreeMap<String, Count>>,
-    histograms: BTreeMap<&'static str, Buckets>,
+/// What was counted in the last minute, or in the span of a point, and since the start.
+pub(super) struct Window<'a> {
+    pub(super) now: &'a Families,
+    earlier: &'a Families,
     pub(super) seconds: f64,
 }
 
-impl Window {
-    /// Returns a counter by its label, without zeros.
-    pub(super) fn by(&self, metric: &Metric) -> impl Iterator<Item = (&str, Count)> {
-        let counts = self.counters.get(metric.name).into_iter().flatten();
+impl Window<'_> {
+    /// Returns a counter by the values of a label, without zeros.
+    pub(super) fn by(&self, metric: &Metric, label: &str) -> BTreeMap<String, Count> {
+        let earlier = self.earlier.by(metric, label);
+        let count = |(value, now): (String, f64)| {
+            // A series that was absent has been counted from 0.
+            let then = earlier.get(&value).unwrap_or(&0.0);
+            (value, Count { last_minute: now - then, since_start: now })
+        };
         // Known series exist as 0 before their first event.
-        let counted = counts.filter(|(_, count)| count.since_start > 0.0);
-        counted.map(|(label, count)| (label.as_str(), *count))
+        self.now.by(metric, label).into_iter().filter(|(_, now)| *now > 0.0).map(count).collect()
     }
 
-    /// Returns a counter for one value of its label; `None`: there is no such series.
-    pub(super) fn get(&self, metric: &Metric, label: &str) -> Option<Count> {
-        self.counters.get(metric.name)?.get(label).copied()
+    /// Returns a counter for one value of a label; `None`: there is no such series.
+    pub(super) fn get(&self, metric: &Metric, label: &str, value: &str) -> Option<Count> {
+        let now = self.now.get(metric, label, value)?;
+        let then = self.earlier.get(metric, label, value).unwrap_or_default();
+        Some(Count { last_minute: now - then, since_start: now })
     }
 
     /// Returns what was counted in the span for one value of a counter's label.
-    pub(super) fn last(&self, metric: &Metric, label: &str) -> f64 {
-        self.get(metric, label).unwrap_or_default().last_minute
+    pub(super) fn last(&self, metric: &Metric, label: &str, value: &str) -> f64 {
+        self.get(metric, label, value).unwrap_or_default().last_minute
     }
 
     /// Returns a counter, all its series summed.
     pub(super) fn total(&self, metric: &Metric) -> Count {
-        self.by(metric).fold(Count::default(), |sum, (_, count)| Count {
-            last_minute: sum.last_minute + count.last_minute,
-            since_start: sum.since_start + count.since_start,
-        })
+        let [now, then] = [self.now, self.earlier].map(|of| of.sum(metric).unwrap_or_default());
+        Count { last_minute: now - then, since_start: now }
     }
 
     /// Returns RPCs a second. The first second after a start is too short for a rate.
@@ -131,24 +73,31 @@ impl Window {
 
     /// Returns the cache's hits as a share of its lookups; `None`: there were none.
     pub(super) fn hit_ratio(&self, of: fn(Count) -> f64) -> Option<f64> {
-        let of = |result| self.get(&catalogue::CACHE_LOOKUPS, result).map_or(0.0, of);
+        let of =
+            |result| self.get(&catalogue::CACHE_LOOKUPS, label::RESULT, result).map_or(0.0, of);
         let lookups = of("hit") + of("miss") + of("coalesced");
         (lookups > 0.0).then(|| of("hit") / lookups)
     }
 
     pub(super) fn quantile(&self, metric: &Metric, share: f64) -> Option<f64> {
-        self.histograms.get(metric.name)?.quantile(share)
+        self.histogram(metric)?.quantile(share)
     }
 
     pub(super) fn mean(&self, metric: &Metric) -> Option<f64> {
-        self.histograms.get(metric.name)?.mean()
+        self.histogram(metric)?.mean()
+    }
+
+    fn histogram(&self, metric: &Metric) -> Option<Buckets> {
+        let earlier = self.earlier.histogram(metric).unwrap_or_default();
+        Some(self.now.histogram(metric)?.since(&earlier))
     }
 }
 
 /// The samples of the last minute, and the points of the plots.
 #[derive(Debug)]
 pub(super) struct History {
-    samples: VecDeque<(Instant, Counts)>,
+    /// The oldest first; never empty.
+    samples: VecDeque<(Instant, Families)>,
     points: VecDeque<(Instant, Point)>,
     started: Instant,
 }
@@ -156,17 +105,17 @@ pub(super) struct History {
 impl History {
     /// Begins with nothing counted.
     pub(super) fn new(started: Instant) -> Self {
-        let samples = VecDeque::from([(started, Counts::default())]);
+        let samples = VecDeque::from([(started, Families::default())]);
         Self { samples, points: VecDeque::new(), started }
     }
 
     /// Keeps a sample; due every [`EVERY`].
-    pub(super) fn keep(&mut self, now: Instant, counts: Counts, budget_used: Option<f64>) {
+    pub(super) fn keep(&mut self, now: Instant, families: Families) {
         let since_point = age(now, self.points.back().map_or(self.started, |(at, _)| *at));
         if since_point + EVERY / 2 >= POINT {
-            self.points.push_back((now, self.point(now, &counts, budget_used)));
+            self.points.push_back((now, self.point(now, &families)));
         }
-        self.samples.push_back((now, counts));
+        self.samples.push_back((now, families));
         // The oldest that is needed is the newest of at least a minute.
         while self.samples.len() > MAX_SAMPLES
             || self.samples.get(1).is_some_and(|(at, _)| age(now, *at) >= MINUTE)
@@ -179,44 +128,37 @@ impl History {
     }
 
     /// Returns the last minute: up to [`EVERY`] longer, and shorter after a start.
-    pub(super) fn last_minute(&self, now: Instant, counts: &Counts) -> Window {
-        self.window(now, counts, MINUTE)
+    pub(super) fn last_minute<'a>(&'a self, now: Instant, families: &'a Families) -> Window<'a> {
+        self.window(now, families, MINUTE)
     }
 
     /// Returns the points of the plots, the oldest first and the last one of this moment.
-    pub(super) fn points(
-        &self,
-        now: Instant,
-        counts: &Counts,
-        budget_used: Option<f64>,
-    ) -> Vec<Point> {
+    pub(super) fn points(&self, now: Instant, families: &Families) -> Vec<Point> {
         let aged = |(at, point): &(Instant, Point)| Point {
             age_seconds: age(now, *at).as_secs_f64(),
             ..point.clone()
         };
-        let newest = self.point(now, counts, budget_used);
-        self.points.iter().map(aged).chain([newest]).collect()
+        self.points.iter().map(aged).chain([self.point(now, families)]).collect()
     }
 
-    fn point(&self, now: Instant, counts: &Counts, budget_used: Option<f64>) -> Point {
-        let window = self.window(now, counts, POINT.saturating_sub(EVERY / 2));
+    fn point(&self, now: Instant, families: &Families) -> Point {
+        let window = self.window(now, families, POINT.saturating_sub(EVERY / 2));
         Point {
             age_seconds: 0.0,
             requests_per_second: window.rpcs_per_second(),
             hit_ratio: window.hit_ratio(|count| count.last_minute),
             p50_seconds: window.quantile(&catalogue::RPC_DURATION, 0.5),
             p99_seconds: window.quantile(&catalogue::RPC_DURATION, 0.99),
-            budget_used,
+            budget_used: RateLimit::most_used(&RateLimit::all(families)),
         }
     }
 
     /// Returns the last `span` or a little more, but at most since the start.
-    fn window(&self, now: Instant, counts: &Counts, span: Duration) -> Window {
-        let old_enough = |(at, _): &&(Instant, Counts)| age(now, *at) >= span;
-        match self.samples.iter().rev().find(old_enough).or_else(|| self.samples.front()) {
-            Some((at, earlier)) => counts.since(earlier, age(now, *at).as_secs_f64()),
-            None => counts.since(counts, 0.0),
-        }
+    fn window<'a>(&'a self, now: Instant, families: &'a Families, span: Duration) -> Window<'a> {
+        let old_enough = |(at, _): &&(Instant, Families)| age(now, *at) >= span;
+        let sample = self.samples.iter().rev().find(old_enough).or_else(|| self.samples.front());
+        let (at, earlier) = sample.map_or((now, families), |(at, earlier)| (*at, earlier));
+        Window { now: families, earlier, seconds: age(now, at).as_secs_f64() }
     }
 }
 

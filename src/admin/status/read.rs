@@ -1,14 +1,14 @@
 //! From the metrics to the values of the page.
 
-use std::{cmp::Ordering, collections::BTreeMap};
+use std::cmp::Ordering;
 
 use tokio::time::Instant;
 
 use super::{
-    history::{Counts, History, Window},
+    history::{History, Window},
     report::{
-        Aged, ApiKey, Budget, Cache, CallerUse, Connections, Cost, Named, Process, RateLimit, Rpcs,
-        Status, Tokens, Upstream, Use, Work,
+        Aged, ApiKey, Budget, Cache, CallerUse, Connections, Cost, Count, Health, Named, Process,
+        RateLimit, Rpcs, Status, Tokens, Upstream, Use, Work,
     },
     verdict,
 };
@@ -34,35 +34,30 @@ pub(super) struct Sources<'a> {
 
 impl Sources<'_> {
     pub(super) fn status(&self) -> Status {
-        let counts = Counts::of(&self.families);
-        let rate_limits = rate_limits(&self.families);
-        let history = self.history.points(self.now, &counts, budget_used(&rate_limits));
-        let window = self.history.last_minute(self.now, &counts);
+        let window = self.history.last_minute(self.now, &self.families);
+        let cost = |kind| window.get(&catalogue::COST, label::KIND, kind);
         let slow_rpcs = self.recent.slow_rpcs(self.now).into_iter();
         let mut status = Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             revision: crate::REVISION.to_owned(),
             uptime_seconds: self.age(self.started),
             window_seconds: window.seconds,
+            health: Health::default(),
             rpcs: rpcs(&window),
             cache: self.cache(&window),
-            cost: Cost {
-                spent_usd: window.get(&catalogue::COST, "spent"),
-                saved_usd: window.get(&catalogue::COST, "saved"),
-            },
+            cost: Cost { spent_usd: cost("spent"), saved_usd: cost("saved") },
             tokens: Tokens {
                 billed: window.total(&catalogue::TOKENS),
-                saved: window.get(&catalogue::MODEL_TOKENS, "saved"),
+                saved: window.get(&catalogue::MODEL_TOKENS, label::KIND, "saved"),
             },
-            rate_limits,
+            rate_limits: RateLimit::all(&self.families),
             budgets: self.budgets(),
             work: self.work(&window),
             upstream: self.upstream(&window),
             callers: callers(&window),
             slow_rpcs: slow_rpcs.map(|event| self.aged(event.ended, event)).collect(),
             process: self.process(),
-            history,
-            ..Status::default()
+            history: self.history.points(self.now, &self.families),
         };
         status.health = verdict::of(&status, &window, self.is_ready);
         status
@@ -80,7 +75,7 @@ impl Sources<'_> {
         self.families.sum(metric)
     }
 
-    fn cache(&self, window: &Window) -> Cache {
+    fn cache(&self, window: &Window<'_>) -> Cache {
         Cache {
             hit_ratio_last_minute: window.hit_ratio(|count| count.last_minute),
             hit_ratio_since_start: window.hit_ratio(|count| count.since_start),
@@ -100,7 +95,7 @@ impl Sources<'_> {
         limits.map(budget).collect()
     }
 
-    fn work(&self, window: &Window) -> Work {
+    fn work(&self, window: &Window<'_>) -> Work {
         Work {
             waiting_texts: self.gauge(&catalogue::QUEUE_ITEMS),
             waiting_bytes: self.gauge(&catalogue::QUEUE_SIZE),
@@ -117,7 +112,7 @@ impl Sources<'_> {
         }
     }
 
-    fn upstream(&self, window: &Window) -> Upstream {
+    fn upstream(&self, window: &Window<'_>) -> Upstream {
         let states = self.families.by(&catalogue::BREAKER_STATE, label::STATE);
         let keys = self.families.by(&catalogue::KEY_REJECTED, label::KEY).into_iter();
         let errors = self.recent.upstream_errors().into_iter();
@@ -125,7 +120,7 @@ impl Sources<'_> {
         Upstream {
             breaker: states.into_iter().find(|(_, is)| *is > 0.0).map(|(state, _)| state),
             calls: window.total(&catalogue::UPSTREAM_CALLS),
-            statuses: named(window, &catalogue::UPSTREAM_CALLS),
+            statuses: named(window.by(&catalogue::UPSTREAM_CALLS, label::STATUS)),
             p50_seconds: quantile(0.5),
             p99_seconds: quantile(0.99),
             retries: window.total(&catalogue::RETRIES),
@@ -158,69 +153,39 @@ impl Sources<'_> {
     }
 }
 
-fn named(window: &Window, metric: &Metric) -> Vec<Named> {
-    window.by(metric).map(|(name, count)| Named { name: name.to_owned(), count }).collect()
+fn named(counts: impl IntoIterator<Item = (String, Count)>) -> Vec<Named> {
+    counts.into_iter().map(|(name, count)| Named { name, count }).collect()
 }
 
-fn rpcs(window: &Window) -> Rpcs {
-    let outcomes = RpcOutcome::ALL.map(RpcOutcome::as_str).map(|name| Named {
-        name: name.to_owned(),
-        count: window.get(&catalogue::RPCS, name).unwrap_or_default(),
+fn rpcs(window: &Window<'_>) -> Rpcs {
+    let outcomes = RpcOutcome::ALL.map(RpcOutcome::as_str).map(|name| {
+        let count = window.get(&catalogue::RPCS, label::OUTCOME, name);
+        (name.to_owned(), count.unwrap_or_default())
     });
-    let all = window.total(&catalogue::RPCS);
     let quantile = |share| window.quantile(&catalogue::RPC_DURATION, share);
     Rpcs {
         per_second: window.rpcs_per_second(),
-        all,
-        outcomes: outcomes.to_vec(),
+        all: window.total(&catalogue::RPCS),
+        outcomes: named(outcomes),
         p50_seconds: quantile(0.5),
         p99_seconds: quantile(0.99),
     }
 }
 
-fn callers(window: &Window) -> Vec<CallerUse> {
-    let mut callers: BTreeMap<&str, CallerUse> = BTreeMap::new();
-    for (name, count) in window.by(&catalogue::TOKENS) {
-        callers.entry(name).or_default().tokens = count;
-    }
-    for (name, count) in window.by(&catalogue::CALLER_RPCS) {
-        callers.entry(name).or_default().rpcs = Some(count);
-    }
-    let named = |(caller, of): (&str, CallerUse)| CallerUse { caller: caller.to_owned(), ..of };
-    let mut callers: Vec<CallerUse> = callers.into_iter().map(named).collect();
+fn callers(window: &Window<'_>) -> Vec<CallerUse> {
+    let mut rpcs = window.by(&catalogue::CALLER_RPCS, label::CALLER);
+    let tokens = window.by(&catalogue::TOKENS, label::BILLED_TO).into_iter();
+    let mut callers: Vec<CallerUse> = tokens
+        .map(|(caller, tokens)| CallerUse { rpcs: rpcs.remove(&caller), caller, tokens })
+        .collect();
+    callers.extend(rpcs.into_iter().map(|(caller, rpcs)| CallerUse {
+        caller,
+        rpcs: Some(rpcs),
+        tokens: Count::default(),
+    }));
     let size =
         |of: &CallerUse| [of.tokens.since_start, of.rpcs.map_or(0.0, |rpcs| rpcs.since_start)];
     callers.sort_by(|a, b| size(b).partial_cmp(&size(a)).unwrap_or(Ordering::Equal));
     callers.truncate(CALLERS);
     callers
-}
-
-pub(super) fn rate_limits(families: &Families) -> Vec<RateLimit> {
-    let mut limits: BTreeMap<(&str, &str), RateLimit> = BTreeMap::new();
-    let mut read = |metric, set: fn(&mut Use, f64)| {
-        for series in families.series(metric) {
-            let of = (series.label(label::MODEL), series.label(label::KEY));
-            let limit = limits.entry(of).or_default();
-            let of = match series.label(label::UNIT) {
-                "requests" => &mut limit.requests,
-                "tokens" => &mut limit.tokens,
-                _ => continue,
-            };
-            set(of.get_or_insert_default(), series.value);
-        }
-    };
-    read(&catalogue::RATE_LIMIT_USED, |of, value| of.used = value);
-    read(&catalogue::RATE_LIMIT_LIMIT, |of, value| of.limit = value);
-    let named = |((model, key), limit): ((&str, &str), RateLimit)| RateLimit {
-        model: model.to_owned(),
-        key: key.to_owned(),
-        ..limit
-    };
-    limits.into_iter().map(named).collect()
-}
-
-/// Returns the used share of the rate limit with the least room; `None`: no model was called yet.
-pub(super) fn budget_used(limits: &[RateLimit]) -> Option<f64> {
-    let uses = limits.iter().flat_map(|limit| [limit.requests, limit.tokens]).flatten();
-    uses.map(Use::share).max_by(f64::total_cmp)
 }

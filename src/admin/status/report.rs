@@ -2,11 +2,17 @@
 //!
 //! `last_minute` covers `window_seconds`: 60 to 65, and less after a start.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
-use crate::telemetry::recent::{SlowRpc, UpstreamError};
+use crate::telemetry::{
+    Families,
+    catalogue::{self, label},
+    recent::{SlowRpc, UpstreamError},
+};
 
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(super) struct Status {
     pub version: String,
     pub revision: String,
@@ -120,6 +126,38 @@ pub(super) struct RateLimit {
     pub key: String,
     pub requests: Option<Use>,
     pub tokens: Option<Use>,
+}
+
+impl RateLimit {
+    /// Reads all rate limits, by model and key.
+    pub(super) fn all(families: &Families) -> Vec<Self> {
+        let mut limits: BTreeMap<_, Self> = BTreeMap::new();
+        for (metric, set) in [
+            (&catalogue::RATE_LIMIT_USED, (|of, used| of.used = used) as fn(&mut Use, f64)),
+            (&catalogue::RATE_LIMIT_LIMIT, |of, limit| of.limit = limit),
+        ] {
+            for series in families.series(metric) {
+                let [model, key] = [label::MODEL, label::KEY].map(|name| series.label(name));
+                let limit = limits.entry((model, key)).or_insert_with(|| Self {
+                    model: model.to_owned(),
+                    key: key.to_owned(),
+                    ..Self::default()
+                });
+                let of = match series.label(label::UNIT) {
+                    "requests" => &mut limit.requests,
+                    _ => &mut limit.tokens,
+                };
+                set(of.get_or_insert_default(), series.value);
+            }
+        }
+        limits.into_values().collect()
+    }
+
+    /// Returns the used share of the limit with the least room; `None`: no model was called yet.
+    pub(super) fn most_used(limits: &[Self]) -> Option<f64> {
+        let uses = limits.iter().flat_map(|limit| [limit.requests, limit.tokens]).flatten();
+        uses.map(Use::share).max_by(f64::total_cmp)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]

@@ -1,17 +1,19 @@
 //! Whether the gateway is healthy, and whose problem it is if not.
 
+use std::collections::BTreeMap;
+
 use super::{
     format,
     history::Window,
     report::{
-        Cause, Health,
+        Cause, Count, Health,
         Severity::{self, Failing, Impaired, Notice},
         Status,
     },
 };
 use crate::telemetry::{
     RpcOutcome,
-    catalogue::{self, Metric},
+    catalogue::{self, label},
 };
 
 /// How long before its end a certificate is reported, in seconds.
@@ -27,7 +29,7 @@ const LATE_SHARE: f64 = 0.05;
 const LATE_COUNT: f64 = 5.0;
 
 /// Judges the last minute, and the state of now.
-pub(super) fn of(status: &Status, window: &Window, is_ready: bool) -> Health {
+pub(super) fn of(status: &Status, window: &Window<'_>, is_ready: bool) -> Health {
     let gateway = gateway(status, window, is_ready);
     let (voyage, callers) = (voyage(status, window), callers(status, window));
     let worst = gateway.iter().chain(&voyage).map(|cause| cause.severity).max();
@@ -56,7 +58,7 @@ impl Causes {
     }
 }
 
-fn gateway(status: &Status, window: &Window, is_ready: bool) -> Vec<Cause> {
+fn gateway(status: &Status, window: &Window<'_>, is_ready: bool) -> Vec<Cause> {
     let mut causes = Causes::default();
     if !is_ready {
         causes.add("draining", Notice, "Shutting down; calls in flight are completed.");
@@ -100,14 +102,14 @@ fn rejected_keys(status: &Status, causes: &mut Causes) {
     }
 }
 
-fn budgets(status: &Status, window: &Window, causes: &mut Causes) {
+fn budgets(status: &Status, window: &Window<'_>, causes: &mut Causes) {
     for budget in &status.budgets {
         let name = &budget.budget;
         if budget.tokens.used >= budget.tokens.limit * USED_UP {
             let text = format!("{name} is used up: only cached inputs are answered.");
             causes.add("budget_exhausted", Failing, text);
         } else {
-            let refused = window.last(&catalogue::QUOTA_REFUSALS, name);
+            let refused = window.last(&catalogue::QUOTA_REFUSALS, label::RULE, name);
             let text = format!("{name} had too few tokens left for {}", plural(refused, "request"));
             causes.count("budget_short", Impaired, refused, &text);
         }
@@ -118,7 +120,7 @@ fn budgets(status: &Status, window: &Window, causes: &mut Causes) {
     }
 }
 
-fn voyage(status: &Status, window: &Window) -> Vec<Cause> {
+fn voyage(status: &Status, window: &Window<'_>) -> Vec<Cause> {
     let mut causes = Causes::default();
     match status.upstream.breaker.as_deref() {
         Some("open") => {
@@ -136,7 +138,7 @@ fn voyage(status: &Status, window: &Window) -> Vec<Cause> {
     let text = format!("{} of {calls} rate limited (429)", format::count(limited));
     causes.count("rate_limited", Impaired, limited, &text);
     let is_failure = |status: &str| status == "none" || status.starts_with('5');
-    let failed = sum(window, &catalogue::UPSTREAM_CALLS, is_failure);
+    let failed = sum(window.by(&catalogue::UPSTREAM_CALLS, label::STATUS), is_failure);
     let text = format!("{} of {calls} failed", format::count(failed));
     causes.count("calls_failed", Impaired, failed, &text);
     let late = reason(window, "DEADLINE_EXCEEDED");
@@ -151,13 +153,15 @@ fn voyage(status: &Status, window: &Window) -> Vec<Cause> {
 }
 
 /// Errors of callers affect nobody else.
-fn callers(status: &Status, window: &Window) -> Vec<Cause> {
+fn callers(status: &Status, window: &Window<'_>) -> Vec<Cause> {
     let mut causes = Causes::default();
     let of_all = |n| format!("{} of {}", format::count(n), rpcs(status.rpcs.all.last_minute));
     let refused = outcome(window, RpcOutcome::Caller);
     let text = format!("{} failed with a caller error", of_all(refused));
     causes.count("refused", Notice, refused, &text);
-    let over = sum(window, &catalogue::QUOTA_REFUSALS, |rule| !rule.starts_with("limits."));
+    let over = sum(window.by(&catalogue::QUOTA_REFUSALS, label::RULE), |rule| {
+        !rule.starts_with("limits.")
+    });
     let text = format!("{} exceeded a caller's quota", plural(over, "request"));
     causes.count("quota", Notice, over, &text);
     let left = outcome(window, RpcOutcome::Cancelled);
@@ -165,17 +169,17 @@ fn callers(status: &Status, window: &Window) -> Vec<Cause> {
     causes.0
 }
 
-fn outcome(window: &Window, outcome: RpcOutcome) -> f64 {
-    window.last(&catalogue::RPCS, outcome.as_str())
+fn outcome(window: &Window<'_>, outcome: RpcOutcome) -> f64 {
+    window.last(&catalogue::RPCS, label::OUTCOME, outcome.as_str())
 }
 
-fn reason(window: &Window, name: &str) -> f64 {
-    window.last(&catalogue::ERRORS, name)
+fn reason(window: &Window<'_>, name: &str) -> f64 {
+    window.last(&catalogue::ERRORS, label::REASON, name)
 }
 
 /// Returns what was counted in the last minute for some values of a counter's label.
-fn sum(window: &Window, metric: &Metric, of: impl Fn(&str) -> bool) -> f64 {
-    window.by(metric).filter(|(label, _)| of(label)).map(|(_, count)| count.last_minute).sum()
+fn sum(counts: BTreeMap<String, Count>, of: impl Fn(&str) -> bool) -> f64 {
+    counts.iter().filter(|(value, _)| of(value)).map(|(_, count)| count.last_minute).sum()
 }
 
 fn rpcs(n: f64) -> String {

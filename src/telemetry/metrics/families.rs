@@ -10,7 +10,7 @@ use prometheus::{
 use super::catalogue::{self, Metric};
 
 /// Sums by the value of a label.
-pub type ByLabel = BTreeMap<String, f64>;
+type ByLabel = BTreeMap<String, f64>;
 
 /// All metrics. A metric without a series is `None`: nothing was counted, or nothing is observed.
 #[derive(Debug, Default)]
@@ -53,6 +53,12 @@ impl Families {
             *values.entry(series.label(label).to_owned()).or_default() += series.value;
         }
         values
+    }
+
+    /// Returns the sum of the series with this value of a label; `None`: there are none.
+    pub fn get(&self, metric: &Metric, label: &str, value: &str) -> Option<f64> {
+        let series = self.series(metric).filter(|series| series.label(label) == value);
+        series.map(|series| series.value).reduce(|sum, value| sum + value)
     }
 
     /// Returns all series.

@@ -6,21 +6,22 @@ use crate::{
     telemetry::{Buckets, catalogue},
 };
 
-fn counted(rpcs: f64) -> Counts {
+fn counted(rpcs: f64) -> Families {
     let given =
         Given::nothing().counter("voyage_gateway_rpcs_total", &[(&[("outcome", "ok")], rpcs)]);
-    Counts::of(&given.families())
+    given.families()
 }
 
 /// The last minute's true span in seconds, and its RPCs.
 fn last_minute(history: &History, rpcs: f64) -> (f64, f64) {
-    let window = history.last_minute(Instant::now(), &counted(rpcs));
+    let counted = counted(rpcs);
+    let window = history.last_minute(Instant::now(), &counted);
     (window.seconds, window.total(&catalogue::RPCS).last_minute)
 }
 
 /// The ages of the points, and their rates.
 fn points(history: &History, rpcs: f64) -> Vec<(f64, f64)> {
-    let points = history.points(Instant::now(), &counted(rpcs), None);
+    let points = history.points(Instant::now(), &counted(rpcs));
     points.iter().map(|point| (point.age_seconds, point.requests_per_second)).collect()
 }
 
@@ -41,7 +42,7 @@ async fn the_last_minute_is_a_minute_and_at_most_a_sample_more() {
     for _ in 0..100 {
         advance(EVERY).await;
         rpcs += 50.0;
-        history.keep(Instant::now(), counted(rpcs), None);
+        history.keep(Instant::now(), counted(rpcs));
     }
     assert_eq!(last_minute(&history, rpcs), (60.0, 600.0));
     advance(Duration::from_secs(4)).await;
@@ -53,7 +54,7 @@ async fn the_last_minute_is_a_minute_and_at_most_a_sample_more() {
 #[tokio::test(start_paused = true)]
 async fn a_pause_of_the_process_is_part_of_the_spans() {
     let mut history = History::new(Instant::now());
-    history.keep(Instant::now(), counted(5.0), None);
+    history.keep(Instant::now(), counted(5.0));
     advance(Duration::from_mins(5)).await;
     assert_eq!(last_minute(&history, 305.0), (300.0, 300.0));
     assert_eq!(points(&history, 305.0), [(0.0, 1.0)]);
@@ -67,7 +68,7 @@ async fn points_are_evenly_spaced_and_bounded_in_number() {
     for sample in 0..1000_u32 {
         advance(EVERY + Duration::from_millis(u64::from(sample % 3))).await;
         rpcs += if sample < 997 { 50.0 } else { 0.0 };
-        history.keep(Instant::now(), counted(rpcs), None);
+        history.keep(Instant::now(), counted(rpcs));
     }
     let points = points(&history, rpcs);
     assert_eq!(points.len(), 61);
