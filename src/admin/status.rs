@@ -78,11 +78,8 @@ impl StatusPage {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let now = Instant::now();
-            self.0.state.lock().history.keep(now, self.0.metrics.families());
-            if let Some(recent) = self.0.metrics.recent() {
-                recent.forget_old(now);
-            }
+            let families = self.0.metrics.families();
+            self.0.state.lock().history.keep(Instant::now(), families);
         }
     }
 

@@ -73,10 +73,9 @@ impl Authenticator {
                 Credential::Jwt(Arc::new(jwt))
             }
         };
-        metrics.expect_auth_failures(
-            required.mode(),
-            required.refusals().iter().map(|refusal| refusal.why()),
-        );
+        for refusal in required.refusals() {
+            metrics.auth_failures(required.mode(), refusal.why(), 0);
+        }
         Ok(Self { required, metrics: metrics.clone() })
     }
 
@@ -104,7 +103,7 @@ impl Authenticator {
         peer: Option<&PeerIdentity>,
     ) -> Result<Arc<str>, Error> {
         self.required.name(headers, peer).map_err(|refusal| {
-            self.metrics.auth_failure(self.required.mode(), refusal.why());
+            self.metrics.auth_failures(self.required.mode(), refusal.why(), 1);
             match (refusal, &self.required) {
                 (Refusal::Missing, Credential::Certificate) => {
                     Error::CredentialsMissing { wanted: SHOW_A_CERTIFICATE }

@@ -8,6 +8,7 @@ pub mod catalogue;
 mod connections;
 mod families;
 mod gauges;
+mod instruments;
 mod process;
 mod rpc;
 mod spending;
@@ -15,7 +16,10 @@ mod upstream;
 
 use std::sync::Arc;
 
-use opentelemetry::metrics::{Counter, MeterProvider as _};
+use opentelemetry::{
+    KeyValue,
+    metrics::{Counter, MeterProvider as _},
+};
 use opentelemetry_sdk::metrics::{MeterProviderBuilder, SdkMeterProvider};
 use prometheus::{Encoder as _, Registry, TextEncoder};
 
@@ -25,8 +29,10 @@ pub use gauges::{Admitted, BreakerState, Cached, DispatchState, RateWindow};
 pub use rpc::{EndedRpc, RpcOutcome};
 pub use spending::Replied;
 
-use super::{recent::Recent, resource::resource};
-use crate::model;
+use super::{callers::CallerNames, recent::Recent, resource::resource};
+use crate::{embedding::Endpoint, model};
+use instruments::Instruments;
+use upstream::{USUAL_STATUSES, call_labels};
 
 /// The OpenTelemetry scope of all metrics.
 const SCOPE: &str = "voyage-gateway";
@@ -45,12 +51,8 @@ struct Shared {
     registry: Registry,
     /// The instruments stop when it is dropped.
     provider: SdkMeterProvider,
-    rpc: rpc::Instruments,
-    cache: cache::Instruments,
-    spending: spending::Instruments,
-    upstream: upstream::Instruments,
-    connections: connections::Instruments,
-    reloads: Counter<u64>,
+    instruments: Instruments,
+    caller_names: CallerNames,
     recent: Recent,
 }
 
@@ -80,19 +82,19 @@ impl Metrics {
             SdkMeterProvider::builder().with_reader(exporter).with_view(catalogue::series_limit);
         let provider = extend(provider).build();
         let meter = provider.meter(SCOPE);
+        process::register(&meter);
         let shared = Shared {
             registry,
-            rpc: rpc::Instruments::new(&meter),
-            cache: cache::Instruments::new(&meter),
-            spending: spending::Instruments::new(&meter),
-            upstream: upstream::Instruments::new(&meter),
-            connections: connections::Instruments::new(&meter),
-            reloads: process::register(&meter),
+            instruments: Instruments::new(&meter),
+            caller_names: CallerNames::default(),
             recent: Recent::default(),
             provider,
         };
         let metrics = Self { shared: Some(Arc::new(shared)) };
         metrics.tokens(0, None);
+        for result in ["hit", "miss", "coalesced", "bypassed", "refused"] {
+            metrics.lookups(result, 0);
+        }
         Ok(metrics)
     }
 
@@ -105,8 +107,20 @@ impl Metrics {
     pub fn expect_models<'a>(&self, models: impl IntoIterator<Item = &'a str>) {
         let Some(shared) = &self.shared else { return };
         for model in models {
-            shared.spending.expect_model(model);
-            shared.upstream.expect_model(model);
+            shared.spend(model, 0, "billed", Some("spent"));
+            shared.spend(model, 0, "saved", Some("saved"));
+            shared.spend(model, 0, "estimated", None);
+            for status in USUAL_STATUSES {
+                let labels = call_labels(Endpoint::Embeddings, model, status);
+                shared.instruments.upstream_calls.add(0, &labels);
+            }
+        }
+    }
+
+    /// Adds to a counter.
+    fn add(&self, of: fn(&Instruments) -> &Counter<u64>, events: u64, labels: &[KeyValue]) {
+        if let Some(shared) = &self.shared {
+            of(&shared.instruments).add(events, labels);
         }
     }
 

@@ -1,10 +1,6 @@
 //! The slowest recent RPCs and the last upstream errors, for the status page. Bounded; no texts, vectors, keys or tokens.
 
-use std::{
-    collections::VecDeque,
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 
 use opentelemetry::trace::TraceId;
 use parking_lot::Mutex;
@@ -68,47 +64,25 @@ pub struct UpstreamError {
 }
 
 /// Slow RPCs and upstream errors.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Recent {
-    /// RPCs that took more microseconds than this are kept.
-    threshold: AtomicU64,
-    /// Unordered.
+    /// The slowest first.
     rpcs: Mutex<Vec<SlowRpc>>,
     /// The newest first.
     errors: Mutex<VecDeque<UpstreamError>>,
 }
 
-impl Default for Recent {
-    fn default() -> Self {
-        Self {
-            threshold: AtomicU64::new(micros(SLOW)),
-            rpcs: Mutex::default(),
-            errors: Mutex::default(),
-        }
-    }
-}
-
 impl Recent {
-    /// Returns whether an RPC of this duration would be kept. Costs one atomic load.
-    pub fn is_slow(&self, took: Duration) -> bool {
-        micros(took) > self.threshold.load(Ordering::Relaxed)
-    }
-
-    /// Adds an RPC if it is among the slowest.
+    /// Adds an RPC if it is slow and among the slowest.
     pub fn slow_rpc(&self, rpc: SlowRpc) {
-        if !self.is_slow(rpc.took) {
+        if rpc.took <= SLOW {
             return;
         }
         let mut rpcs = self.rpcs.lock();
         rpcs.retain(|kept| is_fresh(kept, rpc.ended));
-        if rpcs.len() < MAX_RPCS {
-            rpcs.push(rpc);
-        } else if let Some(fastest) = rpcs.iter_mut().min_by_key(|kept| kept.took)
-            && fastest.took < rpc.took
-        {
-            *fastest = rpc;
-        }
-        self.set_threshold(&rpcs);
+        let place = rpcs.partition_point(|kept| kept.took >= rpc.took);
+        rpcs.insert(place, rpc);
+        rpcs.truncate(MAX_RPCS);
     }
 
     /// Adds a failure; `trace_id` is that of the batch.
@@ -128,31 +102,14 @@ impl Recent {
         errors.push_front(error);
     }
 
-    /// Removes slow RPCs older than [`KEPT`].
-    pub fn forget_old(&self, now: Instant) {
-        let mut rpcs = self.rpcs.lock();
-        rpcs.retain(|kept| is_fresh(kept, now));
-        self.set_threshold(&rpcs);
-    }
-
-    /// Returns the slow RPCs, the slowest first.
+    /// Returns the slow RPCs of the last ten minutes, the slowest first.
     pub fn slow_rpcs(&self, now: Instant) -> Vec<SlowRpc> {
-        self.forget_old(now);
-        let mut slowest = self.rpcs.lock().clone();
-        slowest.sort_by_key(|rpc| std::cmp::Reverse(rpc.took));
-        slowest
+        self.rpcs.lock().iter().filter(|rpc| is_fresh(rpc, now)).cloned().collect()
     }
 
     /// Returns the upstream errors, the newest first.
     pub fn upstream_errors(&self) -> Vec<UpstreamError> {
         self.errors.lock().iter().cloned().collect()
-    }
-
-    /// While there is room every slow RPC is kept, then only those slower than the fastest one kept.
-    fn set_threshold(&self, rpcs: &[SlowRpc]) {
-        let fastest = rpcs.iter().map(|rpc| micros(rpc.took)).min();
-        let threshold = fastest.filter(|_| rpcs.len() >= MAX_RPCS).unwrap_or(micros(SLOW));
-        self.threshold.store(threshold, Ordering::Relaxed);
     }
 }
 
@@ -162,10 +119,6 @@ fn seconds<S: Serializer>(took: &Duration, serializer: S) -> Result<S::Ok, S::Er
 
 fn is_fresh(rpc: &SlowRpc, now: Instant) -> bool {
     now.saturating_duration_since(rpc.ended) < KEPT
-}
-
-fn micros(span: Duration) -> u64 {
-    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -8,8 +8,6 @@
 mod anchor;
 mod context;
 mod fan_in;
-#[cfg(test)]
-pub(crate) mod kept;
 mod sampling;
 mod span;
 
@@ -114,4 +112,4 @@ impl Tracer {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -138,7 +138,7 @@ fn voyage(status: &Status, window: &Window<'_>) -> Vec<Cause> {
     let text = format!("{} of {calls} rate limited (429)", format::count(limited));
     causes.count("rate_limited", Impaired, limited, &text);
     let is_failure = |status: &str| status == "none" || status.starts_with('5');
-    let failed = sum(window.by(&catalogue::UPSTREAM_CALLS, label::STATUS), is_failure);
+    let failed = sum(&window.by(&catalogue::UPSTREAM_CALLS, label::STATUS), is_failure);
     let text = format!("{} of {calls} failed", format::count(failed));
     causes.count("calls_failed", Impaired, failed, &text);
     let late = reason(window, "DEADLINE_EXCEEDED");
@@ -159,7 +159,7 @@ fn callers(status: &Status, window: &Window<'_>) -> Vec<Cause> {
     let refused = outcome(window, RpcOutcome::Caller);
     let text = format!("{} failed with a caller error", of_all(refused));
     causes.count("refused", Notice, refused, &text);
-    let over = sum(window.by(&catalogue::QUOTA_REFUSALS, label::RULE), |rule| {
+    let over = sum(&window.by(&catalogue::QUOTA_REFUSALS, label::RULE), |rule| {
         !rule.starts_with("limits.")
     });
     let text = format!("{} exceeded a caller's quota", plural(over, "request"));
@@ -178,7 +178,7 @@ fn reason(window: &Window<'_>, name: &str) -> f64 {
 }
 
 /// Returns what was counted in the last minute for some values of a counter's label.
-fn sum(counts: BTreeMap<String, Count>, of: impl Fn(&str) -> bool) -> f64 {
+fn sum(counts: &BTreeMap<String, Count>, of: impl Fn(&str) -> bool) -> f64 {
     counts.iter().filter(|(value, _)| of(value)).map(|(_, count)| count.last_minute).sum()
 }
 

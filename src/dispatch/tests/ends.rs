@@ -3,7 +3,7 @@
 use http::HeaderMap;
 
 use super::*;
-use crate::telemetry::trace::{Span, Tracer, kept::Kept, parent_based};
+use crate::telemetry::trace::{Span, Tracer, parent_based, tests::Kept};
 
 impl Kept {
     /// Begins a span of somebody who waits.

@@ -13,7 +13,7 @@ use super::{rpc::Rpc, trace};
 use crate::{
     error::Error,
     grpc::status,
-    telemetry::{EndedRpc, trace::Span},
+    telemetry::{EndedRpc, recent::SLOW, trace::Span},
 };
 
 /// Counts the RPC when it is dropped, as cancelled unless it has seen a status.
@@ -83,7 +83,7 @@ impl Drop for RpcGuard {
         // Streams of health and reflection are long, and not slow.
         if let Some(recent) = self.rpc.metrics.recent()
             && self.place.is_none()
-            && recent.is_slow(took)
+            && took > SLOW
         {
             recent.slow_rpc(self.rpc.slow(outcome, now));
         }

@@ -108,7 +108,7 @@ impl Rpc {
         let _ = self.failure.set(outcome_of(is_overloaded, blame));
         let reason = error.row().reason;
         let _ = self.reason.set(reason);
-        self.metrics.error(self.method, reason, blame);
+        self.metrics.errors(self.method, reason, blame, 1);
         self.log(error, blame);
         status::status(error, self.request_id.to_str().unwrap_or_default())
     }

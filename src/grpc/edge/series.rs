@@ -85,7 +85,7 @@ pub(super) fn expect(metrics: &Metrics) {
         for (blame, reason) in errors() {
             let outcome = outcome_of(reason == Reason::Overloaded, blame);
             metrics.expect_rpc(method, code_name(code_of(reason)), outcome);
-            metrics.expect_error(method, reason_name(reason), blame);
+            metrics.errors(method, reason_name(reason), blame, 0);
         }
     }
 }

@@ -1,14 +1,8 @@
 //! Connections and TLS handshakes.
 
-use opentelemetry::{
-    KeyValue,
-    metrics::{Counter, Meter, UpDownCounter},
-};
+use opentelemetry::KeyValue;
 
-use super::{
-    Metrics,
-    catalogue::{self, label},
-};
+use super::{Metrics, catalogue::label};
 
 /// A port, as named in metrics and logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,22 +82,6 @@ impl Handshake {
     }
 }
 
-pub(super) struct Instruments {
-    open: UpDownCounter<i64>,
-    failures: Counter<u64>,
-    handshakes: Counter<u64>,
-}
-
-impl Instruments {
-    pub(super) fn new(meter: &Meter) -> Self {
-        Self {
-            open: catalogue::CONNECTIONS.up_down_counter(meter),
-            failures: catalogue::CONNECTION_FAILURES.counter(meter),
-            handshakes: catalogue::TLS_HANDSHAKES.counter(meter),
-        }
-    }
-}
-
 /// Counts as an open connection until it is dropped.
 #[derive(Debug)]
 pub struct OpenConnection {
@@ -114,7 +92,7 @@ pub struct OpenConnection {
 impl Drop for OpenConnection {
     fn drop(&mut self) {
         if let Some(shared) = &self.metrics.shared {
-            shared.connections.open.add(-1, &[port(self.port)]);
+            shared.instruments.connections.add(-1, &[port(self.port)]);
         }
     }
 }
@@ -135,29 +113,27 @@ impl OpenHandshake {
 
 impl Drop for OpenHandshake {
     fn drop(&mut self) {
-        let Some(shared) = &self.metrics.shared else { return };
         let outcome = KeyValue::new(label::OUTCOME, self.outcome.as_str());
-        shared.connections.handshakes.add(1, &[outcome]);
+        self.metrics.add(|instruments| &instruments.tls_handshakes, 1, &[outcome]);
     }
 }
 
 impl Metrics {
-    /// [`catalogue::CONNECTIONS`]: a connection is open.
+    /// `catalogue::CONNECTIONS`: a connection is open.
     pub fn connection(&self, name: PortName) -> OpenConnection {
         if let Some(shared) = &self.shared {
-            shared.connections.open.add(1, &[port(name)]);
+            shared.instruments.connections.add(1, &[port(name)]);
         }
         OpenConnection { metrics: self.clone(), port: name }
     }
 
-    /// [`catalogue::CONNECTION_FAILURES`]: a connection was not accepted or ended with a failure.
+    /// `catalogue::CONNECTION_FAILURES`: a connection was not accepted or ended with a failure.
     pub fn connection_failed(&self, name: PortName, failure: ConnectionFailure) {
-        let Some(shared) = &self.shared else { return };
         let labels = [port(name), KeyValue::new(label::REASON, failure.as_str())];
-        shared.connections.failures.add(1, &labels);
+        self.add(|instruments| &instruments.connection_failures, 1, &labels);
     }
 
-    /// [`catalogue::TLS_HANDSHAKES`]: a TLS handshake begins.
+    /// `catalogue::TLS_HANDSHAKES`: a TLS handshake begins.
     pub fn tls_handshake(&self) -> OpenHandshake {
         OpenHandshake { metrics: self.clone(), outcome: Handshake::Timeout }
     }

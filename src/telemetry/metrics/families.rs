@@ -9,9 +9,6 @@ use prometheus::{
 
 use super::catalogue::{self, Metric};
 
-/// Sums by the value of a label.
-type ByLabel = BTreeMap<String, f64>;
-
 /// All metrics. A metric without a series is `None`: nothing was counted, or nothing is observed.
 #[derive(Debug, Default)]
 pub struct Families(HashMap<String, MetricFamily>);
@@ -47,8 +44,8 @@ impl Families {
     }
 
     /// Returns the sums by the value of a label.
-    pub fn by(&self, metric: &Metric, label: &str) -> ByLabel {
-        let mut values = ByLabel::new();
+    pub fn by(&self, metric: &Metric, label: &str) -> BTreeMap<String, f64> {
+        let mut values = BTreeMap::<String, f64>::new();
         for series in self.series(metric) {
             *values.entry(series.label(label).to_owned()).or_default() += series.value;
         }

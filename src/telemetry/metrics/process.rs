@@ -2,7 +2,7 @@
 
 use opentelemetry::{
     KeyValue,
-    metrics::{Counter, Meter, MeterProvider as _},
+    metrics::{Meter, MeterProvider as _},
 };
 use tokio::time::Instant;
 
@@ -11,8 +11,8 @@ use super::{
     catalogue::{self, label},
 };
 
-/// Registers what needs no configuration; returns the counter of reloads.
-pub(super) fn register(meter: &Meter) -> Counter<u64> {
+/// Registers the gauges that need no configuration.
+pub(super) fn register(meter: &Meter) {
     let started = Instant::now();
     catalogue::UPTIME.float_gauge(meter, move |gauge| {
         gauge.observe(started.elapsed().as_secs_f64(), &[]);
@@ -23,7 +23,6 @@ pub(super) fn register(meter: &Meter) -> Counter<u64> {
     });
     #[cfg(target_os = "linux")]
     resources(meter);
-    catalogue::RELOADS.counter(meter)
 }
 
 #[cfg(target_os = "linux")]
@@ -75,18 +74,19 @@ impl Metrics {
     /// [`catalogue::RELOADS`]: a changed file, or fetched keys, took effect (`changed`) or were refused (`refused`), by
     /// the setting that names them.
     pub fn reload(&self, what: &'static str, outcome: &'static str) {
-        let Some(shared) = &self.shared else { return };
-        let labels = [KeyValue::new(label::WHAT, what), KeyValue::new(label::OUTCOME, outcome)];
-        shared.reloads.add(1, &labels);
+        self.reloads(what, outcome, 1);
     }
 
     /// Starts the series of [`Metrics::reload`] at 0 for a setting.
     pub fn expect_reloads(&self, what: &'static str) {
-        let Some(shared) = &self.shared else { return };
         for outcome in ["changed", "refused"] {
-            let labels = [KeyValue::new(label::WHAT, what), KeyValue::new(label::OUTCOME, outcome)];
-            shared.reloads.add(0, &labels);
+            self.reloads(what, outcome, 0);
         }
+    }
+
+    fn reloads(&self, what: &'static str, outcome: &'static str, events: u64) {
+        let labels = [KeyValue::new(label::WHAT, what), KeyValue::new(label::OUTCOME, outcome)];
+        self.add(|instruments| &instruments.reloads, events, &labels);
     }
 
     /// Registers [`catalogue::SPANS`]: `counts` returns the number of spans by result.

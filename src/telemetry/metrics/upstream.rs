@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use opentelemetry::{
-    KeyValue,
-    metrics::{Counter, Histogram, Meter},
-};
+use opentelemetry::KeyValue;
 
 use super::{
     Metrics, OTHER,
@@ -19,43 +16,8 @@ use crate::{
 };
 
 /// Statuses whose series start at 0 for the configured models: those that Voyage documents, and `none`.
-const USUAL_STATUSES: [&str; 10] =
+pub(super) const USUAL_STATUSES: [&str; 10] =
     ["200", "400", "401", "403", "429", "500", "502", "503", "504", "none"];
-
-pub(super) struct Instruments {
-    queue_wait: Histogram<f64>,
-    batch_size: Histogram<f64>,
-    batch_fill: Histogram<f64>,
-    batch_duration: Histogram<f64>,
-    batch_tokens: Histogram<f64>,
-    retries: Counter<u64>,
-    rate_limited: Counter<u64>,
-    calls: Counter<u64>,
-    call_duration: Histogram<f64>,
-}
-
-impl Instruments {
-    pub(super) fn new(meter: &Meter) -> Self {
-        Self {
-            queue_wait: catalogue::QUEUE_WAIT.histogram(meter),
-            batch_size: catalogue::BATCH_SIZE.histogram(meter),
-            batch_fill: catalogue::BATCH_FILL.histogram(meter),
-            batch_duration: catalogue::EMBEDDINGS_DURATION.histogram(meter),
-            batch_tokens: catalogue::EMBEDDINGS_INPUT_TOKENS.histogram(meter),
-            retries: catalogue::RETRIES.counter(meter),
-            rate_limited: catalogue::RATE_LIMITED.counter(meter),
-            calls: catalogue::UPSTREAM_CALLS.counter(meter),
-            call_duration: catalogue::UPSTREAM_DURATION.histogram(meter),
-        }
-    }
-
-    /// Starts the series of a model at 0.
-    pub(super) fn expect_model(&self, model: &str) {
-        for status in USUAL_STATUSES {
-            self.calls.add(0, &call_labels(Endpoint::Embeddings, model, status));
-        }
-    }
-}
 
 impl Metrics {
     /// [`catalogue::QUEUE_WAIT`]: an input is sent for the first time, after it waited for a batch and a free call
@@ -67,7 +29,7 @@ impl Metrics {
                 KeyValue::new(label::MODEL, model_label(model)),
                 KeyValue::new(label::STAGE, stage),
             ];
-            shared.upstream.queue_wait.record(wait.as_secs_f64(), &labels);
+            shared.instruments.queue_wait.record(wait.as_secs_f64(), &labels);
         }
     }
 
@@ -76,22 +38,18 @@ impl Metrics {
     pub fn batch(&self, model: &str, inputs: u32, fill: f64) {
         let Some(shared) = &self.shared else { return };
         let labels = [KeyValue::new(label::MODEL, model_label(model))];
-        shared.upstream.batch_size.record(inputs.into(), &labels);
-        shared.upstream.batch_fill.record(fill, &labels);
+        shared.instruments.batch_size.record(inputs.into(), &labels);
+        shared.instruments.batch_fill.record(fill, &labels);
     }
 
     /// [`catalogue::RETRIES`]: an upstream call is repeated after a failure.
     pub fn retry(&self) {
-        if let Some(shared) = &self.shared {
-            shared.upstream.retries.add(1, &[]);
-        }
+        self.add(|instruments| &instruments.retries, 1, &[]);
     }
 
     /// [`catalogue::RATE_LIMITED`]: Voyage answered an upstream call with 429.
     pub fn rate_limited(&self) {
-        if let Some(shared) = &self.shared {
-            shared.upstream.rate_limited.add(1, &[]);
-        }
+        self.add(|instruments| &instruments.rate_limited, 1, &[]);
     }
 
     /// [`catalogue::UPSTREAM_CALLS`] and [`catalogue::UPSTREAM_DURATION`]: an HTTP request to Voyage ended; `None`: without
@@ -105,8 +63,8 @@ impl Metrics {
         let Some(shared) = &self.shared else { return };
         let status = status.map_or("none", status_label);
         let labels = call_labels(parameters.endpoint, &parameters.model, status);
-        shared.upstream.calls.add(1, &labels);
-        shared.upstream.call_duration.record(duration.as_secs_f64(), &labels);
+        shared.instruments.upstream_calls.add(1, &labels);
+        shared.instruments.upstream_duration.record(duration.as_secs_f64(), &labels);
     }
 
     /// [`catalogue::EMBEDDINGS_DURATION`] and [`catalogue::EMBEDDINGS_INPUT_TOKENS`]: a batch ended, with the tokens that
@@ -124,16 +82,16 @@ impl Metrics {
             KeyValue::new(semconv::GEN_AI_REQUEST_MODEL, model_label(model)),
         ];
         labels.extend(result.err().map(|kind| KeyValue::new(semconv::ERROR_TYPE, kind)));
-        shared.upstream.batch_duration.record(took.as_secs_f64(), &labels);
+        shared.instruments.embeddings_duration.record(took.as_secs_f64(), &labels);
         if let Ok(Some(tokens)) = result {
             // No batch has more than 2³² tokens.
             let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
-            shared.upstream.batch_tokens.record(tokens.into(), &labels);
+            shared.instruments.embeddings_input_tokens.record(tokens.into(), &labels);
         }
     }
 }
 
-fn call_labels(endpoint: Endpoint, model: &str, status: &'static str) -> [KeyValue; 3] {
+pub(super) fn call_labels(endpoint: Endpoint, model: &str, status: &'static str) -> [KeyValue; 3] {
     [
         KeyValue::new(label::ENDPOINT, endpoint.path()),
         KeyValue::new(label::MODEL, model_label(model)),

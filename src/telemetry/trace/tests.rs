@@ -1,5 +1,7 @@
 //! Contexts, decisions and spans by themselves.
 
+mod kept;
+
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     time::{Duration, SystemTime},
@@ -10,7 +12,9 @@ use opentelemetry_sdk::trace::{Sampler, SpanData};
 use proptest::prelude::*;
 use tokio::time::Instant;
 
-use super::{kept::Kept, *};
+pub(crate) use kept::Kept;
+
+use super::*;
 
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 

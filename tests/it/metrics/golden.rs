@@ -206,7 +206,7 @@ async fn work(gateway: &Gateway, metrics: &Metrics) {
     // What it takes a certificate, an attack, a full house or a defect to cause.
     metrics.watch_certificate(|| Some(4_000_000_000));
     drop(metrics.tls_handshake());
-    metrics.auth_failure("tokens", "missing");
+    metrics.auth_failures("tokens", "missing", 1);
     metrics.connection_failed(PortName::Grpc, ConnectionFailure::Protocol);
     metrics.evicted("size");
     metrics.panic();

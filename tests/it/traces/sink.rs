@@ -14,7 +14,7 @@ use voyage_gateway::telemetry::{
 
 use crate::support::eventually;
 
-#[path = "../../../src/telemetry/trace/kept.rs"]
+#[path = "../../../src/telemetry/trace/tests/kept.rs"]
 mod kept;
 
 pub(super) use kept::Kept as Sink;
