@@ -5,9 +5,7 @@
 //! a secret. No API key is in the tree, only the paths of files ([`api_keys`]).
 
 mod environment;
-mod key;
 mod path;
-mod problem;
 mod read;
 mod tree;
 
@@ -15,9 +13,7 @@ use std::{fmt, path::PathBuf, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-pub use environment::Environment;
-pub use key::{KeyError, api_keys};
-pub use problem::{Origin, Problem, Problems};
+pub use environment::{Environment, api_keys, otel};
 
 use crate::{
     admin, cache, caller,
@@ -27,7 +23,7 @@ use crate::{
     grpc::{self, auth::AuthMode},
     pipeline,
     reload::{self, Live},
-    telemetry::{self, LogLevels, Metrics, OtelEnvironment},
+    telemetry::{self, LogLevels, Metrics},
     tokens, transport, upstream,
 };
 use tree::Tree;
@@ -107,24 +103,23 @@ pub struct Config {
     pub drain: transport::Drain,
 }
 
-/// Returns the configuration that `sources` give, or everything that is wrong with them.
+/// The problems of a configuration, one line each. None contains a value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct Problems(pub Vec<String>);
+
+/// Loads the configuration.
+///
+/// # Errors
+///
+/// All problems of the sources and their values.
 pub fn load(sources: &Sources) -> Result<Config, Problems> {
     let mut tree = Tree::gather(sources);
     let config: Config = tree.read();
     for (section, violation) in config.violations() {
-        tree.judge(section, &violation);
+        tree.report(section, &violation);
     }
     tree.finish().map(|()| config)
-}
-
-/// Returns what the `OTEL_` variables set; one that is not UTF-8 is invalid.
-pub fn otel(environment: &Environment) -> OtelEnvironment {
-    OtelEnvironment::read(|variable| {
-        let non_utf8 = environment.non_utf8().iter().any(|name| name == variable);
-        // No value of any variable makes sense with it.
-        let nonsense = non_utf8.then_some("\u{fffd}");
-        environment.get(variable).or(nonsense).map(str::to_owned)
-    })
 }
 
 /// Returns the rules of `config`, which `sources` gave; they are reloaded with the `--config` file.

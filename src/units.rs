@@ -1,8 +1,6 @@
-//! Spans of time and sizes as people write them: `250ms`, `30d`, `256MiB`.
-//!
-//! Both are written with their unit, always: a bare number says nothing about seconds or milliseconds.
+//! Durations and sizes with their units: `250ms`, `30d`, `256MiB`. A number without a unit is invalid.
 
-use std::{fmt, marker::PhantomData, str::FromStr, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -24,70 +22,70 @@ const SIZE_UNITS: [(&str, u64); 7] = [
     ("B", 1),
 ];
 
-/// How a [`Span`] may be written.
+/// The forms of a [`Span`].
 const SPAN_FORMS: &str = "a span of time with its unit (ms, s, m, h, d) such as \"250ms\", \"1m30s\" or \"30d\", at most 36500d";
 
-/// How a [`Size`] may be written.
+/// The forms of a [`Size`].
 const SIZE_FORMS: &str =
     "a size with its unit (B, KiB, MiB, GiB, KB, MB, GB) such as \"16KiB\" or \"256MiB\"";
 
-/// A span of time in whole milliseconds, at most [`Span::MAX`].
+/// A duration in whole milliseconds, at most [`Span::MAX`].
 ///
-/// Written as a number and a unit (`250ms`, `30s`, `5m`, `12h`, `30d`, `0s`) or as several of them,
-/// largest unit first (`1m30s`).
+/// Its text is a number with a unit (`250ms`, `30s`, `5m`, `12h`, `30d`, `0s`), or several of them, largest unit first
+/// (`1m30s`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Span(Duration);
 
 impl Span {
-    /// A hundred years: longer is a mistake, and timers and caches refuse it in their own ways.
+    /// A hundred years, which every timer and cache accepts.
     pub const MAX: Self = Self(Duration::from_millis(MAX_MILLIS));
 
-    /// Returns the span of `millis` milliseconds, or [`Span::MAX`] if that is shorter.
+    /// Returns `millis` milliseconds, or [`Span::MAX`] if that is shorter.
     pub const fn from_millis(millis: u64) -> Self {
         Self(Duration::from_millis(if millis < MAX_MILLIS { millis } else { MAX_MILLIS }))
     }
 
-    /// Returns the span of `secs` seconds, or [`Span::MAX`] if that is shorter.
+    /// Returns `secs` seconds, or [`Span::MAX`] if that is shorter.
     pub const fn from_secs(secs: u64) -> Self {
         Self::from_millis(secs.saturating_mul(1_000))
     }
 
-    /// Returns the span as the standard library's type.
+    /// Returns the duration.
     pub const fn get(self) -> Duration {
         self.0
     }
 
-    /// Tells whether the span is `0s`.
+    /// Returns whether this is `0s`.
     pub const fn is_zero(self) -> bool {
         self.0.is_zero()
     }
 }
 
 impl FromStr for Span {
-    type Err = InvalidSpan;
+    type Err = InvalidQuantity;
 
-    fn from_str(text: &str) -> Result<Self, InvalidSpan> {
+    fn from_str(text: &str) -> Result<Self, InvalidQuantity> {
         let (mut rest, mut millis, mut units) = (text, 0_u64, &SPAN_UNITS[..]);
         loop {
-            let (number, after) = leading_number(rest).ok_or(InvalidSpan)?;
+            let (number, after) = leading_number(rest).ok_or(INVALID_SPAN)?;
             let letters = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
             let (unit, after) = after.split_at(letters);
-            let place = units.iter().position(|(name, _)| *name == unit).ok_or(InvalidSpan)?;
-            let part = number.checked_mul(units[place].1).ok_or(InvalidSpan)?;
-            millis = millis.checked_add(part).ok_or(InvalidSpan)?;
-            // What follows must have a smaller unit.
+            let place = units.iter().position(|(name, _)| *name == unit).ok_or(INVALID_SPAN)?;
+            let part = number.checked_mul(units[place].1).ok_or(INVALID_SPAN)?;
+            millis = millis.checked_add(part).ok_or(INVALID_SPAN)?;
+            // The next unit must be smaller.
             units = &units[place + 1..];
             rest = after;
             if rest.is_empty() {
                 break;
             }
         }
-        if millis > MAX_MILLIS { Err(InvalidSpan) } else { Ok(Self::from_millis(millis)) }
+        if millis > MAX_MILLIS { Err(INVALID_SPAN) } else { Ok(Self::from_millis(millis)) }
     }
 }
 
-/// Writes the span in the largest unit that gives a whole number: `90s`, `2m`.
+/// Writes the duration in the largest unit that results in a whole number: `90s`, `2m`.
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.0.as_secs() * 1_000 + u64::from(self.0.subsec_millis());
@@ -97,7 +95,7 @@ impl fmt::Display for Span {
 
 /// A number of bytes.
 ///
-/// Written as a number and a unit: `256MiB`, `16KiB`, `1GiB`, `1000B`, or decimal `KB`, `MB`, `GB`.
+/// Its text is a number with a unit: `256MiB`, `16KiB`, `1GiB`, `1000B`, or decimal `KB`, `MB`, `GB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Size(u64);
@@ -125,33 +123,31 @@ impl Size {
 }
 
 impl FromStr for Size {
-    type Err = InvalidSize;
+    type Err = InvalidQuantity;
 
-    fn from_str(text: &str) -> Result<Self, InvalidSize> {
-        let (number, unit) = leading_number(text).ok_or(InvalidSize)?;
-        let (_, bytes) = SIZE_UNITS.iter().find(|(name, _)| *name == unit).ok_or(InvalidSize)?;
-        number.checked_mul(*bytes).map(Self).ok_or(InvalidSize)
+    fn from_str(text: &str) -> Result<Self, InvalidQuantity> {
+        let (number, unit) = leading_number(text).ok_or(INVALID_SIZE)?;
+        let (_, bytes) = SIZE_UNITS.iter().find(|(name, _)| *name == unit).ok_or(INVALID_SIZE)?;
+        number.checked_mul(*bytes).map(Self).ok_or(INVALID_SIZE)
     }
 }
 
-/// Writes the size in the largest unit that gives a whole number: `256MiB`, `1KB`, `0B`.
+/// Writes the size in the largest unit that results in a whole number: `256MiB`, `1KB`, `0B`.
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0 == 0 { f.write_str("0B") } else { write_in_units(f, self.0, &SIZE_UNITS) }
     }
 }
 
-/// Not a [`Span`]. The message names the allowed forms and never the text.
+/// An invalid [`Span`] or [`Size`]. The message contains the valid forms and never the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected {SPAN_FORMS}")]
-pub struct InvalidSpan;
+#[error("expected {0}")]
+pub struct InvalidQuantity(&'static str);
 
-/// Not a [`Size`]. The message names the allowed forms and never the text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected {SIZE_FORMS}")]
-pub struct InvalidSize;
+const INVALID_SPAN: InvalidQuantity = InvalidQuantity(SPAN_FORMS);
+const INVALID_SIZE: InvalidQuantity = InvalidQuantity(SIZE_FORMS);
 
-/// Splits `text` after its leading digits; `None` when there are none or too many.
+/// Splits `text` after its leading digits; `None` if there are none or too many.
 fn leading_number(text: &str) -> Option<(u64, &str)> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, rest) = text.split_at(digits);
@@ -166,39 +162,24 @@ fn write_in_units(f: &mut fmt::Formatter<'_>, amount: u64, units: &[(&str, u64)]
     }
 }
 
-/// Reads a quantity from a string; bare numbers are refused, for they have no unit.
-struct Quantity<T> {
-    forms: &'static str,
-    kind: PhantomData<T>,
-}
-
-impl<T> Quantity<T> {
-    fn new(forms: &'static str) -> Self {
-        Self { forms, kind: PhantomData }
-    }
-}
-
-impl<T: FromStr> de::Visitor<'_> for Quantity<T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.forms)
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
-        text.parse().map_err(|_| E::invalid_value(de::Unexpected::Other("another string"), &self))
-    }
+/// Reads a quantity from a string. Other types are as invalid as another text.
+fn deserialize<'de, D: Deserializer<'de>, T: FromStr>(
+    deserializer: D,
+    invalid: InvalidQuantity,
+) -> Result<T, D::Error> {
+    let parsed = String::deserialize(deserializer).ok().and_then(|text| text.parse().ok());
+    parsed.ok_or_else(|| de::Error::custom(invalid))
 }
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(Quantity::new(SPAN_FORMS))
+        deserialize(deserializer, INVALID_SPAN)
     }
 }
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(Quantity::new(SIZE_FORMS))
+        deserialize(deserializer, INVALID_SIZE)
     }
 }
 

@@ -79,33 +79,21 @@ impl Config {
         let mut validation = Validation::new();
         for (name, rule) in &self.0 {
             let key = |key: &str| format!("{}.{key}", quoted(name));
-            validation = validation.require(
-                &quoted(name),
-                !name.is_empty(),
-                "must not be empty: every caller has a name",
-            );
-            let least_one = |value: Option<u64>| value.is_none_or(|value| value >= 1);
+            for (quota, value) in [
+                ("requests_per_second", rule.requests_per_second.map(u64::from)),
+                ("tokens_per_minute", rule.tokens_per_minute),
+                ("tokens_per_day", rule.tokens_per_day),
+            ] {
+                validation =
+                    validation.require(&key(quota), value != Some(0), "must be at least 1");
+            }
             validation = validation
                 .require(
-                    &key("requests_per_second"),
-                    least_one(rule.requests_per_second.map(u64::from)),
-                    "must be at least 1",
+                    &quoted(name),
+                    !name.is_empty(),
+                    "must not be empty: every caller has a name",
                 )
-                .require(
-                    &key("tokens_per_minute"),
-                    least_one(rule.tokens_per_minute),
-                    "must be at least 1",
-                )
-                .require(
-                    &key("tokens_per_day"),
-                    least_one(rule.tokens_per_day),
-                    "must be at least 1",
-                )
-                .require(
-                    &key("weight"),
-                    rule.weight.is_none_or(|weight| (1..=1000).contains(&weight)),
-                    "must be 1 to 1000",
-                )
+                .within(&key("weight"), rule.weight.unwrap_or(1), 1..=1000)
                 .require(
                     &key("models"),
                     rule.models.iter().flatten().all(|model| is_pattern(model)),

@@ -27,8 +27,7 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
         (StopSignals::catch()?, Hangup::catch()?)
     };
     let config = config::load(sources)?;
-    let keys = config::api_keys(&config, &sources.environment)
-        .map_err(|problem| Failure::Usage(problem.to_string()))?;
+    let keys = config::api_keys(&config, &sources.environment).map_err(Failure::Usage)?;
     let levels = telemetry::init_logging(&config.telemetry).context("logging")?;
     if let Err(error) = undumpable {
         tracing::warn!(%error, "core dumps cannot be forbidden: they would hold the API key");

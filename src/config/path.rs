@@ -1,14 +1,14 @@
-//! Keys of the tree, as people write them: `limits.models."voyage-3.5".rpm`.
+//! Dotted keys of the tree, such as `limits.models."voyage-3.5".rpm`.
 
 use std::fmt;
 
-/// The way from the root of the tree to a key.
+/// The segments of a dotted key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct KeyPath(pub(super) Vec<String>);
 
 impl KeyPath {
-    /// Splits `section.key=value` into the key and the value. A segment with other characters than
-    /// `A-Z a-z 0-9 _ -` stands in single or double quotes.
+    /// Splits `section.key=value` into the key and the value. A segment with other characters than `A-Z a-z 0-9 _ -`
+    /// must be in single or double quotes.
     pub(super) fn parse_assignment(text: &str) -> Option<(Self, &str)> {
         let (mut path, mut rest) = (Self::default(), text);
         loop {
@@ -21,41 +21,31 @@ impl KeyPath {
         }
     }
 
-    /// Returns the path of a dotted key inside `section`; "" is the root. `None` when it is not a key.
+    /// Returns the path of a dotted key in `section`, or in the root if `section` is empty. `None`: invalid.
     pub(super) fn parse(section: &str, key: &str) -> Option<Self> {
         let dot = if section.is_empty() { "" } else { "." };
         Self::parse_assignment(&format!("{section}{dot}{key}=")).map(|(path, _)| path)
     }
 
-    /// Returns the path that the rest of a variable's name after `VOYAGE_GATEWAY__` stands for.
+    /// Returns the path of `SECTION__KEY`, a variable's name without its prefix. `None`: invalid.
     pub(super) fn parse_variable(name: &str) -> Option<Self> {
         let segments: Vec<String> = name.split("__").map(str::to_ascii_lowercase).collect();
         (!segments.iter().any(String::is_empty)).then_some(Self(segments))
     }
 
-    /// Tells whether this leads to `other`, which is deeper.
-    pub(super) fn is_above(&self, other: &Self) -> bool {
-        self != other && self.leads_to(other)
-    }
-
-    /// Tells whether this is `other` or leads to it.
-    pub(super) fn leads_to(&self, other: &Self) -> bool {
+    /// Returns whether this is `other` or a section that contains it.
+    pub(super) fn contains(&self, other: &Self) -> bool {
         other.0.starts_with(&self.0)
     }
 }
 
 impl fmt::Display for KeyPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, segment) in self.0.iter().enumerate() {
-            let dot = if index == 0 { "" } else { "." };
-            // `Debug` also escapes control characters, so that a key cannot forge a line of the report.
-            if is_bare(segment) {
-                write!(f, "{dot}{segment}")?;
-            } else {
-                write!(f, "{dot}{segment:?}")?;
-            }
-        }
-        Ok(())
+        // `Debug` also escapes control characters, so that a key cannot forge a line of the report.
+        let shown = |segment: &String| {
+            if is_bare(segment) { segment.clone() } else { format!("{segment:?}") }
+        };
+        f.write_str(&self.0.iter().map(shown).collect::<Vec<_>>().join("."))
     }
 }
 
@@ -70,7 +60,7 @@ fn split_segment(text: &str) -> Option<(&str, &str)> {
     is_bare(segment).then_some((segment, rest))
 }
 
-/// Tells whether a segment needs no quotes.
+/// Returns whether a segment needs no quotes.
 fn is_bare(segment: &str) -> bool {
     !segment.is_empty()
         && segment.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')

@@ -1,7 +1,6 @@
-//! Reads TOML values into the sections' types.
+//! Deserializes TOML values into the sections' types.
 //!
-//! `toml` has a deserializer of its own, but its errors are texts that quote the value. This one keeps what a
-//! type expected and forgets what it got.
+//! The errors of `toml`'s own deserializer quote the value. Those of this one contain only what was expected.
 
 use std::fmt::{self, Display};
 
@@ -13,23 +12,23 @@ use serde::{
     },
     forward_to_deserialize_any,
 };
+use strsim::levenshtein;
 use toml::{Table, Value};
 
-/// Why a value was refused. Never holds the value.
+/// Why a value is invalid. Never contains the value.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// The section has no such key.
     UnknownKey {
         /// The key.
         key: String,
-        /// The keys it has.
+        /// The section's keys.
         known: &'static [&'static str],
     },
     /// Any other reason.
     Other(String),
 }
 
-/// Says what is wrong, for a report that names the key.
 impl Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (key, known) = match self {
@@ -41,9 +40,9 @@ impl Display for Refusal {
             let home = "VOYAGE_API_KEY or VOYAGE_API_KEY_FILE";
             return write!(f, "the API key comes from {home}, never from the configuration");
         }
-        match known.iter().min_by_key(|candidate| distance(key, candidate)) {
-            // With half of its letters wrong it is another word.
-            Some(closest) if distance(key, closest) * 2 < closest.len() => {
+        match known.iter().min_by_key(|candidate| levenshtein(key, candidate)) {
+            // Beyond half of its letters it is another word.
+            Some(closest) if levenshtein(key, closest) * 2 < closest.len() => {
                 write!(f, "did you mean {closest:?}?")
             }
             _ => write!(f, "known are {}", known.join(", ")),
@@ -54,11 +53,11 @@ impl Display for Refusal {
 impl std::error::Error for Refusal {}
 
 impl de::Error for Refusal {
-    /// Takes the words of a type that checks itself: they must not quote the value.
-    fn custom<T: Display>(words: T) -> Self {
-        match words.to_string().as_str() {
+    /// Keeps the message of a type's own deserialization, which must not quote the value.
+    fn custom<T: Display>(message: T) -> Self {
+        match message.to_string().as_str() {
             "invalid socket address syntax" => expected("socket address"),
-            words => Self::Other(words.to_owned()),
+            message => Self::Other(message.to_owned()),
         }
     }
 
@@ -84,7 +83,7 @@ impl de::Error for Refusal {
     }
 }
 
-/// Says what a value should have been, in words for people who do not write Rust.
+/// Builds a refusal that says what was expected, without Rust's names of types.
 fn expected(wanted: &str) -> Refusal {
     let wanted = match wanted {
         "u32" => "a whole number from 0 to 4294967295",
@@ -100,12 +99,12 @@ fn expected(wanted: &str) -> Refusal {
     Refusal::Other(format!("expected {wanted}"))
 }
 
-/// Returns the deserializer of a whole table.
+/// Returns the deserializer of a table.
 pub(super) fn table(table: &Table) -> impl Deserializer<'_, Error = Refusal> {
     MapDeserializer::new(table.iter().map(|(key, value)| (key.as_str(), Node(value))))
 }
 
-/// The deserializer of one value.
+/// The deserializer of a value.
 #[derive(Clone, Copy)]
 struct Node<'de>(&'de Value);
 
@@ -146,7 +145,7 @@ impl<'de> Deserializer<'de> for Node<'de> {
         visitor.visit_newtype_struct(self)
     }
 
-    /// A section is a table: serde would take an array's values in order as well.
+    /// Requires a table: serde also accepts an array of a struct's values in order.
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
@@ -160,7 +159,7 @@ impl<'de> Deserializer<'de> for Node<'de> {
         }
     }
 
-    /// An enum is one of a few strings.
+    /// Requires a string.
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _: &'static str,
@@ -177,18 +176,4 @@ impl<'de> Deserializer<'de> for Node<'de> {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
         seq tuple tuple_struct map identifier ignored_any
     }
-}
-
-/// Returns how many letters must be put in, taken out or changed to make `a` of `b` (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.bytes().enumerate() {
-            let changed = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }

@@ -50,14 +50,9 @@ fn load_file_of(content: &[u8]) -> Result<Config, Problems> {
     let file = File::new(content);
     let result = load(&Sources { file: Some(file.path().to_owned()), ..Sources::default() });
     // The name is random: reports are compared without it.
-    result.map_err(|mut problems| {
-        for problem in &mut problems.0 {
-            if let Some(Origin::File(path)) = &mut problem.origin {
-                assert_eq!(path, file.path());
-                *path = "file.toml".into();
-            }
-        }
-        problems
+    let name = file.path().to_str().unwrap();
+    result.map_err(|Problems(problems)| {
+        Problems(problems.iter().map(|problem| problem.replace(name, "file.toml")).collect())
     })
 }
 

@@ -1,75 +1,69 @@
-//! Gathers the sources into one TOML tree and reads it, noting every problem on the way.
+//! Merges the sources into one TOML tree and reads it. All problems are collected.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::Path};
 
 use serde::de::DeserializeOwned;
-use serde_path_to_error::{Path, Segment};
+use serde_path_to_error::{Path as ValuePath, Segment};
 use toml::{Table, Value, de::DeTable};
 
 use super::FILE_VARIABLE;
-use super::{Origin, Problem, Problems, Sources, path::KeyPath, read};
+use super::{Problems, Sources, path::KeyPath, read};
 use crate::{check::Violation, file};
 
-/// What the names of variables that set a key begin with.
+/// The prefix of variables that set a key.
 const VARIABLE_PREFIX: &str = "VOYAGE_GATEWAY__";
 
 /// The merged sources.
 #[derive(Default)]
 pub(super) struct Tree {
     table: Table,
-    /// The file, where every key comes from that is not in `overrides`.
-    file: Option<PathBuf>,
-    /// False when there is a file and it could not be read: then unset keys are unknown, not defaults.
-    complete: bool,
+    /// The path of the file, which is the origin of all keys that are not in `overrides`.
+    file: Option<String>,
+    /// Whether the file could not be read: then the values of keys that are not in `overrides` are unknown.
+    incomplete: bool,
     overrides: BTreeMap<KeyPath, Override>,
-    /// The keys that problems were found with.
+    /// The keys with problems.
     faulty: Vec<KeyPath>,
-    problems: Vec<Problem>,
+    problems: Vec<String>,
 }
 
-/// A value that was given as text.
+/// A value of the environment or of `--set`.
 struct Override {
     text: String,
-    origin: Origin,
+    /// The variable's name, or `--set`.
+    origin: String,
 }
 
 impl Tree {
-    /// Merges the sources, later ones over earlier ones.
+    /// Merges the sources; later ones take precedence.
     pub(super) fn gather(sources: &Sources) -> Self {
-        let mut tree = Self { complete: true, ..Self::default() };
-        // By name, a section's own variable comes before its keys'.
-        let variables = sources.environment.sorted();
-
+        let mut tree = Self::default();
         if let Some(file) = sources.file() {
-            tree.read_file(file);
+            tree.read_file(&file);
         }
-        for name in sources.environment.non_utf8() {
-            if name.starts_with(VARIABLE_PREFIX) || name == FILE_VARIABLE {
-                tree.problem(None, Some(Origin::Variable(name.clone())), "expected UTF-8");
-            }
-        }
-        for (name, text) in variables {
-            let Some(key) = name.strip_prefix(VARIABLE_PREFIX) else { continue };
-            let origin = Origin::Variable(name.clone());
-            match KeyPath::parse_variable(key) {
-                Some(path) => tree.put(path, text, origin),
-                None => tree.problem(
-                    None,
-                    Some(origin),
-                    "the name must be VOYAGE_GATEWAY__SECTION__KEY",
-                ),
+        // The variables are sorted: a section's own variable precedes those of its keys.
+        for (name, text) in &sources.environment.0 {
+            let path = name.strip_prefix(VARIABLE_PREFIX).map(KeyPath::parse_variable);
+            match (path, text) {
+                (None, _) if name != FILE_VARIABLE => {}
+                (_, None) => tree.problem(None, Some(name), "expected UTF-8"),
+                (None, Some(_)) => {}
+                (Some(Some(path)), Some(text)) => tree.put(path, text, name),
+                (Some(None), Some(_)) => {
+                    tree.problem(None, Some(name), "the name must be VOYAGE_GATEWAY__SECTION__KEY");
+                }
             }
         }
         for text in &sources.set {
             match KeyPath::parse_assignment(text) {
-                Some((path, value)) => tree.put(path, value, Origin::Set),
-                None => tree.problem(None, Some(Origin::Set), "expected section.key=value"),
+                Some((path, value)) => tree.put(path, value, "--set"),
+                None => tree.problem(None, Some("--set"), "expected section.key=value"),
             }
         }
         tree
     }
 
-    /// Reads the tree into `T`. What is refused is noted and left out, so that the rest can be read as well.
+    /// Reads the tree into `T`. An invalid value is reported and removed, so that the others are read as well.
     pub(super) fn read<T: DeserializeOwned + Default>(&mut self) -> T {
         loop {
             let error = match serde_path_to_error::deserialize(read::table(&self.table)) {
@@ -81,11 +75,11 @@ impl Tree {
                 continue;
             }
             let mut what = format!("{inside}{}", error.inner());
-            // Only the file can say an item's place.
-            if what == "expected a list" && self.overrides.keys().any(|key| path.is_above(key)) {
+            let has_item = |key: &KeyPath| *key != path && path.contains(key);
+            if what == "expected a list" && self.overrides.keys().any(has_item) {
                 what += ", which is set as a whole: no item of it can be set alone";
             }
-            self.problem(Some(&path), self.origin(&path), &what);
+            self.problem(Some(&path), self.origin(&path).as_deref(), &what);
             let removed = self.remove(&path);
             self.faulty.push(path);
             if removed.is_none() {
@@ -94,48 +88,47 @@ impl Tree {
         }
     }
 
-    /// Notes a violation, unless the value of one of its keys is unknown.
-    pub(super) fn judge(&mut self, section: &str, violation: &Violation) {
+    /// Reports a violation, unless the value of one of its keys is unknown.
+    pub(super) fn report(&mut self, section: &str, violation: &Violation) {
         let keys: Vec<KeyPath> =
             violation.keys.iter().filter_map(|key| KeyPath::parse(section, key)).collect();
         if keys.iter().all(|key| self.knows(key)) {
             let origin = keys.first().and_then(|key| self.origin(key));
-            self.problem(keys.first(), origin, &violation.requirement);
+            self.problem(keys.first(), origin.as_deref(), &violation.requirement);
         }
     }
 
-    /// Returns the problems, if there are any.
+    /// Returns the problems, if any.
     pub(super) fn finish(self) -> Result<(), Problems> {
         if self.problems.is_empty() { Ok(()) } else { Err(Problems(self.problems)) }
     }
 
-    /// Reads the file into the still empty tree.
-    fn read_file(&mut self, file: PathBuf) {
-        let text = file::read(&file)
-            .and_then(|content| {
-                String::from_utf8(content).map_err(|_| "it is not UTF-8".to_owned())
-            })
-            .map_err(|problem| format!("cannot be read: {problem}"));
+    /// Reads the file into the empty tree.
+    fn read_file(&mut self, path: &Path) {
+        let utf8 = |content| String::from_utf8(content).map_err(|_| "it is not UTF-8".to_owned());
+        let text = file::read(path).and_then(utf8);
+        let text = text.map_err(|problem| format!("cannot be read: {problem}"));
+        let file = path.display().to_string();
         match text.and_then(|text| parse(&text)) {
             Ok(table) => self.table = table,
             Err(what) => {
-                self.complete = false;
-                self.problem(None, Some(Origin::File(file.clone())), &what);
+                self.incomplete = true;
+                self.problem(None, Some(&file), &what);
             }
         }
         self.file = Some(file);
     }
 
-    /// Sets a key to the TOML value that `text` is, or else to `text` itself.
-    /// A table replaces the whole section.
-    fn put(&mut self, path: KeyPath, text: &str, origin: Origin) {
+    /// Sets a key to `text`, parsed as TOML if possible. A table replaces the whole section.
+    fn put(&mut self, path: KeyPath, text: &str, origin: &str) {
         let value = text.parse().unwrap_or_else(|_| Value::String(text.to_owned()));
         self.insert(&path, value);
-        self.overrides.retain(|earlier, _| !path.leads_to(earlier));
-        self.overrides.insert(path, Override { text: text.to_owned(), origin });
+        self.overrides.retain(|earlier, _| !path.contains(earlier));
+        let (text, origin) = (text.to_owned(), origin.to_owned());
+        self.overrides.insert(path, Override { text, origin });
     }
 
-    /// Puts a value into the table, with the tables that lead to it.
+    /// Inserts a value, and the sections that contain it.
     fn insert(&mut self, path: &KeyPath, value: Value) {
         let Some((key, sections)) = path.0.split_last() else { return };
         let mut table = &mut self.table;
@@ -150,7 +143,7 @@ impl Tree {
         table.insert(key.clone(), value);
     }
 
-    /// Takes a key out of the table; `None` when it is not there.
+    /// Removes a key and returns its value.
     fn remove(&mut self, path: &KeyPath) -> Option<Value> {
         let (key, sections) = path.0.split_last()?;
         let section = sections
@@ -159,16 +152,13 @@ impl Tree {
         section?.remove(key)
     }
 
-    /// Returns the value of a key.
     fn get(&self, path: &KeyPath) -> Option<&Value> {
-        let (key, sections) = path.0.split_last()?;
-        let section =
-            sections.iter().try_fold(&self.table, |table, key| table.get(key)?.as_table());
-        section?.get(key)
+        let (first, rest) = path.0.split_first()?;
+        rest.iter().try_fold(self.table.get(first)?, |value, key| value.get(key))
     }
 
-    /// Puts the text in place of a value that was read as something else: a model may be called `123`.
-    /// Returns false when that is not possible or was done before.
+    /// Replaces a value that was parsed as TOML by its text: a model's name may be `123`. Returns false if it is a
+    /// string already or comes from the file.
     fn take_as_text(&mut self, path: &KeyPath) -> bool {
         let Some(Override { text, .. }) = self.overrides.get(path) else { return false };
         if self.get(path).is_none_or(Value::is_str) {
@@ -179,36 +169,38 @@ impl Tree {
         true
     }
 
-    /// Returns where a key was set: itself, the section it is in, or a key in it.
-    fn origin(&self, path: &KeyPath) -> Option<Origin> {
-        let above = self.overrides.iter().rev().find(|(key, _)| key.leads_to(path));
-        let below = || self.overrides.iter().find(|(key, _)| path.leads_to(key));
-        let file = || Some(Origin::File(self.get(path).and(self.file.clone())?));
+    /// Returns the origin of a key, of the section that contains it, or of a key in it.
+    fn origin(&self, path: &KeyPath) -> Option<String> {
+        let above = self.overrides.iter().rev().find(|(key, _)| key.contains(path));
+        let below = || self.overrides.iter().find(|(key, _)| path.contains(key));
+        let file = || self.get(path).and(self.file.clone());
         above.or_else(below).map(|(_, found)| found.origin.clone()).or_else(file)
     }
 
-    /// Tells whether the value of a key is known.
+    /// Returns whether the value of a key is known.
     fn knows(&self, path: &KeyPath) -> bool {
-        let is_faulty = self.faulty.iter().any(|faulty| faulty.leads_to(path));
-        let is_set = || self.overrides.keys().any(|key| key.leads_to(path));
-        !is_faulty && (self.complete || is_set())
+        let is_faulty = self.faulty.iter().any(|faulty| faulty.contains(path));
+        let is_set = || self.overrides.keys().any(|key| key.contains(path));
+        !is_faulty && (!self.incomplete || is_set())
     }
 
-    fn problem(&mut self, key: Option<&KeyPath>, origin: Option<Origin>, what: &str) {
-        self.problems.push(Problem {
-            key: key.map(KeyPath::to_string),
-            origin,
-            what: what.to_owned(),
+    /// Adds a problem of a key, or of a whole source. `what` never contains a value.
+    fn problem(&mut self, key: Option<&KeyPath>, origin: Option<&str>, what: &str) {
+        self.problems.push(match (key, origin) {
+            (Some(key), Some(origin)) => format!("{key}: {what} (from {origin})"),
+            (Some(key), None) => format!("{key}: {what}"),
+            (None, Some(origin)) => format!("{origin}: {what}"),
+            (None, None) => what.to_owned(),
         });
     }
 }
 
-/// Parses a file. Errors give the place and what the grammar wants there, never what stands there.
+/// Parses a file. Errors contain the position and the expected grammar, never the text.
 fn parse(text: &str) -> Result<Table, String> {
     let (error, what) = match DeTable::parse(text) {
         // The grammar's messages are fixed texts.
         Err(error) => (error.clone(), error.message().to_owned()),
-        // What the grammar allows and the tree cannot hold. This error would quote it.
+        // The tree cannot hold a value. Its error quotes the value.
         Ok(_) => match text.parse() {
             Ok(table) => return Ok(table),
             Err(error) => (error, "a number is out of range".to_owned()),
@@ -222,10 +214,10 @@ fn parse(text: &str) -> Result<Table, String> {
     Err(format!("line {line}, column {column}: {what}"))
 }
 
-/// Splits a path at the first array in it: the key of the array, and words for the place inside.
+/// Splits a path at its first array: the key of the array, and the position in it as text.
 ///
-/// Only an array as a whole can be left out, or its other items would change places.
-fn split_at_array(path: &Path) -> (KeyPath, String) {
+/// An invalid array is removed as a whole, since its other items would change their positions.
+fn split_at_array(path: &ValuePath) -> (KeyPath, String) {
     let (mut key, mut inside) = (KeyPath::default(), String::new());
     for segment in path {
         match segment {

@@ -3,11 +3,11 @@ use serde::{Deserialize, Serialize, de::value};
 
 use super::*;
 
-fn span(text: &str) -> Result<u64, InvalidSpan> {
+fn span(text: &str) -> Result<u64, InvalidQuantity> {
     text.parse::<Span>().map(|span| u64::try_from(span.get().as_millis()).unwrap())
 }
 
-fn size(text: &str) -> Result<u64, InvalidSize> {
+fn size(text: &str) -> Result<u64, InvalidQuantity> {
     text.parse::<Size>().map(Size::get)
 }
 
@@ -52,7 +52,7 @@ fn other_spans_are_refused() {
         "18446744073709551615d",
         "1µs",
     ] {
-        assert_eq!(span(text), Err(InvalidSpan), "{text}");
+        assert_eq!(span(text), Err(INVALID_SPAN), "{text}");
     }
 }
 
@@ -107,7 +107,7 @@ fn other_sizes_are_refused() {
         "1MiB1KiB",
         "18446744073709551615KB",
     ] {
-        assert_eq!(size(text), Err(InvalidSize), "{text}");
+        assert_eq!(size(text), Err(INVALID_SIZE), "{text}");
     }
 }
 
@@ -129,9 +129,9 @@ fn sizes_are_written_in_the_largest_exact_unit() {
 fn bare_numbers_are_refused_with_the_allowed_forms() {
     type Reader = value::I64Deserializer<value::Error>;
     let span = Span::deserialize(Reader::new(30)).unwrap_err().to_string();
-    assert_eq!(span, format!("invalid type: integer `30`, expected {SPAN_FORMS}"));
+    assert_eq!(span, format!("expected {SPAN_FORMS}"));
     let size = Size::deserialize(Reader::new(30)).unwrap_err().to_string();
-    assert_eq!(size, format!("invalid type: integer `30`, expected {SIZE_FORMS}"));
+    assert_eq!(size, format!("expected {SIZE_FORMS}"));
 }
 
 proptest! {

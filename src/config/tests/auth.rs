@@ -13,7 +13,7 @@ const JWT: [&str; 4] = [
 fn told(set: &[&str]) -> Vec<String> {
     match load_set(set) {
         Ok(_) => Vec::new(),
-        Err(problems) => problems.iter().map(ToString::to_string).collect(),
+        Err(problems) => problems.0,
     }
 }
 

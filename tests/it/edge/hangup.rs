@@ -17,7 +17,7 @@ use crate::{
 const SELDOM: &str = "reload.interval=30s";
 
 const CHANGED: &str = "log levels changed";
-const LOOKED: &str = "looked at all files again";
+const LOOKED: &str = "all watched files reloaded";
 
 fn filter(file: &Path, filter: &str) {
     fs::write(file, format!("[telemetry]\nlog_filter = \"{filter}\"\n")).unwrap();
