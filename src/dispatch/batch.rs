@@ -6,7 +6,6 @@ use tokio::time::Instant;
 
 use super::{
     isolate::apportion,
-    limit::Class,
     pending::{Bill, CallStats, Queued},
     send_info::{SendInfo, ThrottledIntervals},
     spans::BatchSpan,
@@ -102,10 +101,10 @@ impl Batch {
         }
     }
 
-    pub(super) fn class(&self) -> Class {
-        let interactive =
-            self.items.iter().any(|queued| queued.item.priority == Priority::Interactive);
-        if interactive { Class::Interactive } else { Class::Batch }
+    /// Returns the highest priority of its items.
+    pub(super) fn priority(&self) -> Priority {
+        let priorities = self.items.iter().map(|queued| queued.item.priority);
+        priorities.min().unwrap_or(Priority::Batch)
     }
 
     /// Returns the latest deadline of the waiters.

@@ -95,7 +95,7 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call) {
     if batch.attempts == 0 {
         shared.retries.earn(Instant::now());
     }
-    let ((seat, key), sent_at) = (reservation.key(), Instant::now());
+    let (index, key, sent_at) = (reservation.index(), reservation.key(), Instant::now());
     let mut attempt = batch.span.attempt(key.alias(), earlier);
     let result = shared.upstream.call(&key, &batch.parameters, &inputs, &mut attempt).await;
     drop(inputs);
@@ -110,7 +110,7 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call) {
         Ok(reply) => {
             permit.succeeded(now);
             reservation.settle(reply.total_tokens, now);
-            shared.pool.accepted(seat, &key, sent_at);
+            shared.pool.accepted(index, &key, sent_at);
             hand_out(&shared, batch, reply);
         }
         Err(Error::Upstream(failure)) => {
@@ -126,7 +126,7 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call) {
                 permit.succeeded(now);
             }
             let another_key = failure.fault == Fault::Unauthenticated
-                && shared.pool.rejected(seat, &key, sent_at).await
+                && shared.pool.rejected(index, &key, sent_at).await
                 // Key files may change while they are read, so the count is bounded.
                 && batch.rejections < shared.pool.most_rejections();
             if failure.fault == Fault::Unauthenticated {

@@ -1,12 +1,11 @@
-//! What Voyage lets these keys send: requests and tokens in any minute, for each key and model.
+//! The rate limits of Voyage: requests and tokens a minute, for each key and model.
 //!
-//! A call reserves its place and its estimated tokens before it is sent, and settles with what Voyage reports.
-//! [`window`] keeps one sliding minute, [`allowance`] what its limits are believed to be, [`gate`] what follows
-//! a 429, [`forecast`] what is free later. Limits that are configured are never exceeded; others start at Voyage's
-//! tier 1 and are learnt.
+//! A call reserves one request and its estimated tokens before it is sent, and settles with the reported usage.
+//! [`window`] counts one sliding minute, [`allowance`] holds its limits, [`gate`] closes after a 429, and [`forecast`]
+//! predicts the free budget. Configured limits are never exceeded; others start at Voyage's tier 1 and adapt to 429s.
 //!
-//! Voyage counts by model and by credential, and so does this: every key of the [`Pool`] has a window a model. A call
-//! takes the key that has the most room for it and is held back only when no key has any.
+//! Voyage counts by model and by credential: every key of the [`Pool`] has one window for each model. A call uses the key
+//! with the most free budget, and is blocked only when no key has enough.
 
 mod allowance;
 mod config;
@@ -17,7 +16,7 @@ mod window;
 
 use std::{collections::HashMap, sync::Arc};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 pub use config::{Config, ModelLimits};
@@ -29,8 +28,8 @@ use crate::{caller::Priority, model, telemetry::RateWindow};
 use allowance::Allowance;
 use window::{GLANCE, Ticket, Window};
 
-/// Models with a window of their own, beside those that are configured or in the catalogue. Callers may name
-/// any model: further ones share one window.
+/// The most windows of models that are neither configured nor in the catalogue. Callers may name any model: further
+/// ones share one window.
 const MAX_UNLISTED: usize = 256;
 
 /// The name of the shared window; no model has it.
@@ -42,80 +41,44 @@ pub(crate) struct Limiter {
     config: Config,
     pool: Arc<Pool>,
     /// Never held across an await.
-    state: Mutex<State>,
+    windows: Mutex<Windows>,
 }
 
 #[derive(Debug)]
-struct State {
-    /// Of each model, one for every key.
-    windows: HashMap<Arc<str>, Vec<Window>>,
-    /// Of each key, whether Voyage spoke of the free tier and nothing has proved more since.
+struct Windows {
+    /// By model; one window for each key.
+    by_model: HashMap<Arc<str>, Vec<Window>>,
+    /// For each key, whether Voyage reported the free tier and no minute has disproved it since.
     free_tier: Vec<bool>,
-}
-
-/// Whose work a call is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Class {
-    /// Somebody waits for it: it may use the whole budget.
-    Interactive,
-    /// It leaves a little of the budget to interactive calls.
-    Batch,
-}
-
-impl From<Priority> for Class {
-    fn from(priority: Priority) -> Self {
-        match priority {
-            Priority::Interactive => Self::Interactive,
-            Priority::Batch => Self::Batch,
-        }
-    }
 }
 
 /// Why a call cannot be sent now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Blocked {
-    /// The earliest known time at which trying again makes sense; a call that lands can make it earlier.
+    /// The earliest known time to try again; the end of another call can make it earlier.
     pub(crate) until: Instant,
-    /// What stands in the way.
+    /// The cause of the wait.
     pub(crate) cause: Cause,
 }
 
-/// What stands in the way of a call.
+/// The cause of a wait for budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
     /// The requests of the minute are used.
     Requests,
     /// The tokens of the minute are used.
     Tokens,
-    /// Voyage answered 429 and asked for patience.
+    /// A 429 closed the gate.
     Gate,
-    /// The first call after a 429 is out, and how long it takes is not known: this is no reason to refuse
-    /// anyone.
+    /// The probe after a 429 is in flight for an unknown time: no waiter is rejected for it.
     InFlight,
 }
 
-/// What somebody waits for.
+/// Requests and tokens of one minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Need {
-    /// Calls.
-    pub(crate) requests: u32,
-    /// The tokens of all of them.
-    pub(crate) tokens: u64,
-}
-
-/// What is used of a model's minute, of the key that has the most room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Usage {
-    /// Requests in flight or ended less than a minute ago.
+pub(crate) struct PerMinute {
     pub(crate) requests: u64,
-    /// The requests a minute in force.
-    pub(crate) requests_limit: u64,
-    /// The tokens of those requests.
     pub(crate) tokens: u64,
-    /// The tokens a minute in force.
-    pub(crate) tokens_limit: u64,
-    /// Until when a 429 forbids further calls, if one does.
-    pub(crate) closed_until: Option<Instant>,
 }
 
 /// The tokens of one key's minute.
@@ -123,68 +86,80 @@ pub(crate) struct Usage {
 pub(crate) struct TokenRoom {
     /// Used by calls in flight or answered less than a minute ago.
     pub(crate) used: u64,
-    /// What interactive calls may use in all.
+    /// The limit for interactive calls.
     pub(crate) interactive: u64,
-    /// What batch calls may use in all.
+    /// The limit for batch calls.
     pub(crate) batch: u64,
 }
 
+/// A reservation in the window of one key.
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub(crate) struct Placed {
+    /// The index of the key.
+    index: usize,
+    ticket: Ticket,
+}
+
 impl Limiter {
-    /// Returns a limiter under which nothing has been sent yet.
+    /// Returns a limiter without usage.
     pub(crate) fn new(config: &Config, pool: Arc<Pool>) -> Arc<Self> {
-        let state = State { windows: HashMap::new(), free_tier: vec![false; pool.len()] };
-        Arc::new(Self { config: config.clone(), pool, state: Mutex::new(state) })
+        let windows = Windows { by_model: HashMap::new(), free_tier: vec![false; pool.len()] };
+        Arc::new(Self { config: config.clone(), pool, windows: Mutex::new(windows) })
     }
 
-    /// Reserves one request of `tokens` estimated tokens, or says when to try again.
+    /// Reserves one request of `tokens` estimated tokens with the key that has the most free budget, or returns when to
+    /// try again.
     ///
-    /// Of the keys that have room it takes the one with the most. A call that is larger than the whole budget is let
-    /// through when nothing else is in a key's minute.
+    /// A call larger than the whole budget is permitted when a key's minute is otherwise empty.
     pub(crate) fn reserve(
         self: &Arc<Self>,
         model: &str,
-        class: Class,
+        priority: Priority,
         tokens: u64,
         now: Instant,
     ) -> Result<Reservation, Blocked> {
         let mut usable = self.pool.usable(now);
         loop {
-            let (name, index, ticket) = self.within(model, now, |name, windows| {
-                reserve_best(windows, usable, class, tokens, now)
-                    .map(|(index, ticket)| (Arc::clone(name), index, ticket))
+            let (model, Placed { index, ticket }) = self.within(model, now, |name, windows| {
+                reserve_best(windows, usable, priority, tokens, now)
+                    .map(|placed| (Arc::clone(name), placed))
             })?;
             if let Some(key) = self.pool.take(index, now) {
-                return Ok(Reservation::new(Arc::clone(self), (name, index), key, ticket));
+                let (limiter, ticket) = (Arc::clone(self), Some(ticket));
+                return Ok(Reservation { limiter, model, index, key, ticket, sent: false });
             }
-            // It has been set aside between the two looks.
-            self.update(&name, index, |window| window.refund(ticket));
+            // The key was set aside since.
+            self.update(&model, index, |window| window.refund(ticket));
             usable = usable.without(index);
         }
     }
 
-    /// Returns the requests and the tokens of a minute that batch work may use of the key that has the most room: a call
-    /// must fit into one key's minute.
-    pub(crate) fn for_batch(&self, model: &str) -> (u64, u64) {
+    /// Returns the limits for batch calls of the key with the most free budget: a call must fit into one key's minute.
+    pub(crate) fn for_batch(&self, model: &str) -> PerMinute {
         let now = Instant::now();
         let usable = self.pool.usable(now);
-        let state = self.lock();
-        if let Some(windows) = state.windows.get(model) {
-            return roomiest(windows, usable, now).limits(Class::Batch);
+        let state = self.windows.lock();
+        if let Some(windows) = state.by_model.get(model) {
+            return roomiest(windows, usable, now).limits(Priority::Batch);
         }
-        let limits = |index| self.allowance(model, index, &state).limits(Class::Batch);
+        let limits = |index| self.allowance(model, index, &state).limits(Priority::Batch);
         let indices = (0..self.pool.len()).filter(|index| usable.has(*index));
-        indices.map(limits).max_by_key(|(_, tokens)| *tokens).unwrap_or_else(|| limits(0))
+        indices.map(limits).max_by_key(|limits| limits.tokens).unwrap_or_else(|| limits(0))
     }
 
-    /// Returns the earliest known time at which so much is free of one key's minute, if nobody else takes it; now, if it
-    /// is.
-    ///
-    /// For one request it is the time at which [`Self::reserve`] succeeds. Calls in flight count as freed a
-    /// minute from now; more than a minute's budget takes several.
-    pub(crate) fn free_at(&self, model: &str, class: Class, need: Need, now: Instant) -> Instant {
+    /// Returns the earliest known time at which [`Self::reserve`] succeeds, if no other call is sent; now, if it does
+    /// now. Calls in flight count as freed a minute from now.
+    pub(crate) fn free_at(
+        &self,
+        model: &str,
+        priority: Priority,
+        tokens: u64,
+        now: Instant,
+    ) -> Instant {
         let usable = self.pool.usable(now);
         self.within(model, now, |_, windows| {
-            let free_at = |window: &Window| window.free_at(class, need, now);
+            let free_at = |window: &Window| window.free_at(priority, tokens, now);
             let of_usable = windows.iter().enumerate().filter(|(index, _)| usable.has(*index));
             let soonest = of_usable.map(|(_, window)| free_at(window)).min();
             soonest.or_else(|| windows.iter().map(free_at).min()).unwrap_or(now)
@@ -197,73 +172,59 @@ impl Limiter {
         self.within(model, now, |_, windows| Forecast::new(windows, usable, now))
     }
 
-    /// Returns the tokens of the key that has the most room.
+    /// Returns the tokens of the key with the most free budget.
     pub(crate) fn token_room(&self, model: &str, now: Instant) -> TokenRoom {
         let usable = self.pool.usable(now);
         self.within(model, now, |_, windows| roomiest(windows, usable, now).token_room())
     }
 
-    /// Returns what is used of a model's budget, of the key that has the most room.
-    #[cfg(test)]
-    pub(crate) fn usage(&self, model: &str, now: Instant) -> Usage {
-        let usable = self.pool.usable(now);
-        self.within(model, now, |_, windows| roomiest(windows, usable, now).usage(now))
-    }
-
-    /// Returns what is used of every window there is: of each key, for each model that was called.
+    /// Returns the usage of every window: of each key, for each model that was called.
     pub(crate) fn windows(&self, now: Instant) -> Vec<RateWindow> {
-        let mut state = self.lock();
-        let State { windows, free_tier } = &mut *state;
+        let mut state = self.windows.lock();
+        let Windows { by_model, free_tier } = &mut *state;
         let mut found = Vec::new();
-        for (model, windows) in windows {
-            for (index, (window, free_tier)) in windows.iter_mut().zip(&mut *free_tier).enumerate()
-            {
-                // What a minute has proved would be lost if nobody were told.
-                *free_tier &= !window.advance(now);
-                let Usage { requests, requests_limit, tokens, tokens_limit, .. } =
-                    window.usage(now);
-                found.push(RateWindow {
+        for (model, windows) in by_model {
+            advance(windows, free_tier, now);
+            found.extend(windows.iter().enumerate().map(|(index, window)| {
+                let (used, limits) = (window.used(), window.limits(Priority::Interactive));
+                RateWindow {
                     model: Arc::clone(model),
                     key: self.pool.alias(index).map(Arc::clone).unwrap_or_default(),
-                    requests: (requests, requests_limit),
-                    tokens: (tokens, tokens_limit),
-                });
-            }
+                    requests: (used.requests, limits.requests),
+                    tokens: (used.tokens, limits.tokens),
+                }
+            }));
         }
         found
     }
 
-    /// Tells whether Voyage treats a key's account as one without a payment method.
+    /// Returns whether Voyage treats a key's account as one without a payment method.
     pub(crate) fn is_free_tier(&self) -> bool {
-        self.lock().free_tier.contains(&true)
+        self.windows.lock().free_tier.contains(&true)
     }
 
-    /// Works on the windows that `model` counts in, one for each key; they are made where there are none.
+    /// Calls `work` with the model's windows, one for each key, which are created if there are none.
     fn within<R>(
         &self,
         model: &str,
         now: Instant,
         work: impl FnOnce(&Arc<str>, &mut [Window]) -> R,
     ) -> R {
-        let mut state = self.lock();
+        let mut state = self.windows.lock();
         let name = self.window_of(&mut state, model, now);
-        if !state.windows.contains_key(&name) {
-            let indices = 0..self.pool.len();
-            let windows = indices
-                .map(|index| Window::new(self.allowance(&name, index, &state), now))
-                .collect();
-            state.windows.insert(Arc::clone(&name), windows);
+        if !state.by_model.contains_key(&name) {
+            let allowances = (0..self.pool.len()).map(|index| self.allowance(&name, index, &state));
+            let windows = allowances.map(|allowance| Window::new(allowance, now)).collect();
+            state.by_model.insert(Arc::clone(&name), windows);
         }
-        let State { windows, free_tier } = &mut *state;
-        let windows = windows.get_mut(&name).map(Vec::as_mut_slice).unwrap_or_default();
-        for (window, free_tier) in windows.iter_mut().zip(free_tier) {
-            *free_tier &= !window.advance(now);
-        }
+        let Windows { by_model, free_tier } = &mut *state;
+        let windows = by_model.get_mut(&name).map(Vec::as_mut_slice).unwrap_or_default();
+        advance(windows, free_tier, now);
         work(&name, windows)
     }
 
-    /// Returns what a key may send to a model of which nothing is learnt yet.
-    fn allowance(&self, model: &str, index: usize, state: &State) -> Allowance {
+    /// Returns the initial limits of a key for a model.
+    fn allowance(&self, model: &str, index: usize, state: &Windows) -> Allowance {
         let mut allowance = self.config.allowance(model, self.pool.limits(index));
         if state.free_tier.get(index) == Some(&true) {
             allowance.fall_to_free_tier();
@@ -271,21 +232,21 @@ impl Limiter {
         allowance
     }
 
-    /// Returns the name of the window that `model` counts in.
-    fn window_of(&self, state: &mut State, model: &str, now: Instant) -> Arc<str> {
-        if let Some((name, _)) = state.windows.get_key_value(model) {
+    /// Returns the name of the model's windows: its own, or [`OTHERS`].
+    fn window_of(&self, state: &mut Windows, model: &str, now: Instant) -> Arc<str> {
+        if let Some((name, _)) = state.by_model.get_key_value(model) {
             return Arc::clone(name);
         }
         if self.is_listed(model) {
             return Arc::from(model);
         }
-        let is_full = |state: &State| {
-            // While the shared window holds calls, some may be this model's: they must count together.
-            let own = state.windows.keys().filter(|name| !self.is_listed(name)).count();
-            own >= MAX_UNLISTED || state.windows.contains_key(OTHERS)
+        let is_full = |state: &Windows| {
+            // Calls in the shared window may be this model's: they must count together.
+            let own = state.by_model.keys().filter(|name| !self.is_listed(name)).count();
+            own >= MAX_UNLISTED || state.by_model.contains_key(OTHERS)
         };
         if is_full(state) {
-            state.windows.retain(|name, windows| {
+            state.by_model.retain(|name, windows| {
                 for window in windows.iter_mut() {
                     window.advance(now);
                 }
@@ -299,22 +260,21 @@ impl Limiter {
         model::find(model).is_some() || self.config.models.contains_key(model)
     }
 
-    /// Ends a reservation.
+    /// Changes the window of one key. A window with a call in flight is never removed.
     fn update<R>(
         &self,
-        name: &str,
+        model: &str,
         index: usize,
         work: impl FnOnce(&mut Window) -> R,
     ) -> Option<R> {
-        // A window with a call in flight is never forgotten.
-        self.lock().windows.get_mut(name)?.get_mut(index).map(work)
+        self.windows.lock().by_model.get_mut(model)?.get_mut(index).map(work)
     }
 
-    /// Believes Voyage that a key's account is in the free tier, for every model.
+    /// Applies the limits of the free tier to a key, for every model.
     fn fall_to_free_tier(&self, index: usize) {
         let is_known = {
-            let mut state = self.lock();
-            let windows = state.windows.values_mut().filter_map(|windows| windows.get_mut(index));
+            let mut state = self.windows.lock();
+            let windows = state.by_model.values_mut().filter_map(|windows| windows.get_mut(index));
             windows.for_each(Window::fall_to_free_tier);
             state.free_tier.get_mut(index).is_none_or(|known| std::mem::replace(known, true))
         };
@@ -326,32 +286,35 @@ impl Limiter {
             );
         }
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
+/// Advances a model's windows to `now`; a minute may disprove the free tier.
+fn advance(windows: &mut [Window], free_tier: &mut [bool], now: Instant) {
+    for (window, free_tier) in windows.iter_mut().zip(free_tier) {
+        *free_tier &= !window.advance(now);
     }
 }
 
-/// Reserves with the key that has the most room for such a call; where none has any, says when the first will.
+/// Reserves with the key that has the most free budget for such a call, or returns when the first key has enough.
 fn reserve_best(
     windows: &mut [Window],
     usable: Usable,
-    class: Class,
+    priority: Priority,
     tokens: u64,
     now: Instant,
-) -> Result<(usize, Ticket), Blocked> {
+) -> Result<Placed, Blocked> {
     let mut left = usable;
-    // Without a key nothing is known but that one may be back.
     let mut blocked: Option<Blocked> = None;
     loop {
         let usable = windows.iter().enumerate().filter(|(index, _)| left.has(*index));
-        // The last of equals is the one that `max_by_key` finds; the first should be.
-        let best = usable.rev().max_by_key(|(_, window)| window.appeal(class, tokens, now));
+        // `max_by_key` returns the last of equals: reversed, the first.
+        let best = usable.rev().max_by_key(|(_, window)| window.appeal(priority, tokens, now));
         let Some((index, _)) = best else {
+            // Without a usable key, only the time of the next check is known.
             return Err(blocked.unwrap_or(Blocked { until: now + GLANCE, cause: Cause::InFlight }));
         };
-        match windows[index].reserve(class, tokens, now) {
-            Ok(ticket) => return Ok((index, ticket)),
+        match windows[index].reserve(priority, tokens, now) {
+            Ok(ticket) => return Ok(Placed { index, ticket }),
             Err(other) => {
                 let sooner = blocked.is_none_or(|blocked| other.until < blocked.until);
                 blocked = if sooner { Some(other) } else { blocked };
@@ -361,7 +324,7 @@ fn reserve_best(
     }
 }
 
-/// Returns the window of the key that a call finds the most room with.
+/// Returns the window of the key with the most free budget.
 fn roomiest(windows: &[Window], usable: Usable, now: Instant) -> &Window {
     let rev = windows.iter().enumerate().rev();
     let best = rev.max_by_key(|(index, window)| (usable.has(*index), window.room(now)));

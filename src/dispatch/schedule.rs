@@ -285,7 +285,7 @@ impl Scheduler {
         let worth = self.caps(model).worth;
         let limiter = &self.shared.limiter;
         let terms = Terms { room: limiter.token_room(model, now), starved, worth, now };
-        reserve_for(items, terms, |class, tokens| limiter.reserve(model, class, tokens, now))
+        reserve_for(items, terms, |priority, tokens| limiter.reserve(model, priority, tokens, now))
     }
 
     /// Sends a returned batch again.
@@ -299,9 +299,8 @@ impl Scheduler {
             batch.fail(&refusal, &self.shared.metrics);
             return;
         }
-        let class = batch.class();
-        let model = Arc::clone(&batch.parameters.model);
-        match self.shared.limiter.reserve(&model, class, batch.tokens(), now) {
+        let (limiter, model) = (&self.shared.limiter, &batch.parameters.model);
+        match limiter.reserve(model, batch.priority(), batch.tokens(), now) {
             Ok(reservation) => self.send(batch, reservation, now),
             Err(blocked) => {
                 if blocked.cause != Cause::InFlight {

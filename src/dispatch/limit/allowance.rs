@@ -1,40 +1,40 @@
-//! What a model's budget of a minute is believed to be: additive increase, multiplicative decrease.
+//! The limits of one key and model, learnt from 429s: additive increase, multiplicative decrease.
 
-use super::Class;
+use super::PerMinute;
+use crate::caller::Priority;
 
-/// Of a hundred requests or tokens, those that batch work leaves to interactive calls.
+/// The percentage of requests and tokens that batch calls leave to interactive calls.
 const HEADROOM_PERCENT: u64 = 3;
 
-/// What one model may be sent in a minute.
+/// The limits of one key and model in a minute.
 #[derive(Clone, Debug)]
 pub(super) struct Allowance {
     pub(super) requests: Minute,
     pub(super) tokens: Minute,
 }
 
-/// One limit of a minute, and what was learnt about it.
+/// One limit of a minute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Minute {
-    /// What is in force.
+    /// The current limit.
     limit: u64,
-    /// It never goes below: the free tier's limit, unless less is configured.
+    /// The lowest limit: the free tier's, unless less is configured.
     floor: u64,
-    /// It never goes above: what is configured, or tier 3's limit.
+    /// The highest limit: the configured one, or tier 3's.
     ceiling: u64,
-    /// What it grows by in a minute.
+    /// The growth in a minute.
     step: u64,
-    /// Whether it held somebody back, or nearly, in the present minute: a limit that is not tried proves
-    /// nothing.
+    /// Whether the limit was reached, or nearly, in the current minute. A limit that is not tried proves nothing.
     pressed: bool,
 }
 
 impl Minute {
-    /// Returns a limit that is known and never exceeded.
+    /// Returns a known limit, which is never exceeded.
     pub(super) fn configured(limit: u64, free_tier: u64) -> Self {
         Self::new(limit, free_tier, limit)
     }
 
-    /// Returns a limit that starts at tier 1 and may turn out to be tier 3's, three times as much.
+    /// Returns a limit that starts at tier 1 and may grow to tier 3's, three times as much.
     pub(super) fn assumed(tier_1: u64, free_tier: u64) -> Self {
         Self::new(tier_1, free_tier, tier_1.saturating_mul(3))
     }
@@ -44,17 +44,13 @@ impl Minute {
         Self { limit, floor, ceiling, step, pressed: false }
     }
 
-    pub(super) fn limit(&self) -> u64 {
-        self.limit
-    }
-
-    /// Notes what is used, or that the limit was in somebody's way.
+    /// Notes the usage, and whether the limit blocked a call.
     pub(super) fn note(&mut self, used: u64, held_back: bool) {
         self.pressed |= held_back || used >= self.limit - self.limit / 20;
     }
 
-    /// Ends a minute without a 429: a limit that was tried grows. It doubles at most, so that the free tier
-    /// is left with a small step. Returns whether the minute proved more than the free tier.
+    /// Ends a minute without a 429: a limit that was reached grows, but at most doubles, so that the first step above
+    /// the free tier is small. Returns whether the minute proved more than the free tier.
     fn grow(&mut self) -> bool {
         let proven = self.pressed && self.limit > self.floor;
         if self.pressed {
@@ -76,32 +72,31 @@ impl Minute {
 }
 
 impl Allowance {
-    /// Returns the requests and the tokens a minute that a class may use.
-    ///
-    /// Where the headroom is not even one request, interactive calls could do nothing with its tokens.
-    pub(super) fn limits(&self, class: Class) -> (u64, u64) {
+    /// Returns the limits of a priority. Without headroom for one request, headroom of tokens would be useless.
+    pub(super) fn limits(&self, priority: Priority) -> PerMinute {
         let (requests, tokens) = (self.requests.limit, self.tokens.limit);
-        match class {
-            Class::Batch if headroom(requests) > 0 => {
-                (requests - headroom(requests), tokens - headroom(tokens))
-            }
-            Class::Batch | Class::Interactive => (requests, tokens),
+        match priority {
+            Priority::Batch if headroom(requests) > 0 => PerMinute {
+                requests: requests - headroom(requests),
+                tokens: tokens - headroom(tokens),
+            },
+            Priority::Batch | Priority::Interactive => PerMinute { requests, tokens },
         }
     }
 
-    /// Ends a minute without a 429; tells whether it proved more than the free tier.
+    /// Ends a minute without a 429; returns whether it proved more than the free tier.
     pub(super) fn grow(&mut self) -> bool {
-        // Both must be asked: `||` would leave out the second.
+        // Both must grow: `||` would skip the second.
         self.requests.grow() | self.tokens.grow()
     }
 
-    /// Answers a 429, which does not say which limit it is about.
+    /// Lowers both limits after a 429, which does not name the exceeded one.
     pub(super) fn shrink(&mut self) {
         self.requests.shrink();
         self.tokens.shrink();
     }
 
-    /// Answers a 429 that speaks of the free tier.
+    /// Applies the limits of the free tier, which a 429 reported.
     pub(super) fn fall_to_free_tier(&mut self) {
         self.requests.fall();
         self.tokens.fall();

@@ -1,26 +1,19 @@
-//! What a model's budget will be at later times, if only planned calls are sent.
+//! A model's budget at later times, if only planned calls are sent.
 
 use tokio::time::Instant;
 
-use super::{Blocked, Class, Need, Ticket, TokenRoom, Usable, Window, reserve_best, roomiest};
+use super::{Blocked, Placed, TokenRoom, Usable, Window, reserve_best, roomiest};
+use crate::caller::Priority;
 
-/// A copy of one model's windows, of every key, that runs ahead of time; nothing done to it changes the budget.
+/// A copy of one model's windows for every key, on a simulated clock; it never changes the real budget.
 ///
-/// Calls take no time in it: one that is in flight counts as answered at the moment of the copy, with the part of its
-/// tokens that is usually reported. Limits grow as they would without a 429, and keys stay as usable as they are.
+/// Calls take no time: those in flight count as answered when the copy is made, with their expected tokens. Limits grow
+/// as they would without a 429, and the usable keys stay the same.
 #[derive(Clone, Debug)]
 pub(crate) struct Forecast {
     windows: Vec<Window>,
     usable: Usable,
     at: Instant,
-}
-
-/// A planned call, until it is settled.
-#[derive(Clone, Copy, Debug)]
-#[must_use]
-pub(crate) struct Planned {
-    index: usize,
-    ticket: Ticket,
 }
 
 impl Forecast {
@@ -29,7 +22,7 @@ impl Forecast {
         Self { windows, usable, at: now }
     }
 
-    /// Lets time pass until `at`, which is no earlier than before.
+    /// Advances the clock to `at`, which is not earlier than before.
     pub(crate) fn advance(&mut self, at: Instant) {
         self.at = at;
         for window in &mut self.windows {
@@ -37,29 +30,27 @@ impl Forecast {
         }
     }
 
-    /// Reserves as [`super::Limiter::reserve`] would at the time reached.
-    pub(crate) fn reserve(&mut self, class: Class, tokens: u64) -> Result<Planned, Blocked> {
-        reserve_best(&mut self.windows, self.usable, class, tokens, self.at)
-            .map(|(index, ticket)| Planned { index, ticket })
+    /// Reserves as [`super::Limiter::reserve`] would at the simulated time.
+    pub(crate) fn reserve(&mut self, priority: Priority, tokens: u64) -> Result<Placed, Blocked> {
+        reserve_best(&mut self.windows, self.usable, priority, tokens, self.at)
     }
 
-    /// Ends a call that took `tokens` tokens.
-    pub(crate) fn settle(&mut self, planned: Planned, tokens: u64) {
-        if let Some(window) = self.windows.get_mut(planned.index) {
-            window.settle(planned.ticket, Some(tokens), self.at);
+    /// Ends a call that used `tokens` tokens.
+    pub(crate) fn settle(&mut self, placed: Placed, tokens: u64) {
+        if let Some(window) = self.windows.get_mut(placed.index) {
+            window.settle(placed.ticket, Some(tokens), self.at);
         }
     }
 
-    /// Returns the tokens of the key with the most room, at the time reached.
+    /// Returns the tokens of the key with the most free budget.
     pub(crate) fn token_room(&self) -> TokenRoom {
         roomiest(&self.windows, self.usable, self.at).token_room()
     }
 
     /// Returns when one more call has budget, if no other is sent.
-    pub(crate) fn free_at(&self, class: Class, tokens: u64) -> Instant {
-        let need = Need { requests: 1, tokens };
+    pub(crate) fn free_at(&self, priority: Priority, tokens: u64) -> Instant {
         let windows = self.windows.iter().enumerate();
         let usable = windows.filter(|(index, _)| self.usable.has(*index));
-        usable.map(|(_, window)| window.free_at(class, need, self.at)).min().unwrap_or(self.at)
+        usable.map(|(_, window)| window.free_at(priority, tokens, self.at)).min().unwrap_or(self.at)
     }
 }

@@ -1,45 +1,44 @@
-//! Closed by a 429 for everyone; reopens gently: one call first, the others when it has succeeded.
+//! The gate of a window: a 429 closes it; afterwards one probe passes first, and its success opens the gate.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The first wait after a 429 that names none, as Voyage's do; it doubles with every further one.
+/// The first wait after a 429 without `Retry-After`, such as Voyage's; it doubles with every further one.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 
 /// The longest such wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// Added to such a wait at most, so that the replicas of an account do not return together.
+/// The most that jitter adds to such a wait, so that replicas do not retry together.
 const JITTER: f64 = 0.2;
 
-/// The gate of one model.
+/// The gate of one key and model.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Gate {
-    /// Set by a 429 and cleared by the probe's success; between its passing and that, one probe at a time is
-    /// let through.
+    /// Set by a 429, cleared by a successful probe. After this time, one probe at a time may pass.
     closed_until: Option<Instant>,
     probe_out: bool,
     /// 429s without a success in between.
     strikes: u32,
-    /// How often it was closed. What became of a call from before the last closing is no news.
+    /// How often it was closed. The result of a call from before the last closing is ignored.
     epoch: u64,
 }
 
-/// What the gate says to who comes now.
+/// Whether a call may pass now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Passage {
-    /// Everyone may pass.
+    /// Every call may pass.
     Open,
-    /// One may pass, as the probe.
+    /// One call may pass, as the probe.
     Probe,
-    /// The probe is out: nobody else may pass until it is known how it fared.
+    /// The probe is in flight: no other call may pass until it ends.
     ProbeOut,
-    /// Nobody may pass before that time.
+    /// No call may pass before that time.
     Closed(Instant),
 }
 
-/// What a call that passed has to show when it is back.
+/// When and how a call passed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stamp {
     epoch: u64,
@@ -56,14 +55,14 @@ impl Gate {
         }
     }
 
-    /// Lets a call pass; only after `passage` said `Open` or `Probe`.
+    /// Lets a call pass, after `passage` returned `Open` or `Probe`.
     pub(super) fn pass(&mut self) -> Stamp {
         let probe = self.closed_until.is_some();
         self.probe_out |= probe;
         Stamp { epoch: self.epoch, probe }
     }
 
-    /// The call succeeded. If it passed before the last closing, that proves nothing.
+    /// Records a success; it opens the gate unless the call passed before the last closing.
     pub(super) fn succeeded(&mut self, stamp: Stamp) {
         self.returned(stamp);
         if stamp.epoch == self.epoch {
@@ -72,13 +71,13 @@ impl Gate {
         }
     }
 
-    /// The call failed, or was not sent: if it was the probe, the next call is.
+    /// Records a call that failed or was not sent: if it was the probe, the next call is.
     pub(super) fn returned(&mut self, stamp: Stamp) {
         self.probe_out &= !stamp.probe;
     }
 
-    /// The call met a 429. Returns whether that is news: if the call passed before the last closing, only a
-    /// `retry_after` still counts.
+    /// Records a 429; returns whether it is the first since the last closing. For a call that passed before that, only
+    /// `retry_after` counts.
     pub(super) fn refused(
         &mut self,
         stamp: Stamp,
@@ -96,20 +95,20 @@ impl Gate {
         news
     }
 
-    /// Opens if the probe is out.
+    /// Opens the gate if the probe is in flight.
     pub(super) fn trust_the_probe(&mut self) {
         if std::mem::take(&mut self.probe_out) {
             self.closed_until = None;
         }
     }
 
-    /// Returns until when the gate is closed, if it is.
+    /// Returns until when the gate is closed.
     pub(super) fn closed_until(&self, now: Instant) -> Option<Instant> {
         self.closed_until.filter(|until| *until > now)
     }
 }
 
-/// Returns how long to wait after a 429 that does not say it.
+/// Returns the wait after a 429 without `Retry-After`.
 fn own_wait(strikes: u32) -> Duration {
     let wait = FIRST_WAIT.saturating_mul(1 << strikes.min(5)).min(LONGEST_WAIT);
     wait.mul_f64(1.0 + JITTER * rand::random::<f64>())

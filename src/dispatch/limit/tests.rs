@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use Priority::{Batch, Interactive};
+
 use super::*;
 use crate::{
     telemetry::Metrics,
@@ -45,32 +47,50 @@ fn of(config: &Config, keys: &[(&str, &str, KeyLimits)]) -> Arc<Limiter> {
 
 /// Reserves for an interactive call that is sent at once.
 fn send(limiter: &Arc<Limiter>, tokens: u64, now: Instant) -> Result<Reservation, Blocked> {
-    limiter.reserve(MODEL, Class::Interactive, tokens, now).map(|mut reservation| {
+    limiter.reserve(MODEL, Interactive, tokens, now).map(|mut reservation| {
         reservation.sent(tokens);
         reservation
     })
 }
 
-/// Sends one call and lands it at once.
+/// Sends one call and ends it at once.
 fn call(limiter: &Arc<Limiter>, tokens: u64, now: Instant) {
     send(limiter, tokens, now).unwrap().settle(None, now);
 }
 
-/// When something is freed without any call landing; `None`: nothing is held.
+/// Returns when budget is freed if no call ends; `None`: none is used.
 fn next_change(limiter: &Limiter, now: Instant) -> Option<Instant> {
     limiter.within(MODEL, now, |_, windows| {
         windows.iter().filter_map(|window| window.next_change(now)).min()
     })
 }
 
+impl Limiter {
+    /// Returns the requests and tokens used with the key that has the most free budget.
+    pub(in crate::dispatch) fn used(&self, model: &str, now: Instant) -> (u64, u64) {
+        let usable = self.pool.usable(now);
+        let used = |windows: &mut [Window]| roomiest(windows, usable, now).used();
+        pair(self.within(model, now, |_, windows| used(windows)))
+    }
+
+    /// Returns the limits of the key that has the most free budget.
+    fn limits(&self, model: &str, now: Instant) -> (u64, u64) {
+        let usable = self.pool.usable(now);
+        let limits = |windows: &mut [Window]| roomiest(windows, usable, now).limits(Interactive);
+        pair(self.within(model, now, |_, windows| limits(windows)))
+    }
+}
+
+fn pair(PerMinute { requests, tokens }: PerMinute) -> (u64, u64) {
+    (requests, tokens)
+}
+
 fn limits(limiter: &Limiter, now: Instant) -> (u64, u64) {
-    let usage = limiter.usage(MODEL, now);
-    (usage.requests_limit, usage.tokens_limit)
+    limiter.limits(MODEL, now)
 }
 
 fn used(limiter: &Limiter, now: Instant) -> (u64, u64) {
-    let usage = limiter.usage(MODEL, now);
-    (usage.requests, usage.tokens)
+    limiter.used(MODEL, now)
 }
 
 const fn secs(seconds: u64) -> Duration {

@@ -1,32 +1,33 @@
-//! One sliding minute, of one key and model: what is in flight, and a log of what ended less than a minute ago.
+//! One sliding minute of one key and model: the calls in flight, and those that ended less than a minute ago.
 //!
-//! Voyage counts a call at some moment between its sending and its reply. An entry that is held from before the
-//! one until a minute after the other is therefore in the log whenever Voyage may still count it; a bucket
-//! that refills would let up to twice the limit through.
+//! Voyage counts a call at some moment between its start and its reply. An entry that lasts from before the start until a
+//! minute after the reply therefore covers every minute in which Voyage may count the call; a token bucket would permit
+//! up to twice the limit.
 
 use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
 use super::{
-    Blocked, Cause, Class, Need, TokenRoom, Usage,
+    Blocked, Cause, PerMinute, TokenRoom,
     allowance::Allowance,
     gate::{Gate, Passage, Stamp},
 };
+use crate::caller::Priority;
 
-/// "The most recent minute", in Voyage's words.
+/// The length of the window.
 pub(super) const WINDOW: Duration = Duration::from_mins(1);
 
-/// When to look again for the end of a call of which only that is known: that it has not ended.
+/// The time between checks for the end of a call in flight.
 pub(super) const GLANCE: Duration = Duration::from_secs(1);
 
-/// More tokens than any call can have: sums of nonsense must not overflow.
+/// More tokens than any call can have: sums must not overflow.
 const MOST_TOKENS: u64 = 1 << 40;
 
 /// The budget of one key and model.
 #[derive(Clone, Debug)]
 pub(super) struct Window {
-    /// Ended calls, soonest to be forgotten first.
+    /// Ended calls, ordered by expiry.
     log: VecDeque<Entry>,
     /// The tokens in the log.
     logged: u64,
@@ -37,7 +38,7 @@ pub(super) struct Window {
     /// The tokens expected in their replies.
     expected: u64,
     allowance: Allowance,
-    /// When the present minute of learning began.
+    /// The start of the current minute of learning.
     learning_since: Instant,
     gate: Gate,
 }
@@ -49,7 +50,7 @@ struct Entry {
     tokens: u64,
 }
 
-/// A reserved call, until it lands.
+/// A reserved call, until it ends.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ticket {
     tokens: u64,
@@ -71,8 +72,8 @@ impl Window {
         }
     }
 
-    /// Lets time pass: forgets what ended a minute ago, and ends a minute of learning. Returns whether that
-    /// minute proved more than the free tier.
+    /// Advances the window to `now`: removes expired entries, and ends a minute of learning. Returns whether that minute
+    /// proved more than the free tier.
     pub(super) fn advance(&mut self, now: Instant) -> bool {
         while let Some(oldest) = self.log.front().filter(|entry| entry.until <= now) {
             self.logged -= oldest.tokens;
@@ -87,13 +88,13 @@ impl Window {
 
     pub(super) fn reserve(
         &mut self,
-        class: Class,
+        priority: Priority,
         tokens: u64,
         now: Instant,
     ) -> Result<Ticket, Blocked> {
         let tokens = tokens.min(MOST_TOKENS);
-        let requests_at = self.requests_at(class, 1, now);
-        let tokens_at = self.tokens_at(class, tokens, now);
+        let requests_at = self.requests_at(priority, now);
+        let tokens_at = self.tokens_at(priority, tokens, now);
         let room_at = requests_at.max(tokens_at);
         match self.gate.passage(now) {
             Passage::Closed(until) => {
@@ -117,38 +118,38 @@ impl Window {
         Ok(Ticket { tokens, expected: tokens, stamp: self.gate.pass() })
     }
 
-    /// The reply is expected to report fewer tokens than are reserved.
+    /// Sets the tokens expected in the reply.
     pub(super) fn expect(&mut self, ticket: &mut Ticket, tokens: u64) {
         self.expected -= ticket.expected;
         ticket.expected = tokens.min(ticket.tokens);
         self.expected += ticket.expected;
     }
 
-    /// The call was not sent.
+    /// Ends a call that was not sent.
     pub(super) fn refund(&mut self, ticket: Ticket) {
         self.take_off(ticket);
         self.gate.returned(ticket.stamp);
     }
 
-    /// The call was answered; `tokens` is what Voyage counted, if it said so.
+    /// Ends an answered call; the reported tokens replace the estimate.
     pub(super) fn settle(&mut self, ticket: Ticket, tokens: Option<u64>, now: Instant) {
         self.hold(ticket, tokens.unwrap_or(ticket.tokens), now);
         self.gate.succeeded(ticket.stamp);
     }
 
-    /// The call failed: nobody knows what Voyage counted.
+    /// Ends a failed call: Voyage may have counted its tokens.
     pub(super) fn failed(&mut self, ticket: Ticket, now: Instant) {
         self.hold(ticket, ticket.tokens, now);
         self.gate.returned(ticket.stamp);
     }
 
-    /// The key was rejected: the texts were not read.
+    /// Ends a call whose key was rejected: it costs no tokens.
     pub(super) fn rejected(&mut self, ticket: Ticket, now: Instant) {
         self.hold(ticket, 0, now);
         self.gate.returned(ticket.stamp);
     }
 
-    /// The call met a 429: it may count as a request, but its texts were not read. Returns its estimated tokens.
+    /// Ends a call that met a 429: it may count as a request, but costs no tokens. Returns its estimated tokens.
     pub(super) fn rate_limited(
         &mut self,
         ticket: Ticket,
@@ -156,7 +157,7 @@ impl Window {
         now: Instant,
     ) -> u64 {
         self.hold(ticket, 0, now);
-        // Calls that were in flight together meet their 429s together: that is one lesson, not many.
+        // The 429s of calls that were in flight together lower the limit once.
         if self.gate.refused(ticket.stamp, retry_after, now) {
             self.allowance.shrink();
         }
@@ -168,37 +169,27 @@ impl Window {
         self.allowance.fall_to_free_tier();
     }
 
-    /// Returns when so much is free at the earliest, if nobody else takes it.
-    pub(super) fn free_at(&self, class: Class, need: Need, now: Instant) -> Instant {
-        let (requests, tokens) = (u64::from(need.requests), need.tokens);
-        let (requests_limit, tokens_limit) = self.limits(class);
-        // One call is let through whole, however large; many take as many minutes as they fill.
-        let minutes = |need: u64, limit: u64| match requests {
-            0 | 1 => 0,
-            _ => need.saturating_sub(1) / limit,
-        };
-        let (for_requests, for_tokens) =
-            (minutes(requests, requests_limit), minutes(tokens, tokens_limit));
-        let requests_at = self.requests_at(class, requests - for_requests * requests_limit, now);
-        let tokens_at = self.tokens_at(class, tokens - for_tokens * tokens_limit, now);
-        let room_at = later(requests_at, for_requests).max(later(tokens_at, for_tokens));
+    /// Returns the earliest time at which a call has budget, if no other is sent.
+    pub(super) fn free_at(&self, priority: Priority, tokens: u64, now: Instant) -> Instant {
+        let tokens_at = self.tokens_at(priority, tokens, now);
+        let room_at = self.requests_at(priority, now).max(tokens_at);
         self.gate.closed_until(now).map_or(room_at, |until| until.max(room_at))
     }
 
-    /// Returns how good a choice it is for such a call: whether it needs no probe first, how many such calls there is
-    /// room for, and how many tokens.
-    pub(super) fn appeal(&self, class: Class, tokens: u64, now: Instant) -> (bool, u64, u64) {
-        let (requests_limit, tokens_limit) = self.limits(class);
-        let requests = requests_limit.saturating_sub(self.requests());
-        let left = tokens_limit.saturating_sub(self.tokens());
+    /// Ranks the window for such a call: without a probe first, then by how many such calls fit, then by free tokens.
+    pub(super) fn appeal(&self, priority: Priority, tokens: u64, now: Instant) -> impl Ord {
+        let (used, limits) = (self.used(), self.limits(priority));
+        let requests = limits.requests.saturating_sub(used.requests);
+        let left = limits.tokens.saturating_sub(used.tokens);
         (self.gate.passage(now) == Passage::Open, requests.min(left / tokens.max(1)), left)
     }
 
-    /// Returns how good a choice it is for any call: whether there can be one at all, and the tokens it may have.
-    pub(super) fn room(&self, now: Instant) -> (bool, u64) {
-        let (requests_limit, tokens_limit) = self.limits(Class::Interactive);
+    /// Ranks the window for any call: whether one is permitted, then by free tokens.
+    pub(super) fn room(&self, now: Instant) -> impl Ord {
+        let (used, limits) = (self.used(), self.limits(Priority::Interactive));
         let passes = matches!(self.gate.passage(now), Passage::Open | Passage::Probe);
-        (passes && self.requests() < requests_limit, tokens_limit.saturating_sub(self.tokens()))
+        let has_requests = used.requests < limits.requests;
+        (passes && has_requests, limits.tokens.saturating_sub(used.tokens))
     }
 
     /// Returns when the next entry is forgotten or the gate reopens, whichever is first.
@@ -208,7 +199,7 @@ impl Window {
         [oldest, self.gate.closed_until(now)].into_iter().flatten().min()
     }
 
-    /// Returns a copy to be run ahead of time: all that is out lands now, and the probe succeeds.
+    /// Returns a copy for a forecast, in which all calls in flight have ended and the probe has succeeded.
     pub(super) fn ahead(&self, now: Instant) -> Self {
         let mut ahead = self.clone();
         let calls = std::mem::take(&mut ahead.in_flight);
@@ -222,51 +213,39 @@ impl Window {
     }
 
     pub(super) fn token_room(&self) -> TokenRoom {
-        let ((_, interactive), (_, batch)) =
-            (self.limits(Class::Interactive), self.limits(Class::Batch));
-        TokenRoom { used: self.tokens(), interactive, batch }
+        let of = |priority| self.limits(priority).tokens;
+        let (interactive, batch) = (of(Priority::Interactive), of(Priority::Batch));
+        TokenRoom { used: self.used().tokens, interactive, batch }
     }
 
-    pub(super) fn usage(&self, now: Instant) -> Usage {
-        Usage {
-            requests: self.requests(),
-            requests_limit: self.allowance.requests.limit(),
-            tokens: self.tokens(),
-            tokens_limit: self.allowance.tokens.limit(),
-            closed_until: self.gate.closed_until(now),
-        }
+    /// Returns the limits of a priority.
+    pub(super) fn limits(&self, priority: Priority) -> PerMinute {
+        self.allowance.limits(priority)
     }
 
-    /// Returns the requests and the tokens a minute that a class may use.
-    pub(super) fn limits(&self, class: Class) -> (u64, u64) {
-        self.allowance.limits(class)
-    }
-
-    /// Tells whether nothing but what was learnt would be lost by forgetting the window.
+    /// Returns whether removing the window would lose nothing but learnt limits.
     pub(super) fn is_idle(&self, now: Instant) -> bool {
-        self.requests() == 0 && self.gate.closed_until(now).is_none()
+        self.used().requests == 0 && self.gate.closed_until(now).is_none()
     }
 
-    fn requests(&self) -> u64 {
-        self.in_flight + self.log.len() as u64
+    /// Returns the usage of calls in flight or ended less than a minute ago.
+    pub(super) fn used(&self) -> PerMinute {
+        let requests = self.in_flight + self.log.len() as u64;
+        PerMinute { requests, tokens: self.reserved + self.logged }
     }
 
-    fn tokens(&self) -> u64 {
-        self.reserved + self.logged
+    fn requests_at(&self, priority: Priority, now: Instant) -> Instant {
+        let most = self.limits(priority).requests.saturating_sub(1);
+        self.room_at(self.used().requests, most, |_| 1, now)
     }
 
-    fn requests_at(&self, class: Class, need: u64, now: Instant) -> Instant {
-        let (limit, _) = self.limits(class);
-        self.room_at(self.requests(), limit.saturating_sub(need), |_| 1, now)
+    /// A call larger than the limit fits into an empty window.
+    fn tokens_at(&self, priority: Priority, need: u64, now: Instant) -> Instant {
+        let most = self.limits(priority).tokens.saturating_sub(need);
+        self.room_at(self.used().tokens, most, |entry| entry.tokens, now)
     }
 
-    /// A call that is larger than the limit fits when nothing else is in the window.
-    fn tokens_at(&self, class: Class, need: u64, now: Instant) -> Instant {
-        let (_, limit) = self.limits(class);
-        self.room_at(self.tokens(), limit.saturating_sub(need), |entry| entry.tokens, now)
-    }
-
-    /// Returns when no more than `most` of what is `used` is left.
+    /// Returns when at most `most` of `used` is left.
     fn room_at(
         &self,
         mut used: u64,
@@ -283,14 +262,14 @@ impl Window {
                 return entry.until;
             }
         }
-        // What is in flight counts until a minute after it has ended.
+        // A call in flight counts until a minute after its end.
         now + WINDOW
     }
 
     fn note(&mut self, requests_held_back: bool, tokens_held_back: bool) {
-        let (requests, tokens) = (self.requests(), self.tokens());
-        self.allowance.requests.note(requests, requests_held_back);
-        self.allowance.tokens.note(tokens, tokens_held_back);
+        let used = self.used();
+        self.allowance.requests.note(used.requests, requests_held_back);
+        self.allowance.tokens.note(used.tokens, tokens_held_back);
     }
 
     fn take_off(&mut self, ticket: Ticket) {
@@ -308,14 +287,9 @@ impl Window {
     /// Adds an ended call to the log.
     fn enter(&mut self, tokens: u64, now: Instant) {
         let (tokens, until) = (tokens.min(MOST_TOKENS), now + WINDOW);
-        // Tasks read the clock before they take the lock: one may come a moment late.
+        // Tasks read the clock before they take the lock, so entries may come out of order.
         let place = self.log.partition_point(|entry| entry.until <= until);
         self.log.insert(place, Entry { until, tokens });
         self.logged += tokens;
     }
-}
-
-/// Returns the time so many minutes later; a day is as good as never.
-fn later(at: Instant, minutes: u64) -> Instant {
-    at + WINDOW * u32::try_from(minutes).unwrap_or(u32::MAX).min(24 * 60)
 }

@@ -21,7 +21,7 @@ use crate::{
     caller::Priority,
     dispatch::{
         call::Returned,
-        limit::{Class, Forecast},
+        limit::Forecast,
         pending::{Patience, Queued},
     },
 };
@@ -61,7 +61,7 @@ pub(super) struct Late {
 #[derive(Clone)]
 struct Repeat {
     at: Instant,
-    class: Class,
+    priority: Priority,
     tokens: u64,
     expected: u64,
 }
@@ -95,7 +95,7 @@ impl<'a> Estimate<'a> {
         let kind = |standing: &Standing<'_>| (standing.lane, standing.position.priority);
         if items.iter().any(|standing| kind(standing) != kind(&items[0])) {
             for standing in &mut items {
-                let at = forecast.free_at(Class::Interactive, standing.queued.tokens);
+                let at = forecast.free_at(Priority::Interactive, standing.queued.tokens);
                 standing.if_next = Some(at);
             }
         }
@@ -116,7 +116,7 @@ impl<'a> Estimate<'a> {
         let Returned { batch, at, blocked } = returned;
         let at = if *blocked { self.now } else { (*at).max(self.now) };
         let (tokens, expected) = (batch.tokens(), batch.expected());
-        self.repeats.push(Repeat { at, class: batch.class(), tokens, expected });
+        self.repeats.push(Repeat { at, priority: batch.priority(), tokens, expected });
     }
 
     /// Returns the items that not all of their waiters can wait for.
@@ -159,7 +159,7 @@ impl<'a> Estimate<'a> {
         let Self { forecast, repeats, clock, .. } = self;
         repeats.retain_mut(|repeat| {
             if repeat.at <= *clock {
-                match forecast.reserve(repeat.class, repeat.tokens) {
+                match forecast.reserve(repeat.priority, repeat.tokens) {
                     Ok(planned) => {
                         forecast.settle(planned, repeat.expected);
                         return false;
@@ -197,7 +197,7 @@ impl<'a> Estimate<'a> {
                 });
             let room = forecast.token_room();
             let terms = Terms { room, starved, worth: caps.worth, now: self.clock };
-            let reserve = |class, tokens| forecast.reserve(class, tokens);
+            let reserve = |priority, tokens| forecast.reserve(priority, tokens);
             let (planned, mut count) = match reserve_for(wanted, terms, reserve) {
                 Ok(reserved) => reserved,
                 Err(blocked) => return Some(blocked.until),

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::queue::{FairClock, Position, Queue};
 use crate::{
     caller::Priority,
-    dispatch::{Shared, pending::Queued, send_info::ThrottledIntervals},
+    dispatch::{Shared, limit::PerMinute, pending::Queued, send_info::ThrottledIntervals},
     embedding::Parameters,
     model::{self, MAX_UPSTREAM_INPUTS},
 };
@@ -34,13 +34,13 @@ pub(super) struct Caps {
 
 impl Caps {
     /// Returns what one call to a model may hold, of a budget of requests and tokens; never more than all of them.
-    pub(super) fn of(model: &str, max_inputs: usize, budget: (u64, u64)) -> Self {
+    pub(super) fn of(model: &str, max_inputs: usize, budget: PerMinute) -> Self {
         let (inputs, tokens) = model::find(model)
             .map_or((MAX_UPSTREAM_INPUTS, UNLISTED_REQUEST_TOKENS), |model| {
                 (model.max_inputs as usize, u64::from(model.max_request_tokens))
             });
-        let tokens = tokens.min(budget.1);
-        let worth = (tokens / 4).max(budget.1 / budget.0.max(1)).min(tokens);
+        let tokens = tokens.min(budget.tokens);
+        let worth = (tokens / 4).max(budget.tokens / budget.requests.max(1)).min(tokens);
         Self { inputs: inputs.min(max_inputs), tokens, bytes: MAX_BODY_BYTES, worth }
     }
 

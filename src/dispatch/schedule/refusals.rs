@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     caller::Priority,
-    dispatch::{call::Returned, limit::Need, pending::Bill},
+    dispatch::{call::Returned, pending::Bill},
     error::Error,
 };
 
@@ -71,8 +71,7 @@ impl Scheduler {
             // While no call is free nothing is tried, so lanes are not known to be blocked.
             let has_no_budget = |lane: &Lane| {
                 lane.queue.iter().next().is_some_and(|(position, queued)| {
-                    let need = Need { requests: 1, tokens: queued.tokens };
-                    limiter.free_at(&model, position.priority.into(), need, now) > now
+                    limiter.free_at(&model, position.priority, queued.tokens, now) > now
                 })
             };
             let is_blocked =
@@ -111,9 +110,8 @@ impl Scheduler {
                 continue;
             };
             joined.item.priority = joined.item.priority.min(priority);
-            let need = Need { requests: 1, tokens: batch.tokens() };
-            let model = &batch.parameters.model;
-            let until = self.shared.limiter.free_at(model, batch.class(), need, now);
+            let (limiter, model) = (&self.shared.limiter, &batch.parameters.model);
+            let until = limiter.free_at(model, batch.priority(), batch.tokens(), now);
             if until > now {
                 let retry_after = until.duration_since(now);
                 batch.reject_late(until, &Error::QueueTimeout { retry_after });

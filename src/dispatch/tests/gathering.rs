@@ -181,6 +181,6 @@ async fn what_nobody_waits_for_any_more_is_dropped_and_refunded() {
     tokio::time::sleep(secs(5)).await;
     let sent = stage.fake.sent().concat();
     assert_eq!(sent.len(), 50);
-    assert_eq!(stage.usage().tokens, stage.fake.reported());
+    assert_eq!(stage.used().1, stage.fake.reported());
     stage.assert_idle(&parameters).await;
 }

@@ -2,10 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{
-    limit::{Class, Need},
-    *,
-};
+use super::*;
 
 /// Three requests a minute, spent at 0, 10 and 20 s; the clock is left at 25 s.
 async fn spent() -> Stage {
@@ -170,8 +167,8 @@ impl Scene {
 
         let stage = self.set().await;
         let tokens = self.last.texts.iter().max().map_or(0, |tokens| *tokens as u64);
-        let (need, now) = (Need { requests: 1, tokens }, Instant::now());
-        let next = stage.dispatch.shared.limiter.free_at(MODEL, Class::Interactive, need, now);
+        let (limiter, now) = (&stage.dispatch.shared.limiter, Instant::now());
+        let next = limiter.free_at(MODEL, Priority::Interactive, tokens, now);
         let hasty = Request { max_queue_wait: Some(secs(1)), ..self.last.request("last") };
         let told = match stage.run(hasty).await {
             Err(Error::QueueTimeout { retry_after }) => Some(retry_after),

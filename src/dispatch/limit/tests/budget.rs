@@ -2,8 +2,6 @@
 
 use super::*;
 
-const ONE: Need = Need { requests: 1, tokens: 1 };
-
 #[test]
 fn an_entry_is_held_until_a_minute_after_its_reply() {
     let (limiter, start) = (limiter(1, 1_000), Instant::now());
@@ -34,7 +32,7 @@ fn the_reported_usage_replaces_the_estimate() {
 #[test]
 fn what_was_not_sent_is_given_back_whole() {
     let (limiter, now) = (limiter(1, 1_000), Instant::now());
-    drop(limiter.reserve(MODEL, Class::Interactive, 1_000, now).unwrap());
+    drop(limiter.reserve(MODEL, Interactive, 1_000, now).unwrap());
     assert_eq!(used(&limiter, now), (0, 0));
     assert_eq!(next_change(&limiter, now), None);
 }
@@ -55,7 +53,7 @@ async fn what_was_sent_and_dropped_counts_as_failed() {
 fn models_have_budgets_of_their_own() {
     let (limiter, now) = (limiter(1, 1_000), Instant::now());
     call(&limiter, 1, now);
-    let other = limiter.reserve("voyage-4", Class::Interactive, 1, now);
+    let other = limiter.reserve("voyage-4", Interactive, 1, now);
     assert!(other.is_ok());
     assert!(send(&limiter, 1, now).is_err());
 }
@@ -63,13 +61,13 @@ fn models_have_budgets_of_their_own() {
 #[test]
 fn batch_work_leaves_three_percent_to_interactive_calls() {
     let (limiter, now) = (limiter(200, 1_000), Instant::now());
-    let batch = |tokens| limiter.reserve(MODEL, Class::Batch, tokens, now);
+    let batch = |tokens| limiter.reserve(MODEL, Batch, tokens, now);
     batch(970).unwrap().settle(None, now);
     assert_eq!(batch(1).unwrap_err().cause, Cause::Tokens);
     call(&limiter, 30, now);
 
     let limiter = super::limiter(200, 1_000_000);
-    let batch = || limiter.reserve(MODEL, Class::Batch, 1, now);
+    let batch = || limiter.reserve(MODEL, Batch, 1, now);
     for _ in 0..194 {
         batch().unwrap().settle(None, now);
     }
@@ -84,21 +82,20 @@ fn batch_work_leaves_three_percent_to_interactive_calls() {
 fn a_tiny_limit_has_no_headroom() {
     let (limiter, now) = (limiter(3, 10_000), Instant::now());
     for tokens in [3_333, 3_333, 3_334] {
-        limiter.reserve(MODEL, Class::Batch, tokens, now).unwrap().settle(None, now);
+        limiter.reserve(MODEL, Batch, tokens, now).unwrap().settle(None, now);
     }
     assert_eq!(used(&limiter, now), (3, 10_000));
-    assert_eq!(limiter.for_batch(MODEL).1, 10_000);
-    assert_eq!(super::limiter(2_000, 10_000).for_batch(MODEL).1, 9_700);
+    assert_eq!(limiter.for_batch(MODEL).tokens, 10_000);
+    assert_eq!(super::limiter(2_000, 10_000).for_batch(MODEL).tokens, 9_700);
 }
 
 #[test]
 fn a_call_larger_than_the_limit_waits_for_an_empty_minute() {
     let (limiter, start) = (limiter(10, 1_000), Instant::now());
     call(&limiter, 1, start);
-    let need = Need { requests: 1, tokens: 5_000 };
     let blocked = send(&limiter, 5_000, start).unwrap_err();
     assert_eq!(blocked, Blocked { until: start + MINUTE, cause: Cause::Tokens });
-    assert_eq!(limiter.free_at(MODEL, Class::Interactive, need, start), start + MINUTE);
+    assert_eq!(limiter.free_at(MODEL, Interactive, 5_000, start), start + MINUTE);
     let large = send(&limiter, 5_000, start + MINUTE).unwrap();
     assert_eq!(send(&limiter, 0, start + MINUTE).unwrap_err().cause, Cause::Tokens);
     large.settle(Some(5_000), start + MINUTE);
@@ -109,34 +106,16 @@ fn a_call_larger_than_the_limit_waits_for_an_empty_minute() {
 fn free_at_finds_the_entry_that_makes_room() {
     let (limiter, start) = (limiter(3, 1_000), Instant::now());
     let free_at =
-        |need, now| limiter.free_at(MODEL, Class::Interactive, need, now).duration_since(start);
-    assert_eq!(free_at(ONE, start), secs(0));
+        |tokens, now| limiter.free_at(MODEL, Interactive, tokens, now).duration_since(start);
+    assert_eq!(free_at(1, start), secs(0));
     call(&limiter, 500, start);
     call(&limiter, 300, start + secs(10));
     let now = start + secs(20);
-    assert_eq!(free_at(Need { requests: 1, tokens: 200 }, now), secs(20));
-    assert_eq!(free_at(Need { requests: 1, tokens: 700 }, now), secs(60));
-    assert_eq!(free_at(Need { requests: 1, tokens: 701 }, now), secs(70));
-    assert_eq!(free_at(Need { requests: 2, tokens: 0 }, now), secs(60));
-    assert_eq!(free_at(Need { requests: 3, tokens: 0 }, now), secs(70));
-    // In flight: a minute from now, at the earliest.
+    assert_eq!(free_at(200, now), secs(20));
+    assert_eq!(free_at(700, now), secs(60));
+    assert_eq!(free_at(701, now), secs(70));
     let _in_flight = send(&limiter, 0, now).unwrap();
-    assert_eq!(free_at(Need { requests: 3, tokens: 0 }, now), secs(80));
-}
-
-#[test]
-fn more_than_a_budget_takes_several_minutes() {
-    let (limiter, now) = (limiter(10, 1_000), Instant::now());
-    let after = |requests, tokens| {
-        let need = Need { requests, tokens };
-        limiter.free_at(MODEL, Class::Interactive, need, now).duration_since(now)
-    };
-    assert_eq!(after(10, 1_000), secs(0));
-    assert_eq!(after(11, 1_000), secs(60));
-    assert_eq!(after(10, 2_001), secs(120));
-    assert_eq!(after(0, 0), secs(0));
-    // Nonsense is far away and breaks nothing.
-    assert_eq!(after(u32::MAX, u64::MAX), secs(24 * 3_600));
+    assert_eq!(free_at(0, now), secs(60), "the third request is in flight");
 }
 
 #[test]
@@ -152,10 +131,7 @@ fn absurd_token_counts_break_nothing() {
 #[test]
 fn unset_limits_are_tier_1s_and_every_replica_takes_its_share() {
     let now = Instant::now();
-    let of = |limiter: &Limiter, model| {
-        let usage = limiter.usage(model, now);
-        (usage.requests_limit, usage.tokens_limit)
-    };
+    let of = |limiter: &Limiter, model| limiter.limits(model, now);
     let limiter = with(&Config::default());
     assert_eq!(of(&limiter, "voyage-4-lite"), (2_000, 16_000_000));
     assert_eq!(of(&limiter, "voyage-4"), (2_000, 8_000_000));
@@ -178,7 +154,7 @@ fn unlisted_models_beyond_the_bound_share_a_window() {
     let mut config = config(1, 1_000);
     config.models.insert("configured".to_owned(), ModelLimits::default());
     let (limiter, now) = (with(&config), Instant::now());
-    let reserve = |model: &str, now| limiter.reserve(model, Class::Interactive, 1, now);
+    let reserve = |model: &str, now| limiter.reserve(model, Interactive, 1, now);
     for n in 0..MAX_UNLISTED {
         reserve(&format!("model-{n}"), now).unwrap().settle(None, now);
     }
@@ -186,13 +162,14 @@ fn unlisted_models_beyond_the_bound_share_a_window() {
     assert_eq!(reserve("beyond-2", now).unwrap_err().cause, Cause::Requests);
     reserve("voyage-4", now).unwrap().settle(None, now);
     reserve("configured", now).unwrap().settle(None, now);
-    assert_eq!(limiter.lock().windows.len(), MAX_UNLISTED + 3);
+    assert_eq!(limiter.windows.lock().by_model.len(), MAX_UNLISTED + 3);
 
     // A minute later they are forgotten, but not the one that is held.
     let later = now + MINUTE;
     let _held = reserve("model-0", later).unwrap();
     reserve("beyond-2", later).unwrap().settle(None, later);
-    let mut names: Vec<String> = limiter.lock().windows.keys().map(ToString::to_string).collect();
+    let mut names: Vec<String> =
+        limiter.windows.lock().by_model.keys().map(ToString::to_string).collect();
     names.sort();
     assert_eq!(names, ["beyond-2", "configured", "model-0", "voyage-4"]);
 }
@@ -200,7 +177,7 @@ fn unlisted_models_beyond_the_bound_share_a_window() {
 #[test]
 fn a_model_stays_in_the_shared_window_while_it_has_calls_there() {
     let (limiter, now) = (limiter(1, 1_000), Instant::now());
-    let reserve = |model: &str, now| limiter.reserve(model, Class::Interactive, 1, now);
+    let reserve = |model: &str, now| limiter.reserve(model, Interactive, 1, now);
     for n in 0..MAX_UNLISTED {
         reserve(&format!("model-{n}"), now).unwrap().settle(None, now);
     }

@@ -20,10 +20,8 @@ fn a_429_closes_the_gate_for_everyone_until_retry_after() {
     let blocked = Blocked { until: now + secs(7), cause: Cause::Gate };
     assert_eq!(send(&limiter, 1, now).unwrap_err(), blocked);
     assert_eq!(next_change(&limiter, now), Some(now + secs(7)));
-    assert_eq!(limiter.usage(MODEL, now).closed_until, Some(now + secs(7)));
-    let need = Need { requests: 1, tokens: 1 };
-    assert_eq!(limiter.free_at(MODEL, Class::Interactive, need, now), now + secs(7));
-    assert!(limiter.reserve("voyage-4", Class::Interactive, 1, now).is_ok());
+    assert_eq!(limiter.free_at(MODEL, Interactive, 1, now), now + secs(7));
+    assert!(limiter.reserve("voyage-4", Interactive, 1, now).is_ok());
     // A success of a call from before proves nothing.
     second.settle(None, now);
     assert_eq!(send(&limiter, 1, now).unwrap_err(), blocked);
@@ -47,7 +45,7 @@ fn the_gate_reopens_for_one_and_then_for_all() {
     assert_eq!(send(&limiter, 1, now).unwrap_err(), waiting);
     // Failed: the next one is the probe. Not sent: the same.
     probe.failed(now);
-    drop(limiter.reserve(MODEL, Class::Interactive, 1, now).unwrap());
+    drop(limiter.reserve(MODEL, Interactive, 1, now).unwrap());
     let probe = send(&limiter, 1, now).unwrap();
     assert_eq!(send(&limiter, 1, now).unwrap_err(), waiting);
     probe.settle(None, now);

@@ -96,15 +96,12 @@ fn configured_limits_are_never_exceeded() {
 #[test]
 fn the_free_tiers_429_sets_its_limits_for_every_model_at_once() {
     let (limiter, now) = (with(&Config::default()), Instant::now());
-    let of = |model, now| {
-        let usage = limiter.usage(model, now);
-        (usage.requests_limit, usage.tokens_limit)
-    };
+    let of = |model, now| limiter.limits(model, now);
     assert_eq!(of("voyage-4", now), (2_000, 8_000_000));
     let _ = refuse(&limiter, true, now);
     assert!(limiter.is_free_tier());
     for model in [MODEL, "voyage-4", "seen-for-the-first-time"] {
-        assert_eq!(limiter.for_batch(model).1, 10_000);
+        assert_eq!(limiter.for_batch(model).tokens, 10_000);
         assert_eq!(of(model, now), (3, 10_000));
     }
 }
@@ -121,7 +118,7 @@ fn more_than_the_free_tier_is_proved_step_by_step() {
         now += MINUTE;
     }
     // A model that comes now starts where all do.
-    assert_eq!(limiter.usage("voyage-4", now).requests_limit, 2_000);
+    assert_eq!(limiter.limits("voyage-4", now).0, 2_000);
     let _ = refuse(&limiter, true, now);
     assert!(limiter.is_free_tier());
 }

@@ -16,11 +16,11 @@ fn two(rpm: u32, tpm: u64) -> Arc<Limiter> {
 }
 
 fn index(reservation: &Reservation) -> usize {
-    reservation.key().0
+    reservation.index()
 }
 
-/// Sends a call, lands it at once, and tells which key it had.
-fn seat_of_call(limiter: &Arc<Limiter>, tokens: u64, now: Instant) -> usize {
+/// Sends a call, ends it at once, and returns the index of its key.
+fn key_of_call(limiter: &Arc<Limiter>, tokens: u64, now: Instant) -> usize {
     let reservation = send(limiter, tokens, now).unwrap();
     let index = index(&reservation);
     reservation.settle(None, now);
@@ -31,25 +31,24 @@ fn seat_of_call(limiter: &Arc<Limiter>, tokens: u64, now: Instant) -> usize {
 fn a_call_takes_the_key_with_the_most_room() {
     let (limiter, now) = (two(10, 1_000), Instant::now());
     let first = send(&limiter, 600, now).unwrap();
-    assert_eq!((index(&first), &**first.key().1.alias()), (0, "a"));
-    assert_eq!(seat_of_call(&limiter, 300, now), 1);
+    assert_eq!((index(&first), &**first.key().alias()), (0, "a"));
+    assert_eq!(key_of_call(&limiter, 300, now), 1);
     // 400 are left of the one, 700 of the other.
-    assert_eq!(seat_of_call(&limiter, 400, now), 1);
-    assert_eq!(seat_of_call(&limiter, 350, now), 0);
+    assert_eq!(key_of_call(&limiter, 400, now), 1);
+    assert_eq!(key_of_call(&limiter, 350, now), 0);
     first.settle(None, now);
-    let usage = limiter.usage(MODEL, now);
-    assert_eq!((usage.tokens, usage.requests), (700, 2), "the one with the most room");
+    assert_eq!(used(&limiter, now), (2, 700), "the one with the most room");
 }
 
 #[test]
 fn a_call_is_held_back_only_when_every_key_is_full() {
     let (limiter, start) = (two(1, 1_000), Instant::now());
-    assert_eq!(seat_of_call(&limiter, 1_000, start), 0);
+    assert_eq!(key_of_call(&limiter, 1_000, start), 0);
     let later = start + secs(20);
-    assert_eq!(seat_of_call(&limiter, 1_000, later), 1);
+    assert_eq!(key_of_call(&limiter, 1_000, later), 1);
     let blocked = send(&limiter, 1, start + secs(30)).unwrap_err();
     assert_eq!(blocked, Blocked { until: start + MINUTE, cause: Cause::Requests });
-    assert_eq!(seat_of_call(&limiter, 1_000, start + MINUTE), 0);
+    assert_eq!(key_of_call(&limiter, 1_000, start + MINUTE), 0);
     assert_eq!(send(&limiter, 1, later + MINUTE).map(|call| index(&call)), Ok(1));
 }
 
@@ -60,8 +59,7 @@ fn each_key_has_its_own_limits_and_the_least_that_is_said_holds() {
     let config = Config { models: models.into(), ..config(20, 200) };
     let limits = |key: KeyLimits, model: &str| {
         let limiter = of(&config, &[("a", "pa-a", key)]);
-        let usage = limiter.usage(model, Instant::now());
-        (usage.requests_limit, usage.tokens_limit)
+        limiter.limits(model, Instant::now())
     };
     assert_eq!(limits(NONE, "large"), (20, 200));
     assert_eq!(limits(NONE, "small"), (50, 500));
@@ -78,7 +76,7 @@ fn a_429_closes_one_key_and_its_items_go_with_another() {
     assert_eq!(index(&refused), 0);
     assert_eq!(refused.rate_limited(Some(secs(30)), false, now), now, "the other key is free");
     for _ in 0..3 {
-        assert_eq!(seat_of_call(&limiter, 100, now), 1);
+        assert_eq!(key_of_call(&limiter, 100, now), 1);
     }
     let refused = send(&limiter, 100, now).unwrap();
     assert_eq!(refused.rate_limited(Some(secs(40)), false, now), now + secs(30));
@@ -90,7 +88,7 @@ fn a_429_closes_one_key_and_its_items_go_with_another() {
     assert_eq!(send(&limiter, 100, now + secs(31)).unwrap_err().cause, Cause::InFlight);
     probe.settle(None, now + secs(32));
     // A key that needs no probe goes first.
-    assert_eq!(seat_of_call(&limiter, 100, now + secs(40)), 0);
+    assert_eq!(key_of_call(&limiter, 100, now + secs(40)), 0);
 }
 
 #[test]
@@ -106,7 +104,7 @@ fn the_free_tier_is_one_keys() {
     let later = now + secs(1);
     let tokens = |model: &str| {
         limiter.within(model, later, |_, windows| {
-            windows.iter().map(|window| window.limits(Class::Interactive).1).collect::<Vec<_>>()
+            windows.iter().map(|window| window.limits(Interactive).tokens).collect::<Vec<_>>()
         })
     };
     assert_eq!(tokens(MODEL), [10_000, 3_000_000]);
@@ -125,12 +123,12 @@ fn a_rejected_call_leaves_its_tokens() {
 fn batch_calls_are_cut_to_one_keys_minute() {
     let keys = [("small", "pa-a", limited(200, 1_000)), ("large", "pa-b", limited(200, 100_000))];
     let (limiter, now) = (of(&Config::default(), &keys), Instant::now());
-    assert_eq!(limiter.for_batch(MODEL), (194, 97_000));
+    assert_eq!(pair(limiter.for_batch(MODEL)), (194, 97_000));
     // What is left of the large one is less than what the small one has.
-    let call = limiter.reserve(MODEL, Class::Interactive, 99_500, now).unwrap();
+    let call = limiter.reserve(MODEL, Interactive, 99_500, now).unwrap();
     assert_eq!(index(&call), 1);
-    assert_eq!(limiter.for_batch(MODEL), (194, 970));
-    assert_eq!(limiter.usage(MODEL, now).tokens_limit, 1_000);
+    assert_eq!(pair(limiter.for_batch(MODEL)), (194, 970));
+    assert_eq!(limits(&limiter, now), (200, 1_000));
 }
 
 /// What the provider of a random load counts, a window for each of three keys.
@@ -165,8 +163,7 @@ proptest! {
                 }
                 Err(blocked) => {
                     prop_assert!(blocked.until > now);
-                    let need = Need { requests: 1, tokens };
-                    let free_at = limiter.free_at(MODEL, Class::Interactive, need, now);
+                    let free_at = limiter.free_at(MODEL, Interactive, tokens, now);
                     prop_assert_eq!(free_at, blocked.until);
                     now = blocked.until;
                     let call = send(&limiter, tokens, now);
@@ -192,7 +189,7 @@ proptest! {
         let mut at = now;
         for tokens in &calls {
             let planned = loop {
-                match forecast.reserve(Class::Interactive, *tokens) {
+                match forecast.reserve(Interactive, *tokens) {
                     Ok(planned) => break planned,
                     Err(blocked) => {
                         at = blocked.until;

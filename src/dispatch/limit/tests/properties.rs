@@ -77,9 +77,8 @@ async fn run(steps: Vec<Step>) -> Arc<Limiter> {
         let now = Instant::now();
         match step {
             Step::Reserve { tokens, batch, sent: is_sent } => {
-                let class = if batch { Class::Batch } else { Class::Interactive };
-                let need = Need { requests: 1, tokens };
-                let free_at = limiter.free_at(MODEL, class, need, now);
+                let class = if batch { Batch } else { Interactive };
+                let free_at = limiter.free_at(MODEL, class, tokens, now);
                 match limiter.reserve(MODEL, class, tokens, now) {
                     Ok(mut reservation) => {
                         assert_eq!(free_at, now);
@@ -160,9 +159,9 @@ proptest! {
     fn free_at_is_the_truth(steps in steps(), tokens in 0..=1_500_u64, batch: bool) {
         on_a_paused_clock(async {
             let limiter = run(steps).await;
-            let class = if batch { Class::Batch } else { Class::Interactive };
+            let class = if batch { Batch } else { Interactive };
             let now = Instant::now();
-            let free_at = limiter.free_at(MODEL, class, Need { requests: 1, tokens }, now);
+            let free_at = limiter.free_at(MODEL, class, tokens, now);
             if let Err(blocked) = limiter.reserve(MODEL, class, tokens, now) {
                 assert_eq!(blocked.until, free_at);
             }
@@ -189,7 +188,7 @@ async fn a_hundred_thousand_mixed_outcomes_leave_nothing_behind() {
     let mut outcomes = 0;
     while outcomes < 100_000 {
         let now = Instant::now();
-        match limiter.reserve(MODEL, Class::Interactive, draw(6_000), now) {
+        match limiter.reserve(MODEL, Interactive, draw(6_000), now) {
             Ok(mut reservation) => {
                 if draw(10) > 0 {
                     reservation.sent(draw(6_000));

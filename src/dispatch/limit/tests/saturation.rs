@@ -44,8 +44,9 @@ async fn saturate(load: Load) -> (f64, f64) {
         while landings.len() < load.in_flight {
             let tokens = (load.tokens)(n);
             let interactive = load.interactive_every > 0 && n % load.interactive_every == 0;
-            let class = if interactive { Class::Interactive } else { Class::Batch };
-            let estimate = (tokens + tokens * load.margin / 100).min(limiter.for_batch(MODEL).1);
+            let class = if interactive { Interactive } else { Batch };
+            let estimate =
+                (tokens + tokens * load.margin / 100).min(limiter.for_batch(MODEL).tokens);
             match limiter.reserve(MODEL, class, estimate, now) {
                 Ok(mut reservation) => {
                     reservation.sent(tokens);
