@@ -29,7 +29,7 @@ use tokio::{sync::mpsc, time::Instant};
 pub use breaker::Config as BreakerConfig;
 pub use config::{Config, RetryConfig};
 pub use limit::{Config as LimitsConfig, ModelLimits};
-pub use pending::{Bill, CallStats, Demand, FlightOwner, Item, Patience, ReplyMetadata};
+pub use pending::{Bill, CallStats, Demand, FlightOwner, Item, ReplyMetadata};
 pub use send_info::SendInfo;
 
 use crate::{
@@ -120,24 +120,25 @@ impl Dispatch {
         Arc::new(Self { commands, shared })
     }
 
-    /// Returns the measure of each input, and the tokens to reserve for it.
-    pub async fn estimate(
+    /// Counts or estimates the tokens of each input.
+    pub async fn measure(
         &self,
         parameters: &Arc<Parameters>,
         inputs: &[&Input],
-    ) -> Result<Vec<(Measure, u64)>, Error> {
+    ) -> Result<Vec<Measure>, Error> {
         if !self.needs_blocking(parameters, inputs.iter().copied()) {
-            return Ok(inputs
-                .iter()
-                .map(|input| self.shared.estimate(parameters, input))
-                .collect());
+            return Ok(inputs.iter().map(|input| self.shared.measure(parameters, input)).collect());
         }
         let (shared, parameters) = (Arc::clone(&self.shared), Arc::clone(parameters));
         let inputs: Vec<Input> = inputs.iter().map(|&input| input.clone()).collect();
-        let count =
-            move || inputs.iter().map(|input| shared.estimate(&parameters, input)).collect();
+        let count = move || inputs.iter().map(|input| shared.measure(&parameters, input)).collect();
         let counted = tokio::task::spawn_blocking(count).await;
         counted.map_err(|_| Error::Internal { cause: "counting tokens panicked" })
+    }
+
+    /// Returns the most tokens an input can cost: at most the model's context if truncation is allowed.
+    pub fn tokens_to_reserve(&self, parameters: &Parameters, measure: &Measure) -> u64 {
+        self.shared.tokens_to_reserve(parameters, measure)
     }
 
     /// Takes ownership of items: they complete even if the caller leaves.
@@ -186,16 +187,13 @@ impl Dispatch {
                 item.owner.complete(Err(full), Bill::nothing());
                 continue;
             };
-            let (measure, tokens) = match item.measure {
-                Some(measure) => (measure, self.shared.tokens_to_reserve(parameters, &measure)),
-                None => self.shared.estimate(parameters, &item.input),
-            };
-            let expected = self.shared.counter.guess(&parameters.model, &measure);
+            let shared = &self.shared;
+            let measure = item.measure.unwrap_or_else(|| shared.measure(parameters, &item.input));
             accepted.push(Queued {
                 item,
                 measure,
-                tokens,
-                expected,
+                tokens: shared.tokens_to_reserve(parameters, &measure),
+                expected: shared.counter.guess(&parameters.model, &measure),
                 at,
                 wasted: 0,
                 _permit: permit,
@@ -217,9 +215,8 @@ impl Dispatch {
 }
 
 impl Shared {
-    fn estimate(&self, parameters: &Parameters, input: &Input) -> (Measure, u64) {
-        let measure = self.counter.measure(&parameters.model, input.text());
-        (measure, self.tokens_to_reserve(parameters, &measure))
+    fn measure(&self, parameters: &Parameters, input: &Input) -> Measure {
+        self.counter.measure(&parameters.model, input.text())
     }
 
     /// Returns the error for all items while nothing can be sent.
@@ -230,7 +227,6 @@ impl Shared {
         }
     }
 
-    /// Returns the most tokens an input can cost: at most the model's context if truncation is allowed.
     fn tokens_to_reserve(&self, parameters: &Parameters, measure: &Measure) -> u64 {
         let bound = self.counter.bound(&parameters.model, measure);
         match model::find(&parameters.model) {

@@ -33,9 +33,9 @@ use crate::{
 };
 use coalesce::{Flights, Join};
 use gather::{Gathering, LookUp};
-use quota::{Charge, Payer, Quotas};
+use quota::{Charge, Quotas};
 use wait::Wait;
-use waiter::Waiter;
+use waiter::{Requester, Waiter};
 
 /// The parts of a pipeline.
 #[derive(Debug)]
@@ -79,15 +79,15 @@ impl Pipeline {
         Self { quotas, admission, scope, keys, cache, flights, dispatch, metrics }
     }
 
-    /// Returns the admission, which also counts the bytes of messages that are not yet requests.
+    /// Returns the admission, which also counts the bytes of messages while they arrive.
     pub fn admission(&self) -> &Admission {
         &self.admission
     }
 
-    /// Answers one request: admit, look up, reserve tokens, join or open flights, wait, put together.
+    /// Answers one request: admits it, looks its inputs up, reserves tokens, joins or opens flights, and waits for them.
     ///
-    /// The permit counts the request, and is free when its last clone is dropped. Without `allow_partial` the first failure
-    /// is the answer, with the index of the caller's own input.
+    /// The permit counts the request until its last clone is dropped. Without `allow_partial`, the first failure is the
+    /// answer, with the index of the caller's own input.
     pub async fn run(
         &self,
         mut request: Request,
@@ -96,14 +96,14 @@ impl Pipeline {
     ) -> Result<Response, Error> {
         self.quotas.count_request(&request.caller, Instant::now())?;
         permit.enter(request.size(), request.priority)?;
-        let mut gathering = Gathering::new(&request);
         let inputs = std::mem::take(&mut request.inputs);
-        let items = self.find(&request, inputs, trace, &mut gathering).await?;
+        let mut gathering = Gathering::new(&request, inputs.len());
+        let items = self.find(inputs, trace, &mut gathering).await?;
         let wait = Wait::begin(trace, &gathering);
         if !items.is_empty() {
             self.dispatch.submit(&request.parameters, items);
         }
-        gathering.wait(request.deadline).await?;
+        gathering.wait().await?;
         drop(wait);
         Ok(gathering.finish())
     }
@@ -111,32 +111,30 @@ impl Pipeline {
     /// Looks the inputs up, and joins or opens flights for the misses; returns the items that must be sent.
     async fn find(
         &self,
-        request: &Request,
         inputs: Vec<Result<Input, Error>>,
         trace: &TraceContext,
-        gathering: &mut Gathering,
+        gathering: &mut Gathering<'_>,
     ) -> Result<Vec<Item>, Error> {
-        let mut look_up = LookUp::begin(gathering, request, trace, &self.metrics);
-        let misses = self.look_up(request, inputs, look_up.gathering);
+        let mut look_up = LookUp::begin(gathering, trace, &self.metrics);
+        let misses = self.look_up(inputs, look_up.gathering);
         look_up.span.ends();
-        if request.cache_mode == CacheMode::OnlyIfCached {
+        if look_up.gathering.request.cache_mode == CacheMode::OnlyIfCached {
             look_up.gathering.deny_fetching(&misses)?;
             return Ok(Vec::new());
         }
-        let misses = self.reserve(request, misses, look_up.gathering).await?;
-        Ok(self.join(misses, request, trace, look_up.gathering))
+        let misses = self.reserve(misses, look_up.gathering).await?;
+        Ok(self.join(misses, trace, look_up.gathering))
     }
 
     /// Takes the hits from the cache; returns the misses, each distinct input once.
     fn look_up(
         &self,
-        request: &Request,
         inputs: Vec<Result<Input, Error>>,
-        gathering: &mut Gathering,
+        gathering: &mut Gathering<'_>,
     ) -> Vec<Miss> {
+        let request = gathering.request;
         let namespace = request.caller.namespace(self.scope);
         let prefix = self.keys.prefix(&namespace, &request.parameters);
-        let mode = request.cache_mode;
         let now = Instant::now();
         let mut misses: Vec<Miss> = Vec::new();
         let mut seen: HashMap<Key, usize> = HashMap::new();
@@ -149,7 +147,7 @@ impl Pipeline {
                 }
             };
             let key = prefix.key(&input);
-            if mode.reads()
+            if request.cache_mode.reads()
                 && let Some(stored) = self.cache.get(&key, now)
             {
                 gathering.hit(slot, stored);
@@ -164,14 +162,14 @@ impl Pipeline {
         misses
     }
 
-    /// Reserves tokens for the misses that no flight carries yet, if the caller or the gateway has a token limit; returns
-    /// the misses that may join or open a flight.
+    /// Reserves tokens for the misses without a flight, if the caller or the gateway has a token limit; returns the misses
+    /// that may join or open a flight.
     async fn reserve(
         &self,
-        request: &Request,
         misses: Vec<Miss>,
-        gathering: &mut Gathering,
+        gathering: &mut Gathering<'_>,
     ) -> Result<Vec<Miss>, Error> {
+        let request = gathering.request;
         let Some(payer) = self.quotas.payer(&request.caller, Instant::now()) else {
             return Ok(misses);
         };
@@ -183,65 +181,60 @@ impl Pipeline {
         if unsent.is_empty() {
             return Ok(ready);
         }
+
         let inputs: Vec<&Input> = unsent.iter().map(|miss| &miss.input).collect();
-        let estimating = self.dispatch.estimate(&request.parameters, &inputs);
-        let late = Error::DeadlineExceeded { phase: Phase::Queue };
-        let needs: Vec<u64> = match timeout_at(request.deadline, estimating).await {
-            Ok(estimates) => {
-                let estimates = estimates?.into_iter().zip(&mut unsent);
-                estimates
-                    .map(|((measure, need), miss)| {
-                        miss.measure = Some(measure);
-                        need
-                    })
-                    .collect()
-            }
-            Err(_) if request.allow_partial => {
-                for miss in &unsent {
-                    gathering.deny(miss, &late);
-                }
-                return Ok(ready);
-            }
-            Err(_) => return Err(late),
+        let measuring = self.dispatch.measure(&request.parameters, &inputs);
+        let Ok(measures) = timeout_at(request.deadline, measuring).await else {
+            gathering.deny(&unsent, &Error::DeadlineExceeded { phase: Phase::Queue })?;
+            return Ok(ready);
         };
-        if request.allow_partial {
-            ready.extend(reserve_each(&payer, unsent, needs, gathering));
-        } else {
-            reserve_all(&payer, &mut unsent, &needs)?;
-            ready.extend(unsent);
+        let needs = unsent.iter_mut().zip(measures?).map(|(miss, measure)| {
+            miss.measure = Some(measure);
+            self.dispatch.tokens_to_reserve(&request.parameters, &measure)
+        });
+        let needs: Vec<u64> = needs.collect();
+        let (need, now) = (needs.iter().sum(), Instant::now());
+        let mut whole = if request.allow_partial { None } else { Some(payer.reserve(need, now)?) };
+        for (mut miss, need) in unsent.into_iter().zip(needs) {
+            let part = whole.as_mut().map(|whole| Ok(whole.split_off(need)));
+            match part.unwrap_or_else(|| payer.reserve(need, now)) {
+                Ok(charge) => {
+                    miss.charge = charge;
+                    ready.push(miss);
+                }
+                Err(error) => gathering.deny(&[miss], &error)?,
+            }
         }
         Ok(ready)
     }
 
-    /// Gives every miss a seat in a flight; returns the items of the flights that were opened for it.
+    /// Joins or opens a flight for every miss; returns the items of the opened flights.
     fn join(
         &self,
         misses: Vec<Miss>,
-        request: &Request,
         trace: &TraceContext,
-        gathering: &mut Gathering,
+        gathering: &mut Gathering<'_>,
     ) -> Vec<Item> {
         if misses.is_empty() {
             return Vec::new();
         }
-        let (results, now) = (gathering.results(), Instant::now());
-        let patience = request.max_queue_wait.and_then(|wait| now.checked_add(wait));
+        let request = gathering.request;
+        let patience = request.max_queue_wait.and_then(|wait| Instant::now().checked_add(wait));
+        let requester = Arc::new(Requester {
+            trace: trace.clone(),
+            parameters: Arc::clone(&request.parameters),
+            caller: request.caller.clone(),
+            priority: request.priority,
+            stores: request.cache_mode.stores(),
+            deadline: request.deadline,
+            patience: patience.map_or(request.deadline, |at| at.min(request.deadline)),
+            results: gathering.results(),
+        });
         let mut items = Vec::new();
         for (number, Miss { key, input, measure, slots, charge }) in misses.into_iter().enumerate()
         {
-            let waiter = Waiter {
-                number,
-                trace: trace.clone(),
-                places: u32::try_from(slots.len()).unwrap_or(u32::MAX),
-                parameters: Arc::clone(&request.parameters),
-                results: results.clone(),
-                stores: request.cache_mode.stores(),
-                priority: request.priority,
-                caller: request.caller.clone(),
-                charge,
-                deadline: request.deadline,
-                patience: patience.unwrap_or(request.deadline),
-            };
+            let places = u32::try_from(slots.len()).unwrap_or(u32::MAX);
+            let waiter = Waiter { requester: Arc::clone(&requester), number, places, charge };
             let (flight, join) = self.flights.join(key, request.cache_mode, waiter);
             let joined = !matches!(join, Join::Opened(_));
             match join {
@@ -262,36 +255,6 @@ impl Pipeline {
         }
         items
     }
-}
-
-/// Reserves the tokens of all misses, or of none.
-fn reserve_all(payer: &Payer<'_>, misses: &mut [Miss], needs: &[u64]) -> Result<(), Error> {
-    let mut held = payer.reserve(needs.iter().sum(), Instant::now())?;
-    for (miss, &need) in misses.iter_mut().zip(needs) {
-        miss.charge = held.split_off(need);
-    }
-    Ok(())
-}
-
-/// Reserves the tokens of each miss by itself; returns the misses that have theirs.
-fn reserve_each(
-    payer: &Payer<'_>,
-    misses: Vec<Miss>,
-    needs: Vec<u64>,
-    gathering: &mut Gathering,
-) -> Vec<Miss> {
-    let now = Instant::now();
-    let reserve = |(mut miss, need): (Miss, u64)| match payer.reserve(need, now) {
-        Ok(charge) => {
-            miss.charge = charge;
-            Some(miss)
-        }
-        Err(error) => {
-            gathering.deny(&miss, &error);
-            None
-        }
-    };
-    misses.into_iter().zip(needs).filter_map(reserve).collect()
 }
 
 /// A distinct input that is not in the cache.

@@ -23,7 +23,7 @@ pub struct Item {
     pub id: u64,
     /// The text.
     pub input: Input,
-    /// The result of [`super::Dispatch::estimate`], to count once.
+    /// The result of [`super::Dispatch::measure`], to count once.
     pub measure: Option<Measure>,
     /// The queue it waits in.
     pub priority: Priority,
@@ -63,17 +63,10 @@ pub struct Demand {
     pub until: Instant,
     /// The highest priority.
     pub priority: Priority,
-    /// The times before which the item must be sent.
-    pub patience: Patience,
-}
-
-/// The times before which an item must be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
-    /// For its least patient waiter.
-    pub least: Instant,
-    /// For its most patient one.
-    pub most: Instant,
+    /// The time before which the item must be sent for its least patient waiter.
+    pub least_patience: Instant,
+    /// The same for its most patient waiter.
+    pub most_patience: Instant,
 }
 
 /// The cost of an item.

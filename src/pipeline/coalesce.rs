@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     cache::{Key, Stored},
-    dispatch::{Bill, CallStats, Demand, FlightOwner, Patience, SendInfo},
+    dispatch::{Bill, CallStats, Demand, FlightOwner, SendInfo},
     embedding::Answer,
     error::{Error, Phase},
     telemetry::Metrics,
@@ -41,11 +41,11 @@ pub(super) struct Flights {
 pub(super) struct Flight {
     key: Key,
     age: u64,
-    state: Mutex<State>,
+    state: Mutex<FlightState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct FlightState {
     waiters: Vec<Waiter>,
     /// The first late waiter, if all were rejected: it pays for unusable replies.
     rejected: Option<Waiter>,
@@ -67,17 +67,15 @@ pub(super) enum Join {
     Completed,
 }
 
-impl State {
+impl FlightState {
     /// Returns the combined demand of the active waiters.
     fn demand(&self, now: Instant) -> Option<Demand> {
         let taken = self.waiters.iter().filter(|waiter| waiter.is_waiting(now)).map(Waiter::demand);
         taken.reduce(|one, other| Demand {
             until: one.until.max(other.until),
             priority: one.priority.min(other.priority),
-            patience: Patience {
-                least: one.patience.least.min(other.patience.least),
-                most: one.patience.most.max(other.patience.most),
-            },
+            least_patience: one.least_patience.min(other.least_patience),
+            most_patience: one.most_patience.max(other.most_patience),
         })
     }
 
@@ -87,7 +85,7 @@ impl State {
             return;
         }
         let mut is_first = true;
-        self.waiters.retain(|waiter| !waiter.results.is_closed() || std::mem::take(&mut is_first));
+        self.waiters.retain(|waiter| !waiter.has_left() || std::mem::take(&mut is_first));
         // At least as many again: clearing stays rare.
         self.waiters.reserve(self.waiters.len().max(4));
     }
@@ -121,9 +119,9 @@ impl Flight {
     fn add_waiter(&self, waiter: Waiter) {
         let mut state = self.state.lock();
         if let Some(send_info) = &state.send_info {
-            send_info.batch().waits(&waiter.trace);
+            send_info.batch().waits(&waiter.requester.trace);
         }
-        state.stores |= waiter.stores;
+        state.stores |= waiter.requester.stores;
         state.make_room();
         state.waiters.push(waiter);
     }
@@ -171,10 +169,10 @@ impl Flights {
             && let Some(Stored { answer, tokens }) = self.cache.get(&key, Instant::now())
         {
             drop(flights);
-            self.metrics
-                .saved(&waiter.parameters.model, u64::from(tokens) * u64::from(waiter.places));
+            let model = &waiter.requester.parameters.model;
+            self.metrics.saved(model, u64::from(tokens) * u64::from(waiter.places));
             // The receiver is the request itself, which is still here.
-            let _ = waiter.tell(Ok(answer), None);
+            let _ = waiter.send(Ok(answer), None);
             return (flight, Join::Completed);
         }
         flight.add_waiter(waiter);
@@ -221,31 +219,30 @@ impl Flights {
         // The metric counts reported tokens, never an estimate.
         let tokens = if bill.guessed { 0 } else { cost };
         let mut bill = Some(bill);
-        let (mut payer, mut first_who_left) = (None, None);
-        let (mut served, model) =
-            (0, waiters.first().map(|waiter| Arc::clone(&waiter.parameters.model)));
+        let (mut payer, mut first_left) = (None::<Waiter>, None);
+        let mut served = 0;
         for waiter in waiters {
             let places = u64::from(waiter.places);
-            // The first active waiter pays.
-            let pays = bill.is_some();
-            match waiter.tell(result.clone(), bill.take()) {
+            match waiter.send(result.clone(), bill.take()) {
                 Ok(()) => {
                     served += places;
-                    payer = if pays { Some(waiter) } else { payer };
+                    // The first active waiter pays.
+                    payer.get_or_insert(waiter);
                 }
-                Err(landed) => {
-                    bill = landed.bill;
-                    first_who_left.get_or_insert(waiter);
+                Err(unsent) => {
+                    bill = unsent.bill;
+                    first_left.get_or_insert(waiter);
                 }
             }
         }
-        self.metrics.tokens(tokens, payer.as_ref().map(|waiter| &waiter.caller));
+        let requester = payer.as_ref().map(|waiter| &*waiter.requester);
+        self.metrics.tokens(tokens, requester.map(|requester| &requester.caller));
         // All places but one would have cost a text of their own.
-        if let Some(model) = model.filter(|_| served > 1) {
-            self.metrics.saved(&model, cost.saturating_mul(served - 1));
+        if let Some(requester) = requester.filter(|_| served > 1) {
+            self.metrics.saved(&requester.parameters.model, cost.saturating_mul(served - 1));
         }
         // A quota pays even if all waiters left.
-        if let Some(waiter) = debtor(payer, first_who_left).or(rejected) {
+        if let Some(waiter) = debtor(payer, first_left).or(rejected) {
             waiter.charge.settle(cost.saturating_add(wasted));
         }
     }
@@ -282,7 +279,7 @@ impl FlightOwner for FlightGuard {
         let mut flights = self.flights.shard(&flight.key).lock();
         let mut state = flight.state.lock();
         for waiter in state.waiters.iter().filter(|waiter| waiter.is_waiting(now)) {
-            send_info.batch().waits(&waiter.trace);
+            send_info.batch().waits(&waiter.requester.trace);
         }
         state.sent = state.waiters.iter().any(|waiter| waiter.is_waiting(now));
         if state.sent {
@@ -306,7 +303,7 @@ impl FlightOwner for FlightGuard {
             state.waiters.extract_if(.., |waiter| !waiter.can_wait(until)).collect();
         for waiter in &rejected {
             // A waiter that left needs no result.
-            let _ = waiter.tell(Err(refusal.clone()), None);
+            let _ = waiter.send(Err(refusal.clone()), None);
         }
         if state.waiters.is_empty() {
             state.rejected = state.rejected.take().or(rejected.into_iter().next());
@@ -330,7 +327,7 @@ impl FlightOwner for FlightGuard {
 impl Drop for FlightGuard {
     fn drop(&mut self) {
         if let Some(flight) = self.flight.take() {
-            let lost = Error::Internal { cause: "a flight was dropped before it landed" };
+            let lost = Error::Internal { cause: "a flight was dropped before it completed" };
             self.flights.complete(&flight, &Err(lost), Bill::nothing());
         }
     }

@@ -130,7 +130,7 @@ pub struct Response {
     /// Whether the tokens are a share of a call's tokens, or an estimate.
     pub estimated: bool,
     /// The upstream calls that this request paid for, in whole or in part.
-    pub trips: Vec<Arc<CallStats>>,
+    pub calls: Vec<Arc<CallStats>>,
     /// The time during which upstream calls for its inputs were in flight, whichever request paid.
     pub upstream_time: Duration,
 }
@@ -143,12 +143,12 @@ impl Response {
 
     /// Returns the HTTP requests sent upstream for this request, retries included.
     pub fn upstream_requests(&self) -> u32 {
-        self.trips.iter().map(|stats| stats.requests()).sum()
+        self.calls.iter().map(|stats| stats.requests()).sum()
     }
 
     /// Returns the metadata of the upstream reply; `None` when there were no replies or several.
     pub fn only_reply(&self) -> Option<&ReplyMetadata> {
-        match self.trips.as_slice() {
+        match self.calls.as_slice() {
             [stats] if stats.requests() == 1 => stats.reply(),
             _ => None,
         }

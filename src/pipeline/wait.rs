@@ -24,7 +24,7 @@ pub(super) struct Wait {
 
 impl Wait {
     /// Begins to wait for what `gathering` expects; `None`: that is nothing.
-    pub(super) fn begin(request: &TraceContext, gathering: &Gathering) -> Option<Self> {
+    pub(super) fn begin(request: &TraceContext, gathering: &Gathering<'_>) -> Option<Self> {
         if !request.is_recorded() || gathering.flights().next().is_none() {
             return None;
         }

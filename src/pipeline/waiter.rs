@@ -7,34 +7,39 @@ use tokio::{sync::mpsc, time::Instant};
 use super::quota::Charge;
 use crate::{
     caller::{Caller, Priority},
-    dispatch::{Bill, Demand, Patience},
+    dispatch::{Bill, Demand},
     embedding::{Answer, Parameters},
     error::Error,
     telemetry::trace::TraceContext,
 };
 
+/// The part of a request that its waiters share.
+#[derive(Debug)]
+pub(super) struct Requester {
+    /// The request's span.
+    pub(super) trace: TraceContext,
+    pub(super) parameters: Arc<Parameters>,
+    pub(super) caller: Caller,
+    pub(super) priority: Priority,
+    /// Whether the answers are to be stored.
+    pub(super) stores: bool,
+    /// The request's deadline.
+    pub(super) deadline: Instant,
+    /// The latest time to be sent, not after the deadline.
+    pub(super) patience: Instant,
+    pub(super) results: mpsc::UnboundedSender<FlightResult>,
+}
+
 /// One request's wait for one flight.
 #[derive(Debug)]
 pub(super) struct Waiter {
+    pub(super) requester: Arc<Requester>,
     /// The request's number of the input.
     pub(super) number: usize,
-    /// The request's span.
-    pub(super) trace: TraceContext,
     /// The number of the request's inputs that are identical to this one.
     pub(super) places: u32,
-    pub(super) parameters: Arc<Parameters>,
-    /// The request's channel for results.
-    pub(super) results: mpsc::UnboundedSender<FlightResult>,
-    /// Whether the answer is to be stored.
-    pub(super) stores: bool,
-    pub(super) priority: Priority,
-    pub(super) caller: Caller,
     /// The quota held for it, refunded when dropped.
     pub(super) charge: Charge,
-    /// The request's deadline.
-    pub(super) deadline: Instant,
-    /// The latest time to be sent.
-    pub(super) patience: Instant,
 }
 
 /// The result of a flight for one waiter.
@@ -49,30 +54,30 @@ pub(super) struct FlightResult {
 
 impl Waiter {
     pub(super) fn can_wait(&self, until: Instant) -> bool {
-        until < self.deadline.min(self.patience)
+        until < self.requester.patience
     }
 
     pub(super) fn demand(&self) -> Demand {
-        let patience = self.deadline.min(self.patience);
-        Demand {
-            until: self.deadline,
-            priority: self.priority,
-            patience: Patience { least: patience, most: patience },
-        }
+        let &Requester { priority, deadline, patience, .. } = &*self.requester;
+        Demand { until: deadline, priority, least_patience: patience, most_patience: patience }
     }
 
     pub(super) fn is_waiting(&self, now: Instant) -> bool {
-        now < self.deadline && !self.results.is_closed()
+        now < self.requester.deadline && !self.has_left()
+    }
+
+    pub(super) fn has_left(&self) -> bool {
+        self.requester.results.is_closed()
     }
 
     /// Sends the result to the request; returns it if the request is gone.
-    pub(super) fn tell(
+    pub(super) fn send(
         &self,
         result: Result<Answer, Error>,
         bill: Option<Bill>,
     ) -> Result<(), FlightResult> {
-        let landed = FlightResult { number: self.number, result, bill };
-        self.results.send(landed).map_err(|mpsc::error::SendError(landed)| landed)
+        let result = FlightResult { number: self.number, result, bill };
+        self.requester.results.send(result).map_err(|mpsc::error::SendError(result)| result)
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
     dispatch::{
         call::Returned,
         limit::Forecast,
-        pending::{Patience, Queued},
+        pending::{Demand, Queued},
     },
 };
 
@@ -72,7 +72,7 @@ struct Standing<'a> {
     lane: usize,
     position: Position,
     queued: &'a Queued,
-    patience: Patience,
+    demand: Demand,
     /// When it would have budget if it were next; only where several lanes or classes wait.
     if_next: Option<Instant>,
 }
@@ -87,8 +87,8 @@ impl<'a> Estimate<'a> {
         let mut items = Vec::new();
         for (lane, waiting) in lanes.iter().enumerate() {
             items.extend(waiting.queue.iter().filter_map(|(position, queued)| {
-                let patience = queued.item.owner.demand()?.patience;
-                Some(Standing { lane, position, queued, patience, if_next: None })
+                let demand = queued.item.owner.demand()?;
+                Some(Standing { lane, position, queued, demand, if_next: None })
             }));
         }
         items.sort_by_key(|standing| standing.position);
@@ -217,9 +217,9 @@ impl<'a> Estimate<'a> {
     }
 
     /// Notes an item that is sent at the time reached, if not all of its waiters can wait until then.
-    fn note(&mut self, Standing { lane, position, patience, if_next, .. }: Standing<'_>) {
+    fn note(&mut self, Standing { lane, position, demand, if_next, .. }: Standing<'_>) {
         let certain = if_next.unwrap_or(self.clock);
-        if certain > self.now && patience.least <= certain {
+        if certain > self.now && demand.least_patience <= certain {
             self.late.push(Late { lane, position, certain, told: certain.max(self.clock) });
         }
     }
@@ -228,6 +228,6 @@ impl<'a> Estimate<'a> {
 impl Standing<'_> {
     /// Tells whether no waiter can wait until `at`; what is sent at once needs no patience.
     fn cannot_wait(&self, at: Option<Instant>) -> bool {
-        at.is_some_and(|at| self.patience.most <= self.if_next.unwrap_or(at))
+        at.is_some_and(|at| self.demand.most_patience <= self.if_next.unwrap_or(at))
     }
 }

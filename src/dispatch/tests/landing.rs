@@ -19,8 +19,8 @@ struct Note {
 impl FlightOwner for Note {
     fn demand(&self) -> Option<Demand> {
         let until = Instant::now() + HOUR;
-        let patience = Patience { least: until, most: until };
-        Some(Demand { until, priority: self.priority, patience })
+        let priority = self.priority;
+        Some(Demand { until, priority, least_patience: until, most_patience: until })
     }
 
     fn send(&self, _send_info: &Arc<SendInfo>) -> bool {

@@ -8,7 +8,7 @@ use crate::{
     pipeline::{
         coalesce::{Flights, Join},
         quota::Charge,
-        waiter::{FlightResult, Waiter},
+        waiter::{FlightResult, Requester, Waiter},
     },
 };
 
@@ -34,19 +34,17 @@ fn board_with(
     let key = KeyDeriver::new(&[7; 32]).prefix("", &parameters()).key(&Input::Text("a".to_owned()));
     let (results, landed) = mpsc::unbounded_channel();
     let deadline = Instant::now() + MINUTE;
-    let waiter = Waiter {
-        number: 0,
-        places: 1,
-        parameters: parameters(),
-        results,
+    let requester = Arc::new(Requester {
         trace: TraceContext::none(),
-        stores: mode.stores(),
-        priority,
+        parameters: parameters(),
         caller: Caller::anonymous(),
-        charge: Charge::default(),
+        priority,
+        stores: mode.stores(),
         deadline,
         patience: deadline,
-    };
+        results,
+    });
+    let waiter = Waiter { requester, number: 0, places: 1, charge: Charge::default() };
     let opened = match flights.join(key, mode, waiter).1 {
         Join::Opened(owner) => Some(owner),
         Join::Joined | Join::Completed => None,

@@ -77,7 +77,7 @@ use crate::{
 use admission::Admission;
 use coalesce::{Flights, Join};
 use quota::{Account, Charge};
-use waiter::{FlightResult, Waiter};
+use waiter::{FlightResult, Requester, Waiter};
 
 /// Schedules tried of each kind.
 const SCHEDULES: usize = 3_000;
@@ -205,23 +205,17 @@ impl World {
         let now = Instant::now();
         let deadline = if habit == IsLate { now } else { now + 10 * MINUTE };
         let patience = if habit == IsImpatient { now } else { deadline };
-        let stores = mode.stores();
-        let caller = Caller::anonymous();
-        let priority = Priority::Interactive;
-        let charge = self.charge(mode);
-        let waiter = Waiter {
-            number: boarded,
-            places: 1,
-            parameters: parameters(),
-            results: sender,
+        let requester = Arc::new(Requester {
             trace: TraceContext::none(),
-            stores,
-            priority,
-            caller,
-            charge,
+            parameters: parameters(),
+            caller: Caller::anonymous(),
+            priority: Priority::Interactive,
+            stores: mode.stores(),
             deadline,
             patience,
-        };
+            results: sender,
+        });
+        let waiter = Waiter { requester, number: boarded, places: 1, charge: self.charge(mode) };
         let (flight, join) = self.flights.join(self.key, mode, waiter);
         let flight = (!matches!(join, Join::Completed)).then(|| flight.id());
         if let (Join::Opened(owner), Some(id)) = (join, flight) {

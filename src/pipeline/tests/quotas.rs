@@ -88,8 +88,10 @@ async fn tokens_are_settled_by_the_bill_and_hits_cost_none() {
     let task = started(&pipeline, by(&search, &[&a, &b, &a])).await;
     let held = used(&pipeline, &search);
     let inputs = [&a, &b].map(|text| Input::Text(text.clone()));
-    let estimates = pipeline.dispatch.estimate(&parameters(), &inputs.each_ref()).await.unwrap();
-    let estimate: u64 = estimates.iter().map(|(_, tokens)| tokens).sum();
+    let (dispatch, parameters) = (&pipeline.dispatch, parameters());
+    let measures = dispatch.measure(&parameters, &inputs.each_ref()).await.unwrap();
+    let needs = measures.iter().map(|measure| dispatch.tokens_to_reserve(&parameters, measure));
+    let estimate: u64 = needs.sum();
     assert_eq!(
         held, estimate,
         "duplicates are held once, by the estimate that is used for sending"

@@ -16,7 +16,7 @@ fn response(outcomes: Vec<ItemResult>) -> Response {
         items: outcomes,
         tokens: 0,
         estimated: false,
-        trips: Vec::new(),
+        calls: Vec::new(),
         upstream_time: std::time::Duration::ZERO,
     }
 }

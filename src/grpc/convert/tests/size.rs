@@ -114,7 +114,7 @@ fn worst_reply(count: usize, dimension: u32, shape: ReplyShape) -> EmbedResponse
         items: std::iter::repeat_with(outcome).take(count).collect(),
         tokens: u64::MAX,
         estimated: true,
-        trips: Vec::new(),
+        calls: Vec::new(),
         upstream_time: std::time::Duration::ZERO,
     };
     let mut reply = embed_response(response, shape, &"m".repeat(MAX_MODEL_BYTES));
@@ -173,7 +173,7 @@ fn a_reply_of_errors_only_is_not_larger_than_predicted() {
         items: std::iter::repeat_with(outcome).take(count).collect(),
         tokens: 0,
         estimated: false,
-        trips: Vec::new(),
+        calls: Vec::new(),
         upstream_time: std::time::Duration::ZERO,
     };
     let (dtype, encoding) = (Dtype::Binary, VectorEncoding::Bytes);
