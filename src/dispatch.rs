@@ -148,7 +148,7 @@ impl Dispatch {
     pub fn submit(self: &Arc<Self>, parameters: &Arc<Parameters>, items: Vec<Item>) {
         if let Some(refusal) = self.shared.refusal(parameters, Instant::now()) {
             for item in items {
-                item.owner.complete(Err(refusal.clone()), Bill::nothing());
+                item.owner.complete(Err(refusal.clone()), Bill::default());
             }
             return;
         }
@@ -184,7 +184,7 @@ impl Dispatch {
             let Some(permit) = self.shared.pending.enter(item.input.footprint()) else {
                 self.shared.metrics.shed();
                 let full = Error::Overloaded { what: "inputs waiting for Voyage" };
-                item.owner.complete(Err(full), Bill::nothing());
+                item.owner.complete(Err(full), Bill::default());
                 continue;
             };
             let shared = &self.shared;
@@ -221,10 +221,7 @@ impl Shared {
 
     /// Returns the error for all items while nothing can be sent.
     fn refusal(&self, parameters: &Parameters, now: Instant) -> Option<Error> {
-        match self.breaker.check(now) {
-            Err(open) => Some(Error::CircuitOpen { retry_after: open.retry_after }),
-            Ok(()) => self.pool.refusal(parameters, now),
-        }
+        self.breaker.check(now).err().or_else(|| self.pool.refusal(parameters, now))
     }
 
     fn tokens_to_reserve(&self, parameters: &Parameters, measure: &Measure) -> u64 {

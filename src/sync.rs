@@ -2,4 +2,4 @@
 
 pub(crate) use std::sync::atomic;
 
-pub(crate) use parking_lot::{Mutex, MutexGuard};
+pub(crate) use parking_lot::Mutex;

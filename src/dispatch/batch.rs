@@ -117,7 +117,7 @@ impl Batch {
     }
 
     pub(super) fn drop_cancelled(&mut self) {
-        self.keep(|queued| queued.item.owner.demand().is_some());
+        self.keep(Queued::is_wanted);
     }
 
     /// Marks its items as sent, and drops those without waiters.
@@ -146,12 +146,9 @@ impl Batch {
     }
 
     fn keep(&mut self, mut wanted: impl FnMut(&Queued) -> bool) {
-        let (kept, gone): (Vec<Queued>, Vec<Queued>) =
-            std::mem::take(&mut self.items).into_iter().partition(|queued| wanted(queued));
-        self.items = kept;
-        self.stats.items.fetch_sub(count(&gone), Ordering::Relaxed);
-        for queued in gone {
-            queued.item.owner.cancel(queued.wasted);
+        for queued in self.items.extract_if(.., |queued| !wanted(queued)) {
+            self.stats.items.fetch_sub(1, Ordering::Relaxed);
+            queued.cancel();
         }
     }
 

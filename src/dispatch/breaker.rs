@@ -8,12 +8,12 @@ mod tally;
 
 use std::{sync::Arc, time::Duration};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 pub use config::Config;
 
-use crate::telemetry::BreakerState;
+use crate::{error::Error, telemetry::BreakerState};
 use tally::Tally;
 
 /// The retry delay reported while a probe is in flight.
@@ -24,19 +24,19 @@ const PROBE_WAIT: Duration = Duration::from_secs(1);
 pub(crate) struct Breaker {
     config: Config,
     /// Never held across an await.
-    state: Mutex<State>,
+    term: Mutex<Term>,
 }
 
 #[derive(Debug)]
-struct State {
-    phase: Phase,
+struct Term {
+    circuit: Circuit,
     /// Counts how often the breaker opened. The result of an attempt of an earlier term is ignored. While the breaker is
-    /// half open, only the probe belongs to the present term.
-    term: u64,
+    /// half open, only the probe belongs to the current term.
+    number: u64,
 }
 
 #[derive(Debug)]
-enum Phase {
+enum Circuit {
     /// All attempts are permitted.
     Closed(Tally),
     /// No attempt is permitted until then, and one probe afterwards.
@@ -52,18 +52,11 @@ enum Phase {
     },
 }
 
-/// The breaker is open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Open {
-    /// When an attempt may be permitted.
-    pub(crate) retry_after: Duration,
-}
-
 /// The permit of an attempt. Dropped without a result, it is not counted.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct BreakerPermit {
-    /// Taken when the attempt has ended.
+    /// `None` once the attempt has ended.
     breaker: Option<Arc<Breaker>>,
     term: u64,
 }
@@ -71,89 +64,85 @@ pub(crate) struct BreakerPermit {
 impl Breaker {
     /// Returns a closed breaker.
     pub(crate) fn new(config: &Config) -> Arc<Self> {
-        let state = State { phase: Phase::Closed(Tally::default()), term: 0 };
-        Arc::new(Self { config: config.clone(), state: Mutex::new(state) })
+        let term = Term { circuit: Circuit::Closed(Tally::default()), number: 0 };
+        Arc::new(Self { config: config.clone(), term: Mutex::new(term) })
     }
 
-    /// Permits an attempt, or returns when one may be permitted.
-    pub(crate) fn admit(self: &Arc<Self>, now: Instant) -> Result<BreakerPermit, Open> {
-        let mut state = self.lock();
-        match state.phase {
-            // ## Closed => permitted.
-            Phase::Closed(_) => {}
-            // ## Open, and it is not yet time => rejected.
-            Phase::Open { until, .. } if now < until => {
-                return Err(Open { retry_after: until - now });
-            }
-            // ## Open, and it is time => permitted as the probe: HalfOpen.
-            Phase::Open { lasted, .. } => {
-                state.phase = Phase::HalfOpen { lasted };
-            }
-            // ## HalfOpen => rejected while the probe is in flight.
-            Phase::HalfOpen { .. } => return Err(Open { retry_after: PROBE_WAIT }),
+    /// Permits an attempt, or returns [`Error::CircuitOpen`].
+    pub(crate) fn admit(self: &Arc<Self>, now: Instant) -> Result<BreakerPermit, Error> {
+        let mut term = self.term.lock();
+        term.circuit.check(now)?;
+        // ## Open, and it is time => permitted as the probe: HalfOpen.
+        if let Circuit::Open { lasted, .. } = term.circuit {
+            term.circuit = Circuit::HalfOpen { lasted };
         }
-        Ok(BreakerPermit { breaker: Some(Arc::clone(self)), term: state.term })
+        Ok(BreakerPermit { breaker: Some(Arc::clone(self)), term: term.number })
     }
 
-    /// Returns the result of [`Self::admit`] without permitting an attempt.
-    pub(crate) fn check(&self, now: Instant) -> Result<(), Open> {
-        match self.lock().phase {
-            Phase::Open { until, .. } if now < until => Err(Open { retry_after: until - now }),
-            Phase::HalfOpen { .. } => Err(Open { retry_after: PROBE_WAIT }),
-            Phase::Closed(_) | Phase::Open { .. } => Ok(()),
-        }
+    /// Returns the error of [`Self::admit`] without permitting an attempt.
+    pub(crate) fn check(&self, now: Instant) -> Result<(), Error> {
+        self.term.lock().circuit.check(now)
     }
 
-    /// Returns the phase; a breaker whose time is over is half open, as the next attempt is the probe.
+    /// Returns the state; a breaker whose time is over is half open, as the next attempt is the probe.
     pub(crate) fn state(&self, now: Instant) -> BreakerState {
-        match self.lock().phase {
-            Phase::Closed(_) => BreakerState::Closed,
-            Phase::Open { until, .. } if now < until => BreakerState::Open,
-            Phase::Open { .. } | Phase::HalfOpen { .. } => BreakerState::HalfOpen,
+        match self.term.lock().circuit {
+            Circuit::Closed(_) => BreakerState::Closed,
+            Circuit::Open { until, .. } if now < until => BreakerState::Open,
+            Circuit::Open { .. } | Circuit::HalfOpen { .. } => BreakerState::HalfOpen,
         }
     }
 
     /// Records the end of an attempt of `term`.
-    fn landed(&self, term: u64, end: End, now: Instant) {
+    fn ended(&self, number: u64, end: End, now: Instant) {
         let Config { failure_percent, min_calls, window, open_for, max_open } = &self.config;
-        let mut state = self.lock();
-        if state.term != term {
+        let mut term = self.term.lock();
+        if term.number != number {
             return;
         }
-        match (&mut state.phase, end) {
+        match (&mut term.circuit, end) {
             // ## Closed => the attempt is counted; with too many failures: Open, and a new term.
-            (Phase::Closed(tally), End::Succeeded | End::Failed) => {
+            (Circuit::Closed(tally), End::Succeeded | End::Failed) => {
                 tally.count(matches!(end, End::Failed), window.get(), now);
                 if tally.is_bad(*failure_percent, *min_calls) {
-                    state.phase = open(open_for.get(), now);
-                    state.term += 1;
+                    term.circuit = open(open_for.get(), now);
+                    term.number += 1;
                 }
             }
             // ## HalfOpen, the probe succeeded => Closed, with empty counts.
-            (Phase::HalfOpen { .. }, End::Succeeded) => {
-                state.phase = Phase::Closed(Tally::default());
+            (Circuit::HalfOpen { .. }, End::Succeeded) => {
+                term.circuit = Circuit::Closed(Tally::default());
             }
             // ## HalfOpen, the probe failed => Open, for twice as long as before.
-            (Phase::HalfOpen { lasted }, End::Failed) => {
-                state.phase = open(lasted.saturating_mul(2).min(max_open.get()), now);
+            (Circuit::HalfOpen { lasted }, End::Failed) => {
+                term.circuit = open(lasted.saturating_mul(2).min(max_open.get()), now);
             }
             // ## HalfOpen, the probe was cancelled => Open no longer: the next attempt is the probe.
-            (Phase::HalfOpen { lasted }, End::Unknown) => {
-                state.phase = Phase::Open { until: now, lasted: *lasted };
+            (Circuit::HalfOpen { lasted }, End::Unknown) => {
+                term.circuit = Circuit::Open { until: now, lasted: *lasted };
             }
             // ## Closed, the attempt was cancelled => not counted.
             // ## Open => attempts in flight are of an earlier term.
-            (Phase::Closed(_), End::Unknown) | (Phase::Open { .. }, _) => {}
+            (Circuit::Closed(_), End::Unknown) | (Circuit::Open { .. }, _) => {}
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
     }
 }
 
-fn open(lasts: Duration, now: Instant) -> Phase {
-    Phase::Open { until: now + lasts, lasted: lasts }
+impl Circuit {
+    fn check(&self, now: Instant) -> Result<(), Error> {
+        let retry_after = match self {
+            // ## Open, and it is not yet time => rejected.
+            Self::Open { until, .. } if now < *until => *until - now,
+            // ## HalfOpen => rejected while the probe is in flight.
+            Self::HalfOpen { .. } => PROBE_WAIT,
+            Self::Closed(_) | Self::Open { .. } => return Ok(()),
+        };
+        Err(Error::CircuitOpen { retry_after })
+    }
+}
+
+fn open(lasts: Duration, now: Instant) -> Circuit {
+    Circuit::Open { until: now + lasts, lasted: lasts }
 }
 
 /// The result of an attempt.
@@ -165,19 +154,19 @@ enum End {
 }
 
 impl BreakerPermit {
-    /// The attempt was answered, or failed in a way that the upstream is not to blame for.
+    /// Records an answer, or a failure that does not trip the breaker.
     pub(crate) fn succeeded(self, now: Instant) {
-        self.landed(End::Succeeded, now);
+        self.end(End::Succeeded, now);
     }
 
-    /// The attempt failed, and its fault trips the breaker. Otherwise it [`Self::succeeded`]: the upstream works.
+    /// Records a failure that trips the breaker.
     pub(crate) fn failed(self, now: Instant) {
-        self.landed(End::Failed, now);
+        self.end(End::Failed, now);
     }
 
-    fn landed(mut self, end: End, now: Instant) {
+    fn end(mut self, end: End, now: Instant) {
         if let Some(breaker) = self.breaker.take() {
-            breaker.landed(self.term, end, now);
+            breaker.ended(self.term, end, now);
         }
     }
 }
@@ -185,7 +174,7 @@ impl BreakerPermit {
 impl Drop for BreakerPermit {
     fn drop(&mut self) {
         if let Some(breaker) = self.breaker.take() {
-            breaker.landed(self.term, End::Unknown, Instant::now());
+            breaker.ended(self.term, End::Unknown, Instant::now());
         }
     }
 }

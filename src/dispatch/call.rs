@@ -8,7 +8,7 @@ use super::{
     Shared,
     batch::Batch,
     breaker::BreakerPermit,
-    isolate::{Verdict, apportion, split},
+    isolate::{Split, apportion, split},
     limit::Reservation,
     pending::{Bill, ReplyMetadata},
     retry,
@@ -49,32 +49,13 @@ pub(super) struct Returned {
     pub(super) blocked: bool,
 }
 
-impl Returned {
-    pub(super) fn new(batch: Batch, at: Instant) -> Self {
-        Self { batch, at, blocked: false }
-    }
-
-    pub(super) fn blocked(batch: Batch, at: Instant) -> Self {
-        Self { batch, at, blocked: true }
-    }
-}
-
 /// Reports the end of a call when dropped, also by a panic.
 #[derive(Debug)]
 pub(super) struct CallGuard {
-    finished: mpsc::UnboundedSender<Finished>,
-    parameters: Arc<Parameters>,
+    pub(super) finished: mpsc::UnboundedSender<Finished>,
+    pub(super) parameters: Arc<Parameters>,
     /// Batches to send again.
     pub(super) returned: Vec<Returned>,
-}
-
-impl CallGuard {
-    pub(super) fn new(
-        finished: mpsc::UnboundedSender<Finished>,
-        parameters: Arc<Parameters>,
-    ) -> Self {
-        Self { finished, parameters, returned: Vec::new() }
-    }
 }
 
 impl Drop for CallGuard {
@@ -149,19 +130,18 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call) {
 fn with_another_key(mut batch: Batch, now: Instant) -> Returned {
     batch.attempts -= 1;
     batch.rejections += 1;
-    Returned::new(batch, now)
+    Returned { batch, at: now, blocked: false }
 }
 
 /// Settles the reservation; returns until when a 429 closes the limit.
 fn settle_failure(failure: &Upstream, reservation: Reservation, now: Instant) -> Option<Instant> {
-    if let Fault::RateLimited { retry_after, free_tier } = failure.fault {
-        return Some(reservation.rate_limited(retry_after, free_tier, now));
+    match failure.fault {
+        Fault::RateLimited { retry_after, free_tier } => {
+            return Some(reservation.rate_limited(retry_after, free_tier, now));
+        }
+        Fault::Unauthenticated => reservation.rejected(now),
+        _ => reservation.failed(now),
     }
-    if failure.fault == Fault::Unauthenticated {
-        reservation.rejected(now);
-        return None;
-    }
-    reservation.failed(now);
     None
 }
 
@@ -183,30 +163,25 @@ fn after(
         batch.resent = true;
         batch.span.resends();
         batch.attempts -= 1;
-        return vec![Returned::new(batch, now)];
+        return vec![Returned { batch, at: now, blocked: false }];
     }
     if let Some(at) = retry_at(shared, &batch, &failure.fault, now) {
         shared.metrics.retry();
         batch.span.backs_off(at.duration_since(now));
-        return vec![Returned::new(batch, at)];
+        return vec![Returned { batch, at: at, blocked: false }];
     }
-    let items = std::mem::take(&mut batch.items);
-    let parts = match split(&error, items) {
-        Verdict::FailAll(items) => {
-            batch.part(items).fail(&error, &shared.metrics);
-            return Vec::new();
-        }
-        Verdict::FailOne { rejected, rest } => {
-            batch.part(vec![rejected]).fail(&error, &shared.metrics);
-            vec![rest]
-        }
-        Verdict::Split(first, second) => vec![first, second],
-    };
+    let Split { failed, resend } = split(&failure.fault, std::mem::take(&mut batch.items));
+    if !failed.is_empty() {
+        batch.part(failed).fail(&error, &shared.metrics);
+    }
+    if resend.is_empty() {
+        return Vec::new();
+    }
     // A resend after a split is not an attempt.
     batch.attempts -= 1;
-    batch.span.splits(parts.iter().map(Vec::len).sum());
-    let parts = parts.into_iter().filter(|items| !items.is_empty());
-    parts.map(|items| Returned::new(batch.part(items), now)).collect()
+    batch.span.splits(resend.iter().map(Vec::len).sum());
+    let parts = resend.into_iter().map(|items| batch.part(items));
+    parts.map(|batch| Returned { batch, at: now, blocked: false }).collect()
 }
 
 /// Queues the items again after a 429, which costs no retry, and rejects late waiters.
@@ -231,7 +206,7 @@ fn behind_the_gate(
         batch.fail(&error, &shared.metrics);
         return Vec::new();
     }
-    vec![Returned::new(batch, until)]
+    vec![Returned { batch, at: until, blocked: false }]
 }
 
 /// Returns when to retry, if attempts, deadlines and the retry budget allow it.

@@ -4,31 +4,24 @@
 //! halved; a batch rejected with a 400 that names no input is bisected. A resend costs neither attempts nor retry
 //! budget.
 
-use crate::error::{Error, Fault};
+use crate::error::Fault;
 
-/// How to split a rejected batch.
+/// The parts of a rejected batch.
 #[derive(Debug)]
-pub(super) enum Verdict<T> {
-    /// All items fail.
-    FailAll(Vec<T>),
-    /// One input is rejected; the others are resent.
-    FailOne {
-        /// The rejected one.
-        rejected: T,
-        /// The others, in order.
-        rest: Vec<T>,
-    },
-    /// The batch is too large, or the bad input unknown: resend both halves.
-    Split(Vec<T>, Vec<T>),
+pub(super) struct Split<T> {
+    /// The items that fail.
+    pub(super) failed: Vec<T>,
+    /// The batches to resend; empty if all items fail.
+    pub(super) resend: Vec<Vec<T>>,
 }
 
 /// Splits a rejected batch.
-pub(super) fn split<T>(error: &Error, mut items: Vec<T>) -> Verdict<T> {
-    let Error::Upstream(upstream) = error else { return Verdict::FailAll(items) };
-    match upstream.fault {
+pub(super) fn split<T>(fault: &Fault, mut items: Vec<T>) -> Split<T> {
+    match *fault {
         Fault::InputTooLong { index, .. } if index < items.len() => {
-            let rejected = items.remove(index);
-            Verdict::FailOne { rejected, rest: items }
+            let failed = vec![items.remove(index)];
+            let resend = if items.is_empty() { Vec::new() } else { vec![items] };
+            Split { failed, resend }
         }
         // An index out of range names no input.
         Fault::InputTooLong { .. }
@@ -38,9 +31,9 @@ pub(super) fn split<T>(error: &Error, mut items: Vec<T>) -> Verdict<T> {
             if items.len() > 1 =>
         {
             let second = items.split_off(items.len() / 2);
-            Verdict::Split(items, second)
+            Split { failed: Vec::new(), resend: vec![items, second] }
         }
-        _ => Verdict::FailAll(items),
+        _ => Split { failed: items, resend: Vec::new() },
     }
 }
 

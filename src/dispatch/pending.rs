@@ -69,8 +69,8 @@ pub struct Demand {
     pub most_patience: Instant,
 }
 
-/// The cost of an item.
-#[derive(Clone, Debug)]
+/// The cost of an item; nothing by default.
+#[derive(Clone, Debug, Default)]
 pub struct Bill {
     /// The item's share of the tokens Voyage reported.
     pub tokens: u64,
@@ -143,14 +143,13 @@ pub(super) struct Queued {
 }
 
 impl Queued {
-    pub(super) fn id(&self) -> u64 {
-        self.item.id
+    /// Returns whether it has waiters; if not, its flight is closed.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.item.owner.demand().is_some()
     }
-}
 
-impl Bill {
-    /// The bill of an item that cost nothing.
-    pub fn nothing() -> Self {
-        Self { tokens: 0, wasted: 0, guessed: false, stats: Arc::default() }
+    /// Ends an item without waiters.
+    pub(super) fn cancel(self) {
+        self.item.owner.cancel(self.wasted);
     }
 }

@@ -6,7 +6,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::{
     task::spawn_blocking,
     time::{Instant, timeout},
@@ -36,11 +36,11 @@ pub(super) struct Pool {
 struct Entry {
     member: Member,
     /// Never held across an await.
-    standing: Mutex<Standing>,
+    history: Mutex<History>,
 }
 
 #[derive(Default)]
-struct Standing {
+struct History {
     /// The last accepted key: the present one of the file, or the previous one.
     accepted: Option<Arc<ApiKey>>,
     /// The last rejected key of the file.
@@ -55,7 +55,7 @@ struct SetAside {
     tries: u32,
 }
 
-/// Which keys calls may be made with: a bit for each, as a pool has 64 at most.
+/// The keys that calls may use: a bit for each, as a pool has at most 64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Usable(u64);
 
@@ -77,7 +77,7 @@ fn bit(index: usize) -> u64 {
 
 impl Pool {
     pub(super) fn new(keys: &ApiKeys) -> Arc<Self> {
-        let entry = |member: &Member| Entry { member: member.clone(), standing: Mutex::default() };
+        let entry = |member: &Member| Entry { member: member.clone(), history: Mutex::default() };
         Arc::new(Self { entries: keys.members().map(entry).collect() })
     }
 
@@ -101,7 +101,7 @@ impl Pool {
         self.entries.get(index).map(|entry| entry.member.limits()).unwrap_or_default()
     }
 
-    /// Returns the keys a call may be made with now.
+    /// Returns the keys that a call may use now.
     pub(super) fn usable(&self, now: Instant) -> Usable {
         let good = self.good();
         if good == self.which(|_| true) {
@@ -121,7 +121,7 @@ impl Pool {
         Usable(bits.fold(0, |bits, (number, _)| bits | bit(number)))
     }
 
-    /// Returns what a call is made with; `None`: the key has been set aside meanwhile. A key that is taken must be used.
+    /// Returns the key of a call, which must use it; `None`: it was set aside since.
     pub(super) fn take(&self, index: usize, now: Instant) -> Option<Arc<ApiKey>> {
         let others = self.good() != Usable::NONE;
         let entry = self.entries.get(index)?;
@@ -132,17 +132,17 @@ impl Pool {
     pub(super) fn accepted(&self, index: usize, key: &Arc<ApiKey>, sent_at: Instant) {
         let Some(entry) = self.entries.get(index) else { return };
         let in_force = entry.member.key();
-        let mut standing = entry.standing();
-        if let Some(aside) = standing.set_aside.take_if(|aside| key.same_secret(&aside.key)) {
+        let mut history = entry.history.lock();
+        if let Some(aside) = history.set_aside.take_if(|aside| key.same_secret(&aside.key)) {
             // A call sent before the rejection proves nothing about the time after it.
             if sent_at < aside.tried_at {
-                standing.set_aside = Some(aside);
+                history.set_aside = Some(aside);
                 return;
             }
             tracing::info!(key = %key.alias(), "Voyage accepts the API key again");
         }
-        if key.same_secret(&in_force) || standing.accepted.is_none() {
-            standing.accepted = Some(Arc::clone(key));
+        if key.same_secret(&in_force) || history.accepted.is_none() {
+            history.accepted = Some(Arc::clone(key));
         }
     }
 
@@ -163,16 +163,10 @@ impl Pool {
         if self.usable(now) != Usable::NONE {
             return None;
         }
-        Some(Error::Upstream(Arc::new(Upstream {
-            fault: Fault::Unauthenticated,
-            endpoint: parameters.endpoint,
-            model: Arc::clone(&parameters.model),
-            status: None,
-            attempts: 0,
-            request_id: None,
-            key: self.alias(0).map(Arc::clone).unwrap_or_default(),
-            tokens: 0,
-        })))
+        let key = self.alias(0).map(Arc::clone).unwrap_or_default();
+        let attempts = 0;
+        let failure = Upstream::new(Fault::Unauthenticated, parameters, key);
+        Some(Error::Upstream(Arc::new(Upstream { attempts, ..failure })))
     }
 
     /// Returns every alias, and whether the key of that name is set aside.
@@ -183,33 +177,29 @@ impl Pool {
 }
 
 impl Entry {
-    fn standing(&self) -> MutexGuard<'_, Standing> {
-        self.standing.lock()
-    }
-
     /// Returns the file's key unless it was rejected; then the previous key if that was accepted.
     fn good_key(&self) -> Option<Arc<ApiKey>> {
         let in_force = self.member.key();
-        let standing = self.standing();
-        if standing.rejects(&in_force) { standing.accepted.clone() } else { Some(in_force) }
+        let history = self.history.lock();
+        if history.rejects(&in_force) { history.accepted.clone() } else { Some(in_force) }
     }
 
     fn is_set_aside(&self) -> bool {
         let in_force = self.member.key();
-        self.standing().rejects(&in_force)
+        self.history.lock().rejects(&in_force)
     }
 
     /// Returns whether the key is set aside and due for a try.
     fn is_due(&self, now: Instant, others: bool) -> bool {
         let in_force = self.member.key();
-        self.standing().due(&in_force, now, others).is_some()
+        self.history.lock().due(&in_force, now, others).is_some()
     }
 
     /// Returns the key that is set aside if it is due to be tried again: for one call.
     fn try_again(&self, now: Instant, others: bool) -> Option<Arc<ApiKey>> {
         let in_force = self.member.key();
-        let mut standing = self.standing();
-        let due = standing.due(&in_force, now, others)?;
+        let mut history = self.history.lock();
+        let due = history.due(&in_force, now, others)?;
         due.tried_at = now;
         due.tries = due.tries.saturating_add(1);
         Some(in_force)
@@ -217,24 +207,23 @@ impl Entry {
 
     fn set_aside(&self, key: &Arc<ApiKey>, sent_at: Instant) {
         let in_force = self.member.key();
-        let mut standing = self.standing();
-        standing.accepted.take_if(|accepted| key.same_secret(accepted));
+        let mut history = self.history.lock();
+        history.accepted.take_if(|accepted| key.same_secret(accepted));
         if !key.same_secret(&in_force) {
             // The file has a newer key: the rejection of the old one is expected.
             return;
         }
         let now = Instant::now();
-        if let Some(aside) = standing.set_aside.as_mut().filter(|aside| aside.key.same_secret(key))
-        {
+        if let Some(aside) = history.set_aside.as_mut().filter(|aside| aside.key.same_secret(key)) {
             // Calls in flight at the same time are rejected together.
             if sent_at >= aside.tried_at {
                 aside.tried_at = now;
             }
             return;
         }
-        standing.set_aside = Some(SetAside { key: Arc::clone(key), tried_at: now, tries: 0 });
-        let falls_back = standing.accepted.is_some();
-        drop(standing);
+        history.set_aside = Some(SetAside { key: Arc::clone(key), tried_at: now, tries: 0 });
+        let falls_back = history.accepted.is_some();
+        drop(history);
         tracing::error!(
             key = %key.alias(),
             falls_back,
@@ -243,7 +232,7 @@ impl Entry {
     }
 }
 
-impl Standing {
+impl History {
     fn rejects(&self, key: &ApiKey) -> bool {
         self.set_aside.as_ref().is_some_and(|aside| aside.key.same_secret(key))
     }

@@ -4,7 +4,6 @@
 //! Interactive lanes go first; after [`TURN`] such calls in a row, a batch lane that has waited too long gets a turn.
 
 mod choice;
-mod command;
 mod estimate;
 mod lane;
 mod queue;
@@ -32,8 +31,7 @@ use super::{
 };
 use crate::{caller::Priority, embedding::Parameters, error::Error};
 use choice::{Candidate, TURN, choose};
-pub(super) use command::Command;
-use lane::{Caps, Lane, caps_of};
+use lane::{CapsByModel, Lane};
 use queue::{FairClock, Position, Queue};
 use reserve::{Terms, Wanted, reserve_for};
 use shares::Shares;
@@ -41,12 +39,20 @@ use shares::Shares;
 /// Commands handled before lanes are served, so that concurrent callers share calls.
 const COMMANDS_AT_ONCE: usize = 256;
 
+/// A command to the scheduler.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// New items of one lane.
+    Submit { parameters: Arc<Parameters>, items: Vec<Queued> },
+    /// A new waiter for an item.
+    Joined { parameters: Arc<Parameters>, id: u64, priority: Priority },
+}
+
 pub(super) struct Scheduler {
     shared: Arc<Shared>,
     /// Sender for calls to report their end.
     finished: mpsc::UnboundedSender<Finished>,
     ended: mpsc::UnboundedReceiver<Finished>,
-    max_inputs: usize,
     max_delay: Duration,
     max_in_flight: usize,
     lanes: HashMap<Arc<Parameters>, Lane>,
@@ -60,8 +66,7 @@ pub(super) struct Scheduler {
     estimated_at: Instant,
     /// When postponed estimates are made.
     estimate_at: Instant,
-    /// The bounds of a call by model, cached for one round.
-    caps: HashMap<Arc<str>, Caps>,
+    caps: CapsByModel,
     /// Interactive calls since the last batch call.
     interactive_run: u32,
 }
@@ -70,11 +75,11 @@ impl Scheduler {
     pub(super) fn new(config: &Config, shared: Arc<Shared>) -> Self {
         let (finished, ended) = mpsc::unbounded_channel();
         let now = Instant::now();
+        let caps = CapsByModel::new(config.max_inputs as usize, Arc::clone(&shared.limiter));
         Self {
             shared,
             finished,
             ended,
-            max_inputs: config.max_inputs as usize,
             max_delay: config.max_delay.get(),
             max_in_flight: config.max_in_flight as usize,
             lanes: HashMap::new(),
@@ -86,7 +91,7 @@ impl Scheduler {
             unestimated: false,
             estimated_at: now,
             estimate_at: now,
-            caps: HashMap::new(),
+            caps,
             interactive_run: 0,
         }
     }
@@ -200,10 +205,9 @@ impl Scheduler {
 
     /// Chooses the lane to serve, and the class to fill its call from.
     fn choose(&mut self, now: Instant) -> Option<(Arc<Parameters>, Priority)> {
-        let Self { shared, caps, max_inputs, max_delay, .. } = self;
         let candidates = self.lanes.values_mut().filter_map(|lane| {
-            let caps = caps_of(caps, shared, &lane.parameters.model, *max_inputs);
-            lane.ready_at(now, *max_delay, caps).filter(|at| *at <= now)?;
+            let caps = self.caps.of(&lane.parameters.model);
+            lane.ready_at(now, self.max_delay, caps).filter(|at| *at <= now)?;
             let lane = &*lane;
             Some(Candidate {
                 lane: &lane.parameters,
@@ -217,7 +221,7 @@ impl Scheduler {
 
     /// Sends the lane's next call, or notes until when it is blocked.
     fn send_next(&mut self, parameters: &Arc<Parameters>, from: Priority, now: Instant) {
-        let caps = self.caps(&parameters.model);
+        let caps = self.caps.of(&parameters.model);
         let Some(lane) = self.lanes.get_mut(parameters) else { return };
         let shared = &self.shared;
         let count = |Queued { measure, .. }: &Queued| {
@@ -226,7 +230,8 @@ impl Scheduler {
         };
         lane.queue.recount(caps.inputs, count);
         let mut taken = lane.take(from, caps);
-        Lane::drop_cancelled(&mut taken);
+        let is_cancelled = |(_, queued): &mut (Position, Queued)| !queued.is_wanted();
+        taken.extract_if(.., is_cancelled).for_each(|(_, queued)| queued.cancel());
         if taken.is_empty() {
             return;
         }
@@ -282,7 +287,7 @@ impl Scheduler {
             priority: position.priority,
             tokens: queued.tokens,
         });
-        let worth = self.caps(model).worth;
+        let worth = self.caps.of(model).worth;
         let limiter = &self.shared.limiter;
         let terms = Terms { room: limiter.token_room(model, now), starved, worth, now };
         reserve_for(items, terms, |priority, tokens| limiter.reserve(model, priority, tokens, now))
@@ -292,12 +297,10 @@ impl Scheduler {
     fn repeat(&mut self, mut batch: Batch, now: Instant) {
         batch.drop_cancelled();
         if batch.items.is_empty() {
-            batch.give_up(&self.shared.metrics);
-            return;
+            return batch.give_up(&self.shared.metrics);
         }
         if let Some(refusal) = self.shared.pool.refusal(&batch.parameters, now) {
-            batch.fail(&refusal, &self.shared.metrics);
-            return;
+            return batch.fail(&refusal, &self.shared.metrics);
         }
         let (limiter, model) = (&self.shared.limiter, &batch.parameters.model);
         match limiter.reserve(model, batch.priority(), batch.tokens(), now) {
@@ -308,13 +311,12 @@ impl Scheduler {
                     batch.reject_late(blocked.until, &Error::QueueTimeout { retry_after });
                 }
                 if batch.items.is_empty() {
-                    batch.give_up(&self.shared.metrics);
-                    return;
+                    return batch.give_up(&self.shared.metrics);
                 }
                 // A time that is not later would loop.
                 let at = blocked.until.max(now + Duration::from_millis(1));
                 batch.throttled.note(now, at);
-                self.returned.push(Returned::blocked(batch, at));
+                self.returned.push(Returned { batch, at, blocked: true });
             }
         }
     }
@@ -322,12 +324,8 @@ impl Scheduler {
     fn send(&mut self, mut batch: Batch, mut reservation: Reservation, now: Instant) {
         let permit = match self.shared.breaker.admit(now) {
             Ok(permit) => permit,
-            Err(open) => {
-                // Dropping the unsent reservation refunds it.
-                let refusal = Error::CircuitOpen { retry_after: open.retry_after };
-                batch.fail(&refusal, &self.shared.metrics);
-                return;
-            }
+            // Dropping the unsent reservation refunds it.
+            Err(open) => return batch.fail(&open, &self.shared.metrics),
         };
         let is_first = !batch.was_sent();
         batch.mark_sent(now);
@@ -340,8 +338,7 @@ impl Scheduler {
         if is_first {
             let (inputs, tokens, bytes) = batch.extent();
             let model = &batch.parameters.model;
-            let caps = caps_of(&mut self.caps, &self.shared, model, self.max_inputs);
-            let fill = caps.fill(inputs, tokens, bytes);
+            let fill = self.caps.of(model).fill(inputs, tokens, bytes);
             self.shared.metrics.batch(model, u32::try_from(inputs).unwrap_or(u32::MAX), fill);
         }
         reservation.sent(batch.expected());
@@ -352,7 +349,7 @@ impl Scheduler {
             .entry(Arc::clone(&parameters))
             .or_insert_with(|| Lane::new(Arc::clone(&parameters)))
             .in_flight += 1;
-        let guard = CallGuard::new(self.finished.clone(), parameters);
+        let guard = CallGuard { finished: self.finished.clone(), parameters, returned: Vec::new() };
         let call = Call { batch, reservation, permit, guard };
         // Detached: calls complete even if their callers leave.
         tokio::spawn(call::run(Arc::clone(&self.shared), call));
@@ -362,17 +359,12 @@ impl Scheduler {
         if self.in_flight >= self.max_in_flight {
             return self.next_refusal();
         }
-        let Self { shared, caps, max_inputs, max_delay, .. } = self;
         let lanes = self.lanes.values_mut().filter_map(|lane| {
-            let caps = caps_of(caps, shared, &lane.parameters.model, *max_inputs);
-            lane.ready_at(now, *max_delay, caps)
+            let caps = self.caps.of(&lane.parameters.model);
+            lane.ready_at(now, self.max_delay, caps)
         });
         let returned = self.returned.iter().map(|returned| returned.at);
         let soonest = lanes.chain(returned).min();
         soonest.into_iter().chain(self.next_refusal()).min()
-    }
-
-    fn caps(&mut self, model: &Arc<str>) -> Caps {
-        caps_of(&mut self.caps, &self.shared, model, self.max_inputs)
     }
 }

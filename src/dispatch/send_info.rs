@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::telemetry::trace::FanIn;
 
 /// Intervals kept; older throttled time counts as queue time.
-const MAX_HOLDUPS: usize = 64;
+const MAX_INTERVALS: usize = 64;
 
 /// Times and batch of a sent item.
 #[derive(Clone, Debug)]
@@ -62,7 +62,7 @@ impl ThrottledIntervals {
             Some((_, end)) if *end >= now => *end = until,
             _ => self.0.push_back((now, until)),
         }
-        if self.0.len() > MAX_HOLDUPS {
+        if self.0.len() > MAX_INTERVALS {
             self.0.pop_front();
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::embedding::Endpoint;
+use crate::embedding::{Endpoint, Parameters};
 
 /// A failed call to Voyage.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,20 @@ pub struct Upstream {
 }
 
 impl Upstream {
+    /// Returns the failure of a first attempt without a response; `key` is the alias of the key.
+    pub fn new(fault: Fault, parameters: &Parameters, key: Arc<str>) -> Self {
+        Self {
+            fault,
+            endpoint: parameters.endpoint,
+            model: Arc::clone(&parameters.model),
+            status: None,
+            attempts: 1,
+            request_id: None,
+            key,
+            tokens: 0,
+        }
+    }
+
     /// Returns whether Voyage bills the response although its token count is unknown: usually the body was cut.
     pub fn is_unmeasured(&self) -> bool {
         self.status == Some(200) && self.tokens == 0

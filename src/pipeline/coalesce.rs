@@ -314,7 +314,7 @@ impl FlightOwner for FlightGuard {
         let Some(flight) = self.flight.take() else { return };
         // The deadline of every remaining waiter has just passed.
         let late = Error::DeadlineExceeded { phase: Phase::Queue };
-        self.flights.complete(&flight, &Err(late), Bill { wasted, ..Bill::nothing() });
+        self.flights.complete(&flight, &Err(late), Bill { wasted, ..Bill::default() });
     }
 
     fn complete(mut self: Box<Self>, result: Result<Answer, Error>, bill: Bill) {
@@ -328,7 +328,7 @@ impl Drop for FlightGuard {
     fn drop(&mut self) {
         if let Some(flight) = self.flight.take() {
             let lost = Error::Internal { cause: "a flight was dropped before it completed" };
-            self.flights.complete(&flight, &Err(lost), Bill::nothing());
+            self.flights.complete(&flight, &Err(lost), Bill::default());
         }
     }
 }

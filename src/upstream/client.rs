@@ -8,7 +8,7 @@ use http::{StatusCode, header};
 use super::{ApiKey, ApiKeys, Config, Reply, Upstream, classify, url, wire};
 use crate::{
     embedding::{Input, Parameters},
-    error::{self, BadResponse, Error, Fault},
+    error::{BadResponse, Error, Fault, Upstream as Failure},
     model::MAX_DIMENSION,
     telemetry::{Metrics, Replied, semconv, trace::Span},
 };
@@ -33,15 +33,10 @@ pub struct Client {
     has_traceparent: bool,
 }
 
-/// Why a client cannot be built.
+/// The client cannot be built: no certificate store, or another failure of the TLS set-up.
 #[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// No certificate store, or another failure of the TLS set-up.
-    #[error(
-        "the HTTPS client cannot be set up (is a CA store installed, or SSL_CERT_FILE set?): {0}"
-    )]
-    Tls(#[source] reqwest::Error),
-}
+#[error("the HTTPS client cannot be set up (is a CA store installed, or SSL_CERT_FILE set?): {0}")]
+pub struct BuildError(#[source] reqwest::Error);
 
 impl Client {
     /// Builds a client without connecting.
@@ -58,7 +53,7 @@ impl Client {
         if config.base_url.as_deref().is_some_and(url::is_loopback) {
             builder = builder.no_proxy();
         }
-        let http = builder.build().map_err(BuildError::Tls)?;
+        let http = builder.build().map_err(BuildError)?;
         Ok(Self { http, config: config.clone(), keys, metrics, has_traceparent: false })
     }
 
@@ -79,7 +74,7 @@ impl Client {
         url: String,
         body: Vec<u8>,
         span: &mut Span,
-    ) -> Result<reqwest::Response, Failure> {
+    ) -> Result<reqwest::Response, Fault> {
         describe(span, &url);
         let mut request = self
             .http
@@ -91,7 +86,7 @@ impl Client {
             request = request.header("traceparent", span.context().traceparent());
         }
         let sent = request.send().await.inspect_err(log_cause);
-        sent.map_err(|error| Failure::of(classify::from_request(&error)))
+        sent.map_err(|error| classify::from_request(&error))
     }
 
     async fn attempt(
@@ -100,22 +95,21 @@ impl Client {
         parameters: &Parameters,
         inputs: &[&Input],
         span: &mut Span,
-    ) -> Result<Reply, Failure> {
+    ) -> Result<Reply, Arc<Failure>> {
         let base_url = self.base_url(key);
         let scrub = |text: &str| self.keys.scrub(text, key);
-        let body = wire::encode(parameters, inputs).map_err(|_| Failure::of(Fault::Protocol))?;
+        let failure = |fault| Failure::new(fault, parameters, Arc::clone(key.alias()));
+        let body = wire::encode(parameters, inputs).map_err(|_| failure(Fault::Protocol))?;
         let request_bytes = body.len() as u64;
         let address = format!("{base_url}{}", parameters.endpoint.path());
-        let mut response = self.send(key, address, body, span).await?;
+        let mut response = self.send(key, address, body, span).await.map_err(failure)?;
 
         let status = response.status();
         span.count(semconv::HTTP_RESPONSE_STATUS_CODE, status.as_u16().into());
         let request_id = header(&response, "x-request-id", &scrub);
-        let failure = |fault| Failure {
-            fault,
-            status: Some(status),
-            request_id: request_id.clone(),
-            tokens: 0,
+        let answered = |fault| {
+            let (status, request_id) = (Some(status.as_u16()), request_id.clone());
+            Failure { status, request_id, ..failure(fault) }
         };
         if status != StatusCode::OK {
             // The status decides; the body only explains it.
@@ -129,27 +123,30 @@ impl Client {
                 base_url,
                 scrub: &scrub,
             };
-            return Err(failure(classify::from_reply(&refusal)));
+            return Err(answered(classify::from_reply(&refusal)).into());
         }
 
         let limit = max_reply_bytes(parameters, inputs.len());
         let body = read(&mut response, limit).await.inspect_err(log_cause);
-        let body = body.map_err(|error| failure(classify::from_transport(&error)))?;
+        let body = body.map_err(|error| answered(classify::from_transport(&error)))?;
         if body.len() > limit {
-            return Err(failure(Fault::BadResponse(BadResponse::TOO_LONG)));
+            return Err(answered(Fault::BadResponse(BadResponse::TOO_LONG)).into());
         }
-        let (answers, total_tokens) = wire::decode(parameters, inputs.len(), &body)
-            .map_err(|bad| self.unusable(&body, parameters, failure(Fault::BadResponse(bad))))?;
+        let (answers, total_tokens) =
+            wire::decode(parameters, inputs.len(), &body).map_err(|bad| {
+                let tokens = self.waste(&body, parameters);
+                Failure { tokens, ..answered(Fault::BadResponse(bad)) }
+            })?;
         let warning = header(&response, "x-api-warning", &scrub);
         Ok(Reply { answers, total_tokens, request_id, warning })
     }
 
-    /// Counts the tokens of a reply that cannot be used: no caller is billed for them.
-    fn unusable(&self, body: &[u8], parameters: &Parameters, failure: Failure) -> Failure {
+    /// Counts and returns the tokens of an unusable reply, which no caller is billed for.
+    fn waste(&self, body: &[u8], parameters: &Parameters) -> u64 {
         let tokens = wire::reported_tokens(body).unwrap_or(0);
         self.metrics.tokens(tokens, None);
         self.metrics.replied(&parameters.model, Replied::Reported(tokens));
-        Failure { tokens, ..failure }
+        tokens
     }
 }
 
@@ -192,38 +189,11 @@ impl Upstream for Client {
             let result = self.attempt(key, parameters, inputs, span).await;
             let status = match &result {
                 Ok(_) => Some(StatusCode::OK),
-                Err(failure) => failure.status,
+                Err(failure) => failure.status.and_then(|code| StatusCode::from_u16(code).ok()),
             };
             self.metrics.upstream_call(parameters, status, started.elapsed());
-            result.map_err(|failure| failure.into_error(parameters, key))
+            result.map_err(Error::Upstream)
         })
-    }
-}
-
-/// A classified failure, without the data of its call.
-struct Failure {
-    fault: Fault,
-    status: Option<StatusCode>,
-    request_id: Option<Arc<str>>,
-    tokens: u64,
-}
-
-impl Failure {
-    fn of(fault: Fault) -> Self {
-        Self { fault, status: None, request_id: None, tokens: 0 }
-    }
-
-    fn into_error(self, parameters: &Parameters, key: &ApiKey) -> Error {
-        Error::Upstream(Arc::new(error::Upstream {
-            fault: self.fault,
-            endpoint: parameters.endpoint,
-            model: parameters.model.clone(),
-            status: self.status.map(|status| status.as_u16()),
-            attempts: 1,
-            request_id: self.request_id,
-            key: Arc::clone(key.alias()),
-            tokens: self.tokens,
-        }))
     }
 }
 

@@ -25,7 +25,10 @@ fn refused_for(breaker: &Arc<Breaker>, now: Instant) -> Option<Duration> {
     let checked = breaker.check(now);
     let admitted = breaker.admit(now).map(drop);
     assert_eq!(checked, admitted);
-    admitted.err().map(|open| open.retry_after)
+    admitted.err().map(|error| match error {
+        Error::CircuitOpen { retry_after } => retry_after,
+        other => panic!("{other}"),
+    })
 }
 
 #[test]
@@ -61,7 +64,7 @@ fn the_tally_is_bounded() {
     for n in 0..100_000_u32 {
         tally.count(false, secs(10), start + Duration::from_millis(1) * n);
     }
-    assert!(tally.parts() <= 21, "{}", tally.parts());
+    assert!(tally.intervals() <= 21, "{}", tally.intervals());
 }
 
 #[test]
@@ -170,7 +173,7 @@ proptest! {
                 let now = Instant::now();
                 match step {
                     Step::Admit => {
-                        let was_closed = matches!(breaker.lock().phase, Phase::Closed(_));
+                        let was_closed = matches!(breaker.term.lock().circuit, Circuit::Closed(_));
                         if let Ok(permit) = breaker.admit(now) {
                             out.push((!was_closed, permit));
                         }
@@ -187,7 +190,7 @@ proptest! {
                     Step::Advance { millis } => tokio::time::advance(Duration::from_millis(millis)).await,
                 }
                 let probes = out.iter().filter(|(probe, _)| *probe).count();
-                let half_open = matches!(breaker.lock().phase, Phase::HalfOpen { .. });
+                let half_open = matches!(breaker.term.lock().circuit, Circuit::HalfOpen { .. });
                 assert_eq!(probes, usize::from(half_open));
             }
             // Whatever happened: when all have ended, a minute later somebody is let through.

@@ -1,4 +1,4 @@
-//! A lane: inputs that may share a call, because every parameter of theirs is equal.
+//! A lane: items that may share a call, because all their parameters are equal.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -7,15 +7,19 @@ use tokio::time::Instant;
 use super::queue::{FairClock, Position, Queue};
 use crate::{
     caller::Priority,
-    dispatch::{Shared, limit::PerMinute, pending::Queued, send_info::ThrottledIntervals},
+    dispatch::{
+        limit::{Limiter, PerMinute},
+        pending::Queued,
+        send_info::ThrottledIntervals,
+    },
     embedding::Parameters,
     model::{self, MAX_UPSTREAM_INPUTS},
 };
 
-/// Bytes of inputs in one call; a larger input goes alone.
+/// The most bytes of inputs in one call; a larger input is sent alone.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
-/// Tokens a call of an unlisted model may have: the least of any listed model.
+/// The most tokens of a call to an unlisted model: the least of any listed model.
 const UNLISTED_REQUEST_TOKENS: u64 = 120_000;
 
 /// A batch item that has waited this long is owed a turn.
@@ -27,13 +31,13 @@ pub(super) struct Caps {
     pub(super) inputs: usize,
     pub(super) tokens: u64,
     bytes: usize,
-    /// The tokens for which a batch call leaves although more would wait for it: smaller calls would use up the
+    /// The least tokens of a batch call when the budget lacks tokens for a full one: smaller calls would use up the
     /// requests, and waiting for a full one would leave tokens unused.
     pub(super) worth: u64,
 }
 
 impl Caps {
-    /// Returns what one call to a model may hold, of a budget of requests and tokens; never more than all of them.
+    /// Returns the bounds of a call to a model within the limits of a minute.
     pub(super) fn of(model: &str, max_inputs: usize, budget: PerMinute) -> Self {
         let (inputs, tokens) = model::find(model)
             .map_or((MAX_UPSTREAM_INPUTS, UNLISTED_REQUEST_TOKENS), |model| {
@@ -44,7 +48,7 @@ impl Caps {
         Self { inputs: inputs.min(max_inputs), tokens, bytes: MAX_BODY_BYTES, worth }
     }
 
-    /// Returns how full a call of so many inputs, tokens and bytes is: the share of the fullest of its bounds, 1 at most.
+    /// Returns the largest ratio of a call's inputs, tokens and bytes to their bounds, at most 1.
     #[expect(clippy::cast_precision_loss, reason = "nothing depends on the last digits")]
     pub(super) fn fill(self, inputs: usize, tokens: u64, bytes: usize) -> f64 {
         let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
@@ -53,8 +57,7 @@ impl Caps {
         of_inputs.max(share(tokens, self.tokens)).max(of_bytes).min(1.0)
     }
 
-    /// Returns a filter that lets items through, by their tokens and bytes, until the call is full; the first always
-    /// passes.
+    /// Returns a filter that accepts items, by their tokens and bytes, until the call is full; the first one always fits.
     pub(super) fn filter(self) -> impl FnMut(u64, usize) -> bool + Clone {
         let (mut inputs, mut tokens, mut bytes) = (0, 0, 0);
         move |more_tokens, size| {
@@ -70,19 +73,32 @@ impl Caps {
     }
 }
 
-/// Returns the bounds of a call to a model; asks the limiter once a round.
-pub(super) fn caps_of(
-    known: &mut HashMap<Arc<str>, Caps>,
-    shared: &Shared,
-    model: &Arc<str>,
+/// The bounds of a call to each model, computed once a round.
+#[derive(Debug)]
+pub(super) struct CapsByModel {
+    known: HashMap<Arc<str>, Caps>,
     max_inputs: usize,
-) -> Caps {
-    if let Some(caps) = known.get(model) {
-        return *caps;
+    limiter: Arc<Limiter>,
+}
+
+impl CapsByModel {
+    pub(super) fn new(max_inputs: usize, limiter: Arc<Limiter>) -> Self {
+        Self { known: HashMap::new(), max_inputs, limiter }
     }
-    let caps = Caps::of(model, max_inputs, shared.limiter.for_batch(model));
-    known.insert(Arc::clone(model), caps);
-    caps
+
+    /// Begins a new round.
+    pub(super) fn clear(&mut self) {
+        self.known.clear();
+    }
+
+    pub(super) fn of(&mut self, model: &Arc<str>) -> Caps {
+        if let Some(caps) = self.known.get(model) {
+            return *caps;
+        }
+        let caps = Caps::of(model, self.max_inputs, self.limiter.for_batch(model));
+        self.known.insert(Arc::clone(model), caps);
+        caps
+    }
 }
 
 /// A queue of items with equal parameters.
@@ -92,11 +108,11 @@ pub(super) struct Lane {
     pub(super) queue: Queue,
     /// Calls of this lane in flight.
     pub(super) in_flight: usize,
-    /// Until when there is known to be no budget for the lane's next call.
+    /// The time before which the lane's next call has no budget.
     pub(super) blocked_until: Option<Instant>,
     /// When it had no budget.
     pub(super) throttled: ThrottledIntervals,
-    /// Until when there is known to be no budget for the turn of the batch items behind interactive ones.
+    /// The time before which a turn of the batch items behind interactive ones has no budget.
     pub(super) no_turn_until: Option<Instant>,
 }
 
@@ -112,8 +128,8 @@ impl Lane {
         }
     }
 
-    /// Returns when the lane's next call may leave, as far as gathering is concerned: now when it is full or idle,
-    /// else when its oldest item has waited for `max_delay`.
+    /// Returns when the lane's next call may be sent: now if the call is full or the lane idle, else when the oldest item
+    /// has waited for `max_delay`; not before a known lack of budget ends.
     pub(super) fn ready_at(
         &mut self,
         now: Instant,
@@ -126,12 +142,12 @@ impl Lane {
         Some(self.blocked_until.map_or(at, |until| at.max(until)))
     }
 
-    /// Tells whether there is known to be no budget for the next call now.
+    /// Returns whether the next call is known to have no budget now.
     pub(super) fn is_blocked(&self, now: Instant) -> bool {
         self.blocked_until.is_some_and(|until| until > now)
     }
 
-    /// Notes that there is no budget for the next call before a known time.
+    /// Notes that the next call has no budget before `until`.
     pub(super) fn blocked(&mut self, now: Instant, until: Instant) {
         self.blocked_until = Some(until);
         let oldest = self.queue.oldest().unwrap_or(now);
@@ -139,13 +155,13 @@ impl Lane {
         self.throttled.note(now, until);
     }
 
-    /// Notes that there is budget; returns when there was none.
+    /// Notes that there is budget; returns the intervals without.
     pub(super) fn freed(&mut self, now: Instant) -> ThrottledIntervals {
         self.throttled.end(now);
         self.throttled.clone()
     }
 
-    /// Returns the next batch item if it has waited long enough to be owed a turn.
+    /// Returns the position of the next batch item if it is owed a turn.
     pub(super) fn owed(&self, now: Instant) -> Option<Position> {
         if self.no_turn_until.is_some_and(|until| until > now) {
             return None;
@@ -154,22 +170,10 @@ impl Lane {
         (now >= queued.at + AGEING).then_some(head)
     }
 
-    /// Takes a call's items out of the queue, in the order of service.
+    /// Removes a call's items from the queue, in the order of service.
     pub(super) fn take(&mut self, from: Priority, caps: Caps) -> Vec<(Position, Queued)> {
         let mut fits = caps.filter();
         self.queue.take_while(from, |queued| fits(queued.tokens, queued.item.input.size()))
-    }
-
-    /// Drops items without waiters.
-    pub(super) fn drop_cancelled(taken: &mut Vec<(Position, Queued)>) {
-        let (wanted, gone) = std::mem::take(taken)
-            .into_iter()
-            .partition(|(_, queued)| queued.item.owner.demand().is_some());
-        *taken = wanted;
-        let gone: Vec<(Position, Queued)> = gone;
-        for (_, queued) in gone {
-            queued.item.owner.cancel(queued.wasted);
-        }
     }
 
     /// Adds an item; an interactive one may fit where the lane's next batch does not.

@@ -107,7 +107,7 @@ pub(super) struct Queue {
 
 impl Queue {
     pub(super) fn push(&mut self, queued: Queued, clock: &mut FairClock) {
-        let (id, at) = (queued.id(), queued.at);
+        let (id, at) = (queued.item.id, queued.at);
         let tag = clock.tag(queued.item.priority, &queued.item.caller, queued.tokens);
         let position = Position { priority: queued.item.priority, tag, id };
         self.tokens += queued.tokens;
@@ -196,7 +196,7 @@ impl Queue {
 
     /// Removes an item if it has no waiters.
     pub(super) fn remove_abandoned(&mut self, position: Position) -> Option<Queued> {
-        if self.items.get(&position)?.item.owner.demand().is_some() {
+        if self.items.get(&position)?.is_wanted() {
             return None;
         }
         self.remove(position)

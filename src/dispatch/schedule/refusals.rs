@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{
     Scheduler,
     estimate::{Estimate, Late},
-    lane::{Lane, caps_of},
+    lane::Lane,
 };
 use crate::{
     caller::Priority,
@@ -43,12 +43,12 @@ impl Scheduler {
             let Some(refusal) = self.shared.refusal(&lane.parameters, now) else { return };
             for queued in lane.queue.retain(|_| false) {
                 self.clock.refund(&queued);
-                queued.item.owner.complete(Err(refusal.clone()), Bill::nothing());
+                queued.item.owner.complete(Err(refusal.clone()), Bill::default());
             }
         }
     }
 
-    /// Tells whether estimates are to be made now; puts them off where they are not.
+    /// Returns whether estimates are to be made now; postpones them if not.
     fn is_due(&mut self, now: Instant) -> bool {
         let items: usize = self.lanes.values().map(|lane| lane.queue.len()).sum();
         // In a long queue the wait is long anyway.
@@ -79,7 +79,7 @@ impl Scheduler {
             if !lanes.iter().any(is_blocked) {
                 continue;
             }
-            let caps = caps_of(&mut self.caps, &self.shared, &model, self.max_inputs);
+            let caps = self.caps.of(&model);
             let forecast = limiter.forecast(&model, now);
             let mut estimate = Estimate::new(forecast, caps, &lanes, now);
             for returned in &self.returned {
@@ -97,7 +97,7 @@ impl Scheduler {
                 queued.item.owner.reject_late(certain, &Error::QueueTimeout { retry_after });
                 if let Some(queued) = queue.remove_abandoned(position) {
                     self.clock.refund(&queued);
-                    queued.item.owner.cancel(queued.wasted);
+                    queued.cancel();
                 }
             }
         }
@@ -106,7 +106,7 @@ impl Scheduler {
     /// Raises the priority of an item of a returned batch, and rejects late waiters.
     pub(super) fn joined_returned(&mut self, id: u64, priority: Priority, now: Instant) {
         for Returned { batch, .. } in &mut self.returned {
-            let Some(joined) = batch.items.iter_mut().find(|queued| queued.id() == id) else {
+            let Some(joined) = batch.items.iter_mut().find(|queued| queued.item.id == id) else {
                 continue;
             };
             joined.item.priority = joined.item.priority.min(priority);
@@ -127,9 +127,9 @@ impl Scheduler {
         }
         self.swept_at = now;
         for lane in self.lanes.values_mut() {
-            for queued in lane.queue.retain(|queued| queued.item.owner.demand().is_some()) {
+            for queued in lane.queue.retain(|queued| queued.is_wanted()) {
                 self.clock.refund(&queued);
-                queued.item.owner.cancel(queued.wasted);
+                queued.cancel();
             }
         }
         for returned in &mut self.returned {

@@ -34,5 +34,5 @@ async fn holdups_are_bounded() {
     for number in 0..10_000 {
         throttled.note(start + secs(2 * number), start + secs(2 * number + 1));
     }
-    assert_eq!(throttled.0.len(), MAX_HOLDUPS);
+    assert_eq!(throttled.0.len(), MAX_INTERVALS);
 }

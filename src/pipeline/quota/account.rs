@@ -4,11 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{
-    bucket::Bucket,
-    sliding::Sliding,
-    sync::{Mutex, MutexGuard},
-};
+use super::{bucket::Bucket, sliding::Sliding, sync::Mutex};
 
 /// More tokens than any input can have: a bound that keeps sums from overflowing.
 const MOST_TOKENS: u64 = 1 << 40;
@@ -23,11 +19,11 @@ pub(crate) type WindowLimits = [Option<u64>; WINDOWS];
 #[derive(Debug)]
 pub(crate) struct Account {
     /// Never held across an await.
-    state: Mutex<State>,
+    usage: Mutex<Usage>,
 }
 
 #[derive(Debug)]
-struct State {
+struct Usage {
     requests: Bucket,
     tokens: [Sliding; WINDOWS],
 }
@@ -61,17 +57,17 @@ impl Account {
     /// Returns an unused account with windows of these lengths.
     pub(crate) fn new(windows: [Duration; WINDOWS], now: Instant) -> Arc<Self> {
         let tokens = windows.map(|window| Sliding::new(window, now));
-        Arc::new(Self { state: Mutex::new(State { requests: Bucket::default(), tokens }) })
+        Arc::new(Self { usage: Mutex::new(Usage { requests: Bucket::default(), tokens }) })
     }
 
     /// Takes one request of `rate` a second; the error is the time until there is one.
     pub(crate) fn take_request(&self, rate: u32, now: Instant) -> Result<(), Duration> {
-        self.lock().requests.take(rate, now)
+        self.usage.lock().requests.take(rate, now)
     }
 
     /// Returns the time until there is a request of `rate` a second.
     pub(crate) fn request_wait(&self, rate: u32, now: Instant) -> Duration {
-        self.lock().requests.wait(rate, now)
+        self.usage.lock().requests.wait(rate, now)
     }
 
     /// Returns the limit that leaves no room for the tokens now, without reserving any.
@@ -81,23 +77,23 @@ impl Account {
         tokens: u64,
         now: Instant,
     ) -> Option<Exceeded> {
-        let mut state = self.lock();
-        state.advance(now);
-        state.exceeded(limits, tokens.min(MOST_TOKENS), now)
+        let mut usage = self.usage.lock();
+        usage.advance(now);
+        usage.exceeded(limits, tokens.min(MOST_TOKENS), now)
     }
 
     /// Returns the tokens used in each window.
     pub(crate) fn used(&self, now: Instant) -> [u64; WINDOWS] {
-        let mut state = self.lock();
-        state.advance(now);
-        state.tokens.each_ref().map(Sliding::used)
+        let mut usage = self.usage.lock();
+        usage.advance(now);
+        usage.tokens.each_ref().map(Sliding::used)
     }
 
     /// Returns whether the account holds no usage and can be removed.
     pub(crate) fn is_idle(&self, now: Instant) -> bool {
-        let mut state = self.lock();
-        state.advance(now);
-        state.requests.is_idle(now) && state.tokens.iter().all(|window| window.used() == 0)
+        let mut usage = self.usage.lock();
+        usage.advance(now);
+        usage.requests.is_idle(now) && usage.tokens.iter().all(|window| window.used() == 0)
     }
 
     /// Reserves tokens if they fit into every window.
@@ -108,12 +104,12 @@ impl Account {
         now: Instant,
     ) -> Result<Reserved, Exceeded> {
         let tokens = tokens.min(MOST_TOKENS);
-        let mut state = self.lock();
-        state.advance(now);
-        if let Some(exceeded) = state.exceeded(limits, tokens, now) {
+        let mut usage = self.usage.lock();
+        usage.advance(now);
+        if let Some(exceeded) = usage.exceeded(limits, tokens, now) {
             return Err(exceeded);
         }
-        state.add(tokens, now);
+        usage.add(tokens, now);
         Ok(Reserved { tokens, at: now })
     }
 
@@ -121,20 +117,16 @@ impl Account {
     /// a limit.
     fn settle(&self, reserved: Option<Reserved>, tokens: u64, now: Instant) {
         let tokens = tokens.min(MOST_TOKENS);
-        let mut state = self.lock();
+        let mut usage = self.usage.lock();
         let held = reserved.map_or(0, |reserved| reserved.tokens);
         if let Some(Reserved { tokens: held, at }) = reserved {
-            state.take_back(held.saturating_sub(tokens), at);
+            usage.take_back(held.saturating_sub(tokens), at);
         }
-        state.add(tokens.saturating_sub(held), now);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
+        usage.add(tokens.saturating_sub(held), now);
     }
 }
 
-impl State {
+impl Usage {
     fn advance(&mut self, now: Instant) {
         self.tokens.iter_mut().for_each(|window| window.advance(now));
     }
@@ -169,11 +161,11 @@ impl State {
 #[derive(Debug, Default)]
 pub(crate) struct Charge {
     /// Empty for callers without rules.
-    parts: Vec<Part>,
+    shares: Vec<Share>,
 }
 
 #[derive(Debug)]
-struct Part {
+struct Share {
     account: Arc<Account>,
     limits: WindowLimits,
     /// `None` for a request that joined a flight with a reservation of another.
@@ -190,46 +182,46 @@ impl Charge {
         now: Instant,
     ) -> Result<(), Exceeded> {
         let reserved = Some(account.reserve(limits, tokens, now)?);
-        self.parts.push(Part { account: Arc::clone(account), limits, reserved });
+        self.shares.push(Share { account: Arc::clone(account), limits, reserved });
         Ok(())
     }
 
     /// Adds an account that may have to pay, without reserving anything.
     pub(crate) fn name(&mut self, account: &Arc<Account>, limits: WindowLimits) {
-        self.parts.push(Part { account: Arc::clone(account), limits, reserved: None });
+        self.shares.push(Share { account: Arc::clone(account), limits, reserved: None });
     }
 
     /// Returns whether anything is reserved.
     pub(crate) fn holds(&self) -> bool {
-        self.parts.iter().any(|part| part.reserved.is_some())
+        self.shares.iter().any(|share| share.reserved.is_some())
     }
 
     /// Returns whether an account without a reservation would have to pay and has no tokens left.
     pub(crate) fn is_spent(&self, now: Instant) -> bool {
-        let mut unheld = self.parts.iter().filter(|part| part.reserved.is_none());
-        unheld.any(|part| part.account.exceeded(part.limits, 1, now).is_some())
+        let mut unheld = self.shares.iter().filter(|share| share.reserved.is_none());
+        unheld.any(|share| share.account.exceeded(share.limits, 1, now).is_some())
     }
 
     /// Splits off a charge for `tokens` of the reserved ones.
     pub(crate) fn split_off(&mut self, tokens: u64) -> Self {
-        let parts = self.parts.iter_mut().map(|part| {
-            let reserved = part.reserved.as_mut().map(|held| {
+        let shares = self.shares.iter_mut().map(|share| {
+            let reserved = share.reserved.as_mut().map(|held| {
                 let tokens = tokens.min(held.tokens);
                 held.tokens -= tokens;
                 Reserved { tokens, at: held.at }
             });
-            Part { account: Arc::clone(&part.account), limits: part.limits, reserved }
+            Share { account: Arc::clone(&share.account), limits: share.limits, reserved }
         });
-        Self { parts: parts.collect() }
+        Self { shares: shares.collect() }
     }
 
     /// Pays `tokens`, which may differ from the reservation.
     pub(crate) fn settle(mut self, tokens: u64) {
-        if self.parts.is_empty() {
+        if self.shares.is_empty() {
             return;
         }
         let now = Instant::now();
-        for Part { account, reserved, .. } in self.parts.drain(..) {
+        for Share { account, reserved, .. } in self.shares.drain(..) {
             account.settle(reserved, tokens, now);
         }
     }
@@ -237,9 +229,9 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        for Part { account, reserved, .. } in self.parts.drain(..) {
+        for Share { account, reserved, .. } in self.shares.drain(..) {
             if let Some(Reserved { tokens, at }) = reserved {
-                account.lock().take_back(tokens, at);
+                account.usage.lock().take_back(tokens, at);
             }
         }
     }

@@ -22,11 +22,11 @@ const WINDOWS: [Duration; 2] = [Duration::from_mins(1), Duration::from_hours(24)
 
 /// The accounts of all callers that have rules.
 #[derive(Debug)]
-pub(super) struct Accounts(Mutex<State>);
+pub(super) struct Accounts(Mutex<Known>);
 
 #[derive(Debug)]
-struct State {
-    known: HashMap<Arc<str>, Arc<Account>>,
+struct Known {
+    by_name: HashMap<Arc<str>, Arc<Account>>,
     /// Shared by callers beyond the bound, so that ever new identities get no further quota.
     overflow: Arc<Account>,
     swept_at: Option<Instant>,
@@ -35,7 +35,7 @@ struct State {
 impl Accounts {
     pub(super) fn new(now: Instant) -> Self {
         let overflow = Account::new(WINDOWS, now);
-        Self(Mutex::new(State { known: HashMap::new(), overflow, swept_at: None }))
+        Self(Mutex::new(Known { by_name: HashMap::new(), overflow, swept_at: None }))
     }
 
     /// Returns a caller's account.
@@ -43,29 +43,29 @@ impl Accounts {
     /// At the bound, idle accounts are removed first. When none is idle, callers without a table in `[callers]` share one
     /// account under the default rules.
     pub(super) fn of(&self, caller: &Caller, now: Instant) -> Arc<Account> {
-        let mut state = self.0.lock();
-        if let Some(account) = state.known.get(&caller.name) {
+        let mut known = self.0.lock();
+        if let Some(account) = known.by_name.get(&caller.name) {
             return Arc::clone(account);
         }
-        if state.known.len() >= REMEMBERED {
-            state.sweep(now);
-            if !caller.named && state.known.len() >= REMEMBERED {
-                return Arc::clone(&state.overflow);
+        if known.by_name.len() >= REMEMBERED {
+            known.sweep(now);
+            if !caller.named && known.by_name.len() >= REMEMBERED {
+                return Arc::clone(&known.overflow);
             }
         }
         let account = Account::new(WINDOWS, now);
-        state.known.insert(Arc::clone(&caller.name), Arc::clone(&account));
+        known.by_name.insert(Arc::clone(&caller.name), Arc::clone(&account));
         account
     }
 
     /// Returns the number of accounts.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.0.lock().known.len()
+        self.0.lock().by_name.len()
     }
 }
 
-impl State {
+impl Known {
     /// Removes the accounts without usage and reservations.
     fn sweep(&mut self, now: Instant) {
         if self.swept_at.is_some_and(|at| now < at + SWEEP) {
@@ -73,6 +73,6 @@ impl State {
         }
         self.swept_at = Some(now);
         // Every charge holds its account, and gets it only under this lock.
-        self.known.retain(|_, account| Arc::strong_count(account) > 1 || !account.is_idle(now));
+        self.by_name.retain(|_, account| Arc::strong_count(account) > 1 || !account.is_idle(now));
     }
 }

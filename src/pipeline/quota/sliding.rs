@@ -18,12 +18,12 @@ pub(crate) struct Sliding {
     /// The start of the first slot.
     epoch: Instant,
     /// Oldest first; slots without tokens are left out.
-    slots: VecDeque<Slot>,
+    slots: VecDeque<Bin>,
     used: u64,
 }
 
 #[derive(Debug)]
-struct Slot {
+struct Bin {
     number: u64,
     tokens: u64,
 }
@@ -72,7 +72,7 @@ impl Sliding {
         // Tasks read the clock before they take the lock, so instants may come out of order.
         match self.slots.binary_search_by_key(&number, |slot| slot.number) {
             Ok(found) => self.slots[found].tokens += tokens,
-            Err(place) => self.slots.insert(place, Slot { number, tokens }),
+            Err(place) => self.slots.insert(place, Bin { number, tokens }),
         }
     }
 

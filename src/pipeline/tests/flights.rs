@@ -75,7 +75,7 @@ async fn those_who_come_and_leave_while_a_call_is_out_take_no_room() {
     }
     assert!(flights.waiters() < 16, "{} waiters", flights.waiters());
     let (mut late, _) = join(&flights, CacheMode::ReadWrite);
-    owner.complete(Ok(vector_of("a")), Bill::nothing());
+    owner.complete(Ok(vector_of("a")), Bill::default());
     assert_eq!(late.try_recv().unwrap().result, Ok(vector_of("a")));
 }
 
@@ -85,7 +85,7 @@ async fn who_looked_before_a_landing_and_boards_after_it_has_the_answer() {
     let (_first, opened) = join(&flights, CacheMode::ReadWrite);
     let owner = opened.unwrap();
     assert!(owner.send(&SendInfo::now()));
-    let nothing = Bill::nothing();
+    let nothing = Bill::default();
     owner.complete(Ok(vector_of("a")), nothing);
 
     let (mut second, opened) = join(&flights, CacheMode::ReadWrite);

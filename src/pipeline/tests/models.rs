@@ -264,7 +264,7 @@ impl World {
                         return;
                     }
                     self.landed.lock().unwrap().push(id);
-                    let bill = Bill { tokens: 1, ..Bill::nothing() };
+                    let bill = Bill { tokens: 1, ..Bill::default() };
                     return owner.complete(Ok(vector_of(&departed.to_string())), bill);
                 }
             }

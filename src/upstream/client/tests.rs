@@ -60,7 +60,7 @@ async fn ask(client: &Client) -> Result<Reply, Error> {
 }
 
 /// What a client makes of a server.
-async fn failure(config: &Config) -> Arc<error::Upstream> {
+async fn failure(config: &Config) -> Arc<Failure> {
     match ask(&client(config)).await {
         Err(Error::Upstream(upstream)) => upstream,
         other => panic!("expected a failure, not {other:?}"),

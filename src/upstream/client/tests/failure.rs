@@ -31,7 +31,7 @@ const NOT_JSON: &str = "the body is not the documented JSON";
 async fn a_failure_knows_the_call_it_happened_in() {
     let server = Server::start(http("401 Unauthorized\r\nx-request-id: the-id", ""), End::Close);
     let failure = failure(&config(&server.url("http"))).await;
-    let expected = error::Upstream {
+    let expected = Failure {
         fault: Fault::Unauthenticated,
         endpoint: Endpoint::Embeddings,
         model: "model-of-tomorrow".into(),
