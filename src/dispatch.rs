@@ -1,9 +1,9 @@
 //! Batches items into upstream calls. A call that was sent completes and is cached even if its callers leave.
 //!
-//! [`Dispatch::submit`] takes items; each carries the [`FlightOwner`] that receives its result ([`pending`]). [`schedule`]
-//! queues items in lanes, in a fair order, and sends a [`batch`] when the [`breaker`] is closed, a key ([`pool`]) has
-//! budget ([`limit`]) and a call is free. [`call`] makes one upstream call, [`isolate`] splits a rejected batch and
-//! apportions costs, and [`retry`] repeats failed calls.
+//! [`Dispatch::submit`] takes items; each carries the [`FlightOwner`] that receives its result ([`pending`]).
+//! [`schedule`] queues items in lanes, in a fair order, and sends a [`batch`] when the [`breaker`] is closed, a key
+//! ([`pool`]) has budget ([`limit`]) and a call is free. [`call`] makes one upstream call, [`isolate`] splits a
+//! rejected batch and apportions costs, and [`retry`] repeats failed calls.
 
 mod batch;
 mod breaker;

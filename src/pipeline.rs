@@ -1,7 +1,7 @@
 //! The part of a request's path that ends with its caller.
 //!
-//! [`Pipeline::run`] is the whole path; each step is a module of its own. Its future may be dropped at any point without
-//! harm to other requests: items that were submitted to the dispatch complete by themselves.
+//! [`Pipeline::run`] is the whole path; each step is a module of its own. Its future may be dropped at any point
+//! without harm to other requests: items that were submitted to the dispatch complete by themselves.
 
 mod admission;
 mod coalesce;
@@ -84,7 +84,8 @@ impl Pipeline {
         &self.admission
     }
 
-    /// Answers one request: admits it, looks its inputs up, reserves tokens, joins or opens flights, and waits for them.
+    /// Answers one request: admits it, looks its inputs up, reserves tokens, joins or opens flights, and waits for
+    /// them.
     ///
     /// The permit counts the request until its last clone is dropped. Without `allow_partial`, the first failure is the
     /// answer, with the index of the caller's own input.
@@ -162,8 +163,8 @@ impl Pipeline {
         misses
     }
 
-    /// Reserves tokens for the misses without a flight, if the caller or the gateway has a token limit; returns the misses
-    /// that may join or open a flight.
+    /// Reserves tokens for the misses without a flight, if the caller or the gateway has a token limit; returns the
+    /// misses that may join or open a flight.
     async fn reserve(
         &self,
         misses: Vec<Miss>,

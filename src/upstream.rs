@@ -33,8 +33,8 @@ use crate::{
 pub trait Upstream: Send + Sync + 'static {
     /// Sends one request with `key` and all of `inputs`, in this order, and returns one answer for each.
     ///
-    /// Makes exactly one attempt, and records its address in `span`. The error's `index`, if it has one, is a position in
-    /// `inputs`.
+    /// Makes exactly one attempt, and records its address in `span`. The error's `index`, if it has one, is a position
+    /// in `inputs`.
     fn call<'a>(
         &'a self,
         key: &'a ApiKey,

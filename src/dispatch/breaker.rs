@@ -30,8 +30,8 @@ pub(crate) struct Breaker {
 #[derive(Debug)]
 struct Term {
     circuit: Circuit,
-    /// Counts how often the breaker opened. The result of an attempt of an earlier term is ignored. While the breaker is
-    /// half open, only the probe belongs to the current term.
+    /// Counts how often the breaker opened. The result of an attempt of an earlier term is ignored. While the breaker
+    /// is half open, only the probe belongs to the current term.
     number: u64,
 }
 

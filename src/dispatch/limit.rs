@@ -4,8 +4,8 @@
 //! [`window`] counts one sliding minute, [`allowance`] holds its limits, [`gate`] closes after a 429, and [`forecast`]
 //! predicts the free budget. Configured limits are never exceeded; others start at Voyage's tier 1 and adapt to 429s.
 //!
-//! Voyage counts by model and by credential: every key of the [`Pool`] has one window for each model. A call uses the key
-//! with the most free budget, and is blocked only when no key has enough.
+//! Voyage counts by model and by credential: every key of the [`Pool`] has one window for each model. A call uses the
+//! key with the most free budget, and is blocked only when no key has enough.
 
 mod allowance;
 mod config;

@@ -1,7 +1,7 @@
 //! Retries: whether and when a failed call is repeated, and the retry budget of all calls.
 //!
-//! Only this layer retries: at most `retry.max_attempts` calls for the same items, and retries for at most a tenth of all
-//! calls and one a second.
+//! Only this layer retries: at most `retry.max_attempts` calls for the same items, and retries for at most a tenth of
+//! all calls and one a second.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Single flight: identical inputs of concurrent requests are one upstream input.
 //!
-//! The dispatched item owns the flight, not the caller that opened it. Requests join it as waiters; a waiter that leaves
-//! affects no other one. A flight lost to a panic fails its waiters and frees its key.
+//! The dispatched item owns the flight, not the caller that opened it. Requests join it as waiters; a waiter that
+//! leaves affects no other one. A flight lost to a panic fails its waiters and frees its key.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -158,7 +158,7 @@ impl Flights {
 
         let mut flights = self.shard(&key).lock();
         if let Some(open) = flights.get(&key)
-            // A refresh wants an answer newer than itself: it joins only what has not been sent.
+            // A refresh needs an answer newer than itself: it joins only flights that were not sent.
             && (mode != CacheMode::Refresh || !open.was_sent())
         {
             open.add_waiter(waiter);

@@ -1,8 +1,8 @@
 //! Quotas of callers, and the token budgets of the gateway.
 //!
 //! [`bucket`] counts requests a second, [`sliding`] tokens of a minute, a day or a month; an [`account`] has both, and
-//! [`accounts`] finds a caller's. Estimated tokens are reserved before a flight is opened, and settled with the bill when
-//! it lands. Nothing is counted for callers without rules.
+//! [`accounts`] finds a caller's. Estimated tokens are reserved before a flight is opened, and settled with its bill.
+//! Nothing is counted for callers without rules.
 
 pub(super) mod account;
 mod accounts;
@@ -43,7 +43,7 @@ const BUDGETS: [&str; 2] = ["limits.daily_tokens", "limits.monthly_tokens"];
 /// The lengths of a day and a month, at any time.
 const WINDOWS: [Duration; 2] = [Duration::from_hours(24), Duration::from_hours(30 * 24)];
 
-/// The quotas of all callers and what is used of them.
+/// The quotas of all callers and their usage.
 #[derive(Debug)]
 pub(super) struct Quotas {
     accounts: Accounts,

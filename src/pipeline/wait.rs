@@ -23,7 +23,7 @@ pub(super) struct Wait {
 }
 
 impl Wait {
-    /// Begins to wait for what `gathering` expects; `None`: that is nothing.
+    /// Begins the wait; `None` if no flight is expected or the request is not recorded.
     pub(super) fn begin(request: &TraceContext, gathering: &Gathering<'_>) -> Option<Self> {
         if !request.is_recorded() || gathering.flights().next().is_none() {
             return None;

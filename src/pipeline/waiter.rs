@@ -81,8 +81,9 @@ impl Waiter {
     }
 }
 
-/// Returns the waiter to charge: the billed one, else the first one that left. If the billed quota is used up and the one
-/// that left holds tokens, that one pays: otherwise two callers, one of which always leaves, could spend without limit.
+/// Returns the waiter to charge: the billed one, else the first one that left. If the billed quota is used up and the
+/// one that left holds tokens, that one pays: otherwise two callers, one of which always leaves, could spend without
+/// limit.
 pub(super) fn debtor(billed: Option<Waiter>, left: Option<Waiter>) -> Option<Waiter> {
     match (billed, left) {
         (Some(billed), Some(left))

@@ -88,8 +88,8 @@ fn from_bad_request(refusal: &Refusal<'_>) -> Fault {
     }
 }
 
-/// Returns the gateway's field that a message names, or `request` when it is an argument that callers do not set. `None`:
-/// the message names no argument and may concern any input.
+/// Returns the gateway's field that a message names, or `request` when it is an argument that callers do not set.
+/// `None`: the message names no argument and may concern any input.
 fn named_field(text: &str) -> Option<&'static str> {
     /// The beginning of every message about arguments.
     const ARGUMENTS: &str =

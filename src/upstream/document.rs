@@ -28,7 +28,7 @@ pub struct Document {
 }
 
 /// Returns whether a document may be fetched from a URL: over `https`, or from this host. It decides which callers are
-/// accepted, so nobody may change it on the way.
+/// accepted, so it must not be changed on the way.
 pub fn may_fetch(url: &str) -> bool {
     url::parse(url).is_some_and(|parsed| parsed.scheme() == "https" || url::is_loopback(url))
 }

@@ -92,14 +92,14 @@ impl Config {
     /// Returns this replica's allowance for a model and a key before anything is learnt.
     pub(super) fn allowance(&self, name: &str, key: KeyLimits) -> Allowance {
         let own = self.models.get(name).copied().unwrap_or_default();
-        // What is said of the key and what is said of the model both hold; only then what is said of all.
+        // Limits of the key and of the model both hold; those of all models are the fallback.
         let rpm = own.rpm.into_iter().chain(key.rpm).min().or(self.rpm);
         let tpm = own.tpm.into_iter().chain(key.tpm).min().or(self.tpm);
         let tier_1 = model::find(name)
             .map_or((model::TIER_1_RPM, model::TIER_1_TPM), |model| (model.rpm, model.tpm));
         let share = |limit: u64| (limit / u64::from(self.replicas)).max(1);
-        let minute = |told: Option<u64>, tier_1: u64, free_tier: u64| match told {
-            Some(told) => Minute::configured(share(told), share(free_tier)),
+        let minute = |limit: Option<u64>, tier_1: u64, free_tier: u64| match limit {
+            Some(limit) => Minute::configured(share(limit), share(free_tier)),
             None => Minute::assumed(share(tier_1), share(free_tier)),
         };
         Allowance {

@@ -1,8 +1,8 @@
 //! One sliding minute of one key and model: the calls in flight, and those that ended less than a minute ago.
 //!
-//! Voyage counts a call at some moment between its start and its reply. An entry that lasts from before the start until a
-//! minute after the reply therefore covers every minute in which Voyage may count the call; a token bucket would permit
-//! up to twice the limit.
+//! Voyage counts a call at some moment between its start and its reply. An entry that lasts from before the start until
+//! a minute after the reply therefore covers every minute in which Voyage may count the call; a token bucket would
+//! permit up to twice the limit.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -72,8 +72,8 @@ impl Window {
         }
     }
 
-    /// Advances the window to `now`: removes expired entries, and ends a minute of learning. Returns whether that minute
-    /// proved more than the free tier.
+    /// Advances the window to `now`: removes expired entries, and ends a minute of learning. Returns whether that
+    /// minute proved more than the free tier.
     pub(super) fn advance(&mut self, now: Instant) -> bool {
         while let Some(oldest) = self.log.front().filter(|entry| entry.until <= now) {
             self.logged -= oldest.tokens;

@@ -26,35 +26,35 @@ use crate::{
     },
 };
 
-/// Changes of the budget in one estimate; items that are left then are estimated for the last of them.
+/// The most changes of the budget in one estimate; later items get the time of the last change.
 const MOST_CHANGES: usize = 100_000;
 
-/// A model's waiting items, and what is known of its budget.
+/// A model's waiting items and the forecast of its budget.
 #[derive(Clone)]
 pub(super) struct Estimate<'a> {
     forecast: Forecast,
     caps: Caps,
     now: Instant,
-    /// The time reached.
+    /// The simulated time.
     clock: Instant,
     /// In the order of service.
-    items: VecDeque<Standing<'a>>,
+    items: VecDeque<Waiting<'a>>,
     repeats: Vec<Repeat>,
     /// Whether items that cannot wait keep their place.
     keeps_all: bool,
     late: Vec<Late>,
 }
 
-/// An item that not all of its waiters can wait for.
+/// An item with waiters that cannot wait for it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Late {
     /// The number of its lane.
     pub(super) lane: usize,
     pub(super) position: Position,
     /// The earliest time at which it may be sent.
-    pub(super) certain: Instant,
-    /// When it will be sent, if all waiters stay.
-    pub(super) told: Instant,
+    pub(super) earliest: Instant,
+    /// The estimated time at which it is sent, if all waiters stay.
+    pub(super) expected: Instant,
 }
 
 /// A batch that is sent again.
@@ -66,9 +66,9 @@ struct Repeat {
     expected: u64,
 }
 
-/// An item that waits.
+/// A waiting item.
 #[derive(Clone, Copy)]
-struct Standing<'a> {
+struct Waiting<'a> {
     lane: usize,
     position: Position,
     queued: &'a Queued,
@@ -85,18 +85,18 @@ impl<'a> Estimate<'a> {
         now: Instant,
     ) -> Self {
         let mut items = Vec::new();
-        for (lane, waiting) in lanes.iter().enumerate() {
-            items.extend(waiting.queue.iter().filter_map(|(position, queued)| {
+        for (lane, of_lane) in lanes.iter().enumerate() {
+            items.extend(of_lane.queue.iter().filter_map(|(position, queued)| {
                 let demand = queued.item.owner.demand()?;
-                Some(Standing { lane, position, queued, demand, if_next: None })
+                Some(Waiting { lane, position, queued, demand, if_next: None })
             }));
         }
-        items.sort_by_key(|standing| standing.position);
-        let kind = |standing: &Standing<'_>| (standing.lane, standing.position.priority);
-        if items.iter().any(|standing| kind(standing) != kind(&items[0])) {
-            for standing in &mut items {
-                let at = forecast.free_at(Priority::Interactive, standing.queued.tokens);
-                standing.if_next = Some(at);
+        items.sort_by_key(|waiting| waiting.position);
+        let kind = |waiting: &Waiting<'_>| (waiting.lane, waiting.position.priority);
+        if items.iter().any(|waiting| kind(waiting) != kind(&items[0])) {
+            for waiting in &mut items {
+                let at = forecast.free_at(Priority::Interactive, waiting.queued.tokens);
+                waiting.if_next = Some(at);
             }
         }
         Self {
@@ -119,31 +119,31 @@ impl<'a> Estimate<'a> {
         self.repeats.push(Repeat { at, priority: batch.priority(), tokens, expected });
     }
 
-    /// Returns the items that not all of their waiters can wait for.
+    /// Returns the items with waiters that cannot wait for them.
     ///
-    /// An item that cannot wait is not ahead of others. But its waiters get the time at which it would be sent if all
-    /// stayed, since the other items of its own request come again with it.
+    /// An item that cannot wait does not delay others. But its waiters get the time at which it would be sent if all
+    /// stayed, since the other items of its request are sent again with it.
     pub(super) fn late(self) -> Vec<Late> {
         let mut late = self.clone().run();
         if !late.is_empty() {
             let all = Self { keeps_all: true, ..self }.run();
-            let told: HashMap<Position, Instant> =
-                all.into_iter().map(|late| (late.position, late.told)).collect();
-            for item in &mut late {
-                item.told = told.get(&item.position).map_or(item.told, |told| item.told.max(*told));
+            let all: HashMap<Position, Instant> =
+                all.into_iter().map(|late| (late.position, late.expected)).collect();
+            for Late { position, expected, .. } in &mut late {
+                *expected = all.get(position).map_or(*expected, |at| (*expected).max(*at));
             }
         }
         late
     }
 
-    /// Sends all items in turn; returns those that not all of their waiters can wait for.
+    /// Simulates sending all items in turn; returns those with waiters that cannot wait.
     fn run(mut self) -> Vec<Late> {
         for _ in 0..MOST_CHANGES {
             let changes = [self.send_again(), self.send_next()];
             if self.items.is_empty() {
                 break;
             }
-            // A time that has not moved on would be tried for ever.
+            // A time that is not later would loop.
             let next = changes.into_iter().flatten().min().unwrap_or(self.clock);
             self.clock = next.max(self.clock + Duration::from_millis(1));
             self.forecast.advance(self.clock);
@@ -187,11 +187,11 @@ impl<'a> Estimate<'a> {
             let mut fits = caps.filter();
             let wanted = items
                 .iter()
-                .filter(move |standing| !standing.cannot_wait(cutoff))
-                .take_while(move |Standing { queued, .. }| {
+                .filter(move |waiting| !waiting.cannot_wait(cutoff))
+                .take_while(move |Waiting { queued, .. }| {
                     fits(queued.tokens, queued.item.input.size())
                 })
-                .map(|&Standing { position, queued, .. }| Wanted {
+                .map(|&Waiting { position, queued, .. }| Wanted {
                     priority: position.priority,
                     tokens: queued.tokens,
                 });
@@ -204,29 +204,30 @@ impl<'a> Estimate<'a> {
             };
             let mut expected = 0;
             while count > 0
-                && let Some(standing) = self.items.pop_front()
+                && let Some(waiting) = self.items.pop_front()
             {
-                if !standing.cannot_wait(cutoff) {
+                if !waiting.cannot_wait(cutoff) {
                     count -= 1;
-                    expected += standing.queued.expected;
+                    expected += waiting.queued.expected;
                 }
-                self.note(standing);
+                self.note(waiting);
             }
             self.forecast.settle(planned, expected);
         }
     }
 
-    /// Notes an item that is sent at the time reached, if not all of its waiters can wait until then.
-    fn note(&mut self, Standing { lane, position, demand, if_next, .. }: Standing<'_>) {
-        let certain = if_next.unwrap_or(self.clock);
-        if certain > self.now && demand.least_patience <= certain {
-            self.late.push(Late { lane, position, certain, told: certain.max(self.clock) });
+    /// Records an item that is sent at the simulated time, if a waiter cannot wait until then.
+    fn note(&mut self, Waiting { lane, position, demand, if_next, .. }: Waiting<'_>) {
+        let earliest = if_next.unwrap_or(self.clock);
+        if earliest > self.now && demand.least_patience <= earliest {
+            let expected = earliest.max(self.clock);
+            self.late.push(Late { lane, position, earliest, expected });
         }
     }
 }
 
-impl Standing<'_> {
-    /// Tells whether no waiter can wait until `at`; what is sent at once needs no patience.
+impl Waiting<'_> {
+    /// Returns whether no waiter can wait until `at`; items that are sent at once need not wait.
     fn cannot_wait(&self, at: Option<Instant>) -> bool {
         at.is_some_and(|at| self.demand.most_patience <= self.if_next.unwrap_or(at))
     }

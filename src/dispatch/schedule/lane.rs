@@ -57,7 +57,8 @@ impl Caps {
         of_inputs.max(share(tokens, self.tokens)).max(of_bytes).min(1.0)
     }
 
-    /// Returns a filter that accepts items, by their tokens and bytes, until the call is full; the first one always fits.
+    /// Returns a filter that accepts items, by their tokens and bytes, until the call is full; the first one always
+    /// fits.
     pub(super) fn filter(self) -> impl FnMut(u64, usize) -> bool + Clone {
         let (mut inputs, mut tokens, mut bytes) = (0, 0, 0);
         move |more_tokens, size| {
@@ -128,8 +129,8 @@ impl Lane {
         }
     }
 
-    /// Returns when the lane's next call may be sent: now if the call is full or the lane idle, else when the oldest item
-    /// has waited for `max_delay`; not before a known lack of budget ends.
+    /// Returns when the lane's next call may be sent: now if the call is full or the lane idle, else when the oldest
+    /// item has waited for `max_delay`; not before a known lack of budget ends.
     pub(super) fn ready_at(
         &mut self,
         now: Instant,

@@ -1,8 +1,8 @@
-//! The order of service: interactive before batch, callers in proportion to their weights within a class.
+//! The order of service: interactive items before batch items, and fair shares of callers by weight within a class.
 //!
-//! Start-time fair queueing (Goyal, Vin and Cheng, 1996): an item's tag is where its caller's last item of the class
-//! ends on a virtual clock, or the clock itself for a caller that was idle; the smallest tag is served first. A
-//! caller with a thousand items waiting delays another's first by one item, not by a thousand.
+//! Start-time fair queueing (Goyal, Vin and Cheng, 1996): an item's tag is the end of its caller's previous item of the
+//! class on a virtual clock, or the clock's time if the caller was idle; the smallest tag is served first. A caller
+//! with a thousand waiting items delays another caller by one item.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -16,33 +16,33 @@ use crate::{
     dispatch::pending::{Item, Queued},
 };
 
-/// Virtual time a token of weight 1 takes; leaves room for weights up to this.
+/// The virtual time of a token of weight 1, and the largest effective weight.
 const SCALE: u64 = 1 << 10;
 
-/// Callers remembered between sweeps of those who have nothing waiting.
-const REMEMBERED: usize = 1024;
+/// Callers kept between two sweeps of idle callers.
+const KEPT_CALLERS: usize = 1024;
 
-/// Callers remembered at most: beyond that, all of them start at the clock again.
-const MOST_REMEMBERED: usize = 64 * REMEMBERED;
+/// The most callers kept: beyond that, all of them are removed and start at the clock.
+const MOST_KEPT_CALLERS: usize = 64 * KEPT_CALLERS;
 
 /// The virtual clocks, shared by all lanes, so that callers are compared across them.
 #[derive(Debug)]
 pub(super) struct FairClock {
     now: [u64; 2],
-    /// Where each caller's last item ends.
+    /// The end of each caller's last item.
     ends: HashMap<(Priority, Arc<str>), u64>,
-    /// How many callers make the next sweep due: sweeps are paid for by those who came since the last.
+    /// The number of callers at which the next sweep is due, so that sweeps cost a constant for each new caller.
     sweep_at: usize,
 }
 
 impl Default for FairClock {
     fn default() -> Self {
-        Self { now: [0; 2], ends: HashMap::new(), sweep_at: REMEMBERED }
+        Self { now: [0; 2], ends: HashMap::new(), sweep_at: KEPT_CALLERS }
     }
 }
 
 impl FairClock {
-    /// Gives a caller's next item of `cost` tokens its tag.
+    /// Returns the tag of a caller's next item of `cost` tokens.
     fn tag(&mut self, priority: Priority, caller: &Caller, cost: u64) -> u64 {
         let now = self.now[priority as usize];
         if self.ends.len() >= self.sweep_at {
@@ -54,20 +54,20 @@ impl FairClock {
         tag
     }
 
-    /// Forgets callers whose state equals a new one.
+    /// Removes callers whose state equals that of a new caller.
     ///
-    /// Callers who come once only never move the clock on, so those who were served can be many.
+    /// Callers with a single item do not advance the clock, so many can be left.
     fn sweep(&mut self) {
         let clocks = self.now;
-        // Whoever ended in the past starts at the clock again, remembered or not.
+        // A caller whose items ended in the past starts at the clock, known or not.
         self.ends.retain(|(priority, _), end| *end > clocks[*priority as usize]);
-        if self.ends.len() >= MOST_REMEMBERED / 2 {
+        if self.ends.len() >= MOST_KEPT_CALLERS / 2 {
             self.ends.clear();
         }
-        self.sweep_at = (2 * self.ends.len()).max(REMEMBERED);
+        self.sweep_at = (2 * self.ends.len()).max(KEPT_CALLERS);
     }
 
-    /// Takes back what an item was charged that is not served.
+    /// Refunds the virtual time of an item that is not served.
     pub(super) fn refund(&mut self, queued: &Queued) {
         let Item { priority, caller, .. } = &queued.item;
         if let Some(end) = self.ends.get_mut(&(*priority, Arc::clone(&caller.name))) {
@@ -75,19 +75,19 @@ impl FairClock {
         }
     }
 
-    /// Moves the clock on to an item that is being served.
+    /// Advances the clock to the tag of an item that is served.
     fn serve(&mut self, priority: Priority, tag: u64) {
         let now = &mut self.now[priority as usize];
         *now = (*now).max(tag);
     }
 }
 
-/// Returns the virtual time that an item of `cost` tokens takes.
+/// Returns the virtual time of an item of `cost` tokens.
 fn length(caller: &Caller, cost: u64) -> u64 {
     cost.max(1) * SCALE / u64::from(caller.weight())
 }
 
-/// Where an item stands.
+/// The position of an item in the order of service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Position {
     pub(super) priority: Priority,
@@ -100,7 +100,7 @@ pub(super) struct Position {
 pub(super) struct Queue {
     items: BTreeMap<Position, Queued>,
     positions: HashMap<u64, Position>,
-    /// In the order of arrival; some have left since.
+    /// In the order of arrival, with items that were removed since.
     arrivals: VecDeque<(Instant, u64)>,
     tokens: u64,
 }
@@ -116,7 +116,7 @@ impl Queue {
         self.arrivals.push_back((at, id));
     }
 
-    /// Puts items back that were not sent, at their positions.
+    /// Puts items back that were not sent.
     pub(super) fn put_back(&mut self, taken: Vec<(Position, Queued)>) {
         for (position, queued) in taken {
             self.tokens += queued.tokens;
@@ -125,7 +125,7 @@ impl Queue {
         }
     }
 
-    /// Makes a waiting batch item interactive.
+    /// Raises a batch item to interactive priority.
     pub(super) fn lift(&mut self, id: u64, clock: &mut FairClock) {
         let Some(old) = self.positions.get(&id).copied() else { return };
         if old.priority == Priority::Interactive {
@@ -140,7 +140,7 @@ impl Queue {
         self.positions.insert(id, position);
     }
 
-    /// Takes the first items of at least the class of `from` while `fits` says so.
+    /// Removes the first items from the class `from` on, while they fit.
     pub(super) fn take_while(
         &mut self,
         from: Priority,
@@ -157,7 +157,7 @@ impl Queue {
         taken
     }
 
-    /// Counts anew, to reserve and as expected, the items that are served next: the estimate may have learnt since they came.
+    /// Updates the reserved and expected tokens of the next items: the counter may have learnt since they arrived.
     pub(super) fn recount(&mut self, items: usize, count: impl Fn(&Queued) -> (u64, u64)) {
         for queued in self.items.values_mut().take(items) {
             let (tokens, expected) = count(queued);
@@ -173,7 +173,7 @@ impl Queue {
         }
     }
 
-    /// Takes out the items that `keep` refuses, in the order of service.
+    /// Removes and returns the items that `keep` rejects, in the order of service.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&mut Queued) -> bool) -> Vec<Queued> {
         let gone: Vec<Position> = self
             .items
@@ -202,7 +202,7 @@ impl Queue {
         self.remove(position)
     }
 
-    /// Returns the items and where they stand, in the order of service.
+    /// Returns the items with their positions, in the order of service.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Position, &Queued)> {
         self.items.iter().map(|(position, queued)| (*position, queued))
     }
@@ -219,19 +219,19 @@ impl Queue {
         self.tokens
     }
 
-    /// Returns the position of the item to be served first.
+    /// Returns the position of the next item.
     pub(super) fn head(&self) -> Option<Position> {
         self.items.keys().next().copied()
     }
 
-    /// Returns the item of a class to be served first.
+    /// Returns the next item of a class.
     pub(super) fn first(&self, priority: Priority) -> Option<(Position, &Queued)> {
         let start = Position { priority, tag: 0, id: 0 };
         let (position, queued) = self.items.range(start..).next()?;
         (position.priority == priority).then_some((*position, queued))
     }
 
-    /// Returns when the oldest item that still waits arrived.
+    /// Returns the arrival of the oldest item.
     pub(super) fn oldest(&mut self) -> Option<Instant> {
         while let Some(&(at, id)) = self.arrivals.front() {
             if self.positions.contains_key(&id) {

@@ -89,12 +89,12 @@ impl Scheduler {
             }
             let mut late = estimate.late();
             // A request fails with its first failed item, and gets the time of its last.
-            late.sort_by_key(|late| Reverse(late.told));
-            for Late { lane, position, certain, told } in late {
+            late.sort_by_key(|late| Reverse(late.expected));
+            for Late { lane, position, earliest, expected } in late {
                 let queue = &mut lanes[lane].queue;
                 let Some(queued) = queue.get(position) else { continue };
-                let retry_after = told.duration_since(now);
-                queued.item.owner.reject_late(certain, &Error::QueueTimeout { retry_after });
+                let retry_after = expected.duration_since(now);
+                queued.item.owner.reject_late(earliest, &Error::QueueTimeout { retry_after });
                 if let Some(queued) = queue.remove_abandoned(position) {
                     self.clock.refund(&queued);
                     queued.cancel();

@@ -1,4 +1,4 @@
-//! Who used the last minute: interactive calls or batch calls.
+//! The shares of interactive and batch calls in the last minute.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -25,9 +25,9 @@ struct Sent {
 }
 
 impl Shares {
-    /// Notes a call that leaves.
+    /// Records a sent call.
     pub(super) fn note(&mut self, model: &Arc<str>, class: Priority, tokens: u64, now: Instant) {
-        // Models that have not been called for a minute are forgotten with their last call.
+        // Models without a call for a minute are removed.
         self.0.retain(|_, sent| {
             sent.expire(now);
             !sent.calls.is_empty()
@@ -37,7 +37,7 @@ impl Shares {
         sent.tokens[class as usize] += tokens;
     }
 
-    /// Returns whether interactive calls used more than half of what was used.
+    /// Returns whether interactive calls used more than half of the used tokens.
     pub(super) fn is_mostly_interactive(&mut self, model: &Arc<str>, now: Instant) -> bool {
         self.0.get_mut(model).is_some_and(|sent| {
             sent.expire(now);

@@ -35,7 +35,7 @@ struct Reserved {
     at: Instant,
 }
 
-/// A limit that leaves no room for tokens.
+/// An exceeded limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Exceeded {
     /// The index of the window that is full the longest.
@@ -70,7 +70,7 @@ impl Account {
         self.usage.lock().requests.wait(rate, now)
     }
 
-    /// Returns the limit that leaves no room for the tokens now, without reserving any.
+    /// Returns the limit that the tokens would exceed now, without reserving any.
     pub(crate) fn exceeded(
         &self,
         limits: WindowLimits,

@@ -40,8 +40,8 @@ impl Accounts {
 
     /// Returns a caller's account.
     ///
-    /// At the bound, idle accounts are removed first. When none is idle, callers without a table in `[callers]` share one
-    /// account under the default rules.
+    /// At the bound, idle accounts are removed first. When none is idle, callers without a table in `[callers]` share
+    /// one account under the default rules.
     pub(super) fn of(&self, caller: &Caller, now: Instant) -> Arc<Account> {
         let mut known = self.0.lock();
         if let Some(account) = known.by_name.get(&caller.name) {

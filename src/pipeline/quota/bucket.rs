@@ -9,7 +9,7 @@ const REQUEST: u64 = 1_000_000_000;
 
 /// A bucket that holds as many requests as its rate; nothing is lost to rounding.
 ///
-/// It keeps what is taken, not what is left, so that it stays correct when the rate changes.
+/// It keeps the taken units, not those left, so that it stays correct when the rate changes.
 #[derive(Debug, Default)]
 pub(crate) struct Bucket {
     taken: u64,
@@ -28,7 +28,7 @@ impl Bucket {
         Ok(())
     }
 
-    /// Returns how long it is until there is a request to take, if nobody takes one.
+    /// Returns the time until a request can be taken, if no other is taken.
     pub(crate) fn wait(&mut self, rate: u32, now: Instant) -> Duration {
         // Less than one a second would never let a request through.
         let rate = u64::from(rate.max(1));

@@ -1,8 +1,8 @@
 //! Flights and permits under shuttle: thousands of orders of the steps of callers and calls.
 //!
 //! The two rooms are compiled a second time here, with shuttle's locks and atomics in the place of std's; at each of
-//! them, and before each look into the cache, shuttle decides which thread goes next. Channels, the cache and the metrics
-//! are what they always are: a step of theirs is never taken apart. A schedule that fails is printed, and
+//! them, and before each look into the cache, shuttle decides which thread goes next. Channels, the cache and the
+//! metrics are what they always are: a step of theirs is never taken apart. A schedule that fails is printed, and
 //! `shuttle::replay` repeats it.
 
 #[expect(clippy::duplicate_mod, unreachable_pub, reason = "the second time with shuttle's atomics")]

@@ -13,9 +13,9 @@ fn callers_who_come_once_are_not_remembered_for_ever() {
         // Each of them starts at the clock and is served at once: that never moves it on.
         let tag = clock.tag(Priority::Interactive, &stranger(number), 10);
         clock.serve(Priority::Interactive, tag);
-        assert!(clock.ends.len() <= MOST_REMEMBERED);
+        assert!(clock.ends.len() <= MOST_KEPT_CALLERS);
     }
-    assert!(clock.ends.capacity() <= 4 * MOST_REMEMBERED);
+    assert!(clock.ends.capacity() <= 4 * MOST_KEPT_CALLERS);
 }
 
 #[test]
