@@ -5,6 +5,7 @@
 
 mod collector;
 mod config;
+mod console;
 mod environment;
 mod metrics;
 mod span_counts;

@@ -16,6 +16,44 @@ pub use reader::InvalidVariable;
 use crate::telemetry::OtlpProtocol;
 use reader::{Reader, pairs};
 
+/// A variable that a library reads, its valid values, and whether a value is valid.
+type Check = (&'static str, &'static str, fn(&str) -> bool);
+
+const CHECKS: [Check; 9] = [
+    (
+        "OTEL_TRACES_SAMPLER",
+        "always_on, always_off, traceidratio, or these with parentbased_ before",
+        |name| {
+            let name = name.strip_prefix("parentbased_").unwrap_or(name);
+            ["always_on", "always_off", "traceidratio"].contains(&name)
+        },
+    ),
+    ("OTEL_TRACES_SAMPLER_ARG", "a number from 0 to 1", |ratio| {
+        ratio.parse().is_ok_and(|ratio: f64| (0.0..=1.0).contains(&ratio))
+    }),
+    ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "a whole number", is_count),
+    ("OTEL_SPAN_EVENT_COUNT_LIMIT", "a whole number", is_count),
+    ("OTEL_SPAN_LINK_COUNT_LIMIT", "a whole number", is_count),
+    ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip or none", is_compression),
+    ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "gzip or none", is_compression),
+    ("OTEL_EXPORTER_OTLP_METRICS_COMPRESSION", "gzip or none", is_compression),
+    (
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+        "cumulative, delta or lowmemory",
+        |name| {
+            ["cumulative", "delta", "lowmemory"].iter().any(|one| one.eq_ignore_ascii_case(name))
+        },
+    ),
+];
+
+fn is_count(count: &str) -> bool {
+    count.parse::<u32>().is_ok()
+}
+
+fn is_compression(name: &str) -> bool {
+    ["gzip", "none"].iter().any(|one| one.eq_ignore_ascii_case(name))
+}
+
 /// The default number of spans in the queue of the exporter.
 const QUEUE_SIZE: usize = 2048;
 
@@ -57,17 +95,17 @@ impl OtelEnvironment {
     /// Reads the variables through `get`.
     pub fn read(get: impl Fn(&str) -> Option<String>) -> Self {
         let mut reader = Reader::new(&get);
-        let traces = signal(&mut reader, "TRACES", "OTEL_BSP_EXPORT_TIMEOUT");
-        let metrics = signal(&mut reader, "METRICS", "OTEL_METRIC_EXPORT_TIMEOUT");
-        check_tracer(&mut reader);
+        for (variable, expected, is_valid) in CHECKS {
+            reader.parsed(&[variable], expected, |value| is_valid(value).then_some(()));
+        }
         Self {
-            disabled: reader.flag("OTEL_SDK_DISABLED").unwrap_or_default(),
+            disabled: reader.flag(&["OTEL_SDK_DISABLED"]).unwrap_or_default(),
             attributes: attributes(&mut reader),
             propagates: propagates(&mut reader),
-            traces,
-            metrics,
+            traces: signal(&mut reader, "TRACES", "OTEL_BSP_EXPORT_TIMEOUT"),
+            metrics: signal(&mut reader, "METRICS", "OTEL_METRIC_EXPORT_TIMEOUT"),
             batching: batching(&mut reader),
-            interval: reader.millis("OTEL_METRIC_EXPORT_INTERVAL"),
+            interval: reader.millis(&["OTEL_METRIC_EXPORT_INTERVAL"]),
             invalid: reader.invalid(),
         }
     }
@@ -87,9 +125,10 @@ impl OtelEnvironment {
 
 fn attributes(reader: &mut Reader<'_>) -> Vec<KeyValue> {
     const EXPECTED: &str = "key=value pairs with commas between, percent-encoded";
-    let attributes = reader.parsed("OTEL_RESOURCE_ATTRIBUTES", EXPECTED, pairs).unwrap_or_default();
+    let attributes = reader.parsed(&["OTEL_RESOURCE_ATTRIBUTES"], EXPECTED, pairs);
     let name = reader.text("OTEL_SERVICE_NAME").map(|name| ("service.name".to_owned(), name));
-    attributes.into_iter().chain(name).map(|(key, value)| KeyValue::new(key, value)).collect()
+    let all = attributes.unwrap_or_default().into_iter().chain(name);
+    all.map(|(key, value)| KeyValue::new(key, value)).collect()
 }
 
 /// Returns whether `traceparent` is used. `baggage` is known and has no effect.
@@ -112,23 +151,7 @@ fn batching(reader: &mut Reader<'_>) -> Batching {
     Batching {
         queue_size,
         batch_size: batch_size.min(queue_size),
-        delay: reader.millis("OTEL_BSP_SCHEDULE_DELAY"),
-    }
-}
-
-/// Checks the variables that the SDK's tracer reads.
-fn check_tracer(reader: &mut Reader<'_>) {
-    const SAMPLER: &str = "always_on, always_off, traceidratio, or these with parentbased_ before";
-    reader.check("OTEL_TRACES_SAMPLER", SAMPLER, |name| {
-        let name = name.strip_prefix("parentbased_").unwrap_or(name);
-        ["always_on", "always_off", "traceidratio"].contains(&name)
-    });
-    reader.check("OTEL_TRACES_SAMPLER_ARG", "a number from 0 to 1", |ratio| {
-        ratio.parse().is_ok_and(|ratio: f64| (0.0..=1.0).contains(&ratio))
-    });
-    for what in ["ATTRIBUTE", "EVENT", "LINK"] {
-        let name = format!("OTEL_SPAN_{what}_COUNT_LIMIT");
-        reader.check(&name, "a whole number", |count| count.parse::<u32>().is_ok());
+        delay: reader.millis(&["OTEL_BSP_SCHEDULE_DELAY"]),
     }
 }
 
@@ -158,112 +181,58 @@ pub(super) struct Exporters {
     pub(super) console: bool,
 }
 
-/// Reads the variables of a signal, `TRACES` or `METRICS`, and `max_timeout`.
-fn signal(reader: &mut Reader<'_>, signal: &'static str, max_timeout: &str) -> SignalEnvironment {
+/// Reads the variables of a signal, `TRACES` or `METRICS`: its own form of each, or else the general one.
+fn signal(reader: &mut Reader<'_>, signal: &str, max_timeout: &str) -> SignalEnvironment {
     const ENDPOINT: &str = "an http or https URL without user info";
-    let max_timeout = reader.millis(max_timeout);
-    let mut signal = Signal { reader, name: signal };
-    let own = signal.own("ENDPOINT");
-    let own = signal.reader.parsed(&own, ENDPOINT, endpoint);
-    signal.check();
+    const HEADERS: &str = "name=value pairs with commas between, percent-encoded";
+    let forms = |what: &str| {
+        [format!("OTEL_EXPORTER_OTLP_{signal}_{what}"), format!("OTEL_EXPORTER_OTLP_{what}")]
+    };
+    let path = |reader: &mut Reader<'_>, what: &str| {
+        forms(what).iter().find_map(|variable| reader.text(variable)).map(PathBuf::from)
+    };
+    let [own, general] = forms("ENDPOINT");
+    let own = reader.parsed(&[own], ENDPOINT, endpoint);
     SignalEnvironment {
-        exporters: signal.exporters(),
+        exporters: exporters(reader, signal),
         endpoint_is_own: own.is_some(),
-        endpoint: own
-            .or_else(|| signal.reader.parsed("OTEL_EXPORTER_OTLP_ENDPOINT", ENDPOINT, endpoint)),
-        protocol: signal.parsed("PROTOCOL", "grpc or http/protobuf", protocol),
-        header_names: signal.header_names(),
-        timeout: signal.either("TIMEOUT", Reader::millis),
-        max_timeout,
-        insecure: signal.either("INSECURE", Reader::flag).unwrap_or_default(),
-        certificate: signal.path("CERTIFICATE"),
-        client_certificate: signal.path("CLIENT_CERTIFICATE"),
-        client_key: signal.path("CLIENT_KEY"),
+        endpoint: own.or_else(|| reader.parsed(&[general], ENDPOINT, endpoint)),
+        protocol: reader.parsed(&forms("PROTOCOL"), "grpc or http/protobuf", protocol),
+        header_names: reader.parsed(&forms("HEADERS"), HEADERS, header_names).unwrap_or_default(),
+        timeout: reader.millis(&forms("TIMEOUT")),
+        max_timeout: reader.millis(&[max_timeout]),
+        insecure: reader.flag(&forms("INSECURE")).unwrap_or_default(),
+        certificate: path(reader, "CERTIFICATE"),
+        client_certificate: path(reader, "CLIENT_CERTIFICATE"),
+        client_key: path(reader, "CLIENT_KEY"),
     }
 }
 
-struct Signal<'a, 'b> {
-    reader: &'a mut Reader<'b>,
-    name: &'static str,
-}
-
-impl<'b> Signal<'_, 'b> {
-    /// Returns the name of the signal's own form of a variable.
-    fn own(&self, what: &str) -> String {
-        format!("OTEL_EXPORTER_OTLP_{}_{what}", self.name)
-    }
-
-    /// Reads the signal's own form, or else the general one.
-    fn either<T>(
-        &mut self,
-        what: &str,
-        mut read: impl FnMut(&mut Reader<'b>, &str) -> Option<T>,
-    ) -> Option<T> {
-        let own = self.own(what);
-        read(self.reader, &own).or_else(|| read(self.reader, &format!("OTEL_EXPORTER_OTLP_{what}")))
-    }
-
-    fn parsed<T>(
-        &mut self,
-        what: &str,
-        expected: &'static str,
-        parse: fn(&str) -> Option<T>,
-    ) -> Option<T> {
-        self.either(what, |reader, variable| reader.parsed(variable, expected, parse))
-    }
-
-    fn path(&mut self, what: &str) -> Option<PathBuf> {
-        self.either(what, |reader, variable| reader.text(variable)).map(PathBuf::from)
-    }
-
-    fn exporters(&mut self) -> Option<Exporters> {
-        let variable = format!("OTEL_{}_EXPORTER", self.name);
-        // Prometheus always reads the admin port: naming it changes nothing.
-        let pulls = self.name == "METRICS";
-        let expected =
-            if pulls { "otlp, console, prometheus or none" } else { "otlp, console or none" };
-        self.reader.parsed(&variable, expected, |names| {
-            let mut exporters = Exporters::default();
-            for name in names.to_ascii_lowercase().split(',').map(str::trim) {
-                match name {
-                    "otlp" => exporters.otlp = true,
-                    "console" => exporters.console = true,
-                    "none" | "" => {}
-                    "prometheus" if pulls => {}
-                    _ => return None,
-                }
+fn exporters(reader: &mut Reader<'_>, signal: &str) -> Option<Exporters> {
+    // Prometheus always reads the admin port: naming it changes nothing.
+    let (prometheus, expected) = if signal == "METRICS" {
+        ("prometheus", "otlp, console, prometheus or none")
+    } else {
+        ("none", "otlp, console or none")
+    };
+    reader.parsed(&[format!("OTEL_{signal}_EXPORTER")], expected, |names| {
+        let mut exporters = Exporters::default();
+        for name in names.to_ascii_lowercase().split(',').map(str::trim) {
+            match name {
+                "otlp" => exporters.otlp = true,
+                "console" => exporters.console = true,
+                "none" | "" => {}
+                name if name == prometheus => {}
+                _ => return None,
             }
-            Some(exporters)
-        })
-    }
-
-    fn header_names(&mut self) -> Vec<String> {
-        const EXPECTED: &str = "name=value pairs with commas between, percent-encoded";
-        self.parsed("HEADERS", EXPECTED, header_names).unwrap_or_default()
-    }
-
-    /// Checks the variables that only the exporter reads.
-    fn check(&mut self) {
-        self.parsed("COMPRESSION", "gzip or none", |name| one_of(name, &["gzip", "none"]));
-        if self.name == "METRICS" {
-            let name = self.own("TEMPORALITY_PREFERENCE");
-            self.reader.parsed(&name, "cumulative, delta or lowmemory", |name| {
-                one_of(name, &["cumulative", "delta", "lowmemory"])
-            });
         }
-    }
-}
-
-fn one_of(name: &str, known: &[&str]) -> Option<()> {
-    known.iter().any(|known| known.eq_ignore_ascii_case(name)).then_some(())
+        Some(exporters)
+    })
 }
 
 fn protocol(name: &str) -> Option<OtlpProtocol> {
-    match name.to_ascii_lowercase().as_str() {
-        "grpc" => Some(OtlpProtocol::Grpc),
-        "http/protobuf" => Some(OtlpProtocol::HttpProtobuf),
-        _ => None,
-    }
+    let mut known = [OtlpProtocol::Grpc, OtlpProtocol::HttpProtobuf].into_iter();
+    known.find(|protocol| protocol.as_str().eq_ignore_ascii_case(name))
 }
 
 /// Parses a collector's address. It may lack the scheme (`collector:4317`).

@@ -7,24 +7,25 @@ use opentelemetry_sdk::{
     metrics::{Temporality, data::ResourceMetrics, exporter::PushMetricExporter},
 };
 
-use super::collector::Collector;
+use super::{collector::Collector, console::Console};
 
 /// Sends metrics to standard output, to the collector, or both.
 #[derive(Debug)]
 pub(super) struct MetricExporter {
-    pub(super) console: Option<opentelemetry_stdout::MetricExporter>,
+    pub(super) console: Option<Console<opentelemetry_stdout::MetricExporter>>,
     pub(super) collector: Option<Collector<opentelemetry_otlp::MetricExporter>>,
 }
 
 impl PushMetricExporter for MetricExporter {
     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
+        let mut sent = Ok(());
         if let Some(console) = &self.console {
-            console.export(metrics).await?;
+            sent = console.print(|exporter| exporter.export(metrics)).await;
         }
-        match &self.collector {
-            Some(collector) => collector.send(|exporter| exporter.export(metrics)),
-            None => Ok(()),
+        if let Some(collector) = &self.collector {
+            sent = collector.send(|exporter| exporter.export(metrics));
         }
+        sent
     }
 
     fn force_flush(&self) -> OTelSdkResult {

@@ -30,14 +30,10 @@ impl SpanCounts {
         self.queued.fetch_sub(spans, Relaxed);
     }
 
-    /// Counts spans that were exported.
-    pub(super) fn exported(&self, spans: u64) {
-        self.exported.fetch_add(spans, Relaxed);
-    }
-
-    /// Counts spans whose export failed.
-    pub(super) fn failed(&self, spans: u64) {
-        self.failed.fetch_add(spans, Relaxed);
+    /// Counts spans whose export has ended.
+    pub(super) fn ended(&self, spans: u64, is_exported: bool) {
+        let count = if is_exported { &self.exported } else { &self.failed };
+        count.fetch_add(spans, Relaxed);
     }
 
     /// Counts spans that have no result yet as dropped, and returns their number. No export may follow.

@@ -9,7 +9,9 @@ use opentelemetry_sdk::{
     trace::{BatchConfigBuilder, BatchSpanProcessor, Span, SpanData, SpanProcessor},
 };
 
-use super::{collector::Collector, environment::Batching, span_counts::SpanCounts};
+use super::{
+    collector::Collector, console::Console, environment::Batching, span_counts::SpanCounts,
+};
 
 /// The longest that a span waits for a full batch.
 const DELAY: Duration = Duration::from_secs(5);
@@ -66,7 +68,7 @@ impl SpanProcessor for CountingProcessor {
 /// Sends spans to standard output, to the collector, or both.
 #[derive(Debug)]
 pub(super) struct SpanExporter {
-    pub(super) console: Option<opentelemetry_stdout::SpanExporter>,
+    pub(super) console: Option<Console<opentelemetry_stdout::SpanExporter>>,
     pub(super) collector: Option<Collector<opentelemetry_otlp::SpanExporter>>,
     pub(super) counts: Arc<SpanCounts>,
 }
@@ -77,21 +79,18 @@ impl opentelemetry_sdk::trace::SpanExporter for SpanExporter {
         let spans = batch.len() as u64;
         let mut sent = Ok(());
         if let Some(console) = &self.console {
-            sent = console.export(batch.clone()).await;
+            sent = console.print(|exporter| exporter.export(batch.clone())).await;
         }
         if let Some(collector) = &self.collector {
             sent = collector.send(|exporter| exporter.export(batch));
         }
-        match &sent {
-            Ok(()) => self.counts.exported(spans),
-            Err(_) => self.counts.failed(spans),
-        }
+        self.counts.ended(spans, sent.is_ok());
         sent
     }
 
     fn set_resource(&mut self, resource: &Resource) {
         if let Some(console) = &mut self.console {
-            console.set_resource(resource);
+            console.exporter.set_resource(resource);
         }
         if let Some(collector) = &mut self.collector {
             collector.exporter.set_resource(resource);

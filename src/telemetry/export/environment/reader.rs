@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
+
 /// A variable whose value is invalid. The value is not kept: it may be a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidVariable {
@@ -41,45 +43,36 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Returns the parsed value of a variable that is set and valid.
+    /// Returns the first value that is set and valid, of several forms of a variable.
     pub(super) fn parsed<T>(
         &mut self,
-        variable: &str,
+        forms: &[impl AsRef<str>],
         expected: &'static str,
-        parse: impl FnOnce(&str) -> Option<T>,
+        parse: impl Fn(&str) -> Option<T>,
     ) -> Option<T> {
-        let value = self.text(variable)?;
-        let parsed = parse(&value);
-        if parsed.is_none() {
-            self.reject(variable, expected);
-        }
-        parsed
+        forms.iter().map(AsRef::as_ref).find_map(|variable| {
+            let parsed = parse(&self.text(variable)?);
+            if parsed.is_none() {
+                self.reject(variable, expected);
+            }
+            parsed
+        })
     }
 
-    /// Checks a variable that a library reads.
-    pub(super) fn check(
-        &mut self,
-        variable: &str,
-        expected: &'static str,
-        is_valid: impl FnOnce(&str) -> bool,
-    ) {
-        self.parsed(variable, expected, |value| is_valid(value).then_some(()));
-    }
-
-    pub(super) fn flag(&mut self, variable: &str) -> Option<bool> {
-        self.parsed(variable, "true or false", |value| value.to_ascii_lowercase().parse().ok())
+    pub(super) fn flag(&mut self, forms: &[impl AsRef<str>]) -> Option<bool> {
+        self.parsed(forms, "true or false", |value| value.to_ascii_lowercase().parse().ok())
     }
 
     /// A number of spans, 1 to a million: the SDK allocates memory for as many.
     pub(super) fn number(&mut self, variable: &str) -> Option<usize> {
-        self.parsed(variable, "a whole number, 1 to 1000000", |value| {
+        self.parsed(&[variable], "a whole number, 1 to 1000000", |value| {
             value.parse().ok().filter(|number| (1..=1_000_000).contains(number))
         })
     }
 
     /// Milliseconds, from 1 to a day.
-    pub(super) fn millis(&mut self, variable: &str) -> Option<Duration> {
-        self.parsed(variable, "milliseconds, 1 to 86400000", |value| {
+    pub(super) fn millis(&mut self, forms: &[impl AsRef<str>]) -> Option<Duration> {
+        self.parsed(forms, "milliseconds, 1 to 86400000", |value| {
             let millis = value.parse().ok().filter(|millis| (1..=86_400_000).contains(millis));
             millis.map(Duration::from_millis)
         })
@@ -98,18 +91,12 @@ pub(super) fn pairs(text: &str) -> Option<Vec<(String, String)>> {
         .collect()
 }
 
-/// Decodes percent-encoding; `None` when the result is not UTF-8.
+/// Decodes percent-encoding; `None` when it is malformed or the result is not UTF-8.
 fn decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let mut digit = || char::from(rest.next()?).to_digit(16);
-        let value = digit()? * 16 + digit()?;
-        bytes.push(u8::try_from(value).ok()?);
-    }
-    String::from_utf8(bytes).ok()
+    let is_escape = |rest: &str| {
+        let digits = rest.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    let decoded = percent_decode_str(text).decode_utf8().ok()?;
+    text.split('%').skip(1).all(is_escape).then(|| decoded.into_owned())
 }
