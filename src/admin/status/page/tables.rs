@@ -255,7 +255,14 @@ pub(super) fn callers(status: &Status) -> Markup {
         }
     };
     let columns = ["Caller", "RPCs", "Tokens", "Last minute"];
-    section("callers", "Top callers", &table_or("No tokens used yet.", &columns, &rows))
+    section(
+        "callers",
+        "Top callers",
+        &html! {
+            (table_or("No tokens used yet.", &columns, &rows))
+            @if !rows.0.is_empty() { p.foot { "RPCs and tokens since start, and tokens of the last minute." } }
+        },
+    )
 }
 
 pub(super) fn process(status: &Status) -> Markup {
