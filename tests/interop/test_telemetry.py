@@ -4,7 +4,10 @@ import gzip
 import http.server
 import threading
 
+import deployment
+import processes
 from processes import gateway
+from python_client import embed
 
 
 def demo(**variables):
@@ -24,6 +27,26 @@ def test_console_shows_the_spans_that_the_sampler_records():
     ratio = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0"}
     for variables in ({"OTEL_TRACES_SAMPLER": "always_off"}, ratio):
         assert "TraceId" not in demo(OTEL_TRACES_EXPORTER="console", **variables).stdout
+
+
+def test_a_closed_standard_output_fails_no_call():
+    # The only reader of the pipe exits at once.
+    closed = ("bash", "-c", 'exec "$@" > >(:)', "bash", processes.BINARY)
+    variables = {"OTEL_TRACES_EXPORTER": "console", "OTEL_TRACES_SAMPLER": "always_on", "OTEL_BSP_SCHEDULE_DELAY": "1"}
+    voyage = processes.simulate()
+    server = processes.serve(deployment.base_url(voyage), command=closed, VOYAGE_API_KEY="test-key", **variables)
+    running = deployment.Deployment(server, voyage)
+    try:
+
+        def is_noticed():
+            embed(running.channel, "text")
+            return any("standard output is closed" in line for line in server.log)
+
+        processes.eventually(is_noticed, "a log line")
+        embed(running.channel, "text")
+        assert running.counted("voyage_gateway_telemetry_spans_total", result="failed") > 0
+    finally:
+        running.close()
 
 
 def test_disabled_shows_nothing():

@@ -1,4 +1,4 @@
-//! From given metrics to the page.
+//! The status and the page of given metrics.
 
 mod golden;
 mod history;

@@ -1,4 +1,4 @@
-//! Exports to collectors of the test, which take, refuse, hang and come back, over gRPC and HTTP.
+//! Exports to fake collectors that accept, refuse, hang and recover, over gRPC and HTTP.
 
 mod collector;
 mod ends;
@@ -22,7 +22,7 @@ fn environment(variables: &[(&str, &str)]) -> OtelEnvironment {
     })
 }
 
-/// Starts what these variables ask for.
+/// Starts the exports that these variables configure.
 fn started(variables: &[(&str, &str)]) -> Exported {
     start(&TelemetryConfig::default(), &environment(variables)).unwrap()
 }
@@ -42,14 +42,14 @@ fn counted(metrics: &Metrics, result: &str) -> u64 {
     line.unwrap().parse().unwrap()
 }
 
-/// Waits for what is going to happen.
+/// Waits for a condition.
 async fn until(mut happened: impl FnMut() -> bool) {
-    let looking = async {
+    let polling = async {
         while !happened() {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    timeout(Duration::from_mins(1), looking).await.expect("it never happened");
+    timeout(Duration::from_mins(1), polling).await.expect("it never happened");
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn nothing_is_exported_when_the_sdk_is_disabled() {
 }
 
 #[tokio::test]
-async fn the_configured_ratio_samples_what_callers_did_not() {
+async fn the_configured_ratio_samples_traces_that_begin_here() {
     const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let collector = FakeCollector::start(OtlpProtocol::Grpc, Manner::Takes).await;
     let config = TelemetryConfig { sample_ratio: Some(0.0), ..TelemetryConfig::default() };

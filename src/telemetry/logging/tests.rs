@@ -65,7 +65,7 @@ fn a_line_is_one_object_with_a_time_in_utc_whatever_it_says() {
         assert_eq!(line["level"], level);
         assert_eq!(line["target"], "voyage_gateway::telemetry::logging::tests");
         let time = line["timestamp"].as_str().unwrap();
-        // As RFC 3339 wants it, and `httpdate` does not read it.
+        // RFC 3339, which `httpdate` does not read.
         let shape: String =
             time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
         assert_eq!(shape, "0000-00-00T00:00:00.000000Z");

@@ -27,7 +27,7 @@ fn the_catalogue_is_consistent() {
     let (mut names, mut shown) = (BTreeSet::new(), BTreeSet::new());
     for metric in catalogue::all() {
         let (name, prometheus) = (metric.name, metric.prometheus());
-        assert!(names.insert(name) && shown.insert(prometheus.clone()), "{name} is there twice");
+        assert!(names.insert(name) && shown.insert(prometheus.clone()), "{name} is a duplicate");
         assert!(metric.description.ends_with('.') && metric.purpose.ends_with('.'), "{name}");
         let is_counter = metric.kind == catalogue::Kind::Counter;
         assert_eq!(prometheus.ends_with("_total"), is_counter, "{name}");
@@ -44,7 +44,7 @@ fn the_catalogue_is_consistent() {
     }
 }
 
-/// Most instruments keep 2,000 series, what is beyond shares one; those that need more are given more.
+/// Most instruments keep 2,000 series and count further ones in one; a larger limit is set where more are legal.
 #[test]
 fn no_legal_configuration_has_more_series_than_are_kept() {
     for metric in catalogue::all() {
@@ -58,13 +58,13 @@ fn metrics_that_are_off_record_nothing() {
     let metrics = Metrics::off();
     metrics.panic();
     metrics.tokens(1, None);
-    metrics.watch_cache(|| unreachable!("nobody looks"));
+    metrics.watch_cache(|| unreachable!("metrics are off"));
     drop(metrics.connection(PortName::Grpc));
     assert_eq!(metrics.render().unwrap(), "");
 }
 
 #[test]
-fn money_is_counted_at_the_prices_of_the_catalogue() {
+fn costs_are_counted_at_the_catalogues_prices() {
     let metrics = Metrics::new().unwrap();
     metrics.replied("voyage-4", Replied::Reported(500_000));
     metrics.replied("voyage-4", Replied::Guessed(3));
@@ -88,11 +88,11 @@ fn money_is_counted_at_the_prices_of_the_catalogue() {
 }
 
 #[test]
-fn whoever_tells_last_is_believed() {
+fn the_last_function_of_a_gauge_wins() {
     let metrics = Metrics::new().unwrap();
-    let told = |entries| move || Some(Cached { entries, bytes: 2, max_bytes: 3 });
-    metrics.watch_cache(told(1));
-    metrics.watch_cache(told(7));
+    let cached = |entries| move || Some(Cached { entries, bytes: 2, max_bytes: 3 });
+    metrics.watch_cache(cached(1));
+    metrics.watch_cache(cached(7));
     for _ in 0..2 {
         metrics.max_connections(PortName::Grpc, 5);
     }
@@ -160,7 +160,7 @@ fn counters_of_known_labels_start_at_zero() {
     assert_eq!(zeros("connection_failures_total").len(), 16);
     assert_eq!(zeros("quota_refusals_total").len(), 5);
 
-    // What the configuration makes known.
+    // Labels that are known from the configuration.
     assert_eq!(zeros("reloads_total"), [""; 0]);
     metrics.expect_reloads("tls");
     assert_eq!(zeros("reloads_total").len(), 2);

@@ -1,4 +1,4 @@
-//! Contexts, decisions and spans by themselves.
+//! Contexts, sampling and spans.
 
 mod kept;
 
@@ -60,7 +60,7 @@ fn a_traceparent_is_read_as_w3c_has_it() {
 }
 
 #[test]
-fn what_is_not_quite_a_traceparent_is_ignored() {
+fn an_invalid_traceparent_is_ignored() {
     let wrong = [
         String::new(),
         "00".to_owned(),
@@ -146,7 +146,7 @@ fn children_are_recorded_as_their_root_and_batches_as_their_waiters() {
 }
 
 #[test]
-fn a_recorded_span_hangs_below_its_callers() {
+fn a_recorded_span_is_a_child_of_its_callers() {
     let (tracer, kept) = tracer(0.0);
     let span = tracer.serve(&headers(&[("traceparent", PARENT), ("tracestate", "a=b")]), "root");
     let child = span.context().child("child");
@@ -167,7 +167,7 @@ fn a_recorded_span_hangs_below_its_callers() {
 }
 
 #[test]
-fn what_is_not_recorded_has_ids_and_is_not_written() {
+fn an_unrecorded_span_has_ids_only() {
     let (tracer, kept) = tracer(1.0);
     let unsampled = PARENT.replace("-01", "-00");
     let headers = headers(&[("traceparent", &unsampled)]);
@@ -212,7 +212,7 @@ async fn times_are_tokios() {
 }
 
 #[test]
-fn a_span_that_a_panic_takes_ends_as_failed() {
+fn a_panic_ends_a_span_as_failed() {
     let (tracer, kept) = tracer(1.0);
     let ended = catch_unwind(AssertUnwindSafe(|| {
         let _span = tracer.serve(&HeaderMap::new(), "root");
@@ -225,7 +225,7 @@ fn a_span_that_a_panic_takes_ends_as_failed() {
 }
 
 #[test]
-fn shared_work_is_recorded_when_one_of_those_who_wait_is() {
+fn shared_work_is_recorded_when_one_of_its_waiters_is() {
     let (on, kept) = tracer(1.0);
     let (off, _) = tracer(0.0);
     let root = |tracer: &Tracer| tracer.serve(&HeaderMap::new(), "root");

@@ -1,4 +1,4 @@
-//! The JSON, whole: names and types are what programs rely on.
+//! The whole JSON: programs rely on its names and types.
 
 use std::{fs, path::Path, sync::Arc};
 
@@ -14,7 +14,7 @@ use crate::{
 
 const NONE: Labels<'static> = &[];
 
-/// Every family of the page's, by the names the metrics have.
+/// Every metric of the page.
 fn everything() -> Given {
     let bounds = [0.1, 0.5, 1.0];
     let limit: Labels<'_> = &[("model", "voyage-4"), ("key", "default"), ("unit", "requests")];

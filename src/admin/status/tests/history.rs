@@ -12,7 +12,7 @@ fn counted(rpcs: f64) -> Families {
     given.families()
 }
 
-/// The last minute's true span in seconds, and its RPCs.
+/// The span of the last minute in seconds, and its RPCs.
 fn last_minute(history: &History, rpcs: f64) -> (f64, f64) {
     let counted = counted(rpcs);
     let window = history.last_minute(Instant::now(), &counted);
@@ -118,7 +118,7 @@ fn quantiles_lie_between_the_bounds() {
     assert_eq!(Buckets::default().quantile(0.5), None);
     let ten = of(&[0.15; 10]);
     assert!((ten.quantile(0.5).unwrap() - 0.15).abs() < 1e-9);
-    // Beyond the last bound nothing is known but that.
+    // Values beyond the last bound count as that bound.
     assert_eq!(of(&[9.0]).quantile(0.5), Some(0.4));
     let later = of(&[0.15, 0.15, 0.15, 0.15, 0.15, 0.15, 0.15, 0.15, 0.15, 0.15, 0.3, 0.3]);
     let between = later.since(&ten);

@@ -12,8 +12,8 @@ use crate::{
     },
 };
 
-/// A status in which every text from outside is this one.
-fn said_everywhere(text: &str) -> String {
+/// A page in which every text from outside is this one.
+fn page_of(text: &str) -> String {
     let labels: &[(&str, &str)] = &[("billed_to", text)];
     let keys: &[(&str, &str)] = &[("key", text)];
     let limits: &[(&str, &str)] = &[("model", text), ("key", text), ("unit", "tokens")];
@@ -50,21 +50,21 @@ fn said_everywhere(text: &str) -> String {
     super::super::page::parts(&given.status_with(&recent, true))
 }
 
-/// The markup alone: every tag, and what stands between them left out.
+/// The tags alone, without the text between them.
 fn markup(html: &str) -> Vec<&str> {
     html.split('<').skip(1).map(|rest| rest.split_once('>').expect("a whole tag").0).collect()
 }
 
 #[tokio::test]
-async fn texts_from_outside_are_shown_as_they_are() {
-    let html = said_everywhere("<b>&\"'\u{202e}");
+async fn texts_from_outside_are_escaped() {
+    let html = page_of("<b>&\"'\u{202e}");
     assert!(html.matches("&lt;b&gt;&amp;&quot;'\u{fffd}").count() >= 10, "{html}");
 }
 
 #[tokio::test]
-async fn they_are_never_markup() {
-    let plain = said_everywhere("plain");
-    let check = |text: &str| markup(&said_everywhere(text)) == markup(&plain);
+async fn texts_from_outside_are_never_markup() {
+    let plain = page_of("plain");
+    let check = |text: &str| markup(&page_of(text)) == markup(&plain);
     for text in ["<script>alert(1)</script>", "\"onload=\"x", "'><!--", "</title>", "{{script}}"] {
         assert!(check(text), "{text}");
     }
@@ -74,7 +74,7 @@ async fn they_are_never_markup() {
 }
 
 #[tokio::test]
-async fn the_page_is_small_and_brings_all_it_needs() {
+async fn the_page_is_small_and_loads_nothing() {
     let status = Given::nothing().status();
     let page = super::super::page::whole(&status, &super::super::page::parts(&status));
     assert!(page.len() < 30_000, "{} bytes", page.len());
@@ -82,14 +82,14 @@ async fn the_page_is_small_and_brings_all_it_needs() {
         let page = page.replace("://", ":").replace("// ", "");
         assert!(!page.contains(foreign), "{foreign}");
     }
-    // What nobody counts is a dash.
+    // A value that is not measured is a dash.
     assert!(page.contains("<dt>Spent since start</dt><dd>–</dd>"), "{page}");
 }
 
 #[tokio::test]
-async fn what_is_shown_keeps_its_place() {
+async fn the_parts_have_unique_ids() {
     // The script finds parts by their ids.
-    let html = said_everywhere("plain");
+    let html = page_of("plain");
     let mut ids: Vec<&str> =
         html.split(" id=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
     let all = ids.len();

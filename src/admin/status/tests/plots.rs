@@ -1,6 +1,6 @@
 use crate::admin::status::{page::plots, report::Point};
 
-/// Points 15 seconds apart, the last one of now, with these hit ratios.
+/// Draws points of these hit ratios, 15 seconds apart, the last one now.
 fn drawn(ratios: &[Option<f64>]) -> String {
     let ages = (0..ratios.len()).rev();
     let points: Vec<Point> = ages

@@ -5,7 +5,7 @@ fn codes(causes: &[Cause]) -> Vec<&'static str> {
     causes.iter().map(|cause| cause.code).collect()
 }
 
-/// Who has to act, and for what.
+/// The state, and the causes of each party.
 fn found(
     status: &Status,
 ) -> (&'static str, Vec<&'static str>, Vec<&'static str>, Vec<&'static str>) {
@@ -14,19 +14,19 @@ fn found(
 }
 
 #[tokio::test]
-async fn nothing_counted_is_well() {
+async fn without_events_all_is_well() {
     assert_eq!(found(&Given::nothing().status()), ("well", vec![], vec![], vec![]));
 }
 
 #[tokio::test]
-async fn draining_is_said_first() {
+async fn draining_comes_first() {
     let recent = Recent::default();
     let status = Given::nothing().status_with(&recent, false);
     assert_eq!(found(&status), ("draining", vec!["draining"], vec![], vec![]));
 }
 
 #[tokio::test]
-async fn an_open_breaker_is_voyage_s() {
+async fn an_open_breaker_is_a_problem_of_voyage() {
     let state = |state| {
         let is = |name| f64::from(u8::from(name == state));
         let series: Vec<[(&str, &str); 1]> =
@@ -41,7 +41,7 @@ async fn an_open_breaker_is_voyage_s() {
 }
 
 #[tokio::test]
-async fn a_rejected_key_is_ours_and_worse_without_another() {
+async fn a_rejected_key_is_a_gateway_problem_and_worse_without_another() {
     let keys = |rejected: [f64; 2]| {
         let series: [(Labels<'_>, f64); 2] =
             [(&[("key", "a")], rejected[0]), (&[("key", "b")], rejected[1])];
@@ -54,7 +54,7 @@ async fn a_rejected_key_is_ours_and_worse_without_another() {
 }
 
 #[tokio::test]
-async fn a_used_up_budget_is_ours_and_a_quota_the_callers() {
+async fn a_used_up_budget_is_a_gateway_problem_and_a_quota_a_callers() {
     let budget = |used| {
         let labels: Labels<'_> = &[("budget", "limits.daily_tokens")];
         Given::nothing()
@@ -66,7 +66,7 @@ async fn a_used_up_budget_is_ours_and_a_quota_the_callers() {
     };
     assert_eq!(found(&budget(98.0).status()).0, "well");
     assert_eq!(found(&budget(99.0).status()).1, ["budget_exhausted"]);
-    // One request that is larger than what is left does not use it up.
+    // A request that exceeds the rest does not use it up.
     let short = found(&refused(budget(50.0), "limits.daily_tokens").status());
     assert_eq!(short, ("impaired", vec!["budget_short"], vec![], vec![]));
     let quota = refused(budget(1.0), "tokens_per_day").status();
@@ -74,7 +74,7 @@ async fn a_used_up_budget_is_ours_and_a_quota_the_callers() {
 }
 
 #[tokio::test]
-async fn outcomes_tell_whose_doing_it_is() {
+async fn outcomes_name_the_responsible_party() {
     let of = |outcome| {
         let series: [(Labels<'_>, f64); 2] =
             [(&[("outcome", "ok")], 5.0), (&[("outcome", outcome)], 1.0)];
@@ -88,7 +88,7 @@ async fn outcomes_tell_whose_doing_it_is() {
 }
 
 #[tokio::test]
-async fn voyage_is_too_slow_when_many_run_out_of_time_and_the_rate_limit_is_ours() {
+async fn many_exceeded_deadlines_are_voyages_and_queue_timeouts_the_gateways() {
     let of = |reason, outcome, count| {
         let outcomes: [(Labels<'_>, f64); 2] =
             [(&[("outcome", "ok")], 100.0), (&[("outcome", outcome)], count)];
@@ -105,7 +105,7 @@ async fn voyage_is_too_slow_when_many_run_out_of_time_and_the_rate_limit_is_ours
 }
 
 #[tokio::test]
-async fn calls_that_failed_are_voyage_s_but_not_refusals() {
+async fn failed_calls_are_a_problem_of_voyage_but_refused_ones_are_not() {
     let of = |status| {
         let series: [(Labels<'_>, f64); 1] = [(&[("status", status)], 2.0)];
         found(&Given::nothing().counter("voyage_gateway_upstream_calls_total", &series).status()).2
@@ -119,7 +119,7 @@ async fn calls_that_failed_are_voyage_s_but_not_refusals() {
 }
 
 #[tokio::test]
-async fn what_else_impairs_is_said() {
+async fn panics_rate_limits_and_the_free_tier_impair() {
     let labels: Labels<'_> = &[];
     let counted = |name| found(&Given::nothing().counter(name, &[(labels, 1.0)]).status());
     assert_eq!(counted("voyage_gateway_panics_total").1, ["panic"]);
@@ -129,7 +129,7 @@ async fn what_else_impairs_is_said() {
 }
 
 #[tokio::test]
-async fn a_certificate_is_spoken_of_before_it_expires() {
+async fn a_certificate_is_reported_before_it_expires() {
     let labels: Labels<'_> = &[];
     let day = 86_400.0;
     let left = |seconds: f64| {

@@ -25,7 +25,7 @@ fn without_variables_nothing_is_set() {
 }
 
 #[test]
-fn an_empty_variable_is_none() {
+fn an_empty_variable_is_unset() {
     let empty = ["OTEL_SDK_DISABLED", "OTEL_TRACES_SAMPLER", "OTEL_EXPORTER_OTLP_ENDPOINT"];
     let variables: Vec<_> = empty.iter().map(|name| (*name, " ")).collect();
     assert!(refused(&variables).is_empty());
@@ -81,7 +81,7 @@ fn an_invalid_variable_is_named_once() {
 
 #[test]
 fn propagators_are_tracecontext_or_none() {
-    for (names, heeded) in [
+    for (names, propagates) in [
         ("tracecontext,baggage", Some(true)),
         ("tracecontext", Some(true)),
         ("baggage", Some(false)),
@@ -89,7 +89,7 @@ fn propagators_are_tracecontext_or_none() {
         ("b3", None),
         ("b3, tracecontext", Some(true)),
     ] {
-        assert_eq!(read(&[("OTEL_PROPAGATORS", names)]).propagates, heeded, "{names}");
+        assert_eq!(read(&[("OTEL_PROPAGATORS", names)]).propagates, propagates, "{names}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! A collector: what it took, and how it behaves.
+//! A fake collector.
 
 use std::{
     convert::Infallible,
@@ -46,15 +46,15 @@ use super::OtlpProtocol;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Manner {
     Takes,
-    /// Answers nothing at all.
+    /// Does not answer.
     Hangs,
-    /// Says it is not available, so many times, and then takes.
+    /// Answers UNAVAILABLE so many times, and then takes.
     UnavailableFor(usize),
-    /// Says that what it got is wrong.
+    /// Answers INVALID_ARGUMENT.
     Refuses,
 }
 
-/// What arrived in one request.
+/// The headers and the message of one request.
 #[derive(Clone, Debug)]
 pub(super) enum Arrived {
     Spans(HeaderMap, ExportTraceServiceRequest),
@@ -64,7 +64,7 @@ pub(super) enum Arrived {
 #[derive(Clone)]
 struct Shared {
     manner: watch::Receiver<Manner>,
-    asked: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
     arrived: mpsc::UnboundedSender<Arrived>,
 }
 
@@ -72,7 +72,7 @@ pub(super) struct FakeCollector {
     pub(super) address: SocketAddr,
     pub(super) manner: watch::Sender<Manner>,
     /// Requests that reached it.
-    pub(super) asked: Arc<AtomicUsize>,
+    pub(super) requests: Arc<AtomicUsize>,
     arrived: Mutex<mpsc::UnboundedReceiver<Arrived>>,
 }
 
@@ -81,7 +81,7 @@ impl FakeCollector {
         Self::start_with(protocol, manner, None).await
     }
 
-    /// Starts one, which speaks TLS if it is given a way to.
+    /// Starts one, with TLS if `tls` is set.
     pub(super) async fn start_with(
         protocol: OtlpProtocol,
         manner: Manner,
@@ -90,9 +90,9 @@ impl FakeCollector {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (manner, behaves) = watch::channel(manner);
-        let (tell, arrived) = mpsc::unbounded_channel();
-        let asked = Arc::new(AtomicUsize::new(0));
-        let shared = Shared { manner: behaves, asked: Arc::clone(&asked), arrived: tell };
+        let (sender, arrived) = mpsc::unbounded_channel();
+        let requests = Arc::new(AtomicUsize::new(0));
+        let shared = Shared { manner: behaves, requests: Arc::clone(&requests), arrived: sender };
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (shared, tls) = (shared.clone(), tls.clone());
@@ -108,21 +108,21 @@ impl FakeCollector {
                 });
             }
         });
-        Self { address, manner, asked, arrived: Mutex::new(arrived) }
+        Self { address, manner, requests, arrived: Mutex::new(arrived) }
     }
 
     pub(super) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Returns everything that has arrived.
+    /// Returns all requests that have arrived.
     pub(super) fn arrived(&self) -> Vec<Arrived> {
         let mut arrived = self.arrived.lock().unwrap();
         std::iter::from_fn(|| arrived.try_recv().ok()).collect()
     }
 }
 
-/// What is answered, or that nothing is.
+/// The answer to a request.
 enum Answer {
     Taken,
     Unavailable,
@@ -135,7 +135,7 @@ impl Shared {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let io = TokioIo::new(stream);
-        // How a connection ends is the exporter's affair.
+        // The end of a connection is not tested here.
         let _ = match protocol {
             OtlpProtocol::Grpc => {
                 let service = TowerToHyperService::new(self.routes());
@@ -149,7 +149,7 @@ impl Shared {
     }
 
     async fn decide(&mut self) -> Answer {
-        let before = self.asked.fetch_add(1, SeqCst);
+        let before = self.requests.fetch_add(1, SeqCst);
         let hangs = |manner: &Manner| *manner != Manner::Hangs;
         let manner = *self.manner.wait_for(hangs).await.unwrap();
         match manner {

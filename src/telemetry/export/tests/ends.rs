@@ -1,4 +1,4 @@
-//! Collectors that fail: they cost spans, and do not hold the process's end.
+//! Failing collectors cost spans, and do not delay the process's end.
 
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -16,7 +16,7 @@ fn exporting(url: &str, more: &[(&str, &str)]) -> Exported {
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
         // Only a full batch or the end sends anything.
         ("OTEL_BSP_SCHEDULE_DELAY", "86400000"),
-        // What hangs does so for longer than any test.
+        // Longer than any test.
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "86400000"),
     ];
     variables.extend(more);
@@ -36,22 +36,22 @@ fn assert_all_lost(metrics: &Metrics, spans: u64) {
 }
 
 #[tokio::test]
-async fn a_collector_that_hangs_does_not_hold_the_end() {
+async fn a_hung_collector_does_not_delay_the_end() {
     let collector = FakeCollector::start(OtlpProtocol::Grpc, Manner::Hangs).await;
     let exported = exporting(&collector.url(), &[("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "3")]);
     end(&exported, 3);
-    until(|| collector.asked.load(SeqCst) == 1).await;
+    until(|| collector.requests.load(SeqCst) == 1).await;
     let metrics = exported.metrics.clone();
     let lost = exported.flush.finish_within(Duration::from_millis(200), pending()).await;
-    // It is back while the collector still has the request and has not answered.
-    assert_eq!((lost, collector.asked.load(SeqCst)), (3, 1));
+    // The collector still has the request and has not answered.
+    assert_eq!((lost, collector.requests.load(SeqCst)), (3, 1));
     assert!(collector.arrived().is_empty());
     assert_all_lost(&metrics, 3);
 }
 
 #[tokio::test]
-async fn a_peer_that_says_nothing_does_not_hold_the_end() {
-    // The kernel accepts for it; nobody ever reads.
+async fn a_silent_peer_does_not_delay_the_end() {
+    // The kernel accepts the connection, and nothing reads from it.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     for protocol in ["grpc", "http/protobuf"] {
@@ -65,14 +65,14 @@ async fn a_peer_that_says_nothing_does_not_hold_the_end() {
 }
 
 #[tokio::test]
-async fn a_dead_collector_does_not_hold_the_end() {
+async fn a_dead_collector_does_not_delay_the_end() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let exported = exporting(&url, &[]);
     end(&exported, 2);
     let metrics = exported.metrics.clone();
-    // It refuses connections: the retries are soon over, and the limit of a day does not matter.
+    // Connections are refused, so the retries end long before the limit.
     let lost = exported.flush.finish_within(Duration::from_hours(24), pending()).await;
     assert_eq!(lost, 2);
     assert_all_lost(&metrics, 2);
@@ -83,14 +83,14 @@ async fn a_second_signal_ends_the_wait() {
     let collector = FakeCollector::start(OtlpProtocol::Grpc, Manner::Hangs).await;
     let exported = exporting(&collector.url(), &[]);
     end(&exported, 1);
-    let asked = Arc::clone(&collector.asked);
-    let signal = until(move || asked.load(SeqCst) > 0);
+    let requests = Arc::clone(&collector.requests);
+    let signal = until(move || requests.load(SeqCst) > 0);
     let lost = exported.flush.finish_within(Duration::from_hours(24), signal).await;
     assert_eq!(lost, 1);
 }
 
 #[tokio::test]
-async fn without_a_finish_nothing_is_waited_for() {
+async fn dropping_the_exporters_does_not_wait() {
     let collector = FakeCollector::start(OtlpProtocol::Grpc, Manner::Hangs).await;
     let url = collector.url();
     let exported = started(&[
@@ -103,26 +103,26 @@ async fn without_a_finish_nothing_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_collector_that_comes_back_gets_what_is_repeated() {
+async fn a_transient_failure_is_retried() {
     let collector = FakeCollector::start(OtlpProtocol::Grpc, Manner::UnavailableFor(2)).await;
     let exported = exporting(&collector.url(), &[("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "4")]);
-    // A full batch leaves by itself.
+    // A full batch is sent at once.
     end(&exported, 4);
     let metrics = exported.metrics.clone();
     until(|| counted(&metrics, "exported") == 4).await;
-    assert_eq!(collector.asked.load(SeqCst), 3);
+    assert_eq!(collector.requests.load(SeqCst), 3);
     assert_eq!(exported.flush.finish(pending()).await, 0);
 }
 
 #[tokio::test]
-async fn what_is_refused_for_good_is_not_repeated() {
+async fn a_permanent_failure_is_not_retried() {
     let collector = FakeCollector::start(OtlpProtocol::Grpc, Manner::Refuses).await;
     let exported = exporting(&collector.url(), &[("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "4")]);
     end(&exported, 4);
     let metrics = exported.metrics.clone();
     until(|| counted(&metrics, "failed") == 4).await;
-    assert_eq!(collector.asked.load(SeqCst), 1);
-    // Afterwards it is there as before.
+    assert_eq!(collector.requests.load(SeqCst), 1);
+    // Later exports succeed.
     collector.manner.send_replace(Manner::Takes);
     end(&exported, 4);
     until(|| counted(&metrics, "exported") == 4).await;
@@ -136,12 +136,12 @@ async fn a_full_queue_drops_and_counts() {
     let exported = exporting(&collector.url(), &small);
     let metrics = exported.metrics.clone();
     end(&exported, 4);
-    until(|| collector.asked.load(SeqCst) > 0).await;
-    // Four are with the collector, eight have room, and the others have none.
+    until(|| collector.requests.load(SeqCst) > 0).await;
+    // The collector has four, the queue eight, and the others are dropped.
     end(&exported, 20);
     assert_eq!(counted(&metrics, "dropped"), 12);
     assert_eq!(counted(&metrics, "recorded"), 24);
-    // When it takes again, what is there arrives.
+    // The rest arrives when the collector answers again.
     collector.manner.send_replace(Manner::Takes);
     assert_eq!(exported.flush.finish(pending()).await, 12);
     assert_eq!(counted(&metrics, "exported"), 12);

@@ -1,4 +1,4 @@
-//! The configuration and the environment as one.
+//! The configuration and the environment, merged.
 
 use super::{tls::File, *};
 use crate::units::Span;
@@ -45,7 +45,7 @@ fn a_key_that_is_set_wins_over_its_variable() {
 }
 
 #[test]
-fn a_variable_holds_where_no_key_is_set() {
+fn a_variable_applies_where_no_key_is_set() {
     let plan = plan(
         &TelemetryConfig::default(),
         &[ENDPOINT, ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://own/path")],
@@ -55,7 +55,7 @@ fn a_variable_holds_where_no_key_is_set() {
 }
 
 #[test]
-fn the_variables_say_whether_and_the_key_where() {
+fn variables_enable_a_signal_and_the_key_sets_its_endpoint() {
     let off = plan(&configured(), &[("OTEL_TRACES_EXPORTER", "none")]);
     assert!(!off.traces.is_on() && off.metrics.is_on());
     let pulled = plan(&configured(), &[("OTEL_METRICS_EXPORTER", "prometheus")]);
@@ -68,7 +68,7 @@ fn the_variables_say_whether_and_the_key_where() {
 }
 
 #[test]
-fn the_port_says_what_is_spoken_when_nobody_does() {
+fn the_default_protocol_depends_on_the_port() {
     let grpc = plan(&configured(), &[]).traces.otlp.unwrap();
     assert_eq!(grpc.protocol, OtlpProtocol::Grpc);
     assert_eq!(grpc.uri.to_string(), "http://configured:4317/");
@@ -77,7 +77,7 @@ fn the_port_says_what_is_spoken_when_nobody_does() {
 }
 
 #[test]
-fn an_endpoint_without_a_scheme_is_safe_unless_it_is_said_otherwise() {
+fn an_endpoint_without_a_scheme_uses_tls_unless_insecure_is_set() {
     let bare = ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317");
     let default = TelemetryConfig::default();
     assert_eq!(uri(&plan(&default, &[bare]).traces), "https://collector:4317/");
@@ -86,21 +86,21 @@ fn an_endpoint_without_a_scheme_is_safe_unless_it_is_said_otherwise() {
 }
 
 #[test]
-fn a_file_that_is_of_no_use_is_named_and_not_quoted() {
+fn an_invalid_file_is_named_and_not_quoted() {
     let config = TelemetryConfig {
         otlp_headers_file: Some(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml").into()),
         ..configured()
     };
-    let told = ExportConfig::new(&config, &environment(&[])).unwrap_err().to_string();
+    let error = ExportConfig::new(&config, &environment(&[])).unwrap_err().to_string();
     assert!(
-        told.starts_with("telemetry.otlp_headers_file ") && told.contains("line 1: "),
-        "{told}"
+        error.starts_with("telemetry.otlp_headers_file ") && error.contains("line 1: "),
+        "{error}"
     );
-    assert!(!told.contains("[package]"), "{told}");
+    assert!(!error.contains("[package]"), "{error}");
 }
 
 #[test]
-fn a_file_may_have_so_many_headers_and_more_are_refused() {
+fn a_file_has_at_most_64_headers() {
     let planned = |count| {
         let lines: Vec<_> = (0..count).map(|number| format!("x-{number}: canary")).collect();
         let file = File::new(&lines.join("\n"));
@@ -111,9 +111,9 @@ fn a_file_may_have_so_many_headers_and_more_are_refused() {
     assert_eq!(most.traces.otlp.unwrap().headers.len(), 64);
     // More than a map of headers holds at all.
     for count in [65, 40_000] {
-        let told = planned(count).unwrap_err().to_string();
-        assert!(told.starts_with("telemetry.otlp_headers_file "), "{told}");
-        assert!(told.ends_with("expected at most 64 headers"), "{told}");
+        let error = planned(count).unwrap_err().to_string();
+        assert!(error.starts_with("telemetry.otlp_headers_file "), "{error}");
+        assert!(error.ends_with("expected at most 64 headers"), "{error}");
     }
 }
 

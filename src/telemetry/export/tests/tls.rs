@@ -39,7 +39,7 @@ fn certified(name: &str) -> CertifiedKey<KeyPair> {
     rcgen::generate_simple_self_signed([name.to_owned()]).unwrap()
 }
 
-/// Speaks TLS as `server`, with whoever shows `client`'s certificate.
+/// Speaks TLS as `server` with peers that have `client`'s certificate.
 fn acceptor(server: &CertifiedKey<KeyPair>, client: &CertifiedKey<KeyPair>) -> TlsAcceptor {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut clients = RootCertStore::empty();
@@ -62,7 +62,7 @@ fn acceptor(server: &CertifiedKey<KeyPair>, client: &CertifiedKey<KeyPair>) -> T
 }
 
 #[tokio::test]
-async fn a_collector_behind_tls_gets_spans_from_whom_it_knows() {
+async fn a_collector_with_mutual_tls_receives_spans() {
     let (server, client) = (certified("127.0.0.1"), certified("gateway"));
     let authority = File::new(&server.cert.pem());
     let certificate = File::new(&client.cert.pem());
@@ -83,24 +83,24 @@ async fn a_collector_behind_tls_gets_spans_from_whom_it_knows() {
             ("OTEL_EXPORTER_OTLP_CLIENT_KEY", key.path()),
         ];
         // With everything, then without the client's certificate, then without the authority.
-        for (told, lost) in [(3, 0), (1, 1), (0, 1)] {
-            let exported = started(&[&base[..], &shown[..told]].concat());
+        for (variables, lost) in [(3, 0), (1, 1), (0, 1)] {
+            let exported = started(&[&base[..], &shown[..variables]].concat());
             end(&exported, 1);
-            assert_eq!(exported.flush.finish(pending()).await, lost, "{name}, {told}");
+            assert_eq!(exported.flush.finish(pending()).await, lost, "{name}, {variables}");
         }
         assert_eq!(collector.arrived().len(), 1, "{name}");
     }
 }
 
 #[test]
-fn a_certificate_that_is_none_stops_the_start() {
+fn an_invalid_certificate_stops_the_start() {
     let file = File::new("no certificate: hush");
     let config = TelemetryConfig {
         otlp_endpoint: Some("https://collector:4317".to_owned()),
         otlp_ca_file: Some(file.0.clone()),
         ..TelemetryConfig::default()
     };
-    let told = start(&config, &environment(&[])).unwrap_err().to_string();
-    assert!(told.starts_with("telemetry.otlp_ca_file "), "{told}");
-    assert!(!told.contains("hush"), "{told}");
+    let error = start(&config, &environment(&[])).unwrap_err().to_string();
+    assert!(error.starts_with("telemetry.otlp_ca_file "), "{error}");
+    assert!(!error.contains("hush"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! What arrives at a collector that takes everything.
+//! Requests that arrive at a collector.
 
 use opentelemetry_proto::tonic::{common::v1::any_value::Value, resource::v1::Resource};
 
@@ -22,7 +22,7 @@ fn attribute(resource: &Resource, key: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn spans_and_metrics_arrive_with_who_they_are_of() {
+async fn spans_and_metrics_arrive_with_their_resource() {
     for (protocol, name) in PROTOCOLS {
         let collector = FakeCollector::start(protocol, Manner::Takes).await;
         let headers = File::new("authorization: Bearer hu%20sh\n");

@@ -1,7 +1,7 @@
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_flood_has_ten_lines_a_second_and_the_next_tells_of_the_rest() {
+async fn a_flood_logs_ten_lines_a_second_and_the_next_counts_the_rest() {
     let mut bound = Bound::new();
     let now = Instant::now();
     let said: Vec<_> = (0..25).map(|_| bound.line(now)).collect();
@@ -12,7 +12,7 @@ async fn a_flood_has_ten_lines_a_second_and_the_next_tells_of_the_rest() {
 }
 
 #[test]
-fn one_reason_does_not_hide_another() {
+fn reasons_do_not_limit_each_other() {
     while bounded_line("A_REASON_OF_A_TEST").is_some() {}
     assert_eq!(bounded_line("ANOTHER_REASON_OF_A_TEST"), Some(0));
 }

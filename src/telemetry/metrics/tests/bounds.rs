@@ -1,4 +1,4 @@
-//! Nobody can make series at will, however many names there are.
+//! The number of series is bounded for any number of names.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::{
     model::Dtype,
 };
 
-/// Names that are tried of every kind.
+/// The number of names.
 const NAMES: u32 = 1_000_000;
 
 #[test]
@@ -65,7 +65,7 @@ fn a_caller_has_one_name_in_all_metrics() {
 }
 
 #[test]
-fn no_model_and_no_status_that_is_made_up_is_a_series() {
+fn unknown_models_and_statuses_share_one_series() {
     let metrics = Metrics::new().unwrap();
     for status in 100..1_000 {
         let parameters = Parameters {

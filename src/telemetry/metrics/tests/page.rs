@@ -71,13 +71,13 @@ fn render() -> String {
 
 #[test]
 fn metrics_page_is_up_to_date() {
-    let wanted = render();
-    if fs::read_to_string(PATH).unwrap_or_default() == wanted {
+    let expected = render();
+    if fs::read_to_string(PATH).unwrap_or_default() == expected {
         return;
     }
     if env::var_os("CI").is_none() {
-        fs::write(PATH, wanted).unwrap();
-        panic!("docs/metrics.md was out of date and is now rewritten: look at it and commit it");
+        fs::write(PATH, expected).unwrap();
+        panic!("docs/metrics.md was out of date and is now rewritten: review and commit it");
     }
     panic!(
         "docs/metrics.md is out of date: run `cargo test metrics_page_is_up_to_date` and commit it"
