@@ -8,7 +8,7 @@ INTEROP := tests/interop
 PYTEST := $(TOOLS)/venv/bin/pytest
 SETUP := $(INTEROP)/setup.sh
 
-# What tests/interop/setup.sh has installed.
+# Installed by tests/interop/setup.sh.
 PYTHON := $(TOOLS)/python.stamp
 CHECKS := $(TOOLS)/checks.stamp
 BROWSER := $(TOOLS)/browser.stamp
@@ -22,8 +22,8 @@ IMAGE := $(TOOLS)/image.stamp
 CROSS := $(TOOLS)/cross.stamp
 ALL := $(CHECKS) $(BROWSER) $(BUF) $(CLIENTS) $(PROMETHEUS) $(COLLECTOR) $(COMPOSE) $(KUBE)
 
-# The tests' build has features that a plain `cargo build` lacks (tokio's test clock): two builds of most crates. So
-# everything here uses the tests' build, the documentation too, which `--examples` asks for.
+# The tests' build has a feature that a plain `cargo build` lacks (tokio's test clock), and is another build of most
+# crates. All targets use the tests' build; `cargo doc` does so with `--examples`.
 BINARY := cargo test --locked --no-run --quiet
 
 NATIVE := $(subst x86_64,amd64,$(subst aarch64,arm64,$(shell uname -m)))

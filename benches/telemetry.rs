@@ -77,7 +77,7 @@ async fn run(options: &Options) -> anyhow::Result<()> {
     }
     let (mut with, mut without, mut cost) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..options.rounds {
-        // Whoever comes second finds the caches of the CPU as the first has left them.
+        // The second run finds the CPU caches that the first has filled.
         let (first, second) = if round % 2 == 0 { (&on, &off) } else { (&off, &on) };
         let first = cpu_per_call(first, &body, options.calls).await?;
         let second = cpu_per_call(second, &body, options.calls).await?;
@@ -171,7 +171,7 @@ fn message() -> Bytes {
     bytes.freeze()
 }
 
-/// Answers at once, with vectors that nobody looks at.
+/// Answers at once with vectors of zeros.
 struct Stand;
 
 impl Upstream for Stand {

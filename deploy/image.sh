@@ -1,8 +1,8 @@
 #!/bin/sh
-# `image.sh files TARGET DIR`: compiles for TARGET and puts the image's files into DIR, which is how the Dockerfile does it.
-# `image.sh build ARCH [TAG]`: the image for amd64 or arm64 without a daemon and without a registry, by buildah, from what
-# is compiled here. It leaves an OCI archive, target/image/ARCH/voyage-gateway.tar.
-# It makes do with busybox, which is all that Alpine has.
+# `image.sh files TARGET DIR`: compiles for TARGET and puts the image's files into DIR. The Dockerfile runs this.
+# `image.sh build ARCH [TAG]`: compiles, and builds the image for amd64 or arm64 with buildah, without a daemon or a
+# registry. The result is an OCI archive, target/image/ARCH/voyage-gateway.tar.
+# Busybox is enough, for Alpine.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -11,7 +11,8 @@ fail() {
     exit 1
 }
 
-# Where distributions keep the roots. IMAGE_ROOTS names others; SSL_CERT_FILE does not, which is the builder's own affair.
+# The CA certificates of common distributions, or the file that IMAGE_ROOTS names. SSL_CERT_FILE is not read: it is for
+# the build machine.
 roots() {
     for file in "${IMAGE_ROOTS:-}" /etc/ssl/certs/ca-certificates.crt /etc/ssl/cert.pem /etc/pki/tls/certs/ca-bundle.crt; do
         if [ -s "$file" ]; then
@@ -34,14 +35,14 @@ files() {
     roots=$(roots)
     case $target in
         "$(uname -m)"-*) build=build ;;
-        # Zig has a C compiler and a libc for every architecture.
+        # Zig has a C compiler and a libc for other architectures.
         *) build=zigbuild ;;
     esac
     cargo auditable "$build" --locked --release --target "$target" --bin voyage-gateway
-    # What is linked, not what compiles it. It is written beside Cargo.toml, wherever it is wanted.
+    # Linked crates only, without build dependencies. The tool writes the file beside Cargo.toml.
     SOURCE_DATE_EPOCH=${IMAGE_TIME:-0} \
         cargo cyclonedx --quiet --format json --spec-version 1.5 --target "$target" --no-build-deps --override-filename sbom.cdx
-    # Where it was compiled is nobody's business.
+    # Removes the path of the build.
     sed "s|file://$PWD|file:///src|g" sbom.cdx.json >target/sbom.cdx.json
     rm sbom.cdx.json
     umask 022
@@ -63,7 +64,7 @@ build() {
     archive=target/image/$arch/voyage-gateway.tar
     revision=$(git rev-parse HEAD)
     VOYAGE_GATEWAY_REVISION=$(git rev-parse --short=12 HEAD)
-    # Times of the commit, in the image and its SBOM: the same files make the same digest.
+    # The image and its SBOM have the commit's time: the same files make the same digest.
     IMAGE_TIME=$(git log -1 --format=%ct)
     export VOYAGE_GATEWAY_REVISION IMAGE_TIME
     files "$target" "target/image/$arch/root"

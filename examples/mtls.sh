@@ -56,7 +56,7 @@ client_ca = "$work/ca.pem"
 [reload]
 interval = "200ms"
 
-# Whoever has no table of their own may call nothing; a key that is not set below is taken from here.
+# Callers without a table of their own may call nothing. Defaults of the tables below.
 [callers.default]
 rpcs = []
 

@@ -54,43 +54,43 @@ struct Verdict {
 }
 
 pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
-    let wanted = |name: &str| name.contains(&options.only);
+    let selected = |name: &str| name.contains(&options.only);
     let mut broken = 0;
     let mut say = |name: &str, verdict: Verdict| {
         broken += u32::from(!verdict.kept);
         let word = if verdict.kept { "PASS" } else { "FAIL" };
         println!("{word}  {name}: {}", verdict.figures);
     };
-    if wanted("lockstep") {
+    if selected("lockstep") {
         say("lockstep", sharing::lockstep().await?);
     }
-    if wanted("lone call") {
+    if selected("lone call") {
         say("lone call", sharing::lone_call(Duration::ZERO, 500).await?);
         say("lone call, upstream 100 ms", sharing::lone_call(UPSTREAM, 150).await?);
     }
-    if wanted("identical") {
+    if selected("identical") {
         say("identical", sharing::identical().await?);
     }
-    if wanted("2,500 texts") {
+    if selected("2,500 texts") {
         say("2,500 texts", sharing::large().await?);
     }
-    if wanted("interactive beside bulk") {
+    if selected("interactive beside bulk") {
         say("interactive beside bulk", sharing::beside_bulk(options.quick).await?);
     }
-    if wanted("overload") {
+    if selected("overload") {
         say("overload", overload::run(options.quick).await?);
     }
-    if wanted("failing upstream") {
+    if selected("failing upstream") {
         for (name, verdict) in failing::run(options.minute()).await? {
             say(&format!("failing upstream, {name}"), verdict);
         }
     }
-    if wanted("budget") {
+    if selected("budget") {
         for (name, verdict) in budget::run(options.minute()).await? {
             say(&format!("budget, {name}"), verdict);
         }
     }
-    if wanted("collector hung") {
+    if selected("collector hung") {
         say("collector hung", collector::hung(options.quick).await?);
     }
     anyhow::ensure!(broken == 0, "{broken} promises were not kept");

@@ -1,9 +1,9 @@
 // Embeds texts through voyage-gateway, as a Go service does it: several addresses, deadlines, retries, a credential for
-// each call, and errors that say who has to act.
+// each call, and errors that say who must act.
 //
 //	buf generate ../../proto && go run . -gateway localhost:50051 "a text" "another"
 //
-// VOYAGE_GATEWAY_TOKEN_FILE names the file of the bearer token, where the gateway asks for one.
+// VOYAGE_GATEWAY_TOKEN_FILE names the file of the bearer token, if the gateway requires one.
 package main
 
 import (
@@ -104,7 +104,7 @@ func embed(client gatewayv1.EmbeddingServiceClient, texts []string) error {
 	return nil
 }
 
-// explain says who has to act: the reason and its domain, never the message, is what programs decide on.
+// explain says who must act. Programs decide by the reason and its domain, never by the message.
 func explain(err error) string {
 	for _, detail := range status.Convert(err).Details() {
 		if info, ok := detail.(*errdetails.ErrorInfo); ok {

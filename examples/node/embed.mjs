@@ -3,7 +3,7 @@
 //
 //   npm install && node embed.mjs --gateway localhost:50051 "a text" "another"
 //
-// VOYAGE_GATEWAY_TOKEN_FILE names the file of the bearer token, where the gateway asks for one.
+// VOYAGE_GATEWAY_TOKEN_FILE names the file of the bearer token, if the gateway requires one.
 
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";

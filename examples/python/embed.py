@@ -1,11 +1,11 @@
 """Embeds texts through voyage-gateway, as a Python service does it: several addresses, deadlines, retries, a
-credential for each call, and errors that say who has to act.
+credential for each call, and errors that say who must act.
 
     pip install grpcio grpcio-status grpcio-tools
     python -m grpc_tools.protoc -I ../../proto --python_out=. --grpc_python_out=. ../../proto/voyage/gateway/v1/*.proto
     python embed.py --gateway localhost:50051 "a text" "another"
 
-VOYAGE_GATEWAY_TOKEN_FILE names the file of the bearer token, where the gateway asks for one.
+VOYAGE_GATEWAY_TOKEN_FILE names the file of the bearer token, if the gateway requires one.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def embed(stub, texts, seconds):
 
 
 def explain(error):
-    """Says who has to act: the reason and its domain, never the message, is what programs decide on."""
+    """Says who must act. Programs decide by the reason and its domain, never by the message."""
     status = rpc_status.from_call(error)
     for detail in status.details if status else []:
         info = error_details_pb2.ErrorInfo()

@@ -108,7 +108,7 @@ async fn load(case: Case, minute: Duration) -> anyhow::Result<Verdict> {
     })
 }
 
-/// Callers who send their next request when they have their answer; dropping the set ends them.
+/// Closed-loop callers: each sends its next request after the last reply. Dropping the set ends them.
 fn saturate(scene: &Scene, case: Case) -> JoinSet<()> {
     let fresh = Arc::new(AtomicU64::new(0));
     let mut callers = JoinSet::new();

@@ -1,4 +1,4 @@
-//! Twice as many callers as there are places: who is served, who is refused, and how soon.
+//! Twice as many callers as places: served and refused calls, and the latency of both.
 
 use std::{
     sync::{

@@ -136,7 +136,7 @@ pub(super) async fn large() -> anyhow::Result<Verdict> {
     })
 }
 
-/// 20 interactive queries a second, alone and beside bulk callers who never stop.
+/// 20 interactive queries a second, alone and beside continuous bulk calls.
 pub(super) async fn beside_bulk(quick: bool) -> anyhow::Result<Verdict> {
     let time = Duration::from_secs(if quick { 8 } else { 25 });
     let scene = Scene::set(UPSTREAM, &UNLIMITED).await?;

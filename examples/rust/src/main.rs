@@ -1,10 +1,10 @@
 //! Embeds texts through voyage-gateway, as a Rust service does it: several replicas, a deadline and a credential for each
-//! call, retries, and errors that say who has to act.
+//! call, retries, and errors that say who must act.
 //!
 //!     cargo run -- --gateway localhost:50051 "a text" "another"
 //!
 //! tonic reads no service configuration: balancing and retries are here. `VOYAGE_GATEWAY_TOKEN_FILE` names the file of the
-//! bearer token, where the gateway asks for one.
+//! bearer token, if the gateway requires one.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -51,7 +51,7 @@ fn connect(names: String) -> Client {
     EmbeddingServiceClient::with_interceptor(channel, bearer)
 }
 
-/// Looks the names up again and again, and tells what has changed.
+/// Resolves the names periodically, and reports changes.
 async fn follow(names: String, changes: Sender<Change<SocketAddr, Endpoint>>) {
     let mut known = HashSet::new();
     loop {
@@ -115,10 +115,11 @@ async fn embed(
             Ok(reply) => return Ok(reply.into_inner()),
             Err(error) => error,
         };
-        // The gateway may say how long to wait, or, with -1, that it is of no use.
-        let told =
+        // The pushback is the time to wait, or -1 if a retry cannot succeed.
+        let pushback =
             error.metadata().get("grpc-retry-pushback-ms").and_then(|value| value.to_str().ok());
-        let pause = told.map_or(Some(wait), |told| told.parse().ok().map(Duration::from_millis));
+        let pause =
+            pushback.map_or(Some(wait), |value| value.parse().ok().map(Duration::from_millis));
         match pause {
             Some(pause) if attempt < 4 && may_pass(&error) && Instant::now() + pause < ends => {
                 sleep(pause).await;
@@ -136,7 +137,7 @@ fn may_pass(error: &Status) -> bool {
     error.code() == Code::Unavailable || error.source().is_some()
 }
 
-/// Says who has to act: the reason and its domain, never the message, is what programs decide on.
+/// Says who must act. Programs decide by the reason and its domain, never by the message.
 fn explain(error: &Status) -> String {
     error.get_details_error_info().map_or_else(
         || format!("{:?}: {}", error.code(), error.message()),

@@ -25,11 +25,11 @@ import voyage.gateway.v1.EmbeddingServiceGrpc.EmbeddingServiceBlockingStub;
 
 /**
  * Embeds texts through voyage-gateway, as a Java service does it: a deadline and a credential for each call, retries, and
- * errors that say who has to act.
+ * errors that say who must act.
  *
  * <pre>mvn compile exec:java -Dexec.args="localhost:50051 'a text' another"</pre>
  *
- * VOYAGE_GATEWAY_TOKEN_FILE names the file of the bearer token, where the gateway asks for one.
+ * VOYAGE_GATEWAY_TOKEN_FILE names the file of the bearer token, if the gateway requires one.
  */
 public final class Embed {
   private static final Path SERVICE_CONFIG = Path.of("../../deploy/client/service_config.json");
@@ -72,7 +72,7 @@ public final class Embed {
         .embed(EmbedRequest.newBuilder().addAllInputs(texts).build());
   }
 
-  /** Says who has to act: the reason and its domain, never the message, is what programs decide on. */
+  /** Says who must act. Programs decide by the reason and its domain, never by the message. */
   static String explain(StatusRuntimeException error) throws InvalidProtocolBufferException {
     for (Any detail : StatusProto.fromThrowable(error).getDetailsList()) {
       if (detail.is(ErrorInfo.class)) {
