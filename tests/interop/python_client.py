@@ -8,8 +8,8 @@ from voyage.gateway.v1 import embedding_service_pb2, embedding_service_pb2_grpc
 
 EMBED = "/voyage.gateway.v1.EmbeddingService/Embed"
 
-# Ends a test that would hang.
-PATIENCE = 30
+# Seconds. It only ends a call that hangs.
+PATIENCE = 120
 
 
 def embed(channel, *inputs, timeout=PATIENCE, metadata=None, compression=None, **fields):

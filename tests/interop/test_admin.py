@@ -3,7 +3,7 @@
 import grpc
 import pytest
 
-from python_client import embed, failure
+from python_client import PATIENCE, embed, failure
 
 
 def test_probes(deployment):
@@ -43,5 +43,5 @@ def test_metrics_tell_what_was_called(deploy):
 
 @pytest.mark.parametrize("path", ["/no.such.Service/Method", "/voyage.gateway.v1.EmbeddingService/Nope"])
 def test_callers_make_no_series(deployment, path):
-    failure(deployment.channel.unary_unary(path), b"", timeout=5)
+    failure(deployment.channel.unary_unary(path), b"", timeout=PATIENCE)
     assert path.rpartition("/")[2] not in deployment.get("/metrics")[1]

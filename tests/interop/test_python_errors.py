@@ -4,7 +4,6 @@ import json
 
 import grpc
 import pytest
-from google.protobuf import duration_pb2
 from voyage.gateway.v1 import common_pb2 as common
 
 from python_client import EMBED, PATIENCE, details, embed, failure, fields, reason
@@ -169,10 +168,9 @@ def test_voyage_is_gone(deploy):
 
 
 def test_a_rate_limit(deploy):
-    limited = deploy(simulator=["--rpm", "1"])
+    limited = deploy(simulator=["--rpm", "1"], settings=["retry.max_attempts=1"])
     assert embed(limited.channel, "first").embeddings
-    options = common.RequestOptions(max_queue_wait=duration_pb2.Duration(nanos=100_000_000))
-    error = failure(embed, limited.channel, "second", options=options)
+    error = failure(embed, limited.channel, "second")
     assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert reason(error) == (VOYAGE, "UPSTREAM_RATE_LIMITED")
     assert details(error)["RetryInfo"].retry_delay.ToMilliseconds() > 0
@@ -186,13 +184,14 @@ def test_the_free_tier_is_recognised(deploy):
     assert free.metric("voyage_gateway_free_tier") == 0
     for number in range(3):
         assert embed(free.channel, f"text {number}").embeddings
-    error = failure(embed, free.channel, "one more")
+    # Their deadline is before the end of the minute.
+    error = failure(embed, free.channel, "one more", timeout=30)
     assert reason(error) == (VOYAGE, "UPSTREAM_RATE_LIMITED")
     assert details(error)["ErrorInfo"].metadata["tier"] == "free"
     assert free.metric("voyage_gateway_free_tier") == 1
     free.server.logged("no payment method")
     # The next call is refused without an upstream call, with the rest of the minute.
-    error = failure(embed, free.channel, "and another")
+    error = failure(embed, free.channel, "and another", timeout=30)
     assert reason(error) == (GATEWAY, "QUEUE_TIMEOUT")
     assert 0 < details(error)["RetryInfo"].retry_delay.ToMilliseconds() <= 60_000
     assert free.metric("voyage_gateway_upstream_calls_total") == 4

@@ -7,6 +7,7 @@ import pytest
 import deployment as deployments
 import observers
 import processes
+import provider
 from observers import named
 from processes import eventually
 from python_client import EMBED, embed
@@ -23,14 +24,19 @@ def collector(tmp_path):
     running.close()
 
 
+@pytest.fixture
+def voyage():
+    with provider.running() as server:
+        yield server
+
+
 @pytest.fixture(params=["grpc", "http/protobuf"])
-def traced(request, collector):
-    """A gateway that exports to the Collector every 100 ms. Voyage replies after 300 ms."""
+def traced(request, collector, voyage):
+    """A gateway that exports to the Collector every 100 ms, in front of `voyage`."""
     address = collector.grpc if request.param == "grpc" else collector.http
-    voyage = processes.simulate("--latency", "300ms")
     server = processes.serve(
-        deployments.base_url(voyage),
-        # While one call is out, the others gather.
+        voyage.base_url,
+        # While one call is in flight, other inputs wait for the next.
         "batch.max_in_flight=1",
         VOYAGE_API_KEY="test-key",
         OTEL_EXPORTER_OTLP_ENDPOINT=f"http://{address}",
@@ -40,7 +46,7 @@ def traced(request, collector):
         OTEL_METRIC_EXPORT_INTERVAL="1000",
         OTEL_RESOURCE_ATTRIBUTES="deployment.environment.name=test",
     )
-    running = deployments.Deployment(server, voyage)
+    running = deployments.Deployment(server)
     yield running
     running.close()
 
@@ -90,10 +96,15 @@ def test_a_callers_span_is_the_parent(collector, traced):
     assert server["resource"]["deployment.environment.name"] == "test"
 
 
-def test_a_batch_links_to_all_its_waiters(collector, traced):
+def test_a_batch_links_to_all_its_waiters(collector, traced, voyage):
     # The first text is sent alone; the others share a batch after its reply.
+    voyage.released.clear()
     with ThreadPoolExecutor(4) as callers:
-        waiting = [callers.submit(embed, traced.channel, text) for text in ("one", "two", "three", "four")]
+        waiting = [callers.submit(embed, traced.channel, "one")]
+        traced.counted("voyage_gateway_batches_in_flight")
+        waiting += [callers.submit(embed, traced.channel, text) for text in ("two", "three", "four")]
+        eventually(lambda: traced.metric("voyage_gateway_in_flight_requests") == 4, "four requests in flight")
+        voyage.released.set()
         assert all(call.result() for call in waiting)
     waiters = servers(collector, 4)
     assert len({server["traceId"] for server in waiters}) == 4

@@ -60,11 +60,11 @@ async fn a_half_written_file_changes_nothing() {
     let gateway = gateway(&folder).await;
     let mut client = gateway.client().await;
     let next = line("search", STRANGER);
-    // As a copy does it, which is not at once: cut off, empty, gone.
+    // As a copy leaves it for a while: cut off, empty, gone. Each in one step, so that each is read once.
     let half = &next[..next.len() - 10];
     for (number, content) in [Some(half), Some(""), None].into_iter().enumerate() {
         match content {
-            Some(content) => std::fs::write(folder.path("tokens"), content).unwrap(),
+            Some(content) => drop(folder.swap("tokens", content)),
             None => std::fs::remove_file(folder.path("tokens")).unwrap(),
         }
         let refused = u64::try_from(number).unwrap() + 1;
