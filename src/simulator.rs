@@ -25,15 +25,14 @@ mod vectors;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
+use std::{
+    fmt, io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
-use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::AbortHandle;
+use tokio::{net::TcpListener, sync::watch, task::AbortHandle};
 
 pub use fault::Fault;
 pub use keys::AcceptedKeys;

@@ -1,12 +1,10 @@
 //! Reply bodies: whole, in slow pieces, cut off, padded.
 
-use std::io;
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt as _};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full, StreamBody};
+use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::Frame;
 
 /// A reply's body. Its error closes the connection, which cuts the body off.

@@ -5,12 +5,14 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::Value;
 
-use super::keys::{AcceptedKeys, RateLimits, Windows};
-use super::random::SplitMix;
-use super::refusal::Refusal;
-use super::request::{self, Parameters};
-use super::tokens::cut;
-use super::{Latency, Options};
+use super::{
+    Latency, Options,
+    keys::{AcceptedKeys, RateLimits, Windows},
+    random::SplitMix,
+    refusal::Refusal,
+    request::{self, Parameters},
+    tokens::cut,
+};
 
 pub(super) struct Provider {
     pub(super) keys: AcceptedKeys,

@@ -1,8 +1,6 @@
 //! The calls that the simulator has received.
 
-use std::collections::VecDeque;
-use std::fmt;
-use std::sync::Arc;
+use std::{collections::VecDeque, fmt, sync::Arc};
 
 use http::HeaderMap;
 use parking_lot::Mutex;

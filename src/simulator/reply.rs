@@ -3,11 +3,8 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::{fault::Fault, provider::Accepted, vectors::vector};
 use crate::model::Dtype;
-
-use super::fault::Fault;
-use super::provider::Accepted;
-use super::vectors::vector;
 
 /// The most vectors of a reply, with any fault.
 const MAX_VECTORS: usize = 10_000;

@@ -2,10 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use crate::model::{self, Kind, MAX_UPSTREAM_INPUTS, Model};
-use crate::{embedding::InputType, model::Dtype};
-
 use super::{refusal::Refusal, vectors::Shape};
+use crate::{
+    embedding::InputType,
+    model::{self, Dtype, Kind, MAX_UPSTREAM_INPUTS, Model},
+};
 
 #[derive(Debug)]
 pub(super) struct Parameters {

@@ -1,11 +1,8 @@
 //! A fault rule: what goes wrong and when, and its form on the command line.
 
-use std::fmt;
-use std::str::FromStr;
-use std::time::Duration;
+use std::{fmt, str::FromStr, time::Duration};
 
-use super::fault::Fault;
-use super::random::SplitMix;
+use super::{fault::Fault, random::SplitMix};
 
 /// A fault and when it happens. [`FromStr`] reads the form of the command line.
 #[derive(Clone, PartialEq)]

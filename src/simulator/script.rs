@@ -1,13 +1,14 @@
 //! The faults of calls, by rule.
 
-use std::fmt;
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use parking_lot::Mutex;
 
-use super::fault::Fault;
-use super::random::SplitMix;
-use super::rule::{FaultRule, When};
+use super::{
+    fault::Fault,
+    random::SplitMix,
+    rule::{FaultRule, When},
+};
 
 /// Ordered rules; the first that applies to a call decides its fault. Clones share the rules.
 ///

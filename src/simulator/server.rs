@@ -1,30 +1,32 @@
 //! The HTTP/1.1 server of the provider: connections, routes, faults.
 
-use std::convert::Infallible;
-use std::error::Error as _;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{convert::Infallible, error::Error as _, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, SERVER};
-use http::{HeaderMap, Method, Request, Response, StatusCode, request};
+use http::{
+    HeaderMap, Method, Request, Response, StatusCode,
+    header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, SERVER},
+    request,
+};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinSet,
+};
 
-use super::body::{ReplyBody, cut_off, in_pieces, padded, whole};
-use super::fault::Fault;
-use super::provider::Provider;
-use super::record::{Call, OpenCall, Record};
-use super::refusal::{PAYMENT, Refusal};
-use super::script::Script;
-use super::{reply, request as body_of};
+use super::{
+    body::{ReplyBody, cut_off, in_pieces, padded, whole},
+    fault::Fault,
+    provider::Provider,
+    record::{Call, OpenCall, Record},
+    refusal::{PAYMENT, Refusal},
+    reply, request as body_of,
+    script::Script,
+};
 
 /// The largest request body, in bytes.
 const MAX_BODY: usize = 64 * 1024 * 1024;

@@ -7,9 +7,8 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::{embedding::InputType, model::Dtype};
-
 use super::random::{SplitMix, hash};
+use crate::{embedding::InputType, model::Dtype};
 
 /// The parameters that shape a vector, besides the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,6 @@
 //! Every fault's shape on the wire, the script's order, and the command line's grammar.
 
-use std::io;
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};

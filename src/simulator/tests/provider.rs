@@ -5,8 +5,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::client::{CLOSE, JSON, KEY, exchange, post, post_bytes, request, simulator, texts};
-use crate::simulator::{AcceptedKeys, Options, Shape, Simulator, vector};
-use crate::{embedding::InputType, model::Dtype};
+use crate::{
+    embedding::InputType,
+    model::Dtype,
+    simulator::{AcceptedKeys, Options, Shape, Simulator, vector},
+};
 
 const FRAME: &str = "The request body is not valid JSON, or some arguments were not specified properly. In particular, ";
 

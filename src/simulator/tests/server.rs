@@ -1,13 +1,17 @@
 //! What the server remembers, how it waits, how it ends.
 
-use std::io;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::{
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use serde_json::json;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::Instant,
+};
 
 use super::client::{CLOSE, JSON, KEY, exchange, post, post_bytes, request, simulator, texts};
 use crate::simulator::{Fault, Latency, Options, Simulator};

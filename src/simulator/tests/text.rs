@@ -1,8 +1,13 @@
 //! Token counts and vectors.
 
-use crate::simulator::vectors::{STOP_WORDS, encode};
-use crate::simulator::{Shape, count_tokens, tokens, vector};
-use crate::{embedding::InputType, model::Dtype};
+use crate::{
+    embedding::InputType,
+    model::Dtype,
+    simulator::{
+        Shape, count_tokens, tokens, vector,
+        vectors::{STOP_WORDS, encode},
+    },
+};
 
 const PLAIN: Shape<'_> =
     Shape { model: "voyage-4", input_type: None, dimension: 1_024, dtype: Dtype::Float };
