@@ -204,7 +204,7 @@ async fn assemble(
     let admin = bind(config.admin.listen, "admin.listen", admin_port)?;
     let grpc_health = health.service(grpc.states.subscribe());
     Ok(Bound {
-        edge: grpc::edge(&settings, Arc::new(pipeline), grpc_health, metrics.clone())?,
+        edge: grpc::edge(settings, Arc::new(pipeline), grpc_health, metrics.clone())?,
         admin_health: health.routes(admin.states.subscribe())?,
         grpc,
         admin,

@@ -49,6 +49,8 @@ pub mod v1 {
         &include!(concat!(env!("OUT_DIR"), "/voyage_gateway_sources.rs"));
 }
 
+use embedding::Embeddings;
+use models::Models;
 use v1::{
     embedding_service_server::EmbeddingServiceServer, model_service_server::ModelServiceServer,
 };
@@ -81,15 +83,16 @@ pub struct Settings {
 
 /// Builds the server of the gRPC port. An error means that the compiled proto does not decode, which the tests exclude.
 pub fn edge(
-    settings: &Settings,
+    settings: Settings,
     pipeline: Arc<Pipeline>,
     health: HealthServer<impl Health>,
     metrics: Metrics,
 ) -> Result<Edge, tonic_reflection::server::Error> {
+    let settings = Arc::new(settings);
     let limit = settings.max_request_bytes;
     let admission = pipeline.admission().clone();
-    let embedding = embedding::Service::new(pipeline, settings.default_model.clone());
-    let models = models::Service::new(settings);
+    let embedding = Embeddings { pipeline, settings: Arc::clone(&settings) };
+    let models = Models { settings: Arc::clone(&settings) };
     let mut routes = Routes::builder();
     routes
         .add_service(health.max_decoding_message_size(MAX_QUESTION_BYTES))

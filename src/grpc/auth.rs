@@ -74,7 +74,7 @@ impl Authenticator {
             }
         };
         for refusal in required.refusals() {
-            metrics.auth_failures(required.mode(), refusal.why(), 0);
+            metrics.auth_failures(required.mode(), refusal.0, 0);
         }
         Ok(Self { required, metrics: metrics.clone() })
     }
@@ -103,14 +103,14 @@ impl Authenticator {
         peer: Option<&PeerIdentity>,
     ) -> Result<Arc<str>, Error> {
         self.required.name(headers, peer).map_err(|refusal| {
-            self.metrics.auth_failures(self.required.mode(), refusal.why(), 1);
+            self.metrics.auth_failures(self.required.mode(), refusal.0, 1);
             match (refusal, &self.required) {
-                (Refusal::Missing, Credential::Certificate) => {
+                (Refusal::MISSING, Credential::Certificate) => {
                     Error::CredentialsMissing { wanted: SHOW_A_CERTIFICATE }
                 }
-                (Refusal::Missing, _) => Error::CredentialsMissing { wanted: SEND_A_TOKEN },
-                (Refusal::NoKeys, _) => Error::CredentialsUnverifiable,
-                _ => Error::CredentialsInvalid { why: refusal.why() },
+                (Refusal::MISSING, _) => Error::CredentialsMissing { wanted: SEND_A_TOKEN },
+                (Refusal::NO_KEYS, _) => Error::CredentialsUnverifiable,
+                (Refusal(why), _) => Error::CredentialsInvalid { why },
             }
         })
     }
@@ -122,11 +122,11 @@ impl Credential {
             Self::None(anonymous) => Ok(Arc::clone(anonymous)),
             Self::Token(tokens) => {
                 let token = bearer::token(headers)?;
-                tokens.get().name_of(token).cloned().ok_or(Refusal::UnknownToken)
+                tokens.get().name_of(token).cloned().ok_or(Refusal::UNKNOWN_TOKEN)
             }
             Self::Certificate => {
-                let PeerIdentity(name) = peer.ok_or(Refusal::Missing)?;
-                if Caller::is_name(name) { Ok(Arc::clone(name)) } else { Err(Refusal::Name) }
+                let PeerIdentity(name) = peer.ok_or(Refusal::MISSING)?;
+                if Caller::is_name(name) { Ok(Arc::clone(name)) } else { Err(Refusal::NAME) }
             }
             Self::Jwt(jwt) => jwt.name_of(bearer::token(headers)?),
         }
@@ -146,72 +146,54 @@ impl Credential {
     fn refusals(&self) -> &'static [Refusal] {
         match self {
             Self::None(_) => &[],
-            Self::Token(_) => &[Refusal::Missing, Refusal::Malformed, Refusal::UnknownToken],
-            Self::Certificate => &[Refusal::Missing, Refusal::Name],
+            Self::Token(_) => &[Refusal::MISSING, Refusal::MALFORMED, Refusal::UNKNOWN_TOKEN],
+            Self::Certificate => &[Refusal::MISSING, Refusal::NAME],
             Self::Jwt(_) => &[
-                Refusal::Missing,
-                Refusal::Malformed,
-                Refusal::UnknownKey,
-                Refusal::Algorithm,
-                Refusal::Forged,
-                Refusal::Expired,
-                Refusal::NotYetValid,
-                Refusal::Issuer,
-                Refusal::Audience,
-                Refusal::Name,
-                Refusal::NoKeys,
+                Refusal::MISSING,
+                Refusal::MALFORMED,
+                Refusal::UNKNOWN_KEY,
+                Refusal::ALGORITHM,
+                Refusal::FORGED,
+                Refusal::EXPIRED,
+                Refusal::NOT_YET_VALID,
+                Refusal::ISSUER,
+                Refusal::AUDIENCE,
+                Refusal::NAME,
+                Refusal::NO_KEYS,
             ],
         }
     }
 }
 
-/// Why a call is not authenticated, for the log and a metric. Callers do not learn it.
+/// Why a call is not authenticated: its name in the log and a metric. Callers do not learn it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refusal {
-    /// No credential.
-    Missing,
-    /// Not a credential, or several.
-    Malformed,
-    /// The token of no caller.
-    UnknownToken,
-    /// Signed with a key that is not in the JWKS.
-    UnknownKey,
-    /// No algorithm, or not one of the key's.
-    Algorithm,
-    /// The signature does not match.
-    Forged,
-    /// `exp` has passed.
-    Expired,
-    /// `nbf` is in the future.
-    NotYetValid,
-    /// Another issuer.
-    Issuer,
-    /// Another audience.
-    Audience,
-    /// No name, or one that no caller may have.
-    Name,
-    /// The JWKS is not loaded yet.
-    NoKeys,
-}
+struct Refusal(&'static str);
 
 impl Refusal {
-    /// Returns the name used in logs and metrics.
-    fn why(self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::Malformed => "malformed",
-            Self::UnknownToken => "unknown_token",
-            Self::UnknownKey => "unknown_key",
-            Self::Algorithm => "wrong_algorithm",
-            Self::Forged => "forged",
-            Self::Expired => "expired",
-            Self::NotYetValid => "not_yet_valid",
-            Self::Issuer => "wrong_issuer",
-            Self::Audience => "wrong_audience",
-            Self::Name => "wrong_name",
-            Self::NoKeys => "no_keys",
-        }
-    }
+    /// No credential.
+    const MISSING: Self = Self("missing");
+    /// Not a credential, or several.
+    const MALFORMED: Self = Self("malformed");
+    /// The token of no caller.
+    const UNKNOWN_TOKEN: Self = Self("unknown_token");
+    /// Signed with a key that is not in the JWKS.
+    const UNKNOWN_KEY: Self = Self("unknown_key");
+    /// No algorithm, or not one of the key's.
+    const ALGORITHM: Self = Self("wrong_algorithm");
+    /// The signature does not match.
+    const FORGED: Self = Self("forged");
+    /// `exp` has passed.
+    const EXPIRED: Self = Self("expired");
+    /// `nbf` is in the future.
+    const NOT_YET_VALID: Self = Self("not_yet_valid");
+    /// Another issuer.
+    const ISSUER: Self = Self("wrong_issuer");
+    /// Another audience.
+    const AUDIENCE: Self = Self("wrong_audience");
+    /// No name, or one that no caller may have.
+    const NAME: Self = Self("wrong_name");
+    /// The JWKS is not loaded yet.
+    const NO_KEYS: Self = Self("no_keys");
 }
 
 #[cfg(test)]

@@ -33,17 +33,15 @@ use tower::ServiceExt as _;
 
 use super::{
     Settings,
-    auth::Authenticator,
-    deadline::{self, Deadline, Deadlines},
+    deadline::{self, Deadline},
     request_id, status, v1,
 };
 use crate::{
-    caller::{Caller, Rules},
+    caller::Caller,
     error::{Error, Phase},
     peer::PeerIdentity,
     pipeline::{Admission, Permit},
-    reload::Live,
-    telemetry::{Metrics, semconv, trace::Tracer},
+    telemetry::{Metrics, semconv},
 };
 use guard::RpcGuard;
 use rpc::Rpc;
@@ -65,14 +63,10 @@ const SERVICE_PREFIX: &str = "voyage.";
 #[derive(Clone, Debug)]
 pub struct Edge {
     routes: Routes,
-    authenticator: Authenticator,
-    rules: Arc<Live<Rules>>,
-    deadlines: Deadlines,
-    max_request_bytes: usize,
+    settings: Arc<Settings>,
     admission: Admission,
     unauthenticated_streams: Arc<Semaphore>,
     metrics: Metrics,
-    tracer: Tracer,
 }
 
 /// An admitted RPC; services find it in the extensions of the request.
@@ -125,22 +119,13 @@ pub fn draining<T>(request: &tonic::Request<T>) -> Status {
 impl Edge {
     pub(super) fn new(
         routes: Routes,
-        settings: &Settings,
+        settings: Arc<Settings>,
         admission: Admission,
         metrics: Metrics,
     ) -> Self {
         series::expect(&metrics);
-        Self {
-            routes,
-            authenticator: settings.authenticator.clone(),
-            rules: Arc::clone(&settings.rules),
-            deadlines: settings.deadlines,
-            max_request_bytes: settings.max_request_bytes,
-            admission,
-            unauthenticated_streams: Arc::new(Semaphore::new(MAX_UNAUTHENTICATED_STREAMS)),
-            metrics,
-            tracer: settings.tracer.clone(),
-        }
+        let unauthenticated_streams = Arc::new(Semaphore::new(MAX_UNAUTHENTICATED_STREAMS));
+        Self { routes, settings, admission, unauthenticated_streams, metrics }
     }
 
     /// Answers one RPC.
@@ -150,7 +135,7 @@ impl Edge {
             return refusal;
         }
         let method = method_name(request.uri().path());
-        let span = trace::begin(&self.tracer, &request, method);
+        let span = trace::begin(&self.settings.tracer, &request, method);
         let rpc = Rpc::new(request.headers(), method, span.context().clone(), &self.metrics);
         let mut guard = RpcGuard::new(Arc::clone(&rpc), span);
         let call = self.admit(&request, &mut guard);
@@ -173,7 +158,7 @@ impl Edge {
             Err(_) if rpc.method == OTHER_METHOD => None,
             timeout => timeout?,
         };
-        let deadline = Deadline::new(timeout, self.deadlines);
+        let deadline = Deadline::new(timeout, self.settings.deadlines);
         let caller = self.identify(request, &rpc)?;
         // Set once per RPC.
         let _ = rpc.has_ample_time.set(deadline.ample);
@@ -181,7 +166,7 @@ impl Edge {
         if rpc.method == OTHER_METHOD {
             mistakes::no_such_method(request, &rpc);
         } else if rpc.is_own() && !deadline.explicit {
-            mistakes::no_deadline(request, &rpc, self.deadlines.unset());
+            mistakes::no_deadline(request, &rpc, self.settings.deadlines.unset());
         }
         Ok(Call { rpc, deadline, caller, permit: self.admission.permit() })
     }
@@ -192,8 +177,8 @@ impl Edge {
             return Ok(Caller::anonymous());
         }
         let peer = request.extensions().get::<PeerIdentity>();
-        let name = self.authenticator.identify(request.headers(), peer)?;
-        Ok(self.rules.get().caller(&name))
+        let name = self.settings.authenticator.identify(request.headers(), peer)?;
+        Ok(self.settings.rules.get().caller(&name))
     }
 
     async fn answer_in_time(&self, mut request: Request<Body>, call: &Call) -> Response<Body> {
@@ -209,7 +194,9 @@ impl Edge {
         let answer = AssertUnwindSafe(self.receive_and_answer(request, call)).catch_unwind();
         match timeout_at(cut, answer).await {
             Err(_) => late(),
-            Ok(Ok(response)) => refusals::explained(response, self.max_request_bytes as u64, call),
+            Ok(Ok(response)) => {
+                refusals::explained(response, self.settings.max_request_bytes as u64, call)
+            }
             Ok(Err(_panic)) => {
                 call.rpc.panicked();
                 call.refuse(&Error::Internal { cause: "a service panicked" }).into_http()
@@ -220,7 +207,8 @@ impl Edge {
     async fn receive_and_answer(&self, request: Request<Body>, call: &Call) -> Response<Body> {
         let (head, mut body) = request.into_parts();
         if call.rpc.is_own() {
-            body = match message::receive(body, self.max_request_bytes, &call.permit).await {
+            body = match message::receive(body, self.settings.max_request_bytes, &call.permit).await
+            {
                 Ok(message) => message,
                 Err(error) => return call.refuse(&error).into_http(),
             };

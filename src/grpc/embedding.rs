@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
 use super::{
-    convert,
+    Settings, convert,
     edge::Call,
     v1::{EmbedRequest, EmbedResponse, embedding_service_server::EmbeddingService},
 };
@@ -16,16 +16,12 @@ use crate::{
 
 /// Serves `voyage.gateway.v1.EmbeddingService`.
 #[derive(Debug)]
-pub(super) struct Service {
-    pipeline: Arc<Pipeline>,
-    default_model: Arc<str>,
+pub(super) struct Embeddings {
+    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) settings: Arc<Settings>,
 }
 
-impl Service {
-    pub(super) fn new(pipeline: Arc<Pipeline>, default_model: Arc<str>) -> Self {
-        Self { pipeline, default_model }
-    }
-
+impl Embeddings {
     async fn run(
         &self,
         request: EmbedRequest,
@@ -33,7 +29,7 @@ impl Service {
     ) -> Result<Response<EmbedResponse>, Error> {
         let (deadline, caller) = (call.deadline.answer_by, call.caller.clone());
         let (request, shape) =
-            convert::embed_request(request, &self.default_model, deadline, caller)?;
+            convert::embed_request(request, &self.settings.default_model, deadline, caller)?;
         let model = Arc::clone(&request.parameters.model);
         let answers = self.pipeline.run(request, &call.rpc.trace, &call.permit).await?;
         call.rpc.set_upstream_time(answers.upstream_time);
@@ -46,7 +42,7 @@ impl Service {
 }
 
 #[tonic::async_trait]
-impl EmbeddingService for Service {
+impl EmbeddingService for Embeddings {
     async fn embed(
         &self,
         request: Request<EmbedRequest>,

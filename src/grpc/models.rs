@@ -20,22 +20,12 @@ use crate::{
 
 /// Serves `voyage.gateway.v1.ModelService`.
 #[derive(Debug)]
-pub(super) struct Service {
-    default_model: Arc<str>,
-    max_request_bytes: usize,
-}
-
-impl Service {
-    pub(super) fn new(settings: &Settings) -> Self {
-        Self {
-            default_model: settings.default_model.clone(),
-            max_request_bytes: settings.max_request_bytes,
-        }
-    }
+pub(super) struct Models {
+    pub(super) settings: Arc<Settings>,
 }
 
 #[tonic::async_trait]
-impl ModelService for Service {
+impl ModelService for Models {
     async fn list_models(
         &self,
         request: Request<ListModelsRequest>,
@@ -47,7 +37,7 @@ impl ModelService for Service {
         let models = model::CATALOGUE
             .iter()
             .filter(|model| wanted.is_none_or(|kind| model.kind == kind))
-            .map(|model| listed(model, &self.default_model))
+            .map(|model| listed(model, &self.settings.default_model))
             .collect();
         Ok(Response::new(ListModelsResponse { models }))
     }
@@ -62,7 +52,7 @@ impl ModelService for Service {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             revision: crate::REVISION.to_owned(),
             max_inputs: to_i32(MAX_INPUTS),
-            max_request_bytes: to_i32(self.max_request_bytes),
+            max_request_bytes: to_i32(self.settings.max_request_bytes),
             max_bulk_in_flight: 0,
         }))
     }

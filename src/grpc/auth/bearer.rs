@@ -15,18 +15,18 @@ const SCHEME: &str = "bearer";
 /// Two such headers are an error: another reader could take the other one. Other schemes are errors too.
 pub(super) fn token(headers: &HeaderMap) -> Result<&str, Refusal> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
-    let value = values.next().ok_or(Refusal::Missing)?;
+    let value = values.next().ok_or(Refusal::MISSING)?;
     if values.next().is_some() {
-        return Err(Refusal::Malformed);
+        return Err(Refusal::MALFORMED);
     }
     let (scheme, token) =
-        value.to_str().ok().and_then(|value| value.split_once(' ')).ok_or(Refusal::Malformed)?;
+        value.to_str().ok().and_then(|value| value.split_once(' ')).ok_or(Refusal::MALFORMED)?;
     let token = token.trim_matches(' ');
     let fits = (1..=MAX_TOKEN_BYTES).contains(&token.len());
     if scheme.eq_ignore_ascii_case(SCHEME) && fits && token.bytes().all(|b| b.is_ascii_graphic()) {
         Ok(token)
     } else {
-        Err(Refusal::Malformed)
+        Err(Refusal::MALFORMED)
     }
 }
 

@@ -91,7 +91,7 @@ impl Jwt {
 
     /// Returns the caller's name in a token.
     pub(super) fn name_of(&self, token: &str) -> Result<Arc<str>, Refusal> {
-        let keys = self.keys.get().ok_or(Refusal::NoKeys)?;
+        let keys = self.keys.get().ok_or(Refusal::NO_KEYS)?;
         let hash = tokens::hash(token);
         if let Some(verified) = keys.verified.get(&hash) {
             verified.check_times(self.clock.now(), self.leeway)?;
@@ -106,7 +106,7 @@ impl Jwt {
     fn verify(&self, token: &str, keys: &KeySet) -> Result<VerifiedToken, Refusal> {
         let claims = keys.decode(token, &self.validation).inspect_err(|refusal| {
             // The issuer may have a new key. A file is read again soon anyway.
-            if let (Refusal::UnknownKey, KeySource::Url(keys)) = (refusal, &self.keys) {
+            if let (&Refusal::UNKNOWN_KEY, KeySource::Url(keys)) = (refusal, &self.keys) {
                 keys.request_refresh();
             }
         })?;

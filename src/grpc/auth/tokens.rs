@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    fmt::{self, Write as _},
+    fmt,
     sync::Arc,
 };
 
@@ -83,14 +83,7 @@ fn entry_in(line: &[u8]) -> Result<(&str, TokenHash), &'static str> {
         return Err(NAME_FORM);
     }
     let mut hash = TokenHash::default();
-    if digits.len() != 2 * hash.len() {
-        return Err(FORM);
-    }
-    for (byte, pair) in hash.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
-        let digit = |at: usize| char::from(pair[at]).to_digit(16);
-        let (Some(high), Some(low)) = (digit(0), digit(1)) else { return Err(FORM) };
-        *byte = u8::try_from(high * 16 + low).map_err(|_| FORM)?;
-    }
+    hex::decode_to_slice(digits, &mut hash).map_err(|_| FORM)?;
     Ok((name, hash))
 }
 
@@ -136,12 +129,7 @@ pub fn entry(name: &str, token: &str) -> Result<String, NoEntry> {
     if bits(bytes) < MIN_BITS || is_steady(bytes) || is_repeated(bytes) {
         return Err(NoEntry::Regular);
     }
-    let mut line = format!("{name} {SCHEME}");
-    for byte in hash(token) {
-        // Writing to a string cannot fail.
-        let _ = write!(line, "{byte:02x}");
-    }
-    Ok(line)
+    Ok(format!("{name} {SCHEME}{}", hex::encode(hash(token))))
 }
 
 /// Returns the Shannon entropy of a text by the frequencies of its bytes. It does not detect words.

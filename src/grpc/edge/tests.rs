@@ -14,7 +14,12 @@ use tonic::{Code, metadata::MetadataMap};
 use tonic_types::StatusExt as _;
 
 use super::*;
-use crate::{grpc::v1::EmbedRequest, telemetry::trace::Span};
+use crate::{
+    caller::Rules,
+    grpc::{Authenticator, Deadlines, v1::EmbedRequest},
+    reload::Live,
+    telemetry::trace::{Span, Tracer},
+};
 use services::{EMBED, edge};
 
 /// A message as gRPC frames it.

@@ -29,17 +29,17 @@ impl TokenHeader {
             #[serde(default, deserialize_with = "is_present")]
             crit: bool,
         }
-        let (header, _) = token.split_once('.').ok_or(Refusal::Malformed)?;
+        let (header, _) = token.split_once('.').ok_or(Refusal::MALFORMED)?;
         let header = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(header);
-        let header = header.map_err(|_| Refusal::Malformed)?;
+        let header = header.map_err(|_| Refusal::MALFORMED)?;
         let Fields { alg, kid, crit } =
-            serde_json::from_slice(&header).map_err(|_| Refusal::Malformed)?;
+            serde_json::from_slice(&header).map_err(|_| Refusal::MALFORMED)?;
         // `crit` lists extensions that must be understood. The gateway understands none.
         if crit {
-            return Err(Refusal::Malformed);
+            return Err(Refusal::MALFORMED);
         }
         // `none` is no algorithm, and no key accepts the symmetric ones.
-        let algorithm = alg.parse().map_err(|_| Refusal::Algorithm)?;
+        let algorithm = alg.parse().map_err(|_| Refusal::ALGORITHM)?;
         Ok(Self { algorithm, key_id: kid })
     }
 }
@@ -59,7 +59,7 @@ pub(super) struct Claims {
 
 impl Claims {
     pub(super) fn verified(self) -> Result<VerifiedToken, Refusal> {
-        let name = self.sub.filter(|name| Caller::is_name(name)).ok_or(Refusal::Name)?;
+        let name = self.sub.filter(|name| Caller::is_name(name)).ok_or(Refusal::NAME)?;
         Ok(VerifiedToken { name: name.into(), expires: self.exp, not_before: self.nbf })
     }
 }
@@ -77,11 +77,11 @@ pub(super) fn validation(issuer: &str, audience: &str) -> Validation {
 /// Returns why `jsonwebtoken` does not accept a token. It verifies the signature first.
 pub(super) fn refusal(error: &JwtError) -> Refusal {
     match error.kind() {
-        ErrorKind::InvalidSignature | ErrorKind::Base64(_) => Refusal::Forged,
-        ErrorKind::InvalidIssuer => Refusal::Issuer,
-        ErrorKind::MissingRequiredClaim(claim) if claim == "iss" => Refusal::Issuer,
-        ErrorKind::InvalidAudience | ErrorKind::MissingRequiredClaim(_) => Refusal::Audience,
-        _ => Refusal::Malformed,
+        ErrorKind::InvalidSignature | ErrorKind::Base64(_) => Refusal::FORGED,
+        ErrorKind::InvalidIssuer => Refusal::ISSUER,
+        ErrorKind::MissingRequiredClaim(claim) if claim == "iss" => Refusal::ISSUER,
+        ErrorKind::InvalidAudience | ErrorKind::MissingRequiredClaim(_) => Refusal::AUDIENCE,
+        _ => Refusal::MALFORMED,
     }
 }
 

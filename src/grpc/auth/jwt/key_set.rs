@@ -61,16 +61,16 @@ impl KeySet {
         // A token without a key id may be signed with any key.
         let mut named = self.keys.iter().filter(|key| id.is_none() || key.id == id).peekable();
         if named.peek().is_none() {
-            return Err(Refusal::UnknownKey);
+            return Err(Refusal::UNKNOWN_KEY);
         }
         let validation = Validation { algorithms: vec![algorithm], ..validation.clone() };
-        let mut result = Err(Refusal::Algorithm);
+        let mut result = Err(Refusal::ALGORITHM);
         // The key decides on the algorithm, never the token: a token must not turn a public key into a shared secret.
         for key in named.filter(|key| key.algorithms.contains(&algorithm)).take(MAX_TRIES) {
             result = jsonwebtoken::decode(token, &key.public, &validation)
                 .map(|token| token.claims)
                 .map_err(|error| claims::refusal(&error));
-            if !matches!(result, Err(Refusal::Forged)) {
+            if !matches!(result, Err(Refusal::FORGED)) {
                 break;
             }
         }

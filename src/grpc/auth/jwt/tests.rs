@@ -158,7 +158,7 @@ fn each_algorithm_is_verified_and_none_stands_in_for_another() {
             } else {
                 assert_eq!(
                     named,
-                    Err(Refusal::Algorithm),
+                    Err(Refusal::ALGORITHM),
                     "{:?}",
                     (signer.algorithm, other.algorithm)
                 );

@@ -35,10 +35,10 @@ impl VerifiedToken {
     /// Returns an error unless the token is valid now, on clocks that differ by at most `leeway`. Each call has to check.
     pub(super) fn check_times(&self, now: Duration, leeway: Duration) -> Result<(), Refusal> {
         if now >= self.expires.saturating_add(leeway) {
-            return Err(Refusal::Expired);
+            return Err(Refusal::EXPIRED);
         }
         if now.saturating_add(leeway) < self.not_before {
-            return Err(Refusal::NotYetValid);
+            return Err(Refusal::NOT_YET_VALID);
         }
         Ok(())
     }
@@ -70,31 +70,4 @@ impl Generations {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn hash(number: usize) -> TokenHash {
-        let mut hash = TokenHash::default();
-        hash[..8].copy_from_slice(&number.to_le_bytes());
-        hash
-    }
-
-    fn good() -> VerifiedToken {
-        let (expires, not_before) = (Duration::from_secs(9), Duration::ZERO);
-        VerifiedToken { name: "a".into(), expires, not_before }
-    }
-
-    #[test]
-    fn tokens_in_use_stay_and_their_number_is_bounded() {
-        let verified = VerifiedTokens::default();
-        verified.put(hash(0), good());
-        for number in 1..10 * GENERATION {
-            verified.put(hash(number), good());
-            assert_eq!(verified.get(&hash(0)), Some(good()), "{number}");
-        }
-        let generations = verified.0.lock();
-        assert!(generations.young.len() <= GENERATION && generations.old.len() <= GENERATION);
-        assert!(!generations.young.contains_key(&hash(1)));
-        assert!(!generations.old.contains_key(&hash(1)));
-    }
-}
+mod tests;

@@ -45,7 +45,7 @@ impl EmbeddingService for Obedient {
 pub(super) async fn edge() -> (Edge, Metrics) {
     let metrics = Metrics::new().unwrap();
     let settings = Settings {
-        tracer: crate::telemetry::trace::Tracer::off(),
+        tracer: Tracer::off(),
         default_model: Arc::from("voyage-4"),
         max_request_bytes: MAX_REQUEST_BYTES,
         deadlines: Deadlines { default: DEFAULT_DEADLINE, max: Duration::from_mins(5) },
@@ -62,7 +62,7 @@ pub(super) async fn edge() -> (Edge, Metrics) {
         EmbeddingServiceServer::new(Obedient).max_decoding_message_size(MAX_REQUEST_BYTES),
     );
     let admission = Admission::new(&pipeline::Config::default(), metrics.clone());
-    (Edge::new(routes.routes().prepare(), &settings, admission, metrics.clone()), metrics)
+    (Edge::new(routes.routes().prepare(), Arc::new(settings), admission, metrics.clone()), metrics)
 }
 
 /// RPCs by method and code, as they were counted.

@@ -25,11 +25,11 @@ fn rfc_7515_a2_is_rs256() {
     let jwk = json!({ "kty": "RSA", "n": n, "e": "AQAB" });
     assert_eq!(
         check(jwk.clone(), &format!("eyJhbGciOiJSUzI1NiJ9.{JOE}.{signature}")),
-        Refusal::Audience
+        Refusal::AUDIENCE
     );
     let altered = JOE.replacen('J', "K", 1);
     let forged = check(jwk, &format!("eyJhbGciOiJSUzI1NiJ9.{altered}.{signature}"));
-    assert_eq!(forged, Refusal::Forged);
+    assert_eq!(forged, Refusal::FORGED);
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn rfc_7515_a3_is_es256() {
     });
     let signature =
         "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
-    assert_eq!(check(jwk, &format!("eyJhbGciOiJFUzI1NiJ9.{JOE}.{signature}")), Refusal::Audience);
+    assert_eq!(check(jwk, &format!("eyJhbGciOiJFUzI1NiJ9.{JOE}.{signature}")), Refusal::AUDIENCE);
 }
 
 #[test]
@@ -52,5 +52,5 @@ fn rfc_8037_a4_is_eddsa() {
     let token = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.\
         hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
     // Its payload is a sentence, and no claims.
-    assert_eq!(check(jwk, token), Refusal::Malformed);
+    assert_eq!(check(jwk, token), Refusal::MALFORMED);
 }
