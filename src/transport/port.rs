@@ -7,15 +7,6 @@ use tokio::sync::watch;
 use super::tls::Acceptor;
 use crate::telemetry::{ConnectionFailure, Metrics, PortName};
 
-/// Idle time after which the server sends a PING.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-
-/// Time a peer has to answer the PING.
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Time for the TLS handshake and the first bytes together; also for the header of an HTTP/1.1 request.
-const HANDSHAKE: Duration = Duration::from_secs(5);
-
 /// Random part of a connection's age, so that connections opened together do not close together.
 const AGE_JITTER: f64 = 0.1;
 
@@ -47,9 +38,9 @@ impl Timing {
     /// Returns the default timeouts with the given connection age and grace.
     pub fn with_age(age: Duration, age_grace: Duration) -> Self {
         Self {
-            handshake: HANDSHAKE,
-            keepalive_interval: KEEPALIVE_INTERVAL,
-            keepalive_timeout: KEEPALIVE_TIMEOUT,
+            handshake: Duration::from_secs(5),
+            keepalive_interval: Duration::from_secs(30),
+            keepalive_timeout: Duration::from_secs(10),
             age,
             age_grace,
         }

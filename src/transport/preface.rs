@@ -11,17 +11,8 @@ use super::{connection_error::ConnectionError, port::Protocol};
 pub(super) const HTTP2: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The first bytes of HTTP/1.1 requests.
-const METHODS: [&[u8]; 9] = [
-    b"GET ",
-    b"POST ",
-    b"PUT ",
-    b"HEAD ",
-    b"DELETE ",
-    b"PATCH ",
-    b"OPTIONS ",
-    b"CONNECT ",
-    b"TRACE ",
-];
+const METHODS: [&str; 9] =
+    ["GET ", "POST ", "PUT ", "HEAD ", "DELETE ", "PATCH ", "OPTIONS ", "CONNECT ", "TRACE "];
 
 /// The first bytes of TLS: a handshake record of any version.
 const TLS: &[u8] = &[0x16, 0x03];
@@ -72,7 +63,7 @@ pub(super) async fn detect(
 fn unsupported(bytes: &[u8]) -> ConnectionError {
     if is_tls(bytes) {
         ConnectionError::Tls
-    } else if METHODS.iter().any(|method| matches(bytes, method)) {
+    } else if METHODS.iter().any(|method| matches(bytes, method.as_bytes())) {
         ConnectionError::Http1
     } else {
         ConnectionError::UnknownProtocol
