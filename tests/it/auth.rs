@@ -1,4 +1,4 @@
-//! Who may call: each mode with real clients, what the refused are told, and that they cost nothing.
+//! Authentication: each mode with real clients, the errors, and that refused calls cost nothing.
 
 mod command;
 mod issuer;
@@ -63,7 +63,7 @@ async fn embed_as(client: &mut Client, token: &str, text: &str) -> Answer {
     client.embed(call(texts(&[text]), &[&format!("Bearer {token}")])).await
 }
 
-/// Checks that a call is refused, in the words that every refused one hears, and that the metric says why.
+/// Checks that a call is refused with the common error, and that the metric has the cause.
 async fn assert_refused(gateway: &Gateway, authorizations: &[&str], mode: &str, why: &str) {
     let counted = async || {
         let labels = [("mode", mode), ("why", why)];

@@ -21,7 +21,7 @@ use crate::support::{
 /// Longer than any test: what gathers leaves when its lane is idle or the call is full.
 const FOREVER: Span = Span::from_secs(3_600);
 
-/// Starts a gateway that holds its first call back; everyone who comes then waits for the next.
+/// Starts a gateway that holds its first call back; later inputs wait for the next.
 async fn busy() -> (Gateway, JoinHandle<Answer>) {
     let gateway = Gateway::holding(|config, _| config.batch.max_in_flight = 1).await;
     let first = gateway.spawn(texts(&["first"])).await;
@@ -93,7 +93,7 @@ async fn a_full_call_leaves_at_once() {
     assert_eq!(sorted(&gateway.sent()[1..].concat()), sorted(&inputs));
 }
 
-/// Every combination of what parts lanes, and the vectors it asks for.
+/// Every combination of parameters that have lanes of their own, and its vectors.
 fn combinations() -> Vec<(EmbedRequest, Shape<'static>)> {
     let mut all = Vec::new();
     for (asked, input_type) in [
@@ -185,7 +185,7 @@ async fn a_poisoned_text_fails_its_caller_only() {
 }
 
 #[tokio::test]
-async fn a_refusal_that_names_nobody_fails_the_guilty_caller_only() {
+async fn a_refusal_that_names_no_input_fails_the_caller_of_the_rejected_one_only() {
     let refusals = [
         (Fault::status(400).with_detail("One of them."), "UPSTREAM_INVALID_REQUEST"),
         (Fault::status(413), "UPSTREAM_PAYLOAD_TOO_LARGE"),
@@ -290,7 +290,7 @@ async fn what_callers_pay_is_what_voyage_charged() {
 }
 
 #[tokio::test]
-async fn what_is_left_by_all_is_billed_to_nobody() {
+async fn abandoned_inputs_are_billed_to_no_caller() {
     let gateway = Gateway::holding(|_, _| ()).await;
     let texts_of = |name: &str| texts(&[format!("{name} and shared"), "shared".to_owned()]);
     let stays = gateway.spawn(texts_of("stays")).await;

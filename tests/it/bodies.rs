@@ -1,4 +1,4 @@
-//! What a peer can make the gateway hold: messages that do not end, replies that nobody reads.
+//! What a peer can make the gateway hold: messages that do not end, replies that are not read.
 
 mod overload;
 mod replies;

@@ -1,4 +1,4 @@
-//! Rate limits and a failing Voyage: whoever cannot wait is told at once, with the true wait, and without a call.
+//! Rate limits and a failing Voyage: calls that cannot wait fail at once, with the wait, and without an upstream call.
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -61,7 +61,7 @@ async fn the_free_tier_is_recognised_by_its_429() {
     assert_eq!(metadata(&met, "attempts").as_deref(), Some("1"));
     assert_eq!(free_tier().await, 1);
 
-    // The others hear it without a call.
+    // The next calls fail without an upstream call.
     let told = gateway.embed(soon("five")).await;
     check(told, Code::ResourceExhausted, "QUEUE_TIMEOUT", 1..=60);
     assert_eq!(gateway.simulator().calls().len(), 4);
@@ -93,7 +93,7 @@ async fn a_429_closes_the_gate_for_everyone() {
 }
 
 #[tokio::test]
-async fn whoever_can_wait_for_the_gate_is_answered() {
+async fn a_call_that_can_wait_for_the_gate_succeeds() {
     let gateway = Gateway::start().await;
     let limited = Fault::status(429).with_header("retry-after", "1");
     gateway.simulator().script().next_calls(1, limited);
@@ -107,7 +107,7 @@ async fn whoever_can_wait_for_the_gate_is_answered() {
 }
 
 #[tokio::test]
-async fn whoever_joins_a_text_behind_the_gate_is_told_at_once() {
+async fn a_joiner_that_cannot_wait_for_the_gate_fails_at_once() {
     let gateway =
         Gateway::with(|config, _| config.server.default_deadline = Span::from_secs(300)).await;
     let limited = Fault::status(429).with_header("retry-after", "60");
@@ -123,7 +123,7 @@ async fn whoever_joins_a_text_behind_the_gate_is_told_at_once() {
 }
 
 #[tokio::test]
-async fn nobody_waits_longer_for_the_budget_than_they_want_to() {
+async fn no_call_waits_longer_for_the_budget_than_its_limit() {
     let gateway = Gateway::with(|config, _| config.limits.rpm = Some(1)).await;
     gateway.embed(texts(&["one"])).await.unwrap();
     // Its deadline is two minutes away, and the minute ends before that.
@@ -143,7 +143,7 @@ async fn nobody_waits_longer_for_the_budget_than_they_want_to() {
 }
 
 #[tokio::test]
-async fn a_voyage_that_keeps_failing_is_given_a_rest() {
+async fn repeated_failures_open_the_circuit_breaker() {
     let gateway = Gateway::with(|config, _| {
         config.retry.max_attempts = 1;
         config.breaker.window = Span::from_secs(3_600);
@@ -167,7 +167,7 @@ async fn a_voyage_that_keeps_failing_is_given_a_rest() {
 }
 
 #[tokio::test]
-async fn a_voyage_that_is_down_is_not_flooded_with_retries() {
+async fn retries_during_an_outage_are_bounded() {
     const CALLS: usize = 60;
 
     let gateway = Gateway::with(|config, simulator| {
@@ -190,7 +190,7 @@ async fn a_voyage_that_is_down_is_not_flooded_with_retries() {
 }
 
 #[tokio::test]
-async fn a_voyage_that_is_back_is_called_again() {
+async fn the_circuit_breaker_closes_after_the_outage() {
     let gateway = Gateway::with(|config, simulator| {
         config.retry.max_attempts = 1;
         config.breaker.min_calls = 2;

@@ -134,7 +134,7 @@ async fn joiners_share_the_call() {
         let (gateway, sources) = fly(modes).await;
         assert_eq!(sources, [Miss, Coalesced], "{modes:?}");
         assert_eq!(gateway.simulator().calls().len(), 1, "{modes:?}");
-        // One waiter who stores is enough.
+        // One waiter that stores is enough.
         let stores = modes != [ReadOnly, ReadOnly];
         assert_eq!(is_cached(&gateway, "a text").await, stores, "{modes:?}");
     }
@@ -158,7 +158,7 @@ async fn a_bypass_neither_joins_nor_is_joined() {
 }
 
 #[tokio::test]
-async fn a_refresh_wants_an_answer_newer_than_itself() {
+async fn a_refresh_requires_an_answer_newer_than_itself() {
     use CacheStatus::{Coalesced, Miss};
     let (gateway, sources) = fly([ReadWrite, Refresh]).await;
     assert_eq!(sources, [Miss, Miss]);

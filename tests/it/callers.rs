@@ -20,7 +20,7 @@ use crate::support::{
     texts, with_options,
 };
 
-/// Starts a gateway with one rule for everybody.
+/// Starts a gateway with one rule for all callers.
 async fn ruled(rule: Rule) -> Gateway {
     let callers = Callers([("default".to_owned(), rule)].into());
     Gateway::with(move |config, _| config.callers = callers).await
@@ -91,7 +91,7 @@ async fn only_the_models_of_the_rule_may_be_used() {
     for forbidden in ["voyage-4-lite", "voyage-3.5", "someone-elses"] {
         assert_not_allowed(&refused(&gateway, with(forbidden)).await, "model");
     }
-    // Before the size of the reply is looked at.
+    // Before the size of the reply is checked.
     let large = EmbedRequest { model: "voyage-4-lite".to_owned(), ..texts(&numbered(0..5_000)) };
     assert_not_allowed(&refused(&gateway, large).await, "model");
     assert_eq!(gateway.sent().len(), sent);
@@ -146,7 +146,7 @@ async fn a_caller_over_its_tokens_is_still_served_from_the_cache() {
 }
 
 #[tokio::test]
-async fn a_request_beyond_the_whole_quota_is_told_not_to_wait() {
+async fn a_request_beyond_the_whole_quota_has_no_retry_time() {
     let gateway = ruled(Rule { tokens_per_day: Some(5), ..Rule::default() }).await;
     let status = refused(&gateway, texts(&["far more words than five tokens can ever be"])).await;
     assert_eq!(assert_quota(&status, "tokens_per_day", 5), None);
@@ -196,7 +196,7 @@ async fn a_used_up_budget_stops_everything_but_hits() {
 }
 
 #[tokio::test]
-async fn scopes_and_priorities_of_a_rule_are_heard_of_by_no_request() {
+async fn scopes_and_priorities_of_a_rule_fail_no_request() {
     // A caller cannot ask for more than its rule: it is served all the same.
     let rule = Rule {
         max_priority: Some(voyage_gateway::caller::Priority::Batch),

@@ -1,4 +1,4 @@
-//! Many callers, one text: it is sent once, and nobody's patience or departure hurts anybody else.
+//! Many callers, one text: it is sent once, and no caller's deadline or cancellation affects another.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use tonic::Code;
 use voyage_gateway::{
     grpc::v1::{CacheMode, CacheStatus},
     simulator::count_tokens,
+    units::Span,
 };
 
 use crate::raw::Connection;
@@ -45,7 +46,8 @@ async fn a_hundred_identical_calls_are_one_upstream_input() {
 
 #[tokio::test]
 async fn six_hundred_callers_of_different_deadlines_cause_one_call() {
-    let gateway = Gateway::holding(|_, _| ()).await;
+    let gateway =
+        Gateway::holding(|config, _| config.upstream.attempt_timeout = Span::from_secs(300)).await;
     let connections = join_all((0..4).map(|_| Connection::open(gateway.grpc()))).await;
     let callers: Vec<_> = (0..600)
         .map(|caller| {
@@ -99,7 +101,7 @@ async fn a_caller_who_leaves_takes_nothing_from_the_others() {
 }
 
 #[tokio::test]
-async fn what_was_sent_is_cached_though_everybody_left() {
+async fn what_was_sent_is_cached_after_all_callers_left() {
     let gateway = Gateway::holding(|_, _| ()).await;
     let call = gateway.spawn(texts(&["a text"])).await;
     gateway.until_calls(1).await;
@@ -118,7 +120,7 @@ async fn what_was_sent_is_cached_though_everybody_left() {
 }
 
 #[tokio::test]
-async fn what_nobody_waits_for_is_not_sent() {
+async fn inputs_without_waiters_are_not_sent() {
     let gateway = Gateway::holding(|config, _| config.batch.max_in_flight = 1).await;
     let first = gateway.spawn(texts(&["first"])).await;
     gateway.until_calls(1).await;

@@ -126,7 +126,7 @@ impl Row {
     }
 }
 
-/// A reply of this status whose words are nobody's business.
+/// A reply of this status whose body must not be passed on.
 fn status(status: u16) -> Fault {
     Fault::status(status).with_detail(&format!("{NOT_FOR_CALLERS} {KEY}"))
 }
@@ -150,7 +150,7 @@ async fn meet(row: Row) {
     check(&row, &refused, &format!("simulated-{}", calls.len()));
 
     if row.quota {
-        // What a closed rate limit means for the next call is told in `budgets`.
+        // `budgets` tests the next call after a closed rate limit.
         return;
     }
     // Nothing was cached: the next call asks Voyage again, and succeeds.

@@ -74,13 +74,13 @@ fn pool(members: &[(&str, &Path)]) -> KeySources {
     KeySources::configured(&members.iter().map(config).collect::<Vec<_>>())
 }
 
-/// Files are looked at as often as they may be.
+/// Files are read as often as the configuration allows.
 fn often(config: &mut Config, options: &mut Options) {
     config.reload.interval = Span::from_millis(100);
     options.keys = AcceptedKeys::only([OLD]);
 }
 
-/// Files are looked at only when Voyage rejects a key, as far as a test can tell.
+/// Files are read seldom: in a test, only when Voyage rejects a key.
 fn seldom(config: &mut Config, options: &mut Options) {
     config.reload.interval = Span::from_secs(30);
     options.keys = AcceptedKeys::only([OLD]);
@@ -211,7 +211,7 @@ async fn a_rejected_new_key_falls_back_to_the_old_one() {
 }
 
 #[tokio::test]
-async fn when_every_key_is_rejected_hits_are_served_and_others_are_told_at_once() {
+async fn when_every_key_is_rejected_hits_are_served_and_misses_fail_at_once() {
     let mounts = [Mount::new(OLD), Mount::new(NEW)];
     let [one, two] = mounts.each_ref().map(Mount::file);
     let gateway = Gateway::with_keys(pool(&[("team-a", &one), ("team-b", &two)]), seldom).await;
@@ -233,7 +233,7 @@ async fn when_every_key_is_rejected_hits_are_served_and_others_are_told_at_once(
         assert_eq!(metadata(status, "credential").as_deref(), Some("gateway"));
         assert!(details(status).retry_info().is_none());
     }
-    // The first met the 401 of both, the next two of one each: it may have been a slip. Then they were told.
+    // The first met the 401 of both, the next two of one each: a key is tried twice. Then they fail without a call.
     assert_eq!(metadata(&told[0], "attempts").as_deref(), Some("2"));
     let status = |told: &tonic::Status| metadata(told, "httpStatus");
     for met in &told[..3] {

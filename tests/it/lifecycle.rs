@@ -142,7 +142,7 @@ async fn silent_peers_do_not_keep_it_alive() {
 }
 
 #[tokio::test]
-async fn peers_that_speak_nonsense_harm_nobody() {
+async fn peers_that_send_nonsense_affect_no_other_caller() {
     let gateway = Gateway::start().await;
     for port in [gateway.grpc(), gateway.admin()] {
         for said in [b"\0\0\0\0\0\0\0\0".as_slice(), b"SSH-2.0-x\r\n", b"GET / HTTP/1.1\r\n\r\n"] {
@@ -156,7 +156,7 @@ async fn peers_that_speak_nonsense_harm_nobody() {
 
 #[tokio::test]
 async fn an_idle_client_does_not_delay_the_end() {
-    // Its connection is told to go away, and goes, within the grace and not at its end.
+    // Its connection gets GOAWAY, and ends within the grace and not after it.
     let gateway = Gateway::with(|config, _| config.drain.grace = Span::from_secs(600)).await;
     let mut client = gateway.client().await;
     client.embed(texts(&["a text"])).await.unwrap();
@@ -165,7 +165,7 @@ async fn an_idle_client_does_not_delay_the_end() {
 }
 
 #[test]
-fn a_log_that_nobody_reads_any_more_does_not_bring_it_down() {
+fn a_closed_log_pipe_does_not_end_it() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let (reader, writer) = io::pipe().unwrap();
     drop(reader);

@@ -28,7 +28,7 @@ async fn a_reply_that_no_client_takes_is_refused_before_it_costs_anything() {
     assert_eq!(number("predictedBytes"), 1_000 * (2048 * 4 + 16) + 256);
     assert_eq!(gateway.simulator().calls().len(), 0);
 
-    // A stock client takes as many as it was told, and one more is refused.
+    // A stock client takes as many as `maxInputs`, and one more is refused.
     let most = number("maxInputs");
     assert!(gateway.embed(wide(most + 1)).await.is_err());
     let stock = gateway.channel().await;

@@ -78,7 +78,7 @@ async fn replies_say_what_model_was_used_and_where_answers_came_from() {
 }
 
 #[tokio::test]
-async fn voyages_request_id_is_told_when_there_was_exactly_one_call() {
+async fn voyages_request_id_is_returned_after_exactly_one_call() {
     const NAME: &str = "x-voyage-request-id";
     let gateway = Gateway::start().await;
     let one = gateway.embed(texts(&["a"])).await.unwrap();

@@ -46,7 +46,7 @@ async fn every_rpc_ends_in_exactly_one_outcome() {
     }
     calls.pop().unwrap().abort();
     gateway.until_in_flight(2).await;
-    // What nobody could make right, and what is only not there.
+    // An invalid request, and a miss of a cache-only one.
     gateway.embed(EmbedRequest::default()).await.unwrap_err();
     let absent = in_mode(texts(&["absent"]), CacheMode::OnlyIfCached);
     gateway.embed(absent).await.unwrap_err();
@@ -197,7 +197,7 @@ async fn the_hard_stop_counts_replies_that_are_cut_by_estimate() {
 
 /// Their reply is cut, and then they meet a rate limit: one leaves, and one cannot wait.
 #[tokio::test]
-async fn the_hard_stop_counts_replies_that_nobody_waits_for_any_more() {
+async fn the_hard_stop_counts_abandoned_replies() {
     let text = "a text, which is paid for and never had, for want of time";
     for max_queue_wait in [None, Some(prost_types::Duration { seconds: 30, nanos: 0 })] {
         let gateway = Gateway::with(|config, _| config.limits.daily_tokens = Some(BUDGET)).await;

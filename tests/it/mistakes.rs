@@ -24,7 +24,7 @@ const NO_SUCH: &str = "unknown service or method";
 const NO_DEADLINE: &str = "call without a deadline";
 const NOT_ADMIN: &str = "not found";
 
-/// Checks that a line has these fields, and that it tells a peer's address.
+/// Checks that a line has these fields and a peer's address.
 fn check(line: &Value, expected: &Value) {
     assert_eq!(line["level"], "DEBUG");
     let peer = line["peer"].as_str().unwrap_or_default();
@@ -34,7 +34,7 @@ fn check(line: &Value, expected: &Value) {
     }
 }
 
-/// Says something, and returns what is heard until the port hangs up.
+/// Sends bytes, and returns what arrives until the port closes the connection.
 async fn say(gateway: &Gateway, what: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(gateway.grpc()).await.unwrap();
     stream.write_all(what).await.unwrap();
@@ -69,7 +69,7 @@ async fn what_is_not_http2() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_says_too_little() {
+async fn an_incomplete_preface() {
     let log = Log::from(Level::DEBUG);
     let gateway = Gateway::start().await;
     let mut stream = TcpStream::connect(gateway.grpc()).await.unwrap();
@@ -80,7 +80,7 @@ async fn who_says_too_little() {
 }
 
 #[tokio::test]
-async fn tls_to_the_admin_port_is_told_that_it_is_plaintext() {
+async fn tls_to_the_admin_port_gets_an_http_400() {
     let log = Log::from(Level::DEBUG);
     let gateway = Gateway::start().await;
     let mut stream = TcpStream::connect(gateway.admin()).await.unwrap();

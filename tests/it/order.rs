@@ -1,4 +1,4 @@
-//! Who is served first, when one call at a time may be out.
+//! The order of inputs when one upstream call is allowed at a time.
 
 use tokio::task::JoinHandle;
 use voyage_gateway::grpc::v1::{EmbedRequest, InputType, Priority, RequestOptions};

@@ -77,7 +77,7 @@ async fn without_allow_partial_the_call_fails_and_names_the_input() {
     assert_eq!(fields(&status), ["inputs[2]"]);
     assert!(status.message().contains("inputs[2]"));
 
-    // The others were the caller's as well, and nobody waits for them: they are not sent without need.
+    // The other inputs were the same caller's and have no waiter: they are not sent.
     let good = ["hit", "new", "newer"];
     let reply = gateway.embed(uncut(texts(&good))).await.unwrap().into_inner();
     assert_vectors(&reply, &good);
@@ -205,7 +205,7 @@ async fn joiners_of_a_bad_input_each_get_their_own_index() {
 }
 
 #[tokio::test]
-async fn a_refusal_that_names_nobody_is_bisected() {
+async fn a_refusal_that_names_no_input_is_bisected() {
     let gateway = Gateway::start().await;
     gateway.simulator().script().on_text("guilty", Fault::status(400).with_detail("One of them."));
     let mut inputs = numbered(0..16);

@@ -6,7 +6,7 @@
 //!
 //! Time is real here, so nothing may depend on how long a thing takes. A test that needs a call to be in
 //! flight holds Voyage's replies back ([`Gateway::holding`]) and looks at what the simulator and the metrics
-//! show ([`eventually`]) before it goes on.
+//! show ([`eventually`]) before it goes on. A test of a deadline moves the clock ([`pass`]).
 
 mod clock;
 mod log;
@@ -51,7 +51,7 @@ pub(crate) const KEY: &str = "pa-a-key-that-no-caller-may-see";
 /// Far longer than anything takes: a test that waits this long has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
-/// What vectors look like when a request asks for nothing.
+/// The vectors of a request without options.
 pub(crate) const USUAL: Shape<'static> =
     Shape { model: "voyage-4", input_type: None, dimension: 1024, dtype: Dtype::Float };
 
@@ -197,8 +197,8 @@ impl Gateway {
         eventually(async || self.simulator.calls().len() == count).await;
     }
 
-    /// Waits until this many requests are in flight. A request that is has looked into the cache and taken its
-    /// seats: admission and both happen in one step.
+    /// Waits until this many requests are in flight. Such a request has read the cache and joined its flights: admission
+    /// and both happen in one step.
     pub(crate) async fn until_in_flight(&self, count: u64) {
         eventually(async || {
             let metrics = self.metrics().await;
@@ -305,17 +305,17 @@ impl Upstream for Holding {
     }
 }
 
-/// Looks again and again until the condition holds.
+/// Polls until the condition holds.
 pub(crate) async fn eventually(mut condition: impl AsyncFnMut() -> bool) {
     let looking = async {
         while !condition().await {
             sleep(Duration::from_millis(2)).await;
         }
     };
-    timeout(PATIENCE, looking).await.expect("what was waited for never happened");
+    timeout(PATIENCE, looking).await.expect("the condition never held");
 }
 
-/// Returns a request that asks for nothing but these texts.
+/// Returns a request for these texts, without options.
 pub(crate) fn texts<T: AsRef<str>>(texts: &[T]) -> EmbedRequest {
     EmbedRequest {
         inputs: texts.iter().map(|text| text.as_ref().to_owned()).collect(),

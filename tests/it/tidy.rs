@@ -1,4 +1,4 @@
-//! Holds the code to its own rules: who may know whom, how large things may be, and that documents are true.
+//! The rules of the code: imports, sizes, and documents that match.
 //!
 //! A rule that fails here is either broken by the code, or wrong: then change it here and in `ARCHITECTURE.md`
 //! in the same commit.

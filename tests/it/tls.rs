@@ -1,4 +1,4 @@
-//! TLS on the gRPC port: who gets in, as whom, and what a change of the files changes.
+//! TLS on the gRPC port: accepted certificates, the names in them, and reloads of the files.
 
 mod authority;
 mod handshakes;
@@ -62,7 +62,7 @@ impl Files {
         }
     }
 
-    /// Puts a whole file into its place at once: nobody sees half of it.
+    /// Replaces a whole file in one step: half of it is never read.
     fn write(&self, name: &str, content: &str) {
         let draft = self.0.join("draft");
         fs::write(&draft, content).unwrap();
@@ -108,7 +108,7 @@ impl Drop for Files {
     }
 }
 
-/// Returns a client's side of TLS: whom it trusts, what it shows, and all that it speaks.
+/// Returns a client's TLS configuration: the trusted authority, its own certificate, the versions.
 fn client(
     trusted: &Authority,
     shown: Option<&Certified>,

@@ -1,4 +1,4 @@
-//! Traces of the corridor, as a sink sees them: what hangs below what, what is linked to what, and what is never told.
+//! Traces of whole requests: parents, links, attributes, and what no span may have.
 
 mod sink;
 mod trouble;
@@ -160,7 +160,7 @@ async fn names_and_types_of_calls_are_those_of_the_conventions() {
 }
 
 #[tokio::test]
-async fn a_batch_and_all_who_wait_for_it_are_linked_both_ways() {
+async fn a_batch_and_its_waiters_are_linked_both_ways() {
     let sink = Sink::default();
     let one_at_a_time = |config: &mut voyage_gateway::config::Config, _: &mut _| {
         config.batch.max_in_flight = 1;
@@ -182,7 +182,7 @@ async fn a_batch_and_all_who_wait_for_it_are_linked_both_ways() {
     }
     let servers = sink.until(EMBED, 4).await;
     let waits = sink.until("wait", 4).await;
-    // The blocker's batch had nobody who is recorded.
+    // The blocker's batch had no recorded request.
     let batch = sink.only("embeddings").await;
     let links = links(&batch);
     assert_eq!(links.len(), 5);
@@ -201,7 +201,7 @@ async fn a_batch_and_all_who_wait_for_it_are_linked_both_ways() {
 }
 
 #[tokio::test]
-async fn of_two_hundred_who_wait_a_batch_is_linked_to_128_and_counts_72() {
+async fn of_200_waiters_a_batch_links_to_128_and_counts_72() {
     let sink = Sink::default();
     let gateway = Gateway::telling_and_holding(sink.telemetry(1.0), |config, _| {
         config.batch.max_in_flight = 1;
@@ -235,7 +235,7 @@ async fn of_two_hundred_who_wait_a_batch_is_linked_to_128_and_counts_72() {
 }
 
 #[tokio::test]
-async fn who_joins_what_has_left_is_linked_to_it_and_it_to_them() {
+async fn joiners_of_a_sent_batch_and_the_batch_are_linked_both_ways() {
     let sink = Sink::default();
     let gateway = Gateway::telling_and_holding(sink.telemetry(1.0), |_, _| ()).await;
     let client = gateway.client().await;
@@ -244,7 +244,7 @@ async fn who_joins_what_has_left_is_linked_to_it_and_it_to_them() {
     let (second, leaver) = (spawn(&client, true, "a"), spawn(&client, true, "a"));
     gateway.until_in_flight(3).await;
     leaver.abort();
-    // It hears of nothing, and its spans end all the same.
+    // It gets no reply, and its spans end all the same.
     let left = sink.only("wait").await;
     gateway.release();
     first.await.unwrap();
@@ -273,7 +273,7 @@ async fn hits_wait_for_nothing() {
 }
 
 #[tokio::test]
-async fn without_a_tracer_nothing_is_recorded_and_a_callers_no_is_heard() {
+async fn without_a_tracer_or_a_sampled_flag_nothing_is_recorded() {
     let sink = Sink::default();
     let gateway = Gateway::telling(sink.telemetry(1.0), |_, _| ()).await;
     gateway.client().await.embed(from(false, texts(&["a"]))).await.unwrap();
@@ -288,13 +288,13 @@ async fn without_a_tracer_nothing_is_recorded_and_a_callers_no_is_heard() {
         eventually(async || sample(&page().await, "voyage_gateway_rpcs_total", &ended) == 1).await;
     }
     assert!(sink.all().is_empty());
-    // Voyage is told of a trace that is not recorded, and it is not the caller's.
+    // The propagated trace is not sampled, and not the caller's.
     let told = off.simulator().calls()[0].headers["traceparent"].to_str().unwrap().to_owned();
     assert!(told.starts_with("00-") && told.ends_with("-00") && !told.contains(TRACE), "{told}");
 }
 
 #[tokio::test]
-async fn voyage_is_told_of_the_attempt_where_it_is_wanted() {
+async fn the_attempts_span_is_propagated_to_voyage_if_enabled() {
     let sink = Sink::default();
     let gateway = Gateway::telling(sink.telemetry(1.0), |config, _| {
         config.telemetry.propagate_to_voyage = true;
@@ -311,7 +311,7 @@ async fn voyage_is_told_of_the_attempt_where_it_is_wanted() {
 }
 
 #[tokio::test]
-async fn no_span_tells_a_text_a_key_or_a_credential() {
+async fn no_span_has_a_text_a_key_or_a_credential() {
     let sink = Sink::default();
     let gateway = Gateway::telling(sink.telemetry(1.0), |_, _| ()).await;
     let canary = "a canary that is only in texts";

@@ -22,7 +22,7 @@ fn hash_token(arguments: &[&str], input: &[u8]) -> Output {
 }
 
 #[test]
-fn it_prints_the_line_the_file_wants() {
+fn it_prints_a_line_of_the_file() {
     // `printf %s "$TOKEN" | sha256sum` says the same.
     for end in ["", "\n", "\r\n"] {
         let done = hash_token(&["--caller", "search"], format!("{SEARCH}{end}").as_bytes());

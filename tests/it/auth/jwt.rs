@@ -156,7 +156,7 @@ async fn an_issuer_that_is_away_stops_no_gateway_and_no_caller_for_good() {
     assert_eq!((status.code(), &*reason(&status)), (Code::Unavailable, "CREDENTIALS_UNVERIFIABLE"));
     assert!(details(&status).retry_info().is_some());
     assert!(status.metadata().contains_key("grpc-retry-pushback-ms"));
-    // Whoever has no credential need not wait for keys.
+    // Callers without a credential get their error without keys.
     assert_refused(&gateway, &[], "jwt", "missing").await;
     assert_costs_nothing(&gateway).await;
     assert!(reloads(&gateway, "auth.jwt.jwks_url", "refused").await > 0);

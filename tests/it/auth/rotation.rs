@@ -14,7 +14,7 @@ use crate::support::eventually;
 const WHAT: &str = "auth.tokens_file";
 
 #[tokio::test]
-async fn tokens_change_under_load_and_nobody_else_notices() {
+async fn tokens_change_under_load_and_other_callers_are_not_affected() {
     let folder = Folder::new();
     let gateway = gateway(&folder).await;
     let (stop, calls) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));

@@ -56,7 +56,7 @@ async fn callers_are_known_by_their_tokens_and_billed_by_their_names() {
 }
 
 #[tokio::test]
-async fn nobody_else_is_let_in_and_nothing_is_spent() {
+async fn other_credentials_are_refused_and_nothing_is_spent() {
     let folder = Folder::new();
     let gateway = gateway(&folder).await;
     assert_refused(&gateway, &[], "tokens", "missing").await;

@@ -1,4 +1,4 @@
-//! A replica that is full: whom it refuses, and what goes on.
+//! A full replica: what it refuses, and what it still serves.
 
 use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
@@ -71,7 +71,7 @@ async fn a_full_replica_refuses_at_once_finishes_what_it_has_and_answers_probes(
 }
 
 #[tokio::test]
-async fn batch_requests_leave_a_fifth_of_the_places_to_those_who_wait() {
+async fn batch_requests_leave_a_fifth_of_the_places_to_interactive_ones() {
     let gateway = Gateway::holding(|config, _| config.admission.max_in_flight = 10).await;
     let mut held = Vec::new();
     for input in numbered(0..8) {
@@ -91,7 +91,7 @@ async fn batch_requests_leave_a_fifth_of_the_places_to_those_who_wait() {
 }
 
 #[tokio::test]
-async fn batch_requests_leave_a_fifth_of_the_bytes_to_those_who_wait() {
+async fn batch_requests_leave_a_fifth_of_the_bytes_to_interactive_ones() {
     let gateway =
         Gateway::holding(|config, _| config.admission.max_bytes = Size::from_kib(100)).await;
     let large = |letter: &str| texts(&[letter.repeat(60_000)]);

@@ -1,4 +1,4 @@
-//! Replies that nobody reads.
+//! Replies that are not read.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ async fn with_room_for_three() -> Gateway {
 }
 
 #[tokio::test]
-async fn replies_that_nobody_reads_fill_the_room_and_no_more() {
+async fn unread_replies_are_bounded_by_the_admission_limit() {
     let gateway = with_room_for_three().await;
     let peer = Peer::open(gateway.grpc(), 16 * 1024).await;
     let mut held = Vec::new();
@@ -61,7 +61,7 @@ async fn replies_that_nobody_reads_fill_the_room_and_no_more() {
     let inputs: u64 = large().inputs.iter().map(text).sum();
     assert_eq!(gateway.counts(IN_FLIGHT_BYTES).await, 3 * (reply + inputs));
 
-    // Whoever reads is served, and makes room; whoever leaves does so too.
+    // A reply that is read or dropped makes room.
     let read = held.pop().unwrap().read().await.unwrap();
     assert_vectors(&read, &numbered(0..64));
     eventually(async || gateway.counts(IN_FLIGHT).await == 2).await;
@@ -126,7 +126,7 @@ async fn a_caller_without_a_deadline_has_the_default_one_to_read() {
     eventually(async || gateway.counts(IN_FLIGHT).await == 0).await;
 }
 
-/// An upstream of a model that nobody has heard of, with vectors of 4,096 floats.
+/// An upstream of an unlisted model, with vectors of 4,096 floats.
 struct Wide;
 
 impl Upstream for Wide {
@@ -145,7 +145,7 @@ impl Upstream for Wide {
 }
 
 #[tokio::test]
-async fn a_reply_that_turns_out_too_large_is_kept_for_who_can_take_it() {
+async fn the_vectors_of_a_reply_that_is_too_large_are_cached() {
     let gateway = Gateway::around(Wide).await;
     let request = |max: i32| {
         let options = RequestOptions { max_response_bytes: max, ..RequestOptions::default() };

@@ -1,4 +1,4 @@
-//! How the gateway stops, whoever is attached to it.
+//! The gateway's end with all kinds of peers connected.
 
 use prost::Message as _;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, task::JoinSet};
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// Far longer than a test lasts: whoever waits for the end of it fails.
+/// Longer than any test: a test that waits for its end fails.
 const FOR_EVER: Span = Span::from_secs(3_600);
 
 /// Watches the gateway's health; returns the stream behind the first status, which is good.
@@ -31,7 +31,7 @@ async fn watch(address: std::net::SocketAddr) -> Streaming<HealthCheckResponse> 
     statuses
 }
 
-async fn assert_told_and_ended(mut statuses: Streaming<HealthCheckResponse>) {
+async fn assert_not_serving_and_ended(mut statuses: Streaming<HealthCheckResponse>) {
     let last = statuses.message().await.unwrap().unwrap();
     assert_eq!(last.status(), ServingStatus::NotServing);
     let end = statuses.message().await.unwrap_err();
@@ -40,7 +40,7 @@ async fn assert_told_and_ended(mut statuses: Streaming<HealthCheckResponse>) {
 }
 
 #[tokio::test]
-async fn those_who_watch_do_not_hold_it_up() {
+async fn health_watches_do_not_delay_the_end() {
     for delay in [Span::from_secs(0), Span::from_millis(50)] {
         let gateway = Gateway::with(|config, _| {
             config.drain.delay = delay;
@@ -50,13 +50,13 @@ async fn those_who_watch_do_not_hold_it_up() {
         let watched = [watch(gateway.grpc()).await, watch(gateway.admin()).await];
         gateway.ended().await;
         for statuses in watched {
-            assert_told_and_ended(statuses).await;
+            assert_not_serving_and_ended(statuses).await;
         }
     }
 }
 
 #[tokio::test]
-async fn those_who_watch_are_told_first_and_stay_for_the_delay() {
+async fn health_watches_get_the_status_first_and_stay_for_the_delay() {
     let mut gateway = Gateway::with(|config, _| config.drain.delay = FOR_EVER).await;
     let mut statuses = watch(gateway.grpc()).await;
     gateway.stop();
@@ -109,7 +109,7 @@ async fn no_call_is_taken_and_then_lost() {
     gateway.ended().await;
 }
 
-/// A peer that asks for more than the system's buffers hold, and reads nothing of it.
+/// A peer that requests more than the system's buffers hold, and reads nothing.
 async fn stuffed(gateway: &Gateway) -> Peer<TcpStream> {
     let mut peer = Peer::mute(TcpStream::connect(gateway.grpc()).await.unwrap()).await;
     let request = EmbedRequest { output_dimension: 2048, ..texts(&numbered(0..450)) };
@@ -146,7 +146,7 @@ async fn hostile_peers_are_cut_when_the_grace_is_over() {
     .await;
 
     gateway.stop();
-    assert_told_and_ended(watching).await;
+    assert_not_serving_and_ended(watching).await;
     pass(FOR_EVER.get()).await;
     gateway.ended().await;
     assert_eq!(mute.until_end().await.len(), 1);

@@ -1,4 +1,4 @@
-//! Peers that flood their connection: it is closed, and nobody else notices.
+//! Peers that flood their connection: it is closed, and no other caller is affected.
 
 use tokio::net::TcpStream;
 
@@ -106,7 +106,7 @@ async fn data_frames_with_nothing_in_them() {
 #[tokio::test]
 async fn data_frames_with_next_to_nothing_in_them() {
     let mut frames = Vec::new();
-    // To a stream that nobody reads, for its call has been refused.
+    // To a stream whose call was refused: its data is not read.
     put(&mut frames, HEADERS, END_HEADERS, 1, &request_headers("/no.such.Service/Method"));
     for _ in 0..100_000 {
         put(&mut frames, DATA, 0, 1, b"x");

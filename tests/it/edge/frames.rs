@@ -187,7 +187,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
                 }
             }
         };
-        timeout(patience, looking).await.expect("what was waited for never came")
+        timeout(patience, looking).await.expect("the frame never came")
     }
 
     /// Reads on to the end; returns the GOAWAYs that came, as last stream and error code.

@@ -1,4 +1,4 @@
-//! SIGHUP has everything looked at again, and ends nothing; levels of the log follow the file.
+//! SIGHUP reloads all files and ends nothing; log levels follow the file.
 
 use std::{fs, net::TcpListener, path::Path, process::Command};
 
@@ -76,7 +76,7 @@ async fn a_level_changes_at_once_for_one_target_and_back() {
 }
 
 #[tokio::test]
-async fn a_bad_level_changes_nothing_and_is_told() {
+async fn a_bad_level_changes_nothing_and_is_logged() {
     let folder = Folder::new();
     let file = folder.path("gateway.toml");
     filter(&file, "info,h2=trace");
@@ -92,7 +92,7 @@ async fn a_bad_level_changes_nothing_and_is_told() {
 }
 
 #[tokio::test]
-async fn what_is_set_wins_over_the_file_and_rules_are_looked_at_as_well() {
+async fn a_setting_overrides_the_file_and_rules_are_reloaded_too() {
     let folder = Folder::new();
     let file = folder.path("gateway.toml");
     filter(&file, "info");

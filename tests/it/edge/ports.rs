@@ -20,7 +20,7 @@ async fn open(gateway: &Gateway, port: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn callers_beyond_the_number_wait_for_their_turn() {
+async fn connections_beyond_the_limit_wait() {
     let gateway = Gateway::with(|config, _| config.server.max_connections = 2).await;
     let first = Connection::open(gateway.grpc()).await;
     first.clone().embed(&[], &texts(&["first"])).await.unwrap();
@@ -46,7 +46,7 @@ async fn callers_beyond_the_number_wait_for_their_turn() {
 }
 
 #[tokio::test]
-async fn the_admin_port_has_a_number_of_its_own() {
+async fn the_admin_port_has_a_limit_of_its_own() {
     let gateway = Gateway::start().await;
     let mut silent = Vec::new();
     for _ in 0..200 {
@@ -63,7 +63,7 @@ async fn the_admin_port_has_a_number_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_connection_of_age_is_told_and_its_call_finishes() {
+async fn an_aged_connection_gets_goaway_and_its_call_finishes() {
     let gateway = Gateway::holding(|config, _| {
         config.server.connection_age = Span::from_millis(50);
         config.server.connection_age_grace = Span::from_secs(600);
@@ -87,10 +87,13 @@ async fn a_connection_of_age_is_told_and_its_call_finishes() {
 }
 
 #[tokio::test]
-async fn a_connection_of_age_is_cut_after_its_grace() {
+async fn an_aged_connection_is_cut_after_its_grace() {
     let gateway = Gateway::holding(|config, _| {
         config.server.connection_age = Span::from_millis(50);
         config.server.connection_age_grace = Span::from_secs(600);
+        // The call must not end before.
+        config.server.default_deadline = Span::from_secs(3_600);
+        config.server.max_deadline = Span::from_secs(3_600);
     })
     .await;
     let mut peer = Peer::polite(TcpStream::connect(gateway.grpc()).await.unwrap()).await;
@@ -108,7 +111,7 @@ async fn a_connection_of_age_is_cut_after_its_grace() {
     gateway.until_in_flight(0).await;
 }
 
-/// Without it every stream of everybody could gather 4 MiB, for as long as its connection lasts.
+/// Without the limit each stream could hold 4 MiB for as long as its connection lasts.
 #[tokio::test]
 async fn a_long_question_is_refused_by_its_length_on_both_ports() {
     let gateway = Gateway::start().await;

@@ -260,8 +260,8 @@ async fn bombs_take_no_more_memory_than_messages_may() {
     assert!(grown < 64 * 1024, "{grown} KiB more");
 }
 
-/// Returns the binary for a user who is not root, and what to remove afterwards.
-fn for_nobody() -> (Command, Option<PathBuf>) {
+/// Returns the binary for a user other than root, and the file to remove afterwards.
+fn unprivileged() -> (Command, Option<PathBuf>) {
     const NOBODY: u32 = 65_534;
     if !rustix::process::getuid().is_root() {
         return (Command::new(BINARY), None);
@@ -277,7 +277,7 @@ fn for_nobody() -> (Command, Option<PathBuf>) {
 #[cfg(target_os = "linux")]
 #[test]
 fn its_memory_is_closed_to_others() {
-    let (command, copy) = for_nobody();
+    let (command, copy) = unprivileged();
     let process = Process::serve(command, &[]);
     // What the kernel says of a process of the user's own belongs to root when it may not be dumped.
     let folder = format!("/proc/{}", process.child.id());

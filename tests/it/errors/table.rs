@@ -130,7 +130,7 @@ async fn a_rate_limit_that_ends_in_time_is_waited_for() {
 #[tokio::test]
 async fn server_errors() {
     let row = |fault, reason| Row::new(fault, Unavailable, reason).retry(1).attempts(3);
-    // The caller's deadline comes before what Voyage asks for: no attempt after the first.
+    // The caller's deadline is before Voyage's Retry-After: no attempt after the first.
     let later = |fault: Fault, reason| {
         row(fault.with_header("retry-after", "45"), reason).retry(45).attempts(1)
     };

@@ -58,8 +58,8 @@ async fn refused_at(scheme: &str, address: SocketAddr) -> Status {
 }
 
 #[tokio::test]
-async fn a_port_where_nobody_listens() {
-    // Bound and not listening: nobody else can be given the port meanwhile.
+async fn a_port_without_a_listener() {
+    // Bound and not listening: the system gives the port to no other process.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let status = refused_at("http", socket.local_addr().unwrap()).await;
@@ -70,7 +70,7 @@ async fn a_port_where_nobody_listens() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_nobody_vouches_for() {
+async fn a_certificate_of_an_unknown_authority() {
     let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
     let config = ServerConfig::builder()
@@ -89,7 +89,7 @@ async fn a_certificate_that_nobody_vouches_for() {
     let status = refused_at("https", address).await;
     assert_eq!(status.code(), Code::Unavailable);
     assert_eq!(reason(&status), "UPSTREAM_TLS_FAILED");
-    // Trying again cannot help: stock clients are told not to.
+    // A retry cannot succeed: the pushback forbids it to stock clients.
     assert!(details(&status).retry_info().is_none());
     assert_eq!(pushback(&status).as_deref(), Some("-1"));
     assert_eq!(metadata(&status, "attempts").as_deref(), Some("1"));
@@ -203,7 +203,7 @@ async fn late_by(gateway: &Gateway) -> (u64, u64) {
         let labels = [("rpc_response_status_code", "DEADLINE_EXCEEDED"), ("outcome", whose)];
         let errors = [("reason", "DEADLINE_EXCEEDED"), ("blame", whose)];
         let ended = sample(&metrics, "voyage_gateway_rpcs_total", &labels);
-        // An error is counted when it is told, and its RPC when that has left.
+        // An error is counted when its status is made, and the RPC when the status was sent.
         assert!(sample(&metrics, "voyage_gateway_errors_total", &errors) >= ended);
         ended
     };
@@ -212,7 +212,11 @@ async fn late_by(gateway: &Gateway) -> (u64, u64) {
 
 #[tokio::test]
 async fn a_deadline_that_is_too_short_is_its_callers_doing() {
-    let gateway = Gateway::holding(|config, _| config.batch.max_in_flight = 1).await;
+    let gateway = Gateway::holding(|config, _| {
+        config.batch.max_in_flight = 1;
+        config.upstream.attempt_timeout = ATTEMPT;
+    })
+    .await;
     let connection = Connection::open(gateway.grpc()).await;
     for (phase, text) in [("upstream", "first"), ("queue", "second")] {
         let connection = connection.clone();

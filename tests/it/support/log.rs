@@ -1,4 +1,4 @@
-//! The log of a test, to be looked at.
+//! The log of a test.
 
 use std::{
     io,

@@ -15,7 +15,7 @@ use voyage_gateway::{
 use super::{Gateway, Holding, KEY, api_keys, prepare};
 
 impl Gateway {
-    /// Starts one that tells of itself as `telemetry` has it, with changes to its configuration and to the simulator.
+    /// Starts one with this telemetry, and with changes to its configuration and to the simulator.
     pub(crate) async fn telling(
         telemetry: Telemetry,
         adjust: impl FnOnce(&mut Config, &mut Options),
@@ -26,7 +26,7 @@ impl Gateway {
         Self::run(bound.expect("a gateway"), simulator, watch::channel(true).0)
     }
 
-    /// Starts one that gets every reply of Voyage only after [`Gateway::release`], and tells of itself as `telemetry` has it.
+    /// Starts one with this telemetry that gets every reply of Voyage only after [`Gateway::release`].
     pub(crate) async fn telling_and_holding(
         telemetry: Telemetry,
         adjust: impl FnOnce(&mut Config, &mut Options),
@@ -41,7 +41,7 @@ impl Gateway {
         Self::run(bound, simulator, released)
     }
 
-    /// Starts one that calls `upstream`, and its simulator never, and tells of itself as `telemetry` has it.
+    /// Starts one with this telemetry that calls `upstream`, and its simulator never.
     pub(crate) async fn telling_around(telemetry: Telemetry, upstream: impl Upstream) -> Self {
         let (config, simulator) = prepare(|_, _| ()).await;
         let bound = built_around(&config, telemetry, upstream).await;

@@ -1,4 +1,4 @@
-//! Who may know whom: imports go downward only, and each outside library has its rooms.
+//! Imports go downward only, and each library is used in its rooms only.
 
 use super::{Source, assert_none, paths::named_in, program};
 
@@ -78,7 +78,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("rustls", &["upstream"]),
     ("tokio_rustls", &["transport"]),
     ("x509_parser", &["transport"]),
-    // Who calls is proved by signed tokens; what they say is judged by `grpc/auth` and its own clock.
+    // `grpc/auth` verifies signed tokens, by its own clock.
     ("jsonwebtoken", &["grpc"]),
     ("maud", &["admin"]),
     ("moka", &["cache"]),

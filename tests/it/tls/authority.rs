@@ -6,7 +6,7 @@ use rcgen::{
 };
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// Signs certificates. All have the same name: what tells them apart is their key.
+/// Signs certificates. All authorities have the same name, and differ by their keys.
 pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate and its key.

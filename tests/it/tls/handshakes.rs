@@ -20,7 +20,7 @@ async fn both_versions_carry_http2() {
         ask(&mut speak(stream).await.unwrap()).await.unwrap();
     }
     assert_eq!(handshakes(&gateway, "ok").await, 2);
-    // The admin port, which tells this, is plaintext still.
+    // The admin port stays plaintext.
     assert_eq!(gateway.page("GET", "/livez").await.0, 200);
 }
 
@@ -41,7 +41,7 @@ async fn a_client_need_not_name_http2_but_must_not_want_another() {
 }
 
 #[tokio::test]
-async fn whoever_speaks_plaintext_is_hung_up_on() {
+async fn a_plaintext_connection_is_closed() {
     let authority = Authority::new();
     let files = Files::new(&authority.server(2100), None);
     let gateway = files.serve().await;
@@ -59,7 +59,7 @@ async fn whoever_speaks_plaintext_is_hung_up_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_does_not_finish_the_handshake_is_hung_up_on() {
+async fn an_unfinished_handshake_times_out() {
     let authority = Authority::new();
     let files = Files::new(&authority.server(2100), None);
     let gateway = files.serve().await;
@@ -75,7 +75,7 @@ async fn whoever_does_not_finish_the_handshake_is_hung_up_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_delays_nobody() {
+async fn silent_connections_delay_no_handshake() {
     let authority = Authority::new();
     let files = Files::new(&authority.server(2100), None);
     let gateway = files.serve().await;

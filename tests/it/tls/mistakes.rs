@@ -25,14 +25,14 @@ async fn refused(gateway: &Gateway) -> u64 {
     sample(&gateway.metrics().await, "voyage_gateway_connection_failures_total", &labels)
 }
 
-/// Connects, with this side of TLS, and returns where from, and what it heard of the port in the end.
+/// Connects with this TLS configuration; returns its own address and what the port sent at the end.
 async fn attempt(gateway: &Gateway, config: ClientConfig) -> (SocketAddr, String) {
     let stream = TcpStream::connect(gateway.grpc()).await.unwrap();
     let own = stream.local_addr().unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     let heard = match TlsConnector::from(Arc::new(config)).connect(name, stream).await {
         Err(error) => error.to_string(),
-        // The server's refusal of a certificate is only heard after the client's part of the handshake.
+        // The server's refusal of a certificate arrives after the client's part of the handshake.
         Ok(mut stream) => stream.read_u8().await.unwrap_err().to_string(),
     };
     (own, heard)
@@ -135,7 +135,7 @@ async fn certificates_that_are_not_accepted() {
     }
 }
 
-/// Callers have to trust the authority of the gateway's certificate; the one who does not says so.
+/// A caller that does not trust the gateway's certificate sends an alert.
 #[tokio::test]
 async fn a_caller_that_does_not_trust_the_gateway() {
     let (authority, other) = (Authority::new(), Authority::new());

@@ -28,7 +28,7 @@ async fn a_certificate_of_the_authority_is_accepted() {
 }
 
 #[tokio::test]
-async fn others_are_turned_away_and_harm_nobody() {
+async fn other_certificates_are_refused_and_affect_no_other_caller() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     let files = Files::new(&authority.server(2100), Some(&authority));
     let gateway = files.serve().await;
@@ -63,7 +63,7 @@ async fn others_are_turned_away_and_harm_nobody() {
     embed(gateway.grpc(), &good).await.unwrap();
 }
 
-/// Serves whoever is let in by these files, and tells them their names.
+/// Serves with these files; each reply has the name of the peer.
 async fn tell_names(files: &Files) -> SocketAddr {
     let metrics = Metrics::new().unwrap();
     let tls = Acceptor::load(&files.section(""), &metrics).unwrap();
@@ -123,7 +123,7 @@ async fn every_request_has_the_name_of_its_connection() {
         (vec![dns("a.example"), uri(spiffe)], Some("cn"), Some(spiffe)),
         (vec![dns("a.example")], Some("cn"), Some("a.example")),
         (vec![], Some("cn"), Some("cn")),
-        // Let in, and nobody: whether that is enough is for the authenticator to say.
+        // Accepted without a name: the authenticator decides on it.
         (vec![], None, None),
         (vec![uri(spiffe), uri("spiffe://tests.example/b")], Some("cn"), None),
     ] {
@@ -141,7 +141,7 @@ async fn every_request_has_the_name_of_its_connection() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_nobody_asked_for_is_no_name() {
+async fn a_certificate_that_was_not_requested_is_no_name() {
     let authority = Authority::new();
     let address = tell_names(&Files::new(&authority.server(2100), None)).await;
     let config = Arc::new(client(&authority, Some(&authority.client("caller")), &VERSIONS));
@@ -150,7 +150,7 @@ async fn a_certificate_that_nobody_asked_for_is_no_name() {
 
 /// A token beside it does not help, either.
 #[tokio::test]
-async fn a_certificate_is_a_credential_only_if_it_names_somebody() {
+async fn a_certificate_without_a_name_is_no_credential() {
     let authority = Authority::new();
     let files = Files::new(&authority.server(2100), Some(&authority));
     let tls = files.section("");

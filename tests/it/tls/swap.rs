@@ -28,7 +28,7 @@ async fn a_new_certificate_is_for_new_connections() {
     assert_eq!(shown(&gateway, &config).await, *old.chain()[0]);
     assert_eq!(not_after(&gateway).await, END_OF_2100);
 
-    // One file after the other: what fits is taken, whenever it is looked at.
+    // One file after the other: the pair is loaded when both match.
     files.write_all("", &new, None);
     eventually(async || not_after(&gateway).await == END_OF_2200).await;
     assert_eq!(shown(&gateway, &config).await, *new.chain()[0]);

@@ -116,7 +116,7 @@ async fn a_deadline_ends_the_servers_span_as_an_error_and_a_refusal_does_not() {
 }
 
 #[tokio::test]
-async fn an_unknown_method_is_told_only_as_far_as_it_can_be_shown() {
+async fn the_name_of_an_unknown_method_is_bounded() {
     let sink = Sink::default();
     let gateway = Gateway::telling(sink.telemetry(1.0), |_, _| ()).await;
     let connection = Connection::open(gateway.grpc()).await;

@@ -25,7 +25,7 @@ async fn a_loop_that_cannot_accept_does_not_spin() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_left_before_it_was_accepted_delays_nobody() {
+async fn a_peer_that_left_before_it_was_accepted_delays_no_other() {
     let edge = Edge::serve(Protocol::Http2);
     for _ in 0..100 {
         edge.connect.send(Err(io::ErrorKind::ConnectionAborted.into())).unwrap();
@@ -37,7 +37,7 @@ async fn a_peer_that_left_before_it_was_accepted_delays_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_loop_that_cannot_accept_stops_when_told() {
+async fn a_loop_that_cannot_accept_stops_at_the_drain() {
     let edge = Edge::serve(Protocol::Http2);
     edge.connect.send(Err(io::Error::from_raw_os_error(EMFILE))).unwrap();
     sleep(Duration::from_millis(1)).await;
@@ -46,7 +46,7 @@ async fn a_loop_that_cannot_accept_stops_when_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn connections_beyond_the_number_are_not_taken() {
+async fn connections_beyond_the_limit_are_not_accepted() {
     let edge = Edge::with(Protocol::Http2, |port| port.max_connections = 2);
     let first = edge.polite().await;
     let _silent = edge.connect(1024);
@@ -68,7 +68,7 @@ async fn connections_beyond_the_number_are_not_taken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_port_stops_when_told() {
+async fn a_full_port_stops_at_the_drain() {
     let edge = Edge::with(Protocol::Http2, |port| port.max_connections = 1);
     let peer = edge.polite().await;
     let _waiting = edge.polite().await;
@@ -78,7 +78,7 @@ async fn a_full_port_stops_when_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_door_is_shut_before_anybody_is_told_to_go() {
+async fn the_listener_closes_before_the_first_goaway() {
     let edge = Edge::serve(Protocol::Http2);
     let mut peers = Vec::new();
     for _ in 0..20 {
@@ -104,7 +104,7 @@ async fn the_door_is_shut_before_anybody_is_told_to_go() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_does_not_wait_for_those_who_have_not_begun() {
+async fn a_drain_does_not_wait_for_connections_without_first_bytes() {
     let edge = Edge::serve(Protocol::Any);
     let _silent: Vec<_> = (0..5).map(|_| edge.connect(1024)).collect();
     sleep(Duration::from_secs(1)).await;
@@ -114,7 +114,7 @@ async fn a_drain_does_not_wait_for_those_who_have_not_begun() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_has_said_enough_when_the_drain_begins_is_still_answered() {
+async fn a_request_sent_before_the_drain_is_answered() {
     let edge = Edge::serve(Protocol::Http2);
     let mut peer = edge.polite().await;
     peer.request(1, "/", b"").await;

@@ -1,4 +1,4 @@
-//! How long a connection lasts, and how it is told.
+//! The age of a connection, and its GOAWAY.
 
 use super::*;
 use crate::edge::frames::{ANY_STREAM, Frame, GOAWAY, HEADERS, NO_ERROR, PING};
@@ -42,7 +42,7 @@ async fn calls_in_flight_finish_at_the_end_of_an_age() {
     let mut peer = edge.polite().await;
     peer.request(1, SLOW, b"").await;
     peer.until(is_goaway).await;
-    // The peer has not heard of it when it sends the next: that is answered as well.
+    // The next request, sent before the peer reads the GOAWAY, is answered as well.
     peer.request(3, "/", b"").await;
     let (mut answered, mut last) = (false, None);
     while !answered || last.is_none() {
@@ -51,7 +51,7 @@ async fn calls_in_flight_finish_at_the_end_of_an_age() {
         last = last.or(frame.goaway());
     }
     assert_eq!(last, Some((3, NO_ERROR)));
-    // From here on a stream is not looked at.
+    // Later streams are ignored.
     peer.request(5, "/", b"").await;
     sleep(AGE_GRACE / 2).await;
     edge.released.send_replace(true);

@@ -13,7 +13,7 @@ async fn heard(mut peer: DuplexStream) -> Vec<u8> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_does_not_begin_in_time_is_hung_up_on() {
+async fn a_connection_without_first_bytes_is_closed_in_time() {
     for protocol in [Protocol::Http2, Protocol::Any] {
         for said in [&PREFACE[..0], &PREFACE[..7], &PREFACE[..23]] {
             let edge = Edge::serve(protocol);
@@ -48,7 +48,7 @@ async fn a_drop_now_and_then_buys_no_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_protocol_is_hung_up_on_at_once() {
+async fn another_protocol_is_closed_at_once() {
     for said in [b"GET / HTTP/1.1\r\nhost: x\r\n\r\n".as_slice(), b"\x16\x03\x01\x02\x00", b"\0"] {
         let edge = Edge::serve(Protocol::Http2);
         let mut peer = edge.connect(1024);
@@ -68,7 +68,7 @@ async fn a_peer_that_only_knocks_is_no_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_beginning_delays_nobody_else() {
+async fn slow_handshakes_delay_no_other_connection() {
     let edge = Edge::serve(Protocol::Http2);
     let _silent: Vec<_> = (0..50).map(|_| edge.connect(1024)).collect();
     let mut peer = edge.polite().await;
