@@ -234,8 +234,8 @@ impl Pipeline {
         let mut items = Vec::new();
         for (number, Miss { key, input, measure, slots, charge }) in misses.into_iter().enumerate()
         {
-            let places = u32::try_from(slots.len()).unwrap_or(u32::MAX);
-            let waiter = Waiter { requester: Arc::clone(&requester), number, places, charge };
+            let copies = u32::try_from(slots.len()).unwrap_or(u32::MAX);
+            let waiter = Waiter { requester: Arc::clone(&requester), number, copies, charge };
             let (flight, join) = self.flights.join(key, request.cache_mode, waiter);
             let joined = !matches!(join, Join::Opened(_));
             match join {

@@ -1,4 +1,4 @@
-//! Locks and atomics of the code that has concurrency models; the models compile it with shuttle's instead.
+//! Locks and atomics of the code with concurrency models, which compile it a second time with shuttle's.
 
 pub(crate) use std::sync::atomic;
 

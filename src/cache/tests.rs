@@ -169,7 +169,7 @@ proptest! {
     }
 
     #[test]
-    fn texts_are_told_apart_to_the_byte(one in ".*", other in ".*") {
+    fn keys_differ_for_texts_that_differ_in_one_byte(one in ".*", other in ".*") {
         prop_assert_eq!(one == other, key(&one) == key(&other));
     }
 }

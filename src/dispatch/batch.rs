@@ -86,12 +86,6 @@ impl Batch {
         self.first_at.is_some()
     }
 
-    /// Returns its inputs, tokens and bytes.
-    pub(super) fn extent(&self) -> (usize, u64, usize) {
-        let bytes = self.items.iter().map(|queued| queued.item.input.size()).sum();
-        (self.items.len(), self.tokens(), bytes)
-    }
-
     /// Apportions the tokens of an unusable reply, estimated if it reports none.
     pub(super) fn waste(&mut self, failure: &Upstream) {
         let weights: Vec<u64> = self.items.iter().map(|queued| queued.expected).collect();

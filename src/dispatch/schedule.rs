@@ -336,10 +336,9 @@ impl Scheduler {
             return;
         }
         if is_first {
-            let (inputs, tokens, bytes) = batch.extent();
             let model = &batch.parameters.model;
-            let fill = self.caps.of(model).fill(inputs, tokens, bytes);
-            self.shared.metrics.batch(model, u32::try_from(inputs).unwrap_or(u32::MAX), fill);
+            let fill = self.caps.of(model).fill(&batch);
+            self.shared.metrics.batch(model, batch.stats.items(), fill);
         }
         reservation.sent(batch.expected());
         self.in_flight += 1;

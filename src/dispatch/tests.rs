@@ -2,13 +2,13 @@
 
 mod breaker;
 mod clock;
+mod completion;
 mod ends;
 mod fairness;
 mod fake;
 mod gathering;
 mod isolation;
 mod keys;
-mod landing;
 mod models;
 mod panics;
 mod properties;
@@ -51,7 +51,7 @@ const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// The dispatch's settings; limits that are in nobody's way unless a test sets others.
+/// The dispatch's settings; without effective limits unless a test sets them.
 struct Settings {
     batch: Config,
     limits: LimitsConfig,
@@ -149,7 +149,7 @@ impl Stage {
         (pending.inputs.load(Ordering::Relaxed), pending.bytes.load(Ordering::Relaxed))
     }
 
-    /// Asserts that nothing is held, reserved or remembered once everything has landed and a minute has gone by.
+    /// Asserts that nothing is pending, reserved or queued a minute after all calls have ended.
     async fn assert_idle(&self, parameters: &Arc<Parameters>) {
         settled().await;
         assert_eq!(self.held(), (0, 0), "a place leaked");

@@ -170,7 +170,7 @@ impl Flights {
         {
             drop(flights);
             let model = &waiter.requester.parameters.model;
-            self.metrics.saved(model, u64::from(tokens) * u64::from(waiter.places));
+            self.metrics.saved(model, u64::from(tokens) * u64::from(waiter.copies));
             // The receiver is the request itself, which is still here.
             let _ = waiter.send(Ok(answer), None);
             return (flight, Join::Completed);
@@ -222,10 +222,10 @@ impl Flights {
         let (mut payer, mut first_left) = (None::<Waiter>, None);
         let mut served = 0;
         for waiter in waiters {
-            let places = u64::from(waiter.places);
+            let copies = u64::from(waiter.copies);
             match waiter.send(result.clone(), bill.take()) {
                 Ok(()) => {
-                    served += places;
+                    served += copies;
                     // The first active waiter pays.
                     payer.get_or_insert(waiter);
                 }
@@ -237,7 +237,7 @@ impl Flights {
         }
         let requester = payer.as_ref().map(|waiter| &*waiter.requester);
         self.metrics.tokens(tokens, requester.map(|requester| &requester.caller));
-        // All places but one would have cost a text of their own.
+        // All copies but one would have cost the same again.
         if let Some(requester) = requester.filter(|_| served > 1) {
             self.metrics.saved(&requester.parameters.model, cost.saturating_mul(served - 1));
         }

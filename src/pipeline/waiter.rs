@@ -37,7 +37,7 @@ pub(super) struct Waiter {
     /// The request's number of the input.
     pub(super) number: usize,
     /// The number of the request's inputs that are identical to this one.
-    pub(super) places: u32,
+    pub(super) copies: u32,
     /// The quota held for it, refunded when dropped.
     pub(super) charge: Charge,
 }

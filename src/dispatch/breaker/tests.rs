@@ -193,7 +193,7 @@ proptest! {
                 let half_open = matches!(breaker.term.lock().circuit, Circuit::HalfOpen { .. });
                 assert_eq!(probes, usize::from(half_open));
             }
-            // Whatever happened: when all have ended, a minute later somebody is let through.
+            // When all attempts have ended, one is permitted a minute later.
             out.clear();
             tokio::time::advance(secs(60)).await;
             assert!(breaker.admit(Instant::now()).is_ok());

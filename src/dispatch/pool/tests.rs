@@ -106,7 +106,7 @@ async fn a_call_from_before_the_rejection_proves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lonely_key_is_tried_again_soon_and_everybody_else_is_told() {
+async fn a_single_rejected_key_is_tried_again_soon_and_other_items_fail() {
     let (_files, pool) = Files::new(&["pa-a"]);
     let a = take(&pool, 0);
     accept(&pool, 0, &a);

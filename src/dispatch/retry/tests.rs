@@ -41,7 +41,7 @@ fn retry_after_is_a_lower_bound_of_at_most_a_minute() {
 }
 
 #[test]
-fn full_jitter_reaches_from_nothing_to_the_whole_wait() {
+fn full_jitter_is_between_zero_and_the_longest_wait() {
     let waits: Vec<Duration> = (0..1_000).map(|_| full_jitter(secs(1))).collect();
     assert!(waits.iter().all(|wait| *wait <= secs(1)));
     // Each misses once in 10^45 runs.
@@ -78,7 +78,7 @@ fn ten_calls_or_a_second_earn_a_retry() {
 }
 
 #[test]
-fn time_is_paid_once_however_often_it_is_asked_for() {
+fn the_earnings_of_time_are_added_once() {
     let start = Instant::now();
     let budget = RetryBudget::new(start);
     while budget.spend(start) {}

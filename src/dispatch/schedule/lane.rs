@@ -8,6 +8,7 @@ use super::queue::{FairClock, Position, Queue};
 use crate::{
     caller::Priority,
     dispatch::{
+        batch::Batch,
         limit::{Limiter, PerMinute},
         pending::Queued,
         send_info::ThrottledIntervals,
@@ -50,11 +51,12 @@ impl Caps {
 
     /// Returns the largest ratio of a call's inputs, tokens and bytes to their bounds, at most 1.
     #[expect(clippy::cast_precision_loss, reason = "nothing depends on the last digits")]
-    pub(super) fn fill(self, inputs: usize, tokens: u64, bytes: usize) -> f64 {
+    pub(super) fn fill(self, batch: &Batch) -> f64 {
         let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
-        let of_inputs = share(inputs as u64, self.inputs as u64);
+        let bytes: usize = batch.items.iter().map(|queued| queued.item.input.size()).sum();
+        let of_inputs = share(batch.items.len() as u64, self.inputs as u64);
         let of_bytes = share(bytes as u64, self.bytes as u64);
-        of_inputs.max(share(tokens, self.tokens)).max(of_bytes).min(1.0)
+        of_inputs.max(share(batch.tokens(), self.tokens)).max(of_bytes).min(1.0)
     }
 
     /// Returns a filter that accepts items, by their tokens and bytes, until the call is full; the first one always

@@ -5,7 +5,7 @@ const fn secs(secs: u64) -> Duration {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waits_are_told_apart_for_everybody_by_when_they_came() {
+async fn each_waiter_has_its_own_queue_and_limiter_time() {
     let start = Instant::now();
     let at = |seconds| start + secs(seconds);
     let mut throttled = ThrottledIntervals::default();

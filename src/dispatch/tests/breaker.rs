@@ -1,4 +1,4 @@
-//! A failing upstream is given a rest, and whoever needs it is told at once.
+//! While the circuit is open, requests fail at once.
 
 use super::*;
 
@@ -58,7 +58,7 @@ async fn one_probe_decides() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_a_free_call_is_told_as_soon_as_the_circuit_opens() {
+async fn requests_waiting_for_a_free_call_fail_when_the_circuit_opens() {
     let stage = Stage::new(Fake::after(millis(100)), &brittle(batches(1, 5)));
     *stage.fake.down.lock().unwrap() = Some(Fault::ServerError { retry_after: None });
     let start = Instant::now();
@@ -73,7 +73,7 @@ async fn who_waits_for_a_free_call_is_told_as_soon_as_the_circuit_opens() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_budget_is_told_as_soon_as_the_circuit_opens() {
+async fn requests_waiting_for_budget_fail_when_the_circuit_opens() {
     let settings = Settings { limits: limits(5, 1_000_000), ..brittle(batches(1, 8)) };
     let stage = Stage::new(Fake::after(millis(100)), &settings);
     *stage.fake.down.lock().unwrap() = Some(Fault::ServerError { retry_after: None });
@@ -87,7 +87,7 @@ async fn who_waits_for_budget_is_told_as_soon_as_the_circuit_opens() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_company_is_told_as_soon_as_the_circuit_opens() {
+async fn requests_waiting_for_a_batch_fail_when_the_circuit_opens() {
     let batch = Config { max_delay: Span::from_secs(1), ..Config::default() };
     let stage = Stage::new(Fake::after(millis(100)), &brittle(batch));
     *stage.fake.down.lock().unwrap() = Some(Fault::ServerError { retry_after: None });

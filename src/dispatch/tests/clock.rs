@@ -48,7 +48,7 @@ async fn a_wall_clock_that_jumps_forward_opens_no_limiter() {
     };
     let at = Instant::now();
     std::thread::sleep(millis(100));
-    // Not even the wait that is told has become shorter by what the wall clock went ahead.
+    // The reported wait is not shorter by the jump of the wall clock.
     let Err(Error::QueueTimeout { retry_after: after }) = refused().await else {
         panic!("there is no budget");
     };

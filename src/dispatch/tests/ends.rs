@@ -1,4 +1,4 @@
-//! A batch that nobody waits for any more has ended: it is counted, and its span is over.
+//! A batch without waiters ends: it is counted, and its span ends.
 
 use http::HeaderMap;
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::telemetry::trace::{Span, Tracer, parent_based, tests::Kept};
 
 impl Kept {
-    /// Begins a span of somebody who waits.
+    /// Begins the span of a waiter.
     fn root(&self) -> Span {
         Tracer::new(parent_based(1.0), self.clone()).serve(&HeaderMap::new(), "root")
     }
@@ -46,7 +46,7 @@ fn limited() -> Fault {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_whose_waiters_are_all_refused_behind_the_gate_ends_there() {
+async fn a_batch_ends_when_the_gate_rejects_all_its_waiters() {
     let stage = Stage::new(Fake::failing([Some(limited())]), &Settings::default());
     let kept = Kept::default();
     let root = kept.root();
@@ -62,7 +62,7 @@ async fn a_batch_whose_waiters_are_all_refused_behind_the_gate_ends_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_whose_waiters_leave_behind_the_gate_ends_soon() {
+async fn a_batch_ends_soon_when_its_waiters_leave_behind_the_gate() {
     let stage = Stage::new(Fake::failing([Some(limited())]), &Settings::default());
     let kept = Kept::default();
     let root = kept.root();
@@ -85,7 +85,7 @@ async fn a_batch_whose_waiters_leave_behind_the_gate_ends_soon() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_whose_waiters_are_all_refused_for_want_of_budget_ends_there() {
+async fn a_batch_ends_when_all_its_waiters_are_rejected_for_lack_of_budget() {
     let busy = Fault::Unavailable { retry_after: None };
     let settings = Settings { limits: limits(1, 10_000), ..Settings::default() };
     let stage = Stage::new(Fake::failing([Some(busy)]), &settings);

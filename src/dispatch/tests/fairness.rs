@@ -1,4 +1,4 @@
-//! Who goes first, when not all can.
+//! The order of service when budget is short.
 
 use super::*;
 
@@ -135,7 +135,7 @@ async fn batch_is_served_though_queries_use_up_the_tokens() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_was_refused_is_not_charged_for_what_was_never_sent() {
+async fn a_rejected_caller_is_not_charged_for_unsent_items() {
     let batch = Config { max_delay: Span::from_millis(0), ..batches(1, 1) };
     let settings = Settings { batch, limits: limits(100, 1_000_000), ..Settings::default() };
     let stage = Stage::new(Fake::after(millis(10)), &settings);
@@ -151,13 +151,13 @@ async fn who_was_refused_is_not_charged_for_what_was_never_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_cancelled_is_soon_not_charged_any_more() {
+async fn a_cancelled_caller_is_refunded_soon() {
     let stage = one_by_one();
     stage.start(bulk(&numbered("other", 5_000), "other")).await;
     let cancelled = stage.start(bulk(&numbered("cancelled", 2_000), "fickle")).await;
     tokio::time::sleep(millis(100)).await;
     cancelled.abort();
-    // Long enough for the inputs that nobody waits for to be given up.
+    // Long enough to remove the items without waiters.
     tokio::time::sleep(secs(2)).await;
     let before = order(&stage).len();
     stage.run(bulk(&["again"], "fickle")).await.unwrap();

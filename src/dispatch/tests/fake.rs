@@ -98,7 +98,7 @@ impl Fake {
         }
     }
 
-    /// Answers after 100 ms, but fails the first calls as told.
+    /// Answers after 100 ms, but fails the first calls with the given faults.
     pub(super) fn failing(script: impl IntoIterator<Item = Option<Fault>>) -> Self {
         let fake = Self::after(Duration::from_millis(100));
         *fake.script.lock().unwrap() = script.into_iter().collect();

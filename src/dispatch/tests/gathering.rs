@@ -63,7 +63,7 @@ async fn a_full_batch_leaves_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn callers_who_come_together_leave_together() {
+async fn concurrent_callers_share_a_call() {
     let stage = Stage::new(slow(), &Settings::default());
     for number in 0..64 {
         stage.spawn(request(&[format!("caller {number}")]));
@@ -167,7 +167,7 @@ async fn what_the_dispatch_holds_is_bounded_and_the_rest_refused_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_nobody_waits_for_any_more_is_dropped_and_refunded() {
+async fn items_without_waiters_are_dropped_and_refunded() {
     let stage = Stage::new(slow(), &Settings { batch: batches(10, 1), ..Settings::default() });
     let parameters = parameters();
     let mut tasks = Vec::new();

@@ -36,7 +36,7 @@ async fn items_beyond_the_largest_batch_go_as_further_batches() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn failures_of_the_whole_request_are_everybodys_and_cost_one_call() {
+async fn a_failure_of_the_whole_request_fails_all_items_and_costs_one_call() {
     let whole = [
         Fault::ModelNotSupported,
         Fault::Unauthenticated,
@@ -53,7 +53,7 @@ async fn failures_of_the_whole_request_are_everybodys_and_cost_one_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_index_that_names_nobody_is_bisected() {
+async fn an_index_out_of_range_is_bisected() {
     let fault = Fault::InputTooLong { index: 99, limit: None };
     let (results, fake) = send(down(fault), &numbered("text", 4)).await;
     assert!(results.iter().all(Result::is_err));

@@ -90,7 +90,7 @@ async fn a_rejected_key_moves_its_traffic_to_the_other() {
         let response = call.await.unwrap().unwrap();
         assert!(response.items.iter().all(|outcome| outcome.result.is_ok()));
     }
-    // Those that were in flight together met it together; nobody after them did.
+    // Only the calls that were in flight together met it.
     let rejected = aliases(&stage).iter().filter(|alias| *alias == "a").count();
     assert!((1..=8).contains(&rejected), "{rejected} calls with a bad key");
     assert!(gauge(&stage, "a") && !gauge(&stage, "b"));
@@ -142,7 +142,7 @@ async fn while_every_key_is_rejected_nothing_is_sent_and_hits_are_served() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_in_a_lane_is_told_when_the_last_key_is_rejected() {
+async fn queued_items_fail_when_the_last_key_is_rejected() {
     let keys = settings(several(&["a"]));
     let stage = Stage::new(fake(), &Settings { batch: batches(1, 1), ..keys });
     stage.fake.accept_only([]);
@@ -218,7 +218,7 @@ async fn a_429_of_one_key_is_the_others_business_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_no_key_has_room_for_is_told_when_the_first_has() {
+async fn the_wait_for_full_keys_ends_with_the_first_free_key() {
     let limits = Settings { limits: limits(1, 1_000_000), ..settings(several(&["a", "b"])) };
     let stage = Stage::new(fake(), &limits);
     stage.run(request(&["one"])).await.unwrap();
@@ -234,7 +234,7 @@ async fn what_no_key_has_room_for_is_told_when_the_first_has() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_fits_both_keys_together_and_neither_alone_is_told_so() {
+async fn a_call_must_fit_one_key_not_both_together() {
     let two = settings(several(&["a", "b"]));
     let limits = Settings { limits: limits(1_000, 1_000), batch: batches(1, 8), ..two };
     let stage = Stage::new(fake(), &limits);
@@ -252,9 +252,9 @@ async fn what_fits_both_keys_together_and_neither_alone_is_told_so() {
     stage.run(within(&[words(250)], secs(20))).await.unwrap();
 }
 
-/// Waits for several calls are told as they come true, over both keys.
+/// The estimated waits for several calls over both keys are right.
 #[tokio::test(start_paused = true)]
-async fn what_waits_behind_others_is_told_the_truth() {
+async fn the_wait_behind_other_items_is_estimated_right() {
     let two = settings(several(&["a", "b"]));
     let limits = Settings { limits: limits(1, 1_000_000), batch: batches(1, 8), ..two };
     let stage = Stage::new(fake(), &limits);
@@ -271,7 +271,7 @@ async fn what_waits_behind_others_is_told_the_truth() {
     }
     seventh.await.unwrap().unwrap();
     let sent_at = stage.fake.sent_at("text 6").unwrap();
-    // Every minute begins when the call before it has landed.
+    // Every minute begins at the end of the previous call.
     let off = sent_at.max(foretold) - sent_at.min(foretold);
     assert!(off <= millis(500), "{off:?}");
 }

@@ -1,4 +1,6 @@
-//! The room behind the door under shuttle, which decides at each step of its atomics which thread goes next.
+//! The limit on pending items under shuttle, which chooses the next thread at each step of its atomics.
+//!
+//! `src/pipeline/tests/models.rs` has the reason for `#[path]`.
 
 #[expect(clippy::duplicate_mod, reason = "the second time with shuttle's atomics")]
 #[path = "../pending_limit.rs"]
@@ -23,17 +25,17 @@ fn model() {
         max_waiting_bytes: Size::from_bytes(10),
         ..Config::default()
     };
-    let room = Arc::new(PendingLimit::new(&bounds));
+    let limit = Arc::new(PendingLimit::new(&bounds));
     // std's, so that no other thread comes between a look and its count.
     let inside = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
     let items = [3, 3, 4, 20].map(|bytes| {
-        let (room, inside) = (Arc::clone(&room), Arc::clone(&inside));
+        let (limit, inside) = (Arc::clone(&limit), Arc::clone(&inside));
         thread::spawn(move || {
-            let Some(permit) = room.enter(bytes) else { return };
+            let Some(permit) = limit.enter(bytes) else { return };
             let inputs = inside.0.fetch_add(1, Ordering::Relaxed) + 1;
             let together = inside.1.fetch_add(bytes, Ordering::Relaxed) + bytes;
-            assert!(inputs <= 2, "{inputs} inputs in a room for 2");
-            assert!(inputs == 1 || together <= 10, "{together} bytes in a room for 10");
+            assert!(inputs <= 2, "{inputs} inputs of 2");
+            assert!(inputs == 1 || together <= 10, "{together} bytes of 10");
             thread::yield_now();
             inside.0.fetch_sub(1, Ordering::Relaxed);
             inside.1.fetch_sub(bytes, Ordering::Relaxed);
@@ -43,12 +45,12 @@ fn model() {
     for item in items {
         item.join().unwrap();
     }
-    assert_eq!(room.inputs.load(sync::atomic::Ordering::Relaxed), 0);
-    assert_eq!(room.bytes.load(sync::atomic::Ordering::Relaxed), 0);
+    assert_eq!(limit.inputs.load(sync::atomic::Ordering::Relaxed), 0);
+    assert_eq!(limit.bytes.load(sync::atomic::Ordering::Relaxed), 0);
 }
 
 #[test]
-fn the_room_holds_no_more_than_it_may_and_ends_empty_in_any_order_of_steps() {
+fn the_pending_limit_holds_and_ends_empty_in_any_order_of_steps() {
     shuttle::check_random(model, SCHEDULES);
     shuttle::check_pct(model, SCHEDULES, 3);
 }

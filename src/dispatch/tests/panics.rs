@@ -1,4 +1,4 @@
-//! A panic in a call tells those who wait, and leaves nothing behind.
+//! A panic in a call fails its waiters and leaks nothing.
 
 use super::{fake::Panic, *};
 

@@ -1,4 +1,4 @@
-//! Whatever comes together: no input is lost, doubled or answered with another's vector, and nothing leaks.
+//! In any mix of requests, no input is lost, doubled or answered with another's vector, and nothing leaks.
 
 use std::collections::HashSet;
 

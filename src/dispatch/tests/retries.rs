@@ -50,7 +50,7 @@ async fn no_attempt_starts_when_the_last_waiters_time_is_up() {
     let start = Instant::now();
     let short = stage.start(within(&["text"], secs(2))).await;
     let long = stage.start(within(&["text"], secs(9))).await;
-    // Neither can wait for ten seconds, so the failure is told while there is time.
+    // Neither can wait for ten seconds, so both fail at once.
     for task in [short, long] {
         assert_eq!(upstream_failure(task.await.unwrap()), (patient.clone(), 1));
     }
@@ -122,7 +122,7 @@ async fn a_minute_of_failures_is_not_amplified() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_429_closes_the_gate_for_everyone_until_retry_after() {
+async fn a_429_closes_the_gate_for_all_calls_until_retry_after() {
     let stage = Stage::new(Fake::failing([Some(limited(secs(20)))]), &Settings::default());
     let met = stage.start(within(&["met it, hasty"], secs(10))).await;
     let start = Instant::now();
@@ -147,7 +147,7 @@ async fn a_429_closes_the_gate_for_everyone_until_retry_after() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_met_the_429_and_can_wait_is_served_behind_the_gate_at_no_retry_cost() {
+async fn items_that_met_a_429_and_can_wait_are_sent_after_the_gate_at_no_retry_cost() {
     let stage = Stage::new(Fake::failing([Some(limited(secs(20)))]), &Settings::default());
     let start = Instant::now();
     let tasks = [
@@ -182,7 +182,7 @@ async fn the_gate_reopens_with_one_call_and_then_for_all() {
     println!("{times:?}");
     assert!(times[2] >= secs(20), "{times:?}");
     assert!(times[3] >= times[2] + millis(100), "one call goes first: {times:?}");
-    // Nobody sits out what the probe has settled.
+    // No item waits longer than the probe.
     assert!(*times.last().unwrap() <= times[2] + millis(250), "{times:?}");
 }
 

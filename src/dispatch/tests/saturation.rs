@@ -22,7 +22,7 @@ struct Load {
 }
 
 /// What came of it: used budget in percent of all keys', and the queries' times.
-struct Outcome {
+struct Used {
     requests: f64,
     tokens: f64,
     p99: Duration,
@@ -71,7 +71,7 @@ pub(super) fn calibrate(stage: &Stage, words: usize) {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of a test")]
-async fn three_minutes(load: &Load, bulk_callers: usize) -> Outcome {
+async fn three_minutes(load: &Load, bulk_callers: usize) -> Used {
     let fake = Fake { limits: Some((load.rpm as usize, load.tpm)), ..Fake::after(load.latency) };
     let batch = load.batch.clone();
     let (limits, keys) = (limits(load.rpm, load.tpm), load.keys.clone());
@@ -93,7 +93,7 @@ async fn three_minutes(load: &Load, bulk_callers: usize) -> Outcome {
     let mut times = std::mem::take(&mut *times.lock().unwrap());
     times.sort_unstable();
     let p99 = times.get(times.len() * 99 / 100).copied().unwrap_or_default();
-    let outcome = Outcome {
+    let outcome = Used {
         requests: requests as f64 * 100.0 / (f64::from(load.rpm) * 3.0 * keys),
         tokens: tokens as f64 * 100.0 / (load.tpm as f64 * 3.0 * keys),
         p99,

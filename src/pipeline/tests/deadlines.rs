@@ -1,4 +1,4 @@
-//! A passenger's deadline or departure hurts nobody else.
+//! A waiter's deadline or cancellation affects no other request.
 
 use super::{fake::vector_of, *};
 use crate::error::Phase;
@@ -29,7 +29,7 @@ async fn six_hundred_callers_with_staggered_deadlines_cause_one_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_answer_lands_though_every_caller_left_after_it_was_sent() {
+async fn a_sent_call_completes_after_every_caller_left() {
     let fake = Fake::new();
     let pipeline = pipeline(&fake);
     started(&pipeline, request(&["paid for"])).await.abort();
@@ -66,7 +66,7 @@ async fn a_waiting_input_is_sent_for_the_caller_who_stayed() {
     let response = stays.await.unwrap().unwrap();
     assert_eq!(answer(&response, 0), &vector_of("shared"));
     assert_eq!(fake.calls(), [["first"], ["shared"]]);
-    // The one who stayed is the first who is still here, and pays.
+    // The first remaining waiter pays.
     assert_eq!(response.tokens, fake::TOKENS);
 }
 
@@ -85,7 +85,7 @@ async fn waiting_for_a_free_call_ends_as_a_deadline_in_the_queue() {
 #[tokio::test(start_paused = true)]
 async fn a_partial_request_gets_what_is_there_at_its_deadline() {
     let fake = Fake::new();
-    // One call at a time, one input a call: the second input lands after 200 ms.
+    // One call at a time, one input a call: the second input completes after 200 ms.
     let pipeline = pipeline_with(&fake, 1, 1);
     let deadline = Instant::now() + Duration::from_millis(150);
     let partial = Request { deadline, allow_partial: true, ..request(&["in time", "late"]) };

@@ -67,7 +67,7 @@ impl Fake {
         self.billed.load(Ordering::Relaxed)
     }
 
-    fn depart(&self, texts: &[String]) {
+    fn begin(&self, texts: &[String]) {
         self.calls.lock().unwrap().push(texts.to_vec());
         for text in texts {
             if !self.in_flight.lock().unwrap().insert(text.clone()) {
@@ -76,7 +76,7 @@ impl Fake {
         }
     }
 
-    fn arrive(&self, texts: &[String]) {
+    fn end(&self, texts: &[String]) {
         for text in texts {
             self.in_flight.lock().unwrap().remove(text);
         }
@@ -128,10 +128,10 @@ impl Upstream for Fake {
             })
             .collect();
         Box::pin(async move {
-            self.depart(&texts);
-            // What a dropped call leaves behind shows as "twice in flight", which is what it is.
+            self.begin(&texts);
+            // A dropped call stays in flight: its next call is "twice in flight".
             sleep(self.latency).await;
-            self.arrive(&texts);
+            self.end(&texts);
             assert!(!texts.iter().any(|text| self.panics.contains(text)), "as the test asked");
             self.verdict(parameters, &texts)?;
             let total = texts.len() as u64 * TOKENS;

@@ -1,4 +1,4 @@
-//! Boarding and landing step by step: what only the order of two callers' steps decides.
+//! Flights step by step: results that depend on the order of two callers' steps.
 
 use tokio::sync::mpsc;
 
@@ -17,22 +17,21 @@ fn flights() -> Arc<Flights> {
     Flights::new(cache, Metrics::new().unwrap())
 }
 
-/// Takes a seat for one text. Returns where its passenger hears of the landing, and, when a flight was opened for it,
-/// the waiter of that flight.
+/// Joins the flight of one text. Returns the receiver of its result and, if a flight was opened, its owner.
 fn join(
     flights: &Arc<Flights>,
     mode: CacheMode,
 ) -> (mpsc::UnboundedReceiver<FlightResult>, Option<Box<dyn FlightOwner>>) {
-    board_with(flights, mode, Priority::Interactive)
+    join_with(flights, mode, Priority::Interactive)
 }
 
-fn board_with(
+fn join_with(
     flights: &Arc<Flights>,
     mode: CacheMode,
     priority: Priority,
 ) -> (mpsc::UnboundedReceiver<FlightResult>, Option<Box<dyn FlightOwner>>) {
     let key = KeyDeriver::new(&[7; 32]).prefix("", &parameters()).key(&Input::Text("a".to_owned()));
-    let (results, landed) = mpsc::unbounded_channel();
+    let (results, received) = mpsc::unbounded_channel();
     let deadline = Instant::now() + MINUTE;
     let requester = Arc::new(Requester {
         trace: TraceContext::none(),
@@ -44,28 +43,28 @@ fn board_with(
         patience: deadline,
         results,
     });
-    let waiter = Waiter { requester, number: 0, places: 1, charge: Charge::default() };
+    let waiter = Waiter { requester, number: 0, copies: 1, charge: Charge::default() };
     let opened = match flights.join(key, mode, waiter).1 {
         Join::Opened(owner) => Some(owner),
         Join::Joined | Join::Completed => None,
     };
-    (landed, opened)
+    (received, opened)
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_boards_a_flight_that_is_given_up() {
+async fn no_request_joins_a_flight_that_was_given_up() {
     let flights = flights();
     let (leaver, opened) = join(&flights, CacheMode::ReadWrite);
     let owner = opened.unwrap();
     drop(leaver);
     assert!(!owner.send(&SendInfo::now()));
-    // Its item is still there: whoever joined it now would wait for nothing.
+    // Its item still exists: a request that joined it now would get no result.
     let (_passenger, opened) = join(&flights, CacheMode::ReadWrite);
     assert!(opened.is_some());
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_who_come_and_leave_while_a_call_is_out_take_no_room() {
+async fn waiters_that_left_a_sent_flight_take_no_memory() {
     let flights = flights();
     let (_first, opened) = join(&flights, CacheMode::ReadWrite);
     let owner = opened.unwrap();
@@ -80,7 +79,7 @@ async fn those_who_come_and_leave_while_a_call_is_out_take_no_room() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_looked_before_a_landing_and_boards_after_it_has_the_answer() {
+async fn a_request_that_looked_up_before_the_end_of_a_flight_gets_its_answer() {
     let flights = flights();
     let (_first, opened) = join(&flights, CacheMode::ReadWrite);
     let owner = opened.unwrap();
@@ -90,20 +89,20 @@ async fn who_looked_before_a_landing_and_boards_after_it_has_the_answer() {
 
     let (mut second, opened) = join(&flights, CacheMode::ReadWrite);
     assert!(opened.is_none());
-    let landed = second.try_recv().unwrap();
-    assert_eq!(landed.result, Ok(vector_of("a")));
-    assert!(landed.bill.is_none());
-    // A refresh wants a newer one.
+    let result = second.try_recv().unwrap();
+    assert_eq!(result.result, Ok(vector_of("a")));
+    assert!(result.bill.is_none());
+    // A refresh needs a newer one.
     assert!(join(&flights, CacheMode::Refresh).1.is_some());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flight_is_as_urgent_as_its_most_urgent_passenger_who_is_still_there() {
+async fn a_flight_has_the_highest_priority_of_its_active_waiters() {
     let flights = flights();
-    let (_patient, opened) = board_with(&flights, CacheMode::ReadWrite, Priority::Batch);
+    let (_patient, opened) = join_with(&flights, CacheMode::ReadWrite, Priority::Batch);
     let owner = opened.unwrap();
     assert_eq!(owner.demand().unwrap().priority, Priority::Batch);
-    let (urgent, _) = board_with(&flights, CacheMode::ReadWrite, Priority::Interactive);
+    let (urgent, _) = join_with(&flights, CacheMode::ReadWrite, Priority::Interactive);
     assert_eq!(owner.demand().unwrap().priority, Priority::Interactive);
     drop(urgent);
     assert_eq!(owner.demand().unwrap().priority, Priority::Batch);

@@ -1,9 +1,11 @@
 //! Flights and permits under shuttle: thousands of orders of the steps of callers and calls.
 //!
-//! The two rooms are compiled a second time here, with shuttle's locks and atomics in the place of std's; at each of
-//! them, and before each look into the cache, shuttle decides which thread goes next. Channels, the cache and the
-//! metrics are what they always are: a step of theirs is never taken apart. A schedule that fails is printed, and
-//! `shuttle::replay` repeats it.
+//! The modules are compiled a second time here, with shuttle's locks and atomics: at each of them, and before each
+//! look-up in the cache, shuttle chooses the next thread. Channels, the cache and the metrics are the usual ones, and
+//! each of their operations is one step. A failing schedule is printed, and `shuttle::replay` repeats it.
+//!
+//! `#[path]` and `super::sync` instead of a `cfg(shuttle)` in `src/sync.rs`: shuttle's locks panic outside of its
+//! runner, so that the configuration would need a second build of the whole crate and its tests.
 
 #[expect(clippy::duplicate_mod, unreachable_pub, reason = "the second time with shuttle's atomics")]
 #[path = "../admission.rs"]
@@ -105,58 +107,58 @@ impl Cache {
     }
 }
 
-/// How a passenger behaves.
+/// The behaviour of a waiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Habit {
     /// Waits for the answer.
     Stays,
-    /// Goes away at any moment.
+    /// Leaves at any moment.
     Leaves,
-    /// Stays unless the way to the door takes long.
+    /// Cannot wait to be sent.
     IsImpatient,
-    /// Has no time left from the start.
+    /// Its deadline has passed from the start.
     IsLate,
 }
 use Habit::{IsImpatient, IsLate, Leaves, Stays};
 
-/// What the calls may do beside departing, turning back and landing.
+/// What calls may do beside sending, requeueing and completing.
 #[derive(Clone, Copy, Debug, Default)]
 struct Calls {
     reject_late: bool,
     panic: bool,
 }
 
-/// The tokens of all schedules, to be held against the metric.
+/// The tokens of all schedules, to be compared with the metric.
 #[derive(Debug, Default)]
 struct Tokens {
     billed: AtomicU64,
     abandoned: AtomicU64,
 }
 
-/// What is tried in one schedule, and what came of it. Its own locks and atomics are std's: they add no steps.
+/// One schedule and its results. Its own locks and atomics are std's: they add no steps.
 struct World {
     flights: Arc<Flights>,
     key: Key,
     callers: &'static [(CacheMode, Habit)],
     calls: Calls,
-    /// Numbers departures and boardings in their order.
+    /// Numbers joins and sends in their order.
     clock: AtomicUsize,
-    /// Flights that have departed and not turned back or landed.
+    /// Flights that were sent, and neither requeued nor completed.
     sent: AtomicUsize,
-    /// The numbers of the flights that landed with an answer.
-    landed: Mutex<Vec<u64>>,
+    /// The numbers of the flights that completed with an answer.
+    completed: Mutex<Vec<u64>>,
     running: Mutex<Vec<thread::JoinHandle<()>>>,
     /// Pays for every flight.
     account: Arc<Account>,
-    passengers: Mutex<Vec<Passenger>>,
+    waiters: Mutex<Vec<JoinedWaiter>>,
 }
 
-/// One who boarded.
-struct Passenger {
+/// A waiter of a flight.
+struct JoinedWaiter {
     habit: Habit,
     mode: CacheMode,
-    /// The clock's number before boarding, which is the seat's as well.
-    boarded: usize,
+    /// The clock's number before it joined, which is also the waiter's.
+    joined_at: usize,
     /// The flight's number; `None`: the answer was there.
     flight: Option<u64>,
     results: mpsc::UnboundedReceiver<FlightResult>,
@@ -191,16 +193,16 @@ impl World {
             calls,
             clock: AtomicUsize::new(0),
             sent: AtomicUsize::new(0),
-            landed: Mutex::default(),
+            completed: Mutex::default(),
             running: Mutex::default(),
             account: Account::new([MINUTE, 60 * MINUTE], Instant::now()),
-            passengers: Mutex::default(),
+            waiters: Mutex::default(),
         })
     }
 
-    /// Boards; a flight that is opened by it goes its way on a thread of its own.
-    fn join(self: &Arc<Self>, mode: CacheMode, habit: Habit) -> Passenger {
-        let boarded = self.clock.fetch_add(1, Ordering::Relaxed);
+    /// Joins; a flight that it opens runs on a thread of its own.
+    fn join(self: &Arc<Self>, mode: CacheMode, habit: Habit) -> JoinedWaiter {
+        let joined_at = self.clock.fetch_add(1, Ordering::Relaxed);
         let (sender, results) = mpsc::unbounded_channel();
         let now = Instant::now();
         let deadline = if habit == IsLate { now } else { now + 10 * MINUTE };
@@ -215,18 +217,18 @@ impl World {
             patience,
             results: sender,
         });
-        let waiter = Waiter { requester, number: boarded, places: 1, charge: self.charge(mode) };
+        let waiter = Waiter { requester, number: joined_at, copies: 1, charge: self.charge(mode) };
         let (flight, join) = self.flights.join(self.key, mode, waiter);
         let flight = (!matches!(join, Join::Completed)).then(|| flight.id());
         if let (Join::Opened(owner), Some(id)) = (join, flight) {
             let world = Arc::clone(self);
-            let call = thread::spawn(move || world.fly(id, owner));
+            let call = thread::spawn(move || world.run_flight(id, owner));
             self.running.lock().unwrap().push(call);
         }
-        Passenger { habit, mode, boarded, flight, results }
+        JoinedWaiter { habit, mode, joined_at, flight, results }
     }
 
-    /// Holds what a caller does that finds no flight; by the time it boards, there may be one, or none any more.
+    /// Reserves as the pipeline does if there is no flight; when the caller joins, that may have changed.
     fn charge(&self, mode: CacheMode) -> Charge {
         let mut charge = Charge::default();
         if self.flights.would_join(&self.key, mode) {
@@ -237,20 +239,20 @@ impl World {
         charge
     }
 
-    /// What the dispatch does with an item, in any order that it may.
-    fn fly(&self, id: u64, owner: Box<dyn FlightOwner>) {
+    /// Does what the dispatch does with an item, in any permitted order.
+    fn run_flight(&self, id: u64, owner: Box<dyn FlightOwner>) {
         loop {
             match thread_rng().gen_range(0..6) {
                 0 if owner.demand().is_none() => return owner.cancel(0),
                 1 if self.calls.reject_late => {
                     owner.reject_late(Instant::now() + MINUTE, &refusal());
                 }
-                // Dropped before it departs, as by a panic.
+                // Dropped before it is sent, as by a panic.
                 2 if self.calls.panic => return,
                 0..=2 => {}
                 _ if !owner.send(&SendInfo::now()) => return owner.cancel(0),
                 step => {
-                    let departed = self.clock.fetch_add(1, Ordering::Relaxed);
+                    let sent_at = self.clock.fetch_add(1, Ordering::Relaxed);
                     let others = self.sent.fetch_add(1, Ordering::Relaxed);
                     let alone = self.callers.iter().all(|(mode, _)| *mode == READ_WRITE);
                     assert!(others == 0 || !alone, "one key is in flight twice");
@@ -263,15 +265,15 @@ impl World {
                     if step == 4 && self.calls.panic {
                         return;
                     }
-                    self.landed.lock().unwrap().push(id);
+                    self.completed.lock().unwrap().push(id);
                     let bill = Bill { tokens: 1, ..Bill::default() };
-                    return owner.complete(Ok(vector_of(&departed.to_string())), bill);
+                    return owner.complete(Ok(vector_of(&sent_at.to_string())), bill);
                 }
             }
         }
     }
 
-    /// Lets everyone board at once and waits until all has come to its end.
+    /// Lets all callers join concurrently and waits for the end of all flights.
     fn run(self: &Arc<Self>) {
         let join: Vec<_> = self
             .callers
@@ -279,12 +281,12 @@ impl World {
             .map(|&(mode, habit)| {
                 let world = Arc::clone(self);
                 thread::spawn(move || {
-                    let mut passenger = world.join(mode, habit);
+                    let mut waiter = world.join(mode, habit);
                     if habit == Leaves {
                         thread::yield_now();
-                        passenger.results.close();
+                        waiter.results.close();
                     }
-                    world.passengers.lock().unwrap().push(passenger);
+                    world.waiters.lock().unwrap().push(waiter);
                 })
             })
             .collect();
@@ -301,62 +303,62 @@ impl World {
         }
     }
 
-    /// Asserts what every passenger may count on, and that the key is free again.
+    /// Asserts the promises to every waiter, and that the key is free again.
     fn check(self: &Arc<Self>, tokens: &Tokens) {
-        let mut told = HashMap::<u64, (usize, usize)>::new();
-        for mut passenger in self.passengers.lock().unwrap().drain(..) {
-            let Ok(landed) = passenger.results.try_recv() else {
-                assert_eq!(passenger.habit, Leaves, "who stays is told");
+        let mut results = HashMap::<u64, (usize, usize)>::new();
+        for mut waiter in self.waiters.lock().unwrap().drain(..) {
+            let Ok(result) = waiter.results.try_recv() else {
+                assert_eq!(waiter.habit, Leaves, "no result");
                 continue;
             };
-            assert!(passenger.results.try_recv().is_err(), "told twice");
-            assert_eq!(landed.number, passenger.boarded);
-            self.check_result(&passenger, &landed.result);
-            match passenger.flight {
-                Some(flight) if landed.result.is_ok() => {
-                    let (waiters, bills) = told.entry(flight).or_default();
+            assert!(waiter.results.try_recv().is_err(), "two results");
+            assert_eq!(result.number, waiter.joined_at);
+            self.check_result(&waiter, &result.result);
+            match waiter.flight {
+                Some(flight) if result.result.is_ok() => {
+                    let (waiters, bills) = results.entry(flight).or_default();
                     *waiters += 1;
-                    *bills += usize::from(landed.bill.is_some_and(|bill| bill.tokens == 1));
+                    *bills += usize::from(result.bill.is_some_and(|bill| bill.tokens == 1));
                 }
                 // An answer from the cache and a failure cost nothing.
-                _ => assert!(landed.bill.is_none_or(|bill| bill.tokens == 0)),
+                _ => assert!(result.bill.is_none_or(|bill| bill.tokens == 0)),
             }
         }
-        let landed = self.landed.lock().unwrap().len() as u64;
+        let completed = self.completed.lock().unwrap().len() as u64;
         let used = self.account.used(Instant::now());
-        assert_eq!(used, [landed; 2], "held for ever, or not paid");
-        for flight in self.landed.lock().unwrap().drain(..) {
-            let billed = told.remove(&flight).map(|(_, bills)| bills);
+        assert_eq!(used, [completed; 2], "a reservation leaked, or was not paid");
+        for flight in self.completed.lock().unwrap().drain(..) {
+            let billed = results.remove(&flight).map(|(_, bills)| bills);
             assert!(billed.is_none_or(|bills| bills == 1), "{billed:?} bills for one flight");
             let count = if billed.is_some() { &tokens.billed } else { &tokens.abandoned };
             count.fetch_add(1, Ordering::Relaxed);
         }
-        assert!(told.is_empty(), "an answer that no call brought");
+        assert!(results.is_empty(), "an answer that no call brought");
 
         let next = self.join(CacheMode::ReadWrite, Leaves);
         drop(next.results);
-        let boarded_anew = !self.running.lock().unwrap().is_empty();
-        assert!(boarded_anew || next.flight.is_none(), "a flight that has ended can be joined");
+        let opened_anew = !self.running.lock().unwrap().is_empty();
+        assert!(opened_anew || next.flight.is_none(), "a flight that has ended can be joined");
         self.wait_for_calls();
-        for flight in self.landed.lock().unwrap().drain(..) {
+        for flight in self.completed.lock().unwrap().drain(..) {
             assert_eq!(Some(flight), next.flight);
             tokens.abandoned.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    fn check_result(&self, passenger: &Passenger, result: &Result<Answer, Error>) {
+    fn check_result(&self, waiter: &JoinedWaiter, result: &Result<Answer, Error>) {
         match result {
             Ok(Answer::Vector(vector)) => {
-                let departed =
+                let sent_at =
                     std::str::from_utf8(vector.bytes()).unwrap().parse::<usize>().unwrap();
                 assert!(
-                    passenger.mode != CacheMode::Refresh || passenger.boarded < departed,
-                    "a refresh was given an answer older than itself"
+                    waiter.mode != CacheMode::Refresh || waiter.joined_at < sent_at,
+                    "the answer is older than the refresh"
                 );
             }
-            Err(Error::Overloaded { .. }) => assert_ne!(passenger.habit, Stays),
+            Err(Error::Overloaded { .. }) => assert_ne!(waiter.habit, Stays),
             Err(Error::DeadlineExceeded { phase: Phase::Queue }) => {
-                assert_eq!(passenger.habit, IsLate, "given up though somebody waits");
+                assert_eq!(waiter.habit, IsLate, "cancelled although a request waits");
             }
             Err(Error::Internal { .. }) => assert!(self.calls.panic, "dropped"),
             Err(other) => panic!("{other}"),
@@ -364,7 +366,7 @@ impl World {
     }
 }
 
-/// Explores `callers` and holds the metric against what was billed.
+/// Explores `callers` and compares the metric with the bills.
 fn explore_flights(callers: &'static [(CacheMode, Habit)], remembers: bool, calls: Calls) {
     let (metrics, tokens) = (Metrics::new().unwrap(), Arc::<Tokens>::default());
     let (counted, total) = (metrics.clone(), Arc::clone(&tokens));
@@ -380,53 +382,53 @@ fn explore_flights(callers: &'static [(CacheMode, Habit)], remembers: bool, call
         let counted = page.lines().find_map(|line| line.strip_prefix(&name)).unwrap_or("0");
         assert_eq!(counted, tokens.load(Ordering::Relaxed).to_string(), "{billed_to}");
     }
-    assert!(total.billed.load(Ordering::Relaxed) > 0, "no flight has landed");
+    assert!(total.billed.load(Ordering::Relaxed) > 0, "no flight has completed");
 }
 
 const READ_WRITE: CacheMode = CacheMode::ReadWrite;
 const REFRESH: CacheMode = CacheMode::Refresh;
 
 #[test]
-fn who_stays_is_told_once_and_one_pays_in_any_order_of_steps() {
+fn each_waiter_gets_one_result_and_one_pays_in_any_order_of_steps() {
     const CALLERS: &[(CacheMode, Habit)] =
         &[(READ_WRITE, Stays), (READ_WRITE, Leaves), (READ_WRITE, Leaves), (READ_WRITE, IsLate)];
     explore_flights(CALLERS, false, Calls::default());
 }
 
 #[test]
-fn who_is_excused_is_told_once_and_the_patient_fly_on_in_any_order_of_steps() {
+fn rejected_waiters_get_one_result_and_others_wait_on_in_any_order_of_steps() {
     const CALLERS: &[(CacheMode, Habit)] =
         &[(READ_WRITE, IsImpatient), (READ_WRITE, Stays), (READ_WRITE, Leaves)];
     explore_flights(CALLERS, true, Calls { reject_late: true, panic: false });
 }
 
 #[test]
-fn a_refresh_is_newer_than_itself_in_any_order_of_steps() {
+fn a_refresh_gets_an_answer_newer_than_itself_in_any_order_of_steps() {
     const CALLERS: &[(CacheMode, Habit)] =
         &[(READ_WRITE, Stays), (REFRESH, Stays), (REFRESH, Leaves), (READ_WRITE, IsImpatient)];
     explore_flights(CALLERS, true, Calls { reject_late: true, panic: false });
 }
 
 #[test]
-fn a_call_that_panics_leaves_nobody_waiting_in_any_order_of_steps() {
+fn a_panic_in_a_call_ends_all_waits_in_any_order_of_steps() {
     const CALLERS: &[(CacheMode, Habit)] =
         &[(READ_WRITE, Stays), (REFRESH, Stays), (CacheMode::Bypass, Stays), (READ_WRITE, Leaves)];
     explore_flights(CALLERS, false, Calls { reject_late: false, panic: true });
 }
 
 #[test]
-fn callers_who_stay_share_one_call_in_any_order_of_steps() {
+fn concurrent_callers_share_one_call_in_any_order_of_steps() {
     let metrics = Metrics::new().unwrap();
     explore(move || {
         let flights = Flights::new(cache(true), metrics.clone());
         let world = World::new(flights, &[(READ_WRITE, Stays); 3], Calls::default());
         world.run();
-        assert_eq!(world.landed.lock().unwrap().len(), 1);
+        assert_eq!(world.completed.lock().unwrap().len(), 1);
         world.check(&Tokens::default());
     });
 }
 
-/// Counts what is inside by other means than the permits'.
+/// Counts the admitted requests independently of the permits.
 #[derive(Default)]
 struct Inside {
     requests: AtomicUsize,
@@ -458,7 +460,7 @@ fn permits_stay_within_the_bounds_and_come_back_in_any_order_of_steps() {
             |(bytes, priority)| {
                 let (admission, inside) = (admission.clone(), Arc::clone(&inside));
                 thread::spawn(move || {
-                    // The message counts as it comes, and the request in its place.
+                    // The message is counted as it arrives; the request replaces it.
                     let permit = admission.permit();
                     if permit.count(1).is_err() || permit.count(1).is_err() {
                         return;
@@ -467,7 +469,7 @@ fn permits_stay_within_the_bounds_and_come_back_in_any_order_of_steps() {
                         return;
                     }
                     inside.enter(bytes);
-                    // Its reply's bearer has the permit last.
+                    // The reply holds the permit last.
                     let bearer = permit.clone();
                     drop(permit);
                     thread::yield_now();
@@ -479,7 +481,7 @@ fn permits_stay_within_the_bounds_and_come_back_in_any_order_of_steps() {
         for request in requests {
             request.join().unwrap();
         }
-        // All of it can be had again.
+        // The whole bound is free again.
         let permits = [admission.permit(), admission.permit(), admission.permit()];
         assert!(permits[0].enter(5, Interactive).is_ok());
         assert!(permits[1].enter(5, Interactive).is_ok());

@@ -50,7 +50,7 @@ async fn read_only_looks_up_and_joins_but_does_not_store() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flight_stores_if_any_passenger_stores() {
+async fn a_flight_stores_if_any_waiter_stores() {
     let fake = Fake::new();
     let pipeline = pipeline(&fake);
     let opener = started(&pipeline, in_mode(CacheMode::ReadOnly, &["a"])).await;

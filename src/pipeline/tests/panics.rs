@@ -1,4 +1,4 @@
-//! A panic behind the door tells those who wait and blocks no key.
+//! A panic in the dispatch fails its waiters and blocks no key.
 
 use super::{fake::vector_of, *};
 

@@ -147,7 +147,7 @@ async fn the_time_to_wait_is_that_of_whatever_is_full_the_longest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_tokens_is_told_a_time_at_which_there_is_a_request_too() {
+async fn the_wait_for_tokens_includes_the_wait_for_a_request() {
     let fake = Fake::new();
     let pipeline = pipeline(&fake);
     let rule =
@@ -164,7 +164,7 @@ async fn who_waits_for_tokens_is_told_a_time_at_which_there_is_a_request_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_needs_more_than_the_whole_quota_has_no_time_to_wait() {
+async fn a_request_larger_than_the_quota_has_no_retry_after() {
     let fake = Fake::new();
     let pipeline = pipeline(&fake);
     let text = long("a").repeat(10);
@@ -220,7 +220,7 @@ async fn a_refused_request_is_counted_as_looked_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_joins_pays_only_when_those_before_have_left() {
+async fn a_joining_request_pays_only_if_earlier_ones_left() {
     let fake = Fake::new();
     let pipeline = pipeline(&fake);
     let (first, second) = (per_minute("first", TEN), per_minute("second", TOKENS - 1));
@@ -263,7 +263,7 @@ async fn two_callers_cannot_spend_more_than_both_may_and_one_debt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_leaves_still_pays_what_was_sent_for_it() {
+async fn a_caller_that_left_pays_for_what_was_sent() {
     let fake = Fake::new();
     let pipeline = pipeline(&fake);
     let search = per_minute("search", TEN);
@@ -401,7 +401,7 @@ async fn callers_of_their_own_scope_share_neither_answers_nor_flights() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_who_always_wants_more_gets_its_tokens_and_not_5_percent_more() {
+async fn a_caller_that_always_retries_gets_its_tokens_and_at_most_5_percent_more() {
     const LIMIT: u64 = 100 * TOKENS;
     const MINUTES: u32 = 5;
     let fake = Fake::new();
@@ -489,7 +489,7 @@ async fn exact_counts_are_held_however_long_the_text_is() {
         pipeline.answer(by(&search, &[&text])).await.unwrap();
         assert_eq!(used(&pipeline, &search), TOKENS);
     }
-    // Whose time is up while it is counted is told so.
+    // A deadline that passes while tokens are counted.
     let search = per_minute("late", 100_000);
     let text = vec!["late"; 50_000].join(" ");
     let late = Request { deadline: Instant::now(), ..by(&search, &[&text]) };

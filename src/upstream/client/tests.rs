@@ -1,4 +1,4 @@
-//! One HTTP request, against servers that do exactly as they are told.
+//! One HTTP request, against scripted servers.
 
 mod failure;
 mod reply;

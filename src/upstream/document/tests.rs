@@ -100,7 +100,7 @@ async fn a_credential_that_changes_is_taken_over() {
 }
 
 #[tokio::test]
-async fn what_is_no_document_is_told() {
+async fn an_invalid_document_is_an_error() {
     let (elsewhere, untouched) = serve(ok(b"{}")).await;
     let redirect =
         format!("HTTP/1.1 302 Found\r\nlocation: {elsewhere}\r\ncontent-length: 0\r\n\r\n");

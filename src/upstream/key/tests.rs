@@ -199,7 +199,7 @@ fn nothing_shows_a_key() {
 }
 
 #[test]
-fn a_path_that_looks_like_a_key_is_told_from_one_that_does_not() {
+fn a_path_that_looks_like_a_key_is_recognised() {
     for key in ["pa-canary", "al-canary"] {
         assert!(looks_like_a_key(key), "{key}");
     }

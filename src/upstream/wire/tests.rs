@@ -10,7 +10,7 @@ use super::*;
 
 const REPLY: &[u8] = include_bytes!("../../../tests/fixtures/voyage/embeddings_reply.json");
 
-/// Parameters of a model nobody lists, so that small vectors are as good as any.
+/// Parameters of an unlisted model, for which small vectors are valid.
 fn parameters(dtype: Dtype, dimension: Option<u32>) -> Parameters {
     Parameters {
         endpoint: Endpoint::Embeddings,

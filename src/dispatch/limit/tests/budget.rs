@@ -30,7 +30,7 @@ fn the_reported_usage_replaces_the_estimate() {
 }
 
 #[test]
-fn what_was_not_sent_is_given_back_whole() {
+fn an_unsent_reservation_is_refunded_in_full() {
     let (limiter, now) = (limiter(1, 1_000), Instant::now());
     drop(limiter.reserve(MODEL, Interactive, 1_000, now).unwrap());
     assert_eq!(used(&limiter, now), (0, 0));

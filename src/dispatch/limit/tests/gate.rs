@@ -12,7 +12,7 @@ fn assert_own(wait: Duration, seconds: u64) {
 }
 
 #[test]
-fn a_429_closes_the_gate_for_everyone_until_retry_after() {
+fn a_429_closes_the_gate_for_all_calls_until_retry_after() {
     let (limiter, now) = (limiter(100, 10_000), Instant::now());
     let first = send(&limiter, 1, now).unwrap();
     let second = send(&limiter, 1, now).unwrap();

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Uses all requests of one minute and lands them.
+/// Uses all requests of one minute and ends them.
 fn press(limiter: &Arc<Limiter>, now: Instant) {
     while let Ok(call) = send(limiter, 1, now) {
         call.settle(None, now);
@@ -44,7 +44,7 @@ fn a_limit_that_does_not_bind_does_not_grow() {
 }
 
 #[test]
-fn a_429_takes_a_fifth_and_a_whole_minute_without_one_gives_back_a_step() {
+fn a_429_lowers_the_limit_by_a_fifth_and_a_minute_without_one_raises_it_by_a_step() {
     for (config, most) in [(Config::default(), 2_100), (config(2_000, 3_000_000), 2_000)] {
         let (limiter, mut now) = (with(&config), Instant::now());
         now = refuse(&limiter, false, now);

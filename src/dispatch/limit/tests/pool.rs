@@ -139,7 +139,7 @@ fn providers(limits: &[(u32, u64); 3]) -> Vec<Provider> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
-    /// Whatever is sent when it may be, no key's quota is exceeded in any minute, and none is left while calls wait.
+    /// No key's limit is exceeded in any minute, and none has free budget while calls wait.
     #[test]
     fn no_minute_of_any_key_holds_more_than_its_limits(
         limits in [(1..20_u32, 50..2_000_u64), (1..20, 50..2_000), (1..20, 50..2_000)],
@@ -168,7 +168,7 @@ proptest! {
                     now = blocked.until;
                     let call = send(&limiter, tokens, now);
                     prop_assert!(call.is_ok());
-                    // It was made, and nobody told the provider's model.
+                    // The model of the provider did not count it.
                     drop(call);
                     now += MINUTE * 2;
                 }

@@ -1,4 +1,4 @@
-//! What holds whatever happens in whatever order.
+//! Invariants in any order of events.
 
 use proptest::prelude::*;
 
@@ -16,9 +16,9 @@ enum Step {
         sent: bool,
     },
     /// Lands the n-th call in flight, with so many of its tokens in the reply.
-    Land {
+    End {
         which: prop::sample::Index,
-        end: Landing,
+        end: End,
     },
     Advance {
         millis: u64,
@@ -26,7 +26,7 @@ enum Step {
 }
 
 #[derive(Clone, Debug)]
-enum Landing {
+enum End {
     Settled { percent: Option<u64> },
     Failed,
     Dropped,
@@ -35,15 +35,15 @@ enum Landing {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let landing = prop_oneof![
-        4 => prop::option::of(0..=100_u64).prop_map(|percent| Landing::Settled { percent }),
-        2 => Just(Landing::Failed),
-        1 => Just(Landing::Dropped),
-        1 => prop::option::of(0..=60_u64).prop_map(|retry_after| Landing::RateLimited { retry_after }),
+        4 => prop::option::of(0..=100_u64).prop_map(|percent| End::Settled { percent }),
+        2 => Just(End::Failed),
+        1 => Just(End::Dropped),
+        1 => prop::option::of(0..=60_u64).prop_map(|retry_after| End::RateLimited { retry_after }),
     ];
     let step = prop_oneof![
         4 => (0..=400_u64, any::<bool>(), prop::bool::weighted(0.9))
             .prop_map(|(tokens, batch, sent)| Step::Reserve { tokens, batch, sent }),
-        3 => (any::<prop::sample::Index>(), landing).prop_map(|(which, end)| Step::Land { which, end }),
+        3 => (any::<prop::sample::Index>(), landing).prop_map(|(which, end)| Step::End { which, end }),
         3 => (0..=20_000_u64).prop_map(|millis| Step::Advance { millis }),
     ];
     prop::collection::vec(step, 1..120)
@@ -93,15 +93,16 @@ async fn run(steps: Vec<Step>) -> Arc<Limiter> {
                     Err(blocked) => assert!(blocked.until > now, "{blocked:?}"),
                 }
             }
-            Step::Land { which, end } if !in_flight.is_empty() => {
+            Step::End { which, end } if !in_flight.is_empty() => {
                 let (index, reservation) = in_flight.swap_remove(which.index(in_flight.len()));
-                let tokens = land(reservation, index.map(|index| sent[index].tokens), &end, now);
+                let tokens =
+                    end_call(reservation, index.map(|index| sent[index].tokens), &end, now);
                 if let Some(index) = index {
                     sent[index].replied = Some(now);
                     sent[index].tokens = tokens;
                 }
             }
-            Step::Land { .. } => {}
+            Step::End { .. } => {}
             Step::Advance { millis: span } => tokio::time::advance(millis(span)).await,
         }
     }
@@ -115,19 +116,19 @@ async fn run(steps: Vec<Step>) -> Arc<Limiter> {
 }
 
 /// Ends a call; returns the tokens the provider counted.
-fn land(reservation: Reservation, sent: Option<u64>, end: &Landing, now: Instant) -> u64 {
+fn end_call(reservation: Reservation, sent: Option<u64>, end: &End, now: Instant) -> u64 {
     // What was not sent can only be dropped.
     let Some(estimate) = sent else { return 0 };
     match end {
-        Landing::Settled { percent: None } => reservation.settle(None, now),
-        Landing::Settled { percent: Some(percent) } => {
+        End::Settled { percent: None } => reservation.settle(None, now),
+        End::Settled { percent: Some(percent) } => {
             let actual = estimate * percent / 100;
             reservation.settle(Some(actual), now);
             return actual;
         }
-        Landing::Failed => reservation.failed(now),
-        Landing::Dropped => drop(reservation),
-        Landing::RateLimited { retry_after } => {
+        End::Failed => reservation.failed(now),
+        End::Dropped => drop(reservation),
+        End::RateLimited { retry_after } => {
             let until = reservation.rate_limited(retry_after.map(secs), false, now);
             assert!(until >= now);
             return 0;

@@ -1,4 +1,4 @@
-//! The clock remembers a bounded number of callers, and what it remembers is fair.
+//! The clock keeps a bounded number of callers, and is fair to them.
 
 use super::*;
 
@@ -7,7 +7,7 @@ fn stranger(number: u32) -> Caller {
 }
 
 #[test]
-fn callers_who_come_once_are_not_remembered_for_ever() {
+fn callers_with_one_item_are_removed() {
     let mut clock = FairClock::default();
     for number in 0..1_000_000 {
         // Each of them starts at the clock and is served at once: that never moves it on.
@@ -19,7 +19,7 @@ fn callers_who_come_once_are_not_remembered_for_ever() {
 }
 
 #[test]
-fn a_sweep_forgets_nobody_who_is_ahead_of_the_clock() {
+fn a_sweep_keeps_callers_ahead_of_the_clock() {
     let mut clock = FairClock::default();
     let busy = Caller::unruled("busy");
     clock.tag(Priority::Batch, &busy, 1_000);
@@ -27,7 +27,7 @@ fn a_sweep_forgets_nobody_who_is_ahead_of_the_clock() {
         clock.tag(Priority::Interactive, &stranger(number), 10);
     }
     assert_eq!(clock.tag(Priority::Batch, &busy, 1), 1_000 * SCALE);
-    // Those whom the clock has passed are forgotten.
+    // Callers behind the clock are removed.
     clock.serve(Priority::Interactive, 11 * SCALE);
     clock.sweep();
     assert_eq!(clock.ends.len(), 1);

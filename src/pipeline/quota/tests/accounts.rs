@@ -1,4 +1,4 @@
-//! However many callers there are, few are remembered, and none gets away.
+//! The number of accounts is bounded, and no caller avoids its quota.
 
 use super::*;
 use crate::caller::Rule;
@@ -42,11 +42,11 @@ async fn strangers_share_a_quota_when_there_are_too_many() {
     for number in 0..REMEMBERED {
         spend(&quotas, &caller(&format!("stranger {number}")), 100).unwrap();
     }
-    // Those who come now are one to it, whatever they call themselves …
+    // Further callers share one account …
     spend(&quotas, &caller("a"), 60).unwrap();
     assert!(matches!(spend(&quotas, &caller("b"), 60), Err(Error::CallerQuota(_))));
     spend(&quotas, &caller("c"), 40).unwrap();
-    // … but nobody whom the operators have named is among them, and those who were first keep their own.
+    // … but configured callers do not, and the first callers keep their own.
     let named = Caller { named: true, ..caller("search") };
     spend(&quotas, &named, 100).unwrap();
     assert!(spend(&quotas, &named, 100).is_err());

@@ -1,4 +1,4 @@
-//! What is held is settled or given back, and nothing is lost on the way.
+//! Reserved tokens are settled or refunded, and none are lost.
 
 use super::*;
 
@@ -61,7 +61,7 @@ proptest! {
     }
 
     #[test]
-    fn parts_hold_together_what_the_whole_held(needs in prop::collection::vec(1..500_u64, 1..50)) {
+    fn the_parts_of_a_charge_hold_the_whole(needs in prop::collection::vec(1..500_u64, 1..50)) {
         let (account, now) = (account(), Instant::now());
         let mut whole = Charge::default();
         let total: u64 = needs.iter().sum();

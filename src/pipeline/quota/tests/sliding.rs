@@ -90,7 +90,7 @@ proptest! {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_always_wants_more_gets_at_least_95_percent() {
+async fn a_caller_that_always_retries_gets_at_least_95_percent() {
     for (size, window) in [(1, WINDOW), (37, WINDOW), (LIMIT, WINDOW), (9, 60 * 24 * WINDOW)] {
         let (mut now, start) = (Instant::now(), Instant::now());
         let (mut log, mut used) = (Sliding::new(window, now), 0_u64);

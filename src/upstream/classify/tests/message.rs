@@ -46,7 +46,7 @@ fn too_many_tokens_are_recognised_with_their_numbers() {
 }
 
 #[test]
-fn a_number_too_large_to_be_one_is_not_told() {
+fn a_number_that_is_too_large_is_ignored() {
     let body =
         br#"{"detail":"The max allowed tokens per submitted batch is 99999999999999999999999."}"#;
     assert_eq!(fault(400, &[], body), Fault::TooManyTokens { limit: None, actual: None });
@@ -128,7 +128,7 @@ fn nothing_of_the_body_of_a_401_403_429_or_5xx_is_kept() {
 }
 
 #[test]
-fn the_free_tier_is_told_from_other_rate_limits() {
+fn the_free_tier_is_recognised() {
     let limited = |free_tier| Fault::RateLimited { retry_after: None, free_tier };
     assert_eq!(fault(429, &[], fixture!("error_free_tier")), limited(true));
     for other in [&b"{\"detail\":\"Rate limit exceeded.\"}"[..], b"", b"\xff", b"<html>"] {

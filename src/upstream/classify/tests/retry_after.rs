@@ -74,7 +74,7 @@ fn anything_else_is_ignored() {
 }
 
 proptest! {
-    /// Whatever stands there is at most a minute, and only a number or a date says anything.
+    /// Any value is at most a minute, and only numbers and dates have an effect.
     #[test]
     fn no_bytes_are_believed_beyond_a_minute(value: Vec<u8>, date: Vec<u8>) {
         let mut headers = HeaderMap::new();

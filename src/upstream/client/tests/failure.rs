@@ -132,7 +132,7 @@ async fn a_body_longer_than_any_answer_is_not_read_to_its_end() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_a_failed_connection() {
+async fn a_closed_port_is_a_failed_connection() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let failure = failure(&config(&format!("http://{free}/v1"))).await;
     assert_eq!((&failure.fault, failure.status), (&Fault::ConnectFailed, None));

@@ -42,7 +42,7 @@ fn the_key_chooses_the_host_unless_one_is_given() {
         let config = Config { base_url: base_url.map(str::to_owned), ..Config::default() };
         let key = keys(key).members().next().unwrap().key();
         let client = client(&config);
-        // Whatever keys the client knows, the call's own decides.
+        // The call's own key decides, not the pool's.
         assert_eq!(client.base_url(&key), config.base_url_for(&key));
         client.base_url(&key).to_owned()
     };

@@ -1,4 +1,4 @@
-//! A server that takes one connection, reads one request, and does as it is told.
+//! A scripted server for one connection and one request.
 
 use std::{future::pending, io, net};
 
@@ -31,7 +31,7 @@ impl Server {
         let request = tokio::spawn(async move {
             let (mut stream, _) = accepting.accept().await.unwrap();
             let request = read_request(&mut stream).await;
-            // A client that has heard enough may leave in the middle.
+            // The client may close the connection early.
             let _ = stream.write_all(&reply).await;
             match end {
                 End::Close => drop(stream.shutdown().await),
@@ -52,12 +52,12 @@ impl Server {
         String::from_utf8(self.request.await.unwrap()).unwrap()
     }
 
-    /// Tells whether the one connection came and went.
+    /// Returns whether the one connection was opened and closed.
     pub(super) fn is_done(&self) -> bool {
         self.request.is_finished()
     }
 
-    /// Tells whether somebody came who was not served.
+    /// Returns whether there was a connection that was not served.
     pub(super) fn was_called_again(&self) -> bool {
         match self.listener.accept() {
             Ok(_) => true,

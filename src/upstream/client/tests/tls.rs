@@ -48,7 +48,7 @@ async fn a_certificate_of_its_own_making_is_rejected() {
     for name in ["127.0.0.1", "voyage.example"] {
         let acceptor = acceptor(&[name]);
         let url = listen(move |stream| async move {
-            // The client hangs up with an alert, and its request is never heard.
+            // The client closes the connection with an alert before its request.
             assert!(acceptor.accept(stream).await.is_err());
         })
         .await;

@@ -147,7 +147,7 @@ fn without_a_known_dimension_all_vectors_are_equally_long_and_none_is_empty() {
     let bad = of(&[8, 8, 12]).unwrap_err();
     assert_eq!((bad.expected, bad.got), (Some(8), Some(12)));
     assert_eq!(of(&[0]).unwrap_err().why, "the length of a vector in bytes");
-    // Five bytes are no floats, whoever else has as many.
+    // Five bytes are no floats, even if all vectors have five.
     assert_eq!(of(&[5, 5]).unwrap_err().why, "the length of a vector in bytes");
 }
 

@@ -102,7 +102,7 @@ proptest! {
         prop_assert_eq!(decode_one(Dtype::Float, json!(list)), expected);
     }
 
-    /// Whatever a vector decodes to is finite and whole.
+    /// Every decoded vector is finite and whole.
     #[test]
     fn an_accepted_vector_is_made_of_finite_floats(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
         let (floats, rest) = bytes.as_chunks::<4>();

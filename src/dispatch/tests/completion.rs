@@ -1,22 +1,22 @@
-//! What was taken over lands, whatever happens to the dispatch and in whatever order it hears of things.
+//! Submitted items complete, even if the dispatch is dropped, and in any order of commands.
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::*;
 
-/// A text, and what became of it.
-type Landed = (String, Result<Answer, Error>);
+/// A text and its result.
+type Completed = (String, Result<Answer, Error>);
 
-/// Waits for one text without a pipeline.
+/// The owner of a flight without a pipeline.
 #[derive(Debug)]
-struct Note {
+struct Owner {
     text: String,
-    /// Of the most urgent of those whom it stands for.
+    /// The highest priority of its waiters.
     priority: Priority,
-    landed: UnboundedSender<Landed>,
+    completed: UnboundedSender<Completed>,
 }
 
-impl FlightOwner for Note {
+impl FlightOwner for Owner {
     fn demand(&self) -> Option<Demand> {
         let until = Instant::now() + HOUR;
         let priority = self.priority;
@@ -32,69 +32,69 @@ impl FlightOwner for Note {
     fn reject_late(&self, _until: Instant, _refusal: &Error) {}
 
     fn cancel(self: Box<Self>, _wasted: u64) {
-        panic!("somebody waits for {}", self.text);
+        panic!("{} was cancelled", self.text);
     }
 
     fn complete(self: Box<Self>, result: Result<Answer, Error>, _bill: Bill) {
-        let _ = self.landed.send((self.text, result));
+        let _ = self.completed.send((self.text, result));
     }
 }
 
-/// The items of these texts, and where it is heard how they landed. They are all of a batch; those in `lifted` were
-/// joined by somebody in a hurry.
-fn items(texts: &[String], lifted: &[&str]) -> (Vec<Item>, UnboundedReceiver<Landed>) {
-    let (sender, landed) = unbounded_channel();
+/// Returns the items of these texts and the receiver of their results. They have batch priority; those in `lifted` have
+/// an interactive waiter.
+fn items(texts: &[String], lifted: &[&str]) -> (Vec<Item>, UnboundedReceiver<Completed>) {
+    let (sender, completed) = unbounded_channel();
     let items = texts.iter().zip(0..).map(|(text, id)| {
         let is_lifted = lifted.contains(&text.as_str());
         let priority = if is_lifted { Priority::Interactive } else { Priority::Batch };
-        let note = Note { text: text.clone(), priority, landed: sender.clone() };
+        let owner = Owner { text: text.clone(), priority, completed: sender.clone() };
         Item {
             id,
             input: Input::Text(text.clone()),
             priority: Priority::Batch,
             caller: Caller::anonymous(),
             measure: None,
-            owner: Box::new(note),
+            owner: Box::new(owner),
         }
     });
-    (items.collect(), landed)
+    (items.collect(), completed)
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_queued_when_the_dispatch_is_dropped_still_lands() {
+async fn queued_items_complete_after_the_dispatch_is_dropped() {
     let limited = Fault::RateLimited { retry_after: Some(secs(20)), free_tier: false };
     let settings =
         Settings { batch: batches(2, 1), limits: limits(3, 100_000), ..Settings::default() };
-    // One call is out and will come back, four wait for it and for budget.
+    // One call is in flight and will be requeued, four wait for it and for budget.
     let stage = Stage::new(Fake::failing([Some(limited)]), &settings);
     let texts = numbered("text", 10);
-    let (items, mut landed) = items(&texts, &[]);
+    let (items, mut completed) = items(&texts, &[]);
     let fake = Arc::clone(&stage.fake);
     stage.dispatch.submit(&parameters(), items);
     settled().await;
     assert_eq!(fake.calls().len(), 1);
     let shared = stage.close();
     for text in &texts {
-        let (landed, result) = landed.recv().await.unwrap();
-        assert_eq!(result, Ok(vector_of(&landed)), "{text}");
+        let (completed_text, result) = completed.recv().await.unwrap();
+        assert_eq!(result, Ok(vector_of(&completed_text)), "{text}");
     }
-    assert!(landed.recv().await.is_none());
+    assert!(completed.recv().await.is_none());
     assert_eq!(fake.sent().len(), 6);
     settled().await;
     assert!(shared.upgrade().is_none(), "the scheduler is still there");
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_joins_an_item_that_is_still_being_counted_lifts_it() {
+async fn joining_an_item_that_is_still_counted_raises_its_priority() {
     let stage = Stage::new(
         Fake::after(millis(10)),
         &Settings { batch: batches(1, 1), ..Settings::default() },
     );
-    let (items, mut landed) = items(&numbered("text", 20), &["text 15"]);
-    // The item's tokens are counted on a thread of their own meanwhile.
+    let (items, mut completed) = items(&numbered("text", 20), &["text 15"]);
+    // The item's tokens are still being counted on another thread.
     stage.dispatch.joined(&parameters(), 15, Priority::Interactive);
     settled().await;
     stage.dispatch.submit(&parameters(), items);
-    assert_eq!(landed.recv().await.unwrap().0, "text 15");
-    assert_eq!(landed.recv().await.unwrap().0, "text 0");
+    assert_eq!(completed.recv().await.unwrap().0, "text 15");
+    assert_eq!(completed.recv().await.unwrap().0, "text 0");
 }
