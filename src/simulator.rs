@@ -8,12 +8,12 @@
 //! mistake in the gateway's is not repeated here.
 
 mod body;
+mod error_reply;
 mod fault;
 mod keys;
 mod provider;
 mod random;
 mod record;
-mod refusal;
 mod reply;
 mod request;
 mod rule;
@@ -98,7 +98,7 @@ pub struct Simulator(Arc<Running>);
 
 struct Running {
     address: SocketAddr,
-    shared: Arc<server::Shared>,
+    shared: Arc<server::Simulation>,
     server: AbortHandle,
     /// Closes when the server is gone.
     ended: watch::Receiver<()>,
@@ -113,7 +113,7 @@ impl Simulator {
     pub async fn start(options: Options) -> io::Result<Self> {
         let listener = TcpListener::bind(options.listen).await?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(server::Shared {
+        let shared = Arc::new(server::Simulation {
             provider: provider::Provider::new(&options),
             record: record::Record::new(options.remember, options.log_requests),
             script: options.script,

@@ -105,28 +105,32 @@ impl Authenticator {
         self.required.name(headers, peer).map_err(|refusal| {
             self.metrics.auth_failures(self.required.mode(), refusal.0, 1);
             match (refusal, &self.required) {
-                (Refusal::MISSING, Credential::Certificate) => {
+                (AuthFailure::MISSING, Credential::Certificate) => {
                     Error::CredentialsMissing { wanted: SHOW_A_CERTIFICATE }
                 }
-                (Refusal::MISSING, _) => Error::CredentialsMissing { wanted: SEND_A_TOKEN },
-                (Refusal::NO_KEYS, _) => Error::CredentialsUnverifiable,
-                (Refusal(why), _) => Error::CredentialsInvalid { why },
+                (AuthFailure::MISSING, _) => Error::CredentialsMissing { wanted: SEND_A_TOKEN },
+                (AuthFailure::NO_KEYS, _) => Error::CredentialsUnverifiable,
+                (AuthFailure(why), _) => Error::CredentialsInvalid { why },
             }
         })
     }
 }
 
 impl Credential {
-    fn name(&self, headers: &HeaderMap, peer: Option<&PeerIdentity>) -> Result<Arc<str>, Refusal> {
+    fn name(
+        &self,
+        headers: &HeaderMap,
+        peer: Option<&PeerIdentity>,
+    ) -> Result<Arc<str>, AuthFailure> {
         match self {
             Self::None(anonymous) => Ok(Arc::clone(anonymous)),
             Self::Token(tokens) => {
                 let token = bearer::token(headers)?;
-                tokens.get().name_of(token).cloned().ok_or(Refusal::UNKNOWN_TOKEN)
+                tokens.get().name_of(token).cloned().ok_or(AuthFailure::UNKNOWN_TOKEN)
             }
             Self::Certificate => {
-                let PeerIdentity(name) = peer.ok_or(Refusal::MISSING)?;
-                if Caller::is_name(name) { Ok(Arc::clone(name)) } else { Err(Refusal::NAME) }
+                let PeerIdentity(name) = peer.ok_or(AuthFailure::MISSING)?;
+                if Caller::is_name(name) { Ok(Arc::clone(name)) } else { Err(AuthFailure::NAME) }
             }
             Self::Jwt(jwt) => jwt.name_of(bearer::token(headers)?),
         }
@@ -143,23 +147,25 @@ impl Credential {
     }
 
     /// Returns the possible refusals.
-    fn refusals(&self) -> &'static [Refusal] {
+    fn refusals(&self) -> &'static [AuthFailure] {
         match self {
             Self::None(_) => &[],
-            Self::Token(_) => &[Refusal::MISSING, Refusal::MALFORMED, Refusal::UNKNOWN_TOKEN],
-            Self::Certificate => &[Refusal::MISSING, Refusal::NAME],
+            Self::Token(_) => {
+                &[AuthFailure::MISSING, AuthFailure::MALFORMED, AuthFailure::UNKNOWN_TOKEN]
+            }
+            Self::Certificate => &[AuthFailure::MISSING, AuthFailure::NAME],
             Self::Jwt(_) => &[
-                Refusal::MISSING,
-                Refusal::MALFORMED,
-                Refusal::UNKNOWN_KEY,
-                Refusal::ALGORITHM,
-                Refusal::FORGED,
-                Refusal::EXPIRED,
-                Refusal::NOT_YET_VALID,
-                Refusal::ISSUER,
-                Refusal::AUDIENCE,
-                Refusal::NAME,
-                Refusal::NO_KEYS,
+                AuthFailure::MISSING,
+                AuthFailure::MALFORMED,
+                AuthFailure::UNKNOWN_KEY,
+                AuthFailure::ALGORITHM,
+                AuthFailure::FORGED,
+                AuthFailure::EXPIRED,
+                AuthFailure::NOT_YET_VALID,
+                AuthFailure::ISSUER,
+                AuthFailure::AUDIENCE,
+                AuthFailure::NAME,
+                AuthFailure::NO_KEYS,
             ],
         }
     }
@@ -167,9 +173,9 @@ impl Credential {
 
 /// Why a call is not authenticated: its name in the log and a metric. Callers do not learn it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Refusal(&'static str);
+struct AuthFailure(&'static str);
 
-impl Refusal {
+impl AuthFailure {
     /// No credential.
     const MISSING: Self = Self("missing");
     /// Not a credential, or several.

@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use super::{
     Latency, Options,
+    error_reply::ErrorReply,
     keys::{AcceptedKeys, RateLimits, Windows},
     random::SplitMix,
-    refusal::Refusal,
-    request::{self, Parameters},
+    request::{self, RequestBody},
     tokens::cut,
 };
 
@@ -24,7 +24,7 @@ pub(super) struct Provider {
 
 /// A request that has been accepted and counted.
 pub(super) struct Accepted<'a> {
-    pub(super) parameters: Parameters,
+    pub(super) parameters: RequestBody,
     /// The texts, cut at the model's context.
     pub(super) texts: Vec<&'a str>,
     pub(super) tokens: u64,
@@ -55,16 +55,16 @@ impl Provider {
         body: Option<&Value>,
         texts: &'a [String],
         api_key: Option<&str>,
-    ) -> Result<Accepted<'a>, Refusal> {
+    ) -> Result<Accepted<'a>, ErrorReply> {
         let parameters = request::read(body)?;
-        let unauthorised = |detail: &str| Refusal::new(StatusCode::UNAUTHORIZED, detail);
+        let unauthorised = |detail: &str| ErrorReply::new(StatusCode::UNAUTHORIZED, detail);
         let key = api_key.ok_or_else(|| unauthorised("Unauthorized"))?;
         if !self.keys.accepts(key) {
             return Err(unauthorised("Provided API key is invalid."));
         }
         let (texts, tokens) = fit(&parameters, texts)?;
         if !self.windows.take(key, parameters.model.name, self.limits(api_key), tokens) {
-            return Err(Refusal::rate_limited(self.is_free_tier(api_key)));
+            return Err(ErrorReply::rate_limited(self.is_free_tier(api_key)));
         }
         Ok(Accepted { parameters, texts, tokens })
     }
@@ -78,20 +78,23 @@ impl Provider {
 }
 
 /// Cuts the texts at the model's context, or refuses the first that is longer; returns them and their tokens.
-fn fit<'a>(parameters: &Parameters, texts: &'a [String]) -> Result<(Vec<&'a str>, u64), Refusal> {
+fn fit<'a>(
+    parameters: &RequestBody,
+    texts: &'a [String],
+) -> Result<(Vec<&'a str>, u64), ErrorReply> {
     let model = parameters.model;
     let mut fitting = Vec::with_capacity(texts.len());
     let mut total = 0;
     for (index, text) in texts.iter().enumerate() {
         let (text_cut, tokens) = cut(text, u64::from(model.context_tokens));
         if !parameters.truncation && text_cut.len() < text.len() {
-            return Err(Refusal::example_too_long(model, index));
+            return Err(ErrorReply::example_too_long(model, index));
         }
         fitting.push(text_cut);
         total += tokens;
     }
     if total > u64::from(model.max_request_tokens) {
-        return Err(Refusal::batch_too_large(model, total));
+        return Err(ErrorReply::batch_too_large(model, total));
     }
     Ok((fitting, total))
 }

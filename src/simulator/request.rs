@@ -2,14 +2,14 @@
 
 use serde_json::{Map, Value};
 
-use super::{refusal::Refusal, vectors::Shape};
+use super::{error_reply::ErrorReply, vectors::Shape};
 use crate::{
     embedding::InputType,
     model::{self, Dtype, Kind, MAX_UPSTREAM_INPUTS, Model},
 };
 
 #[derive(Debug)]
-pub(super) struct Parameters {
+pub(super) struct RequestBody {
     pub(super) model: &'static Model,
     pub(super) shape: Shape<'static>,
     pub(super) truncation: bool,
@@ -51,8 +51,8 @@ pub(super) fn texts(body: &Value) -> Vec<String> {
 }
 
 /// Parses a body; `None` stands for bytes that are not JSON.
-pub(super) fn read(body: Option<&Value>) -> Result<Parameters, Refusal> {
-    let refuse = |clause: &str| Refusal::malformed(&[clause.to_owned()]);
+pub(super) fn read(body: Option<&Value>) -> Result<RequestBody, ErrorReply> {
+    let refuse = |clause: &str| ErrorReply::malformed(&[clause.to_owned()]);
     let body = body.ok_or_else(|| refuse("Error for argument '0': JSON decode error"))?;
     let fields = body.as_object().ok_or_else(|| {
         refuse("Error for argument 'body': Input should be a valid dictionary or object to extract fields from")
@@ -73,11 +73,11 @@ pub(super) fn read(body: Option<&Value>) -> Result<Parameters, Refusal> {
         reader.clauses.push(format!("Argument '{name}' is not supported by our API"));
     }
     if !reader.clauses.is_empty() {
-        return Err(Refusal::malformed(&reader.clauses));
+        return Err(ErrorReply::malformed(&reader.clauses));
     }
 
     let model = model::find_kind(model_name, Kind::Text)
-        .ok_or_else(|| Refusal::unknown_model(model_name))?;
+        .ok_or_else(|| ErrorReply::unknown_model(model_name))?;
     let default = model.default_dimension().unwrap_or_default();
     let dimension = dimension.unwrap_or(u64::from(default));
     let Some(&dimension) =
@@ -94,7 +94,7 @@ pub(super) fn read(body: Option<&Value>) -> Result<Parameters, Refusal> {
         return Err(refuse(&not_accepted("output_dtype", dtype.as_str(), &names)));
     }
     let shape = Shape { model: model.name, input_type, dimension, dtype };
-    Ok(Parameters { model, shape, truncation, base64 })
+    Ok(RequestBody { model, shape, truncation, base64 })
 }
 
 fn not_accepted(field: &str, value: &str, accepted: &[impl std::fmt::Display]) -> String {

@@ -20,10 +20,10 @@ use tokio::{
 
 use super::{
     body::{ReplyBody, cut_off, in_pieces, padded, whole},
+    error_reply::{ErrorReply, PAYMENT},
     fault::Fault,
     provider::Provider,
     record::{Call, OpenCall, Record},
-    refusal::{PAYMENT, Refusal},
     reply, request as body_of,
     script::Script,
 };
@@ -31,7 +31,7 @@ use super::{
 /// The largest request body, in bytes.
 const MAX_BODY: usize = 64 * 1024 * 1024;
 
-pub(super) struct Shared {
+pub(super) struct Simulation {
     pub(super) provider: Provider,
     pub(super) script: Script,
     pub(super) record: Arc<Record>,
@@ -49,7 +49,7 @@ enum NoAnswer {
 /// Accepts connections until the task is aborted, which closes them all.
 pub(super) async fn accept(
     listener: TcpListener,
-    shared: Arc<Shared>,
+    shared: Arc<Simulation>,
     _running: watch::Sender<()>,
 ) -> Infallible {
     let mut connections = JoinSet::new();
@@ -67,7 +67,7 @@ pub(super) async fn accept(
     }
 }
 
-async fn connection(stream: TcpStream, shared: Arc<Shared>) {
+async fn connection(stream: TcpStream, shared: Arc<Simulation>) {
     // Sends small pieces of a body without delay; an error is harmless.
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request| answer(request, &shared));
@@ -84,7 +84,7 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
 
 async fn answer(
     request: Request<Incoming>,
-    shared: &Shared,
+    shared: &Simulation,
 ) -> Result<Response<ReplyBody>, NoAnswer> {
     let (head, body) = request.into_parts();
     let bytes = match Limited::new(body, MAX_BODY).collect().await {
@@ -111,7 +111,7 @@ struct Exchange {
 }
 
 impl Exchange {
-    fn begin(head: request::Parts, bytes: Option<Bytes>, shared: &Shared) -> Self {
+    fn begin(head: request::Parts, bytes: Option<Bytes>, shared: &Simulation) -> Self {
         let json: Option<Value> =
             bytes.as_ref().and_then(|bytes| serde_json::from_slice(bytes).ok());
         let inputs = json.as_ref().map(body_of::texts).unwrap_or_default();
@@ -129,7 +129,7 @@ impl Exchange {
         Self { head, bytes, json, inputs, call, fault, culprit: culprit.unwrap_or_default() }
     }
 
-    async fn answer(mut self, shared: &Shared) -> Result<Response<ReplyBody>, NoAnswer> {
+    async fn answer(mut self, shared: &Simulation) -> Result<Response<ReplyBody>, NoAnswer> {
         let mut response = match &self.fault {
             Some(Fault::Hang) => std::future::pending().await,
             Some(Fault::Reset) => return Err(NoAnswer::Reset),
@@ -147,7 +147,7 @@ impl Exchange {
     }
 
     /// Returns the provider's answer with the fault's change.
-    async fn proper(&mut self, shared: &Shared) -> Response<ReplyBody> {
+    async fn proper(&mut self, shared: &Simulation) -> Response<ReplyBody> {
         if let Some(Fault::Delay(delay)) = self.fault {
             tokio::time::sleep(delay).await;
         }
@@ -164,7 +164,7 @@ impl Exchange {
         }
     }
 
-    async fn embed(&mut self, shared: &Shared) -> Result<Bytes, Refusal> {
+    async fn embed(&mut self, shared: &Simulation) -> Result<Bytes, ErrorReply> {
         self.check_route()?;
         // A body of another type is not read as JSON, so it is a string instead of an object.
         let not_read = Value::String(String::new());
@@ -179,27 +179,27 @@ impl Exchange {
         Ok(reply::body(&accepted, self.fault.as_ref()))
     }
 
-    fn check_route(&self) -> Result<(), Refusal> {
+    fn check_route(&self) -> Result<(), ErrorReply> {
         if self.head.uri.path() != "/v1/embeddings" {
-            return Err(Refusal::new(StatusCode::NOT_FOUND, "Not Found"));
+            return Err(ErrorReply::new(StatusCode::NOT_FOUND, "Not Found"));
         }
         if self.head.method != Method::POST {
-            return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"));
+            return Err(ErrorReply::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"));
         }
         if self.bytes.is_none() {
-            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large"));
+            return Err(ErrorReply::new(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large"));
         }
         Ok(())
     }
 
-    fn too_long(&self) -> Refusal {
+    fn too_long(&self) -> ErrorReply {
         match body_of::read(self.json.as_ref()) {
-            Ok(parameters) => Refusal::example_too_long(parameters.model, self.culprit),
+            Ok(parameters) => ErrorReply::example_too_long(parameters.model, self.culprit),
             Err(refusal) => refusal,
         }
     }
 
-    fn refused(&self, refusal: &Refusal) -> Response<ReplyBody> {
+    fn refused(&self, refusal: &ErrorReply) -> Response<ReplyBody> {
         self.transported(refusal.status, refusal.body.to_string().into())
     }
 

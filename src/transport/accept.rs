@@ -22,7 +22,7 @@ use tokio::{
 use tonic::body::Body;
 
 use super::{
-    connection::{self, Server},
+    connection::{self, HttpServer},
     port::{Port, PortState, reached},
 };
 use crate::{peer::ConnectionInfo, telemetry::ConnectionFailure};
@@ -148,7 +148,7 @@ fn is_peers(error: &io::Error) -> bool {
 
 /// The connections of a port, a task each.
 struct Connections {
-    server: Arc<Server>,
+    server: Arc<HttpServer>,
     address: Option<SocketAddr>,
     tasks: JoinSet<()>,
     /// The state as connections see it: it follows the port's after the listener is closed.
@@ -158,7 +158,7 @@ struct Connections {
 impl Connections {
     fn new(port: Port, address: Option<SocketAddr>) -> Self {
         let states = watch::Sender::new(PortState::Serving);
-        Self { server: Server::new(port), address, tasks: JoinSet::new(), states }
+        Self { server: HttpServer::new(port), address, tasks: JoinSet::new(), states }
     }
 
     fn start<S, A, F>(&mut self, accepted: Accepted<S>, answer: A)

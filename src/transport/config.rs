@@ -1,4 +1,4 @@
-//! `[server]` and `[drain]`: the port callers use, and how the gateway stops.
+//! `[server]` and `[drain]`: the gRPC port, and the end of the gateway.
 
 use std::net::SocketAddr;
 
@@ -15,32 +15,32 @@ use crate::{
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Config {
     /// The IP address and port of the gRPC services. Port 0 takes any free port and logs which.
-    /// `0.0.0.0:50051` listens on every interface and needs `auth.mode`.
+    /// `0.0.0.0:50051` listens on every interface and requires `auth.mode`.
     pub listen: SocketAddr,
 
     /// The largest request message, decompressed; 1KiB to 1GiB. Larger ones are refused with
     /// `RESOURCE_EXHAUSTED` before they are read. Raise it for bulk callers, with `admission.max_bytes`.
     pub max_request_bytes: Size,
 
-    /// How long a call may take when its caller sets no deadline. Half of it is ample time: when as much passes in
-    /// the queue or upstream, that is not the caller's doing.
+    /// The timeout of calls without a deadline. Half of it is ample time: when a deadline of at least that passes in
+    /// the queue or upstream, the caller is not to blame.
     pub default_deadline: Span,
 
-    /// The longest a call may take: a later deadline is cut to this.
+    /// The longest timeout of a call: later deadlines are cut to it.
     pub max_deadline: Span,
 
-    /// The most connections at the same time, 1 to 1000000; further ones wait to be accepted. At start it is cut,
-    /// with a warning, to what the limit of open files leaves for it (`ulimit -n`, raised to its hard limit).
+    /// Maximum of open connections, 1 to 1000000; further ones wait to be accepted. At start it is lowered, with a
+    /// warning, to what the limit of open files allows (`ulimit -n`, raised to its hard limit).
     pub max_connections: u32,
 
-    /// How long a connection lasts, give or take a tenth, before its client is told to open another, which
-    /// spreads clients over new replicas. `36500d` is for ever.
+    /// The age, within a tenth, at which a connection gets GOAWAY. Its client then opens another, which spreads
+    /// clients over new replicas. `36500d` is for ever.
     pub connection_age: Span,
 
-    /// How long calls in flight may go on after that before the connection is cut.
+    /// The time for calls in flight after that, before the connection is cut.
     pub connection_age_grace: Span,
 
-    /// Whether gRPC reflection is served, which lets grpcurl work without the proto files.
+    /// Whether gRPC reflection is served, so that grpcurl works without the proto files.
     pub reflection: bool,
 }
 
@@ -85,11 +85,11 @@ impl Config {
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Drain {
-    /// How long the gateway still accepts calls after SIGTERM, while it already reports not ready: the time
-    /// Kubernetes takes to tell everyone. `0s` where nothing balances load.
+    /// The time after SIGTERM in which the gateway reports not ready and still accepts calls: as long as Kubernetes
+    /// takes to update all clients. `0s` without a load balancer.
     pub delay: Span,
 
-    /// How long calls in flight may go on after that before they are cut off. Together with `delay` it must
+    /// The time for calls in flight after that, before they are cut off. Together with `delay` it must
     /// stay 5s below the pod's `terminationGracePeriodSeconds`, or 8s where telemetry is exported. A second
     /// SIGTERM ends both at once.
     pub grace: Span,

@@ -56,13 +56,13 @@ const MAX_SEND_BUFFER: usize = 400 * 1024;
 const HTTP1_AGE: Duration = Duration::from_secs(30);
 
 /// A port and its HTTP settings, shared by its connections.
-pub(super) struct Server {
+pub(super) struct HttpServer {
     pub(super) port: Port,
     http1: http1::Builder,
     http2: http2::Builder<Streams>,
 }
 
-impl Server {
+impl HttpServer {
     pub(super) fn new(port: Port) -> Arc<Self> {
         let timing = &port.timing;
         let mut http1 = http1::Builder::new();
@@ -92,7 +92,7 @@ impl Server {
 pub(super) async fn serve<S, A, F>(
     stream: S,
     info: ConnectionInfo,
-    server: Arc<Server>,
+    server: Arc<HttpServer>,
     answer: A,
     mut states: watch::Receiver<PortState>,
 ) where
@@ -141,8 +141,8 @@ pub(super) async fn serve<S, A, F>(
     };
     let failure = match ended {
         Ok(()) => None,
-        Err(End::Cut(failure)) => Some(failure),
-        Err(End::Http(error)) => http_failure(&error, info, port),
+        Err(AbnormalEnd::Cut(failure)) => Some(failure),
+        Err(AbnormalEnd::Http(error)) => http_failure(&error, info, port),
     };
     if let Some(failure) = failure {
         port.failed(failure);
@@ -189,7 +189,7 @@ where
 }
 
 /// The abnormal end of a connection.
-enum End {
+enum AbnormalEnd {
     Cut(ConnectionFailure),
     Http(hyper::Error),
 }
@@ -200,23 +200,23 @@ async fn drive<C>(
     age: Duration,
     age_grace: Duration,
     mut states: watch::Receiver<PortState>,
-) -> Result<(), End>
+) -> Result<(), AbnormalEnd>
 where
     C: GracefulConnection<Error = hyper::Error>,
 {
     let mut connection = pin!(connection);
     let aged = tokio::select! {
         biased;
-        ended = connection.as_mut() => return ended.map_err(End::Http),
+        ended = connection.as_mut() => return ended.map_err(AbnormalEnd::Http),
         () = reached(&mut states, PortState::Draining) => false,
         () = sleep(age) => true,
     };
     connection.as_mut().graceful_shutdown();
     tokio::select! {
         biased;
-        ended = connection => ended.map_err(End::Http),
-        () = reached(&mut states, PortState::Cut) => Err(End::Cut(ConnectionFailure::CutAtDrain)),
-        () = sleep(age_grace), if aged => Err(End::Cut(ConnectionFailure::CutAtAge)),
+        ended = connection => ended.map_err(AbnormalEnd::Http),
+        () = reached(&mut states, PortState::Cut) => Err(AbnormalEnd::Cut(ConnectionFailure::CutAtDrain)),
+        () = sleep(age_grace), if aged => Err(AbnormalEnd::Cut(ConnectionFailure::CutAtAge)),
     }
 }
 

@@ -14,7 +14,7 @@ use jsonwebtoken::Validation;
 
 pub use fetched::{Fetch, FetchedKeys};
 
-use super::{Refusal, clock::Clock, config::JwtConfig, tokens};
+use super::{AuthFailure, clock::Clock, config::JwtConfig, tokens};
 use crate::{
     reload::{Live, LoadError, Reload},
     telemetry::Metrics,
@@ -90,8 +90,8 @@ impl Jwt {
     }
 
     /// Returns the caller's name in a token.
-    pub(super) fn name_of(&self, token: &str) -> Result<Arc<str>, Refusal> {
-        let keys = self.keys.get().ok_or(Refusal::NO_KEYS)?;
+    pub(super) fn name_of(&self, token: &str) -> Result<Arc<str>, AuthFailure> {
+        let keys = self.keys.get().ok_or(AuthFailure::NO_KEYS)?;
         let hash = tokens::hash(token);
         if let Some(verified) = keys.verified.get(&hash) {
             verified.check_times(self.clock.now(), self.leeway)?;
@@ -103,10 +103,10 @@ impl Jwt {
         Ok(verified.name)
     }
 
-    fn verify(&self, token: &str, keys: &KeySet) -> Result<VerifiedToken, Refusal> {
+    fn verify(&self, token: &str, keys: &KeySet) -> Result<VerifiedToken, AuthFailure> {
         let claims = keys.decode(token, &self.validation).inspect_err(|refusal| {
             // The issuer may have a new key. A file is read again soon anyway.
-            if let (&Refusal::UNKNOWN_KEY, KeySource::Url(keys)) = (refusal, &self.keys) {
+            if let (&AuthFailure::UNKNOWN_KEY, KeySource::Url(keys)) = (refusal, &self.keys) {
                 keys.request_refresh();
             }
         })?;

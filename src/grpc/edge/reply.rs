@@ -27,7 +27,7 @@ use crate::{
 /// can hold this many uncounted bytes per stream.
 const SMALL_BYTES: usize = 16 * 1024;
 
-/// Returns the response with a [`Reply`] as its body. `call` is that of an admitted RPC.
+/// Returns the response with a [`GuardedBody`] as its body. `call` is that of an admitted RPC.
 pub(super) fn guarded(
     response: Response<Body>,
     mut guard: RpcGuard,
@@ -41,7 +41,7 @@ pub(super) fn guarded(
         head.extensions.insert(ResponseDeadline(at));
     }
     let permit = call.map(|call| call.permit);
-    let reply = Reply { body, permit, written: None, guard, alarm: None, ended: false };
+    let reply = GuardedBody { body, permit, written: None, guard, alarm: None, ended: false };
     Response::from_parts(head, Body::new(reply))
 }
 
@@ -49,7 +49,7 @@ pub(super) fn guarded(
 ///
 /// HTTP/2 accepts all bytes at once and keeps those beyond the peer's window. So the bytes hold the permit: it is released
 /// when they have been written, or dropped with the stream. Until then the stream is open, and can be ended with an error.
-struct Reply {
+struct GuardedBody {
     body: Body,
     permit: Option<Permit>,
     /// Resolves when HTTP/2 has no bytes of the reply.
@@ -75,7 +75,7 @@ impl AsRef<[u8]> for CountedBytes {
 
 type PolledFrame = Poll<Option<Result<Frame<Bytes>, Status>>>;
 
-impl Reply {
+impl GuardedBody {
     fn poll_body(&mut self, context: &mut Context<'_>) -> PolledFrame {
         if let Some(written) = &mut self.written {
             // The sender is dropped, and sends nothing.
@@ -110,7 +110,7 @@ impl Reply {
     }
 }
 
-impl HttpBody for Reply {
+impl HttpBody for GuardedBody {
     type Data = Bytes;
     type Error = Status;
 

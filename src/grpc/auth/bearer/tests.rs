@@ -20,7 +20,7 @@ fn a_token_is_found() {
 
 #[test]
 fn what_is_no_token_is_refused() {
-    assert_eq!(token(&headers(&[])), Err(Refusal::MISSING));
+    assert_eq!(token(&headers(&[])), Err(AuthFailure::MISSING));
     let too_long = format!("Bearer {}", "t".repeat(MAX_TOKEN_BYTES + 1));
     for value in [
         b"".as_slice(),
@@ -36,8 +36,8 @@ fn what_is_no_token_is_refused() {
         b"token",
         too_long.as_bytes(),
     ] {
-        assert_eq!(token(&headers(&[value])), Err(Refusal::MALFORMED), "{value:?}");
+        assert_eq!(token(&headers(&[value])), Err(AuthFailure::MALFORMED), "{value:?}");
     }
     // The same twice is two as well.
-    assert_eq!(token(&headers(&[b"Bearer a", b"Bearer a"])), Err(Refusal::MALFORMED));
+    assert_eq!(token(&headers(&[b"Bearer a", b"Bearer a"])), Err(AuthFailure::MALFORMED));
 }

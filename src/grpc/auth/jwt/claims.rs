@@ -11,7 +11,7 @@ use serde::{
     de::{Error as _, IgnoredAny},
 };
 
-use super::{super::Refusal, verified::VerifiedToken};
+use super::{super::AuthFailure, verified::VerifiedToken};
 use crate::caller::Caller;
 
 /// A token's header. Members that offer keys of the token's own (`jku`, `jwk`, `x5c`) are ignored.
@@ -21,7 +21,7 @@ pub(super) struct TokenHeader {
 }
 
 impl TokenHeader {
-    pub(super) fn of(token: &str) -> Result<Self, Refusal> {
+    pub(super) fn of(token: &str) -> Result<Self, AuthFailure> {
         #[derive(Deserialize)]
         struct Fields {
             alg: String,
@@ -29,17 +29,17 @@ impl TokenHeader {
             #[serde(default, deserialize_with = "is_present")]
             crit: bool,
         }
-        let (header, _) = token.split_once('.').ok_or(Refusal::MALFORMED)?;
+        let (header, _) = token.split_once('.').ok_or(AuthFailure::MALFORMED)?;
         let header = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(header);
-        let header = header.map_err(|_| Refusal::MALFORMED)?;
+        let header = header.map_err(|_| AuthFailure::MALFORMED)?;
         let Fields { alg, kid, crit } =
-            serde_json::from_slice(&header).map_err(|_| Refusal::MALFORMED)?;
+            serde_json::from_slice(&header).map_err(|_| AuthFailure::MALFORMED)?;
         // `crit` lists extensions that must be understood. The gateway understands none.
         if crit {
-            return Err(Refusal::MALFORMED);
+            return Err(AuthFailure::MALFORMED);
         }
         // `none` is no algorithm, and no key accepts the symmetric ones.
-        let algorithm = alg.parse().map_err(|_| Refusal::ALGORITHM)?;
+        let algorithm = alg.parse().map_err(|_| AuthFailure::ALGORITHM)?;
         Ok(Self { algorithm, key_id: kid })
     }
 }
@@ -58,8 +58,8 @@ pub(super) struct Claims {
 }
 
 impl Claims {
-    pub(super) fn verified(self) -> Result<VerifiedToken, Refusal> {
-        let name = self.sub.filter(|name| Caller::is_name(name)).ok_or(Refusal::NAME)?;
+    pub(super) fn verified(self) -> Result<VerifiedToken, AuthFailure> {
+        let name = self.sub.filter(|name| Caller::is_name(name)).ok_or(AuthFailure::NAME)?;
         Ok(VerifiedToken { name: name.into(), expires: self.exp, not_before: self.nbf })
     }
 }
@@ -75,13 +75,13 @@ pub(super) fn validation(issuer: &str, audience: &str) -> Validation {
 }
 
 /// Returns why `jsonwebtoken` does not accept a token. It verifies the signature first.
-pub(super) fn refusal(error: &JwtError) -> Refusal {
+pub(super) fn refusal(error: &JwtError) -> AuthFailure {
     match error.kind() {
-        ErrorKind::InvalidSignature | ErrorKind::Base64(_) => Refusal::FORGED,
-        ErrorKind::InvalidIssuer => Refusal::ISSUER,
-        ErrorKind::MissingRequiredClaim(claim) if claim == "iss" => Refusal::ISSUER,
-        ErrorKind::InvalidAudience | ErrorKind::MissingRequiredClaim(_) => Refusal::AUDIENCE,
-        _ => Refusal::MALFORMED,
+        ErrorKind::InvalidSignature | ErrorKind::Base64(_) => AuthFailure::FORGED,
+        ErrorKind::InvalidIssuer => AuthFailure::ISSUER,
+        ErrorKind::MissingRequiredClaim(claim) if claim == "iss" => AuthFailure::ISSUER,
+        ErrorKind::InvalidAudience | ErrorKind::MissingRequiredClaim(_) => AuthFailure::AUDIENCE,
+        _ => AuthFailure::MALFORMED,
     }
 }
 

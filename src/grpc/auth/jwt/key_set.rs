@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    super::Refusal,
+    super::AuthFailure,
     claims::{self, Claims, TokenHeader},
     verified::VerifiedTokens,
 };
@@ -56,21 +56,25 @@ impl KeySet {
     }
 
     /// Verifies a token's signature, then its claims.
-    pub(super) fn decode(&self, token: &str, validation: &Validation) -> Result<Claims, Refusal> {
+    pub(super) fn decode(
+        &self,
+        token: &str,
+        validation: &Validation,
+    ) -> Result<Claims, AuthFailure> {
         let TokenHeader { algorithm, key_id: id } = TokenHeader::of(token)?;
         // A token without a key id may be signed with any key.
         let mut named = self.keys.iter().filter(|key| id.is_none() || key.id == id).peekable();
         if named.peek().is_none() {
-            return Err(Refusal::UNKNOWN_KEY);
+            return Err(AuthFailure::UNKNOWN_KEY);
         }
         let validation = Validation { algorithms: vec![algorithm], ..validation.clone() };
-        let mut result = Err(Refusal::ALGORITHM);
+        let mut result = Err(AuthFailure::ALGORITHM);
         // The key decides on the algorithm, never the token: a token must not turn a public key into a shared secret.
         for key in named.filter(|key| key.algorithms.contains(&algorithm)).take(MAX_TRIES) {
             result = jsonwebtoken::decode(token, &key.public, &validation)
                 .map(|token| token.claims)
                 .map_err(|error| claims::refusal(&error));
-            if !matches!(result, Err(Refusal::FORGED)) {
+            if !matches!(result, Err(AuthFailure::FORGED)) {
                 break;
             }
         }

@@ -118,7 +118,7 @@ fn judge(keys: &[Value]) -> (Jwt, Arc<AtomicU64>) {
 }
 
 /// Says whom a token names.
-fn name(jwt: &Jwt, token: &str) -> Result<String, Refusal> {
+fn name(jwt: &Jwt, token: &str) -> Result<String, AuthFailure> {
     jwt.name_of(token).map(|name| name.to_string())
 }
 
@@ -158,7 +158,7 @@ fn each_algorithm_is_verified_and_none_stands_in_for_another() {
             } else {
                 assert_eq!(
                     named,
-                    Err(Refusal::ALGORITHM),
+                    Err(AuthFailure::ALGORITHM),
                     "{:?}",
                     (signer.algorithm, other.algorithm)
                 );

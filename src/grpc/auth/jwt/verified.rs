@@ -4,7 +4,7 @@ use std::{collections::HashMap, mem, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 
-use super::super::{Refusal, tokens::TokenHash};
+use super::super::{AuthFailure, tokens::TokenHash};
 
 /// Tokens of one generation; there are two. Each takes about 200 bytes.
 const GENERATION: usize = 4096;
@@ -33,12 +33,12 @@ pub(super) struct VerifiedToken {
 
 impl VerifiedToken {
     /// Returns an error unless the token is valid now, on clocks that differ by at most `leeway`. Each call has to check.
-    pub(super) fn check_times(&self, now: Duration, leeway: Duration) -> Result<(), Refusal> {
+    pub(super) fn check_times(&self, now: Duration, leeway: Duration) -> Result<(), AuthFailure> {
         if now >= self.expires.saturating_add(leeway) {
-            return Err(Refusal::EXPIRED);
+            return Err(AuthFailure::EXPIRED);
         }
         if now.saturating_add(leeway) < self.not_before {
-            return Err(Refusal::NOT_YET_VALID);
+            return Err(AuthFailure::NOT_YET_VALID);
         }
         Ok(())
     }

@@ -72,9 +72,9 @@ fn a_token_is_checked_by_the_key_it_names() {
         algorithm: signer.algorithm,
     };
     let swapped = other_name(&one, Some("two"));
-    assert_eq!(name(&jwt, &swapped.sign(&claims())), Err(Refusal::FORGED));
+    assert_eq!(name(&jwt, &swapped.sign(&claims())), Err(AuthFailure::FORGED));
     let unknown = other_name(&one, Some("three"));
-    assert_eq!(name(&jwt, &unknown.sign(&claims())), Err(Refusal::UNKNOWN_KEY));
+    assert_eq!(name(&jwt, &unknown.sign(&claims())), Err(AuthFailure::UNKNOWN_KEY));
     // A token that names no key may be signed with any that fits.
     for signer in [&one, &two] {
         let silent = other_name(signer, None);
@@ -109,7 +109,7 @@ fn new_keys_forget_what_the_old_ones_proved() {
 
     write(&[two.jwk()]);
     jwt.file().unwrap().reload();
-    assert_eq!(name(&jwt, &token), Err(Refusal::UNKNOWN_KEY));
+    assert_eq!(name(&jwt, &token), Err(AuthFailure::UNKNOWN_KEY));
     assert_eq!(name(&jwt, &two.sign(&claims())).as_deref(), Ok(NAME));
     std::fs::remove_file(path).unwrap();
 }

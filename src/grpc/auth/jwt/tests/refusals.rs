@@ -14,23 +14,23 @@ fn claims_that_do_not_fit_are_refused_by_what_is_wrong() {
     let signer = Signer::new(Algorithm::ES256, Some("one"));
     let (jwt, _) = judge(&[signer.jwk()]);
     for (claims, why) in [
-        (with("iss", json!("https://other.example")), Refusal::ISSUER),
-        (with("iss", json!(format!("{ISSUER}/"))), Refusal::ISSUER),
-        (with("iss", json!([ISSUER])), Refusal::MALFORMED),
-        (without("iss"), Refusal::ISSUER),
-        (with("aud", json!("https://kubernetes.default.svc")), Refusal::AUDIENCE),
-        (with("aud", json!(["another"])), Refusal::AUDIENCE),
-        (with("aud", json!([])), Refusal::AUDIENCE),
-        (with("aud", json!(7)), Refusal::AUDIENCE),
-        (without("aud"), Refusal::AUDIENCE),
-        (without("sub"), Refusal::NAME),
-        (with("sub", json!("")), Refusal::NAME),
-        (with("sub", json!("anonymous")), Refusal::NAME),
-        (with("sub", json!("two words")), Refusal::NAME),
-        (with("sub", json!("line\nbreak")), Refusal::NAME),
-        (with("sub", json!("n".repeat(257))), Refusal::NAME),
-        (with("sub", json!(7)), Refusal::MALFORMED),
-        (json!([]), Refusal::MALFORMED),
+        (with("iss", json!("https://other.example")), AuthFailure::ISSUER),
+        (with("iss", json!(format!("{ISSUER}/"))), AuthFailure::ISSUER),
+        (with("iss", json!([ISSUER])), AuthFailure::MALFORMED),
+        (without("iss"), AuthFailure::ISSUER),
+        (with("aud", json!("https://kubernetes.default.svc")), AuthFailure::AUDIENCE),
+        (with("aud", json!(["another"])), AuthFailure::AUDIENCE),
+        (with("aud", json!([])), AuthFailure::AUDIENCE),
+        (with("aud", json!(7)), AuthFailure::AUDIENCE),
+        (without("aud"), AuthFailure::AUDIENCE),
+        (without("sub"), AuthFailure::NAME),
+        (with("sub", json!("")), AuthFailure::NAME),
+        (with("sub", json!("anonymous")), AuthFailure::NAME),
+        (with("sub", json!("two words")), AuthFailure::NAME),
+        (with("sub", json!("line\nbreak")), AuthFailure::NAME),
+        (with("sub", json!("n".repeat(257))), AuthFailure::NAME),
+        (with("sub", json!(7)), AuthFailure::MALFORMED),
+        (json!([]), AuthFailure::MALFORMED),
     ] {
         let token = signer.sign(&claims);
         assert_eq!(name(&jwt, &token), Err(why), "{claims}");
@@ -44,7 +44,7 @@ fn whoever_signs_otherwise_is_not_believed() {
     let signer = Signer::new(Algorithm::RS256, Some("one"));
     let (jwt, _) = judge(&[signer.jwk()]);
     let stranger = Signer::new(Algorithm::RS256, Some("one"));
-    assert_eq!(name(&jwt, &stranger.sign(&claims())), Err(Refusal::FORGED));
+    assert_eq!(name(&jwt, &stranger.sign(&claims())), Err(AuthFailure::FORGED));
 
     // The public key's own bytes as a secret, in each form somebody may take them to have.
     let jwk = signer.jwk();
@@ -56,7 +56,7 @@ fn whoever_signs_otherwise_is_not_believed() {
             for id in [Some("one"), None] {
                 let key = EncodingKey::from_secret(secret);
                 let forger = Signer { algorithm, key, ed25519: Vec::new(), id };
-                assert_eq!(name(&jwt, &forger.sign(&claims())), Err(Refusal::ALGORITHM));
+                assert_eq!(name(&jwt, &forger.sign(&claims())), Err(AuthFailure::ALGORITHM));
             }
         }
     }
@@ -64,7 +64,7 @@ fn whoever_signs_otherwise_is_not_believed() {
         let header = part(&json!({ "alg": none, "kid": "one", "typ": "JWT" }));
         for signature in ["", "AAAA"] {
             let token = format!("{header}.{}.{signature}", part(&claims()));
-            assert_eq!(name(&jwt, &token), Err(Refusal::ALGORITHM), "{none:?}");
+            assert_eq!(name(&jwt, &token), Err(AuthFailure::ALGORITHM), "{none:?}");
         }
     }
 }
@@ -81,11 +81,11 @@ fn a_token_brings_no_key_of_its_own() {
         ..Header::new(Algorithm::ES256)
     };
     let token = jsonwebtoken::encode(&header, &claims(), &stranger.key).unwrap();
-    assert_eq!(name(&jwt, &token), Err(Refusal::FORGED));
+    assert_eq!(name(&jwt, &token), Err(AuthFailure::FORGED));
 
     let header = Header { crit: Some(vec!["b64".to_owned()]), ..header };
     let token = jsonwebtoken::encode(&header, &claims(), &signer.key).unwrap();
-    assert_eq!(name(&jwt, &token), Err(Refusal::MALFORMED));
+    assert_eq!(name(&jwt, &token), Err(AuthFailure::MALFORMED));
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_header_that_names_what_must_be_understood_is_refused_whatever_it_names() {
     for crit in ["null", "[]", "{}", "[\"exp\"]"] {
         let header = format!("{{\"alg\":\"ES256\",\"crit\":{crit}}}");
         let token = format!("{}.e30.AAAA", base64_simd::URL_SAFE_NO_PAD.encode_to_string(header));
-        assert!(matches!(TokenHeader::of(&token), Err(Refusal::MALFORMED)), "{crit}");
+        assert!(matches!(TokenHeader::of(&token), Err(AuthFailure::MALFORMED)), "{crit}");
     }
     let header = base64_simd::URL_SAFE_NO_PAD.encode_to_string("{\"alg\":\"ES256\"}");
     assert!(TokenHeader::of(&format!("{header}.e30.AAAA")).is_ok());
@@ -118,15 +118,15 @@ fn parts_that_are_missing_or_too_many_are_refused() {
         format!("{}.{payload}.{signature}", part(&json!("alg"))),
         format!("{}.{payload}.{signature}", part(&json!({ "kid": "one" }))),
     ] {
-        assert_eq!(name(&jwt, &token), Err(Refusal::MALFORMED), "{token}");
+        assert_eq!(name(&jwt, &token), Err(AuthFailure::MALFORMED), "{token}");
     }
     for (token, why) in [
-        (format!("{header}.{payload}."), Refusal::FORGED),
-        (format!("{header}..{signature}"), Refusal::FORGED),
-        (format!("{header}.{payload}.{signature}.{signature}"), Refusal::FORGED),
-        (format!("{header}.{payload}.{payload}.{signature}"), Refusal::FORGED),
-        (format!("{header}.{payload}.{}", &signature[1..]), Refusal::FORGED),
-        (format!("{header}.{payload}.{signature}="), Refusal::FORGED),
+        (format!("{header}.{payload}."), AuthFailure::FORGED),
+        (format!("{header}..{signature}"), AuthFailure::FORGED),
+        (format!("{header}.{payload}.{signature}.{signature}"), AuthFailure::FORGED),
+        (format!("{header}.{payload}.{payload}.{signature}"), AuthFailure::FORGED),
+        (format!("{header}.{payload}.{}", &signature[1..]), AuthFailure::FORGED),
+        (format!("{header}.{payload}.{signature}="), AuthFailure::FORGED),
     ] {
         assert_eq!(name(&jwt, &token), Err(why), "{token}");
     }

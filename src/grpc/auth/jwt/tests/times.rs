@@ -12,10 +12,10 @@ fn a_token_is_good_from_nbf_to_exp_give_or_take_the_leeway() {
     // Twice: the second time it is remembered, and no less judged.
     for _ in 0..2 {
         for (now, named) in [
-            (early - 1, Err(Refusal::NOT_YET_VALID)),
+            (early - 1, Err(AuthFailure::NOT_YET_VALID)),
             (early, Ok(NAME)),
             (late - 1, Ok(NAME)),
-            (late, Err(Refusal::EXPIRED)),
+            (late, Err(AuthFailure::EXPIRED)),
         ] {
             clock.store(now, Ordering::Relaxed);
             assert_eq!(name(&jwt, &token).as_deref().map_err(|why| *why), named, "{now}");
@@ -29,20 +29,20 @@ fn times_may_have_fractions_and_must_be_times() {
     let (jwt, _) = judge(&[signer.jwk()]);
     for (key, value, named) in [
         ("exp", json!(1.8e9 + 0.5), Ok(NAME)),
-        ("exp", json!(NOW - 31), Err(Refusal::EXPIRED)),
-        ("exp", json!(0), Err(Refusal::EXPIRED)),
-        ("exp", json!(-1), Err(Refusal::MALFORMED)),
-        ("exp", json!(1e300), Err(Refusal::MALFORMED)),
-        ("exp", json!("1800003600"), Err(Refusal::MALFORMED)),
-        ("exp", json!(null), Err(Refusal::MALFORMED)),
+        ("exp", json!(NOW - 31), Err(AuthFailure::EXPIRED)),
+        ("exp", json!(0), Err(AuthFailure::EXPIRED)),
+        ("exp", json!(-1), Err(AuthFailure::MALFORMED)),
+        ("exp", json!(1e300), Err(AuthFailure::MALFORMED)),
+        ("exp", json!("1800003600"), Err(AuthFailure::MALFORMED)),
+        ("exp", json!(null), Err(AuthFailure::MALFORMED)),
         ("nbf", json!(0), Ok(NAME)),
-        ("nbf", json!(NOW + 31), Err(Refusal::NOT_YET_VALID)),
-        ("nbf", json!("now"), Err(Refusal::MALFORMED)),
+        ("nbf", json!(NOW + 31), Err(AuthFailure::NOT_YET_VALID)),
+        ("nbf", json!("now"), Err(AuthFailure::MALFORMED)),
     ] {
         let token = signer.sign(&with(key, value.clone()));
         assert_eq!(name(&jwt, &token).as_deref().map_err(|why| *why), named, "{key} {value}");
     }
-    assert_eq!(name(&jwt, &signer.sign(&without("exp"))), Err(Refusal::MALFORMED));
+    assert_eq!(name(&jwt, &signer.sign(&without("exp"))), Err(AuthFailure::MALFORMED));
     assert_eq!(name(&jwt, &signer.sign(&without("nbf"))).as_deref(), Ok(NAME));
 }
 
@@ -51,6 +51,6 @@ fn no_token_is_good_by_a_clock_that_is_wrong() {
     let signer = Signer::new(Algorithm::ES256, Some("one"));
     let (mut jwt, _) = judge(&[signer.jwk()]);
     jwt.clock = Clock::new(|| Duration::MAX);
-    assert_eq!(name(&jwt, &signer.sign(&claims())), Err(Refusal::EXPIRED));
+    assert_eq!(name(&jwt, &signer.sign(&claims())), Err(AuthFailure::EXPIRED));
     assert!(Clock::system().now() > Duration::from_secs(1_700_000_000));
 }

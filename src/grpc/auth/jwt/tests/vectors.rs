@@ -6,7 +6,7 @@ use super::*;
 const JOE: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
 
 /// Returns why a token is not accepted. The claims are read only if the signature is valid.
-fn check(jwk: Value, token: &str) -> Refusal {
+fn check(jwk: Value, token: &str) -> AuthFailure {
     let (mut jwt, _) = judge(&[jwk]);
     jwt.validation = claims::validation("joe", AUDIENCE);
     name(&jwt, token).unwrap_err()
@@ -25,11 +25,11 @@ fn rfc_7515_a2_is_rs256() {
     let jwk = json!({ "kty": "RSA", "n": n, "e": "AQAB" });
     assert_eq!(
         check(jwk.clone(), &format!("eyJhbGciOiJSUzI1NiJ9.{JOE}.{signature}")),
-        Refusal::AUDIENCE
+        AuthFailure::AUDIENCE
     );
     let altered = JOE.replacen('J', "K", 1);
     let forged = check(jwk, &format!("eyJhbGciOiJSUzI1NiJ9.{altered}.{signature}"));
-    assert_eq!(forged, Refusal::FORGED);
+    assert_eq!(forged, AuthFailure::FORGED);
 }
 
 #[test]
@@ -42,7 +42,10 @@ fn rfc_7515_a3_is_es256() {
     });
     let signature =
         "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
-    assert_eq!(check(jwk, &format!("eyJhbGciOiJFUzI1NiJ9.{JOE}.{signature}")), Refusal::AUDIENCE);
+    assert_eq!(
+        check(jwk, &format!("eyJhbGciOiJFUzI1NiJ9.{JOE}.{signature}")),
+        AuthFailure::AUDIENCE
+    );
 }
 
 #[test]
@@ -52,5 +55,5 @@ fn rfc_8037_a4_is_eddsa() {
     let token = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.\
         hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
     // Its payload is a sentence, and no claims.
-    assert_eq!(check(jwk, token), Refusal::MALFORMED);
+    assert_eq!(check(jwk, token), AuthFailure::MALFORMED);
 }

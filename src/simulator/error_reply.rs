@@ -12,12 +12,12 @@ pub(super) const PAYMENT: &str = "You have not yet added your payment method in 
 
 /// An error reply.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(super) struct ErrorReply {
     pub(super) status: StatusCode,
     pub(super) body: Value,
 }
 
-impl Refusal {
+impl ErrorReply {
     pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self { status, body: json!({ "detail": detail.into() }) }
     }
