@@ -46,7 +46,7 @@ const PLOTS: [Plot; 4] = [
         title: "Latency",
         lines: &[
             Line { name: "median", of: |point| point.p50_seconds },
-            Line { name: "p99", of: |point| point.p99_seconds },
+            Line { name: "99 %", of: |point| point.p99_seconds },
         ],
         least_end: 0.001,
         write: format::took,
