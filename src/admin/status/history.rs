@@ -29,13 +29,13 @@ pub(super) const PLOTTED: Duration = Duration::from_mins(15);
 const MAX_SAMPLES: usize = 13;
 
 /// What was counted in the last minute, or in the span of a point, and since the start.
-pub(super) struct Window<'a> {
+pub(super) struct CountWindow<'a> {
     pub(super) now: &'a Families,
     earlier: &'a Families,
     pub(super) seconds: f64,
 }
 
-impl Window<'_> {
+impl CountWindow<'_> {
     /// Returns a counter by the values of a label, without zeros.
     pub(super) fn by(&self, metric: &Metric, label: &str) -> BTreeMap<String, Count> {
         let earlier = self.earlier.by(metric, label);
@@ -128,7 +128,11 @@ impl History {
     }
 
     /// Returns the last minute: up to [`EVERY`] longer, and shorter after a start.
-    pub(super) fn last_minute<'a>(&'a self, now: Instant, families: &'a Families) -> Window<'a> {
+    pub(super) fn last_minute<'a>(
+        &'a self,
+        now: Instant,
+        families: &'a Families,
+    ) -> CountWindow<'a> {
         self.window(now, families, MINUTE)
     }
 
@@ -154,11 +158,16 @@ impl History {
     }
 
     /// Returns the last `span` or a little more, but at most since the start.
-    fn window<'a>(&'a self, now: Instant, families: &'a Families, span: Duration) -> Window<'a> {
+    fn window<'a>(
+        &'a self,
+        now: Instant,
+        families: &'a Families,
+        span: Duration,
+    ) -> CountWindow<'a> {
         let old_enough = |(at, _): &&(Instant, Families)| age(now, *at) >= span;
         let sample = self.samples.iter().rev().find(old_enough).or_else(|| self.samples.front());
         let (at, earlier) = sample.map_or((now, families), |(at, earlier)| (*at, earlier));
-        Window { now: families, earlier, seconds: age(now, at).as_secs_f64() }
+        CountWindow { now: families, earlier, seconds: age(now, at).as_secs_f64() }
     }
 }
 

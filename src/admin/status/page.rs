@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     format::{self, known},
-    report::{Cause, Count, Severity, Status},
+    report::{Count, Problem, Severity, Status},
 };
 
 const STYLE: &str = include_str!("page.css");
@@ -114,7 +114,7 @@ fn verdict(status: &Status) -> Markup {
     }
 }
 
-fn party(name: &str, causes: &[Cause]) -> Markup {
+fn party(name: &str, causes: &[Problem]) -> Markup {
     let (class, sign) = match causes.iter().map(|cause| cause.severity).max() {
         None => ("ok", "✓ Healthy"),
         Some(Severity::Notice) => ("note", "◆ Notice"),

@@ -5,10 +5,10 @@ use std::cmp::Ordering;
 use tokio::time::Instant;
 
 use super::{
-    history::{History, Window},
+    history::{CountWindow, History},
     report::{
-        Aged, ApiKey, Budget, Cache, CallerUse, Connections, Cost, Count, Health, Named, Process,
-        RateLimit, Rpcs, Status, Tokens, Upstream, Use, Work,
+        Aged, BudgetStatus, CacheStatus, CallerUse, Cost, Count, KeyStatus, Named, PortStatus,
+        Process, RateLimit, Rpcs, Status, Tokens, UpstreamStatus, Use, Verdict, Work,
     },
     verdict,
 };
@@ -42,7 +42,7 @@ impl Sources<'_> {
             revision: crate::REVISION.to_owned(),
             uptime_seconds: self.age(self.started),
             window_seconds: window.seconds,
-            health: Health::default(),
+            health: Verdict::default(),
             rpcs: rpcs(&window),
             cache: self.cache(&window),
             cost: Cost { spent_usd: cost("spent"), saved_usd: cost("saved") },
@@ -75,8 +75,8 @@ impl Sources<'_> {
         self.families.sum(metric)
     }
 
-    fn cache(&self, window: &Window<'_>) -> Cache {
-        Cache {
+    fn cache(&self, window: &CountWindow<'_>) -> CacheStatus {
+        CacheStatus {
             hit_ratio_last_minute: window.hit_ratio(|count| count.last_minute),
             hit_ratio_since_start: window.hit_ratio(|count| count.since_start),
             entries: self.gauge(&catalogue::CACHE_ENTRIES),
@@ -85,17 +85,17 @@ impl Sources<'_> {
         }
     }
 
-    fn budgets(&self) -> Vec<Budget> {
+    fn budgets(&self) -> Vec<BudgetStatus> {
         let used = self.families.by(&catalogue::BUDGET_USED_TOKENS, label::BUDGET);
         let limits = self.families.by(&catalogue::BUDGET_LIMIT_TOKENS, label::BUDGET).into_iter();
         let budget = |(budget, limit): (String, f64)| {
             let used = used.get(&budget).copied().unwrap_or_default();
-            Budget { budget, tokens: Use { used, limit } }
+            BudgetStatus { budget, tokens: Use { used, limit } }
         };
         limits.map(budget).collect()
     }
 
-    fn work(&self, window: &Window<'_>) -> Work {
+    fn work(&self, window: &CountWindow<'_>) -> Work {
         Work {
             waiting_texts: self.gauge(&catalogue::QUEUE_ITEMS),
             waiting_bytes: self.gauge(&catalogue::QUEUE_SIZE),
@@ -112,12 +112,12 @@ impl Sources<'_> {
         }
     }
 
-    fn upstream(&self, window: &Window<'_>) -> Upstream {
+    fn upstream(&self, window: &CountWindow<'_>) -> UpstreamStatus {
         let states = self.families.by(&catalogue::BREAKER_STATE, label::STATE);
         let keys = self.families.by(&catalogue::KEY_REJECTED, label::KEY).into_iter();
         let errors = self.recent.upstream_errors().into_iter();
         let quantile = |share| window.quantile(&catalogue::UPSTREAM_DURATION, share);
-        Upstream {
+        UpstreamStatus {
             breaker: states.into_iter().find(|(_, is)| *is > 0.0).map(|(state, _)| state),
             calls: window.total(&catalogue::UPSTREAM_CALLS),
             statuses: named(window.by(&catalogue::UPSTREAM_CALLS, label::STATUS)),
@@ -127,7 +127,7 @@ impl Sources<'_> {
             rate_limited: window.total(&catalogue::RATE_LIMITED),
             retry_budget: self.gauge(&catalogue::RETRY_BUDGET_BALANCE),
             free_tier: self.gauge(&catalogue::FREE_TIER).is_some_and(|is| is > 0.0),
-            keys: keys.map(|(key, is)| ApiKey { key, rejected: is > 0.0 }).collect(),
+            keys: keys.map(|(key, is)| KeyStatus { key, rejected: is > 0.0 }).collect(),
             errors: errors.map(|event| self.aged(event.at, event)).collect(),
         }
     }
@@ -146,7 +146,7 @@ impl Sources<'_> {
             threads: self.gauge(&catalogue::THREADS),
             file_descriptors: self.gauge(&catalogue::OPEN_FILES),
             connections: connections
-                .map(|(port, open)| Connections { max: max.get(&port).copied(), port, open })
+                .map(|(port, open)| PortStatus { max: max.get(&port).copied(), port, open })
                 .collect(),
             certificate_expires_in_seconds: not_after.map(|at| at - self.wall_seconds),
         }
@@ -157,7 +157,7 @@ fn named(counts: impl IntoIterator<Item = (String, Count)>) -> Vec<Named> {
     counts.into_iter().map(|(name, count)| Named { name, count }).collect()
 }
 
-fn rpcs(window: &Window<'_>) -> Rpcs {
+fn rpcs(window: &CountWindow<'_>) -> Rpcs {
     let outcomes = RpcOutcome::ALL.map(RpcOutcome::as_str).map(|name| {
         let count = window.get(&catalogue::RPCS, label::OUTCOME, name);
         (name.to_owned(), count.unwrap_or_default())
@@ -172,7 +172,7 @@ fn rpcs(window: &Window<'_>) -> Rpcs {
     }
 }
 
-fn callers(window: &Window<'_>) -> Vec<CallerUse> {
+fn callers(window: &CountWindow<'_>) -> Vec<CallerUse> {
     let mut rpcs = window.by(&catalogue::CALLER_RPCS, label::CALLER);
     let tokens = window.by(&catalogue::TOKENS, label::BILLED_TO).into_iter();
     let mut callers: Vec<CallerUse> = tokens

@@ -18,16 +18,16 @@ pub(super) struct Status {
     pub revision: String,
     pub uptime_seconds: f64,
     pub window_seconds: f64,
-    pub health: Health,
+    pub health: Verdict,
     pub rpcs: Rpcs,
-    pub cache: Cache,
+    pub cache: CacheStatus,
     pub cost: Cost,
     pub tokens: Tokens,
     pub rate_limits: Vec<RateLimit>,
     /// The token budgets that are set.
-    pub budgets: Vec<Budget>,
+    pub budgets: Vec<BudgetStatus>,
     pub work: Work,
-    pub upstream: Upstream,
+    pub upstream: UpstreamStatus,
     /// The ten callers with the most tokens since the start.
     pub callers: Vec<CallerUse>,
     /// The slowest RPCs of the last ten minutes.
@@ -38,19 +38,19 @@ pub(super) struct Status {
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
-pub(super) struct Health {
+pub(super) struct Verdict {
     /// `well`, `impaired`, `failing` (only cached inputs are answered) or `draining`.
     pub state: &'static str,
     /// Problems of this gateway, or for its operators.
-    pub gateway: Vec<Cause>,
+    pub gateway: Vec<Problem>,
     /// Problems of Voyage.
-    pub voyage: Vec<Cause>,
+    pub voyage: Vec<Problem>,
     /// Errors of callers.
-    pub callers: Vec<Cause>,
+    pub callers: Vec<Problem>,
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Cause {
+pub(super) struct Problem {
     pub code: &'static str,
     pub severity: Severity,
     pub text: String,
@@ -94,7 +94,7 @@ pub(super) struct Named {
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
-pub(super) struct Cache {
+pub(super) struct CacheStatus {
     pub hit_ratio_last_minute: Option<f64>,
     pub hit_ratio_since_start: Option<f64>,
     pub entries: Option<f64>,
@@ -175,7 +175,7 @@ impl Use {
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Budget {
+pub(super) struct BudgetStatus {
     pub budget: String,
     #[serde(flatten)]
     pub tokens: Use,
@@ -200,7 +200,7 @@ pub(super) struct Work {
 
 /// Voyage, as calls to it see it.
 #[derive(Clone, Debug, Default, Serialize)]
-pub(super) struct Upstream {
+pub(super) struct UpstreamStatus {
     /// `closed`, `open` or `half_open`.
     pub breaker: Option<String>,
     pub calls: Count,
@@ -214,13 +214,13 @@ pub(super) struct Upstream {
     pub retry_budget: Option<f64>,
     /// Whether an account has no payment method: 3 requests and 10,000 tokens a minute.
     pub free_tier: bool,
-    pub keys: Vec<ApiKey>,
+    pub keys: Vec<KeyStatus>,
     /// The last failures, the newest first.
     pub errors: Vec<Aged<UpstreamError>>,
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct ApiKey {
+pub(super) struct KeyStatus {
     pub key: String,
     /// Whether it is out of use because Voyage rejected it.
     pub rejected: bool,
@@ -247,13 +247,13 @@ pub(super) struct Process {
     pub resident_bytes: Option<f64>,
     pub threads: Option<f64>,
     pub file_descriptors: Option<f64>,
-    pub connections: Vec<Connections>,
+    pub connections: Vec<PortStatus>,
     /// Of the served certificate; negative when it has expired.
     pub certificate_expires_in_seconds: Option<f64>,
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Connections {
+pub(super) struct PortStatus {
     /// `grpc` or `admin`.
     pub port: String,
     pub open: f64,

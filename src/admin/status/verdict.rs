@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use super::{
     format,
-    history::Window,
+    history::CountWindow,
     report::{
-        Cause, Count, Health,
+        Count, Problem,
         Severity::{self, Failing, Impaired, Notice},
-        Status,
+        Status, Verdict,
     },
 };
 use crate::telemetry::{
@@ -29,7 +29,7 @@ const LATE_SHARE: f64 = 0.05;
 const LATE_COUNT: f64 = 5.0;
 
 /// Judges the last minute, and the state of now.
-pub(super) fn of(status: &Status, window: &Window<'_>, is_ready: bool) -> Health {
+pub(super) fn of(status: &Status, window: &CountWindow<'_>, is_ready: bool) -> Verdict {
     let gateway = gateway(status, window, is_ready);
     let (voyage, callers) = (voyage(status, window), callers(status, window));
     let worst = gateway.iter().chain(&voyage).map(|cause| cause.severity).max();
@@ -39,15 +39,15 @@ pub(super) fn of(status: &Status, window: &Window<'_>, is_ready: bool) -> Health
         Some(Impaired) => "impaired",
         Some(Notice) | None => "well",
     };
-    Health { state, gateway, voyage, callers }
+    Verdict { state, gateway, voyage, callers }
 }
 
 #[derive(Default)]
-struct Causes(Vec<Cause>);
+struct Problems(Vec<Problem>);
 
-impl Causes {
+impl Problems {
     fn add(&mut self, code: &'static str, severity: Severity, text: impl Into<String>) {
-        self.0.push(Cause { code, severity, text: text.into() });
+        self.0.push(Problem { code, severity, text: text.into() });
     }
 
     /// Adds what was counted in the last minute, unless `n` is 0.
@@ -58,8 +58,8 @@ impl Causes {
     }
 }
 
-fn gateway(status: &Status, window: &Window<'_>, is_ready: bool) -> Vec<Cause> {
-    let mut causes = Causes::default();
+fn gateway(status: &Status, window: &CountWindow<'_>, is_ready: bool) -> Vec<Problem> {
+    let mut causes = Problems::default();
     if !is_ready {
         causes.add("draining", Notice, "Shutting down; calls in flight are completed.");
     }
@@ -89,7 +89,7 @@ fn gateway(status: &Status, window: &Window<'_>, is_ready: bool) -> Vec<Cause> {
     causes.0
 }
 
-fn rejected_keys(status: &Status, causes: &mut Causes) {
+fn rejected_keys(status: &Status, causes: &mut Problems) {
     let keys = &status.upstream.keys;
     let (severity, rest) = if keys.iter().any(|key| !key.rejected) {
         (Impaired, "Other keys are in use.")
@@ -102,7 +102,7 @@ fn rejected_keys(status: &Status, causes: &mut Causes) {
     }
 }
 
-fn budgets(status: &Status, window: &Window<'_>, causes: &mut Causes) {
+fn budgets(status: &Status, window: &CountWindow<'_>, causes: &mut Problems) {
     for budget in &status.budgets {
         let name = &budget.budget;
         if budget.tokens.used >= budget.tokens.limit * USED_UP {
@@ -120,8 +120,8 @@ fn budgets(status: &Status, window: &Window<'_>, causes: &mut Causes) {
     }
 }
 
-fn voyage(status: &Status, window: &Window<'_>) -> Vec<Cause> {
-    let mut causes = Causes::default();
+fn voyage(status: &Status, window: &CountWindow<'_>) -> Vec<Problem> {
+    let mut causes = Problems::default();
     match status.upstream.breaker.as_deref() {
         Some("open") => {
             let text = "The circuit breaker is open: only cached inputs are answered.";
@@ -153,8 +153,8 @@ fn voyage(status: &Status, window: &Window<'_>) -> Vec<Cause> {
 }
 
 /// Errors of callers affect nobody else.
-fn callers(status: &Status, window: &Window<'_>) -> Vec<Cause> {
-    let mut causes = Causes::default();
+fn callers(status: &Status, window: &CountWindow<'_>) -> Vec<Problem> {
+    let mut causes = Problems::default();
     let of_all = |n| format!("{} of {}", format::count(n), rpcs(status.rpcs.all.last_minute));
     let refused = outcome(window, RpcOutcome::Caller);
     let text = format!("{} failed with a caller error", of_all(refused));
@@ -169,11 +169,11 @@ fn callers(status: &Status, window: &Window<'_>) -> Vec<Cause> {
     causes.0
 }
 
-fn outcome(window: &Window<'_>, outcome: RpcOutcome) -> f64 {
+fn outcome(window: &CountWindow<'_>, outcome: RpcOutcome) -> f64 {
     window.last(&catalogue::RPCS, label::OUTCOME, outcome.as_str())
 }
 
-fn reason(window: &Window<'_>, name: &str) -> f64 {
+fn reason(window: &CountWindow<'_>, name: &str) -> f64 {
     window.last(&catalogue::ERRORS, label::REASON, name)
 }
 

@@ -14,7 +14,7 @@ use opentelemetry::KeyValue;
 pub use reader::InvalidVariable;
 
 use crate::telemetry::OtlpProtocol;
-use reader::{Reader, pairs};
+use reader::{VariableReader, pairs};
 
 /// A variable that a library reads, its valid values, and whether a value is valid.
 type Check = (&'static str, &'static str, fn(&str) -> bool);
@@ -94,7 +94,7 @@ impl Default for Batching {
 impl OtelEnvironment {
     /// Reads the variables through `get`.
     pub fn read(get: impl Fn(&str) -> Option<String>) -> Self {
-        let mut reader = Reader::new(&get);
+        let mut reader = VariableReader::new(&get);
         for (variable, expected, is_valid) in CHECKS {
             reader.parsed(&[variable], expected, |value| is_valid(value).then_some(()));
         }
@@ -123,7 +123,7 @@ impl OtelEnvironment {
     }
 }
 
-fn attributes(reader: &mut Reader<'_>) -> Vec<KeyValue> {
+fn attributes(reader: &mut VariableReader<'_>) -> Vec<KeyValue> {
     const EXPECTED: &str = "key=value pairs with commas between, percent-encoded";
     let attributes = reader.parsed(&["OTEL_RESOURCE_ATTRIBUTES"], EXPECTED, pairs);
     let name = reader.text("OTEL_SERVICE_NAME").map(|name| ("service.name".to_owned(), name));
@@ -132,7 +132,7 @@ fn attributes(reader: &mut Reader<'_>) -> Vec<KeyValue> {
 }
 
 /// Returns whether `traceparent` is used. `baggage` is known and has no effect.
-fn propagates(reader: &mut Reader<'_>) -> Option<bool> {
+fn propagates(reader: &mut VariableReader<'_>) -> Option<bool> {
     const EXPECTED: &str = "tracecontext, baggage or none; others are not supported";
     let names = reader.text("OTEL_PROPAGATORS")?.to_ascii_lowercase();
     let names: Vec<&str> =
@@ -145,7 +145,7 @@ fn propagates(reader: &mut Reader<'_>) -> Option<bool> {
     Some(tracecontext)
 }
 
-fn batching(reader: &mut Reader<'_>) -> Batching {
+fn batching(reader: &mut VariableReader<'_>) -> Batching {
     let queue_size = reader.number("OTEL_BSP_MAX_QUEUE_SIZE").unwrap_or(QUEUE_SIZE);
     let batch_size = reader.number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE").unwrap_or(BATCH_SIZE);
     Batching {
@@ -182,13 +182,13 @@ pub(super) struct Exporters {
 }
 
 /// Reads the variables of a signal, `TRACES` or `METRICS`: its own form of each, or else the general one.
-fn signal(reader: &mut Reader<'_>, signal: &str, max_timeout: &str) -> SignalEnvironment {
+fn signal(reader: &mut VariableReader<'_>, signal: &str, max_timeout: &str) -> SignalEnvironment {
     const ENDPOINT: &str = "an http or https URL without user info";
     const HEADERS: &str = "name=value pairs with commas between, percent-encoded";
     let forms = |what: &str| {
         [format!("OTEL_EXPORTER_OTLP_{signal}_{what}"), format!("OTEL_EXPORTER_OTLP_{what}")]
     };
-    let path = |reader: &mut Reader<'_>, what: &str| {
+    let path = |reader: &mut VariableReader<'_>, what: &str| {
         forms(what).iter().find_map(|variable| reader.text(variable)).map(PathBuf::from)
     };
     let [own, general] = forms("ENDPOINT");
@@ -208,7 +208,7 @@ fn signal(reader: &mut Reader<'_>, signal: &str, max_timeout: &str) -> SignalEnv
     }
 }
 
-fn exporters(reader: &mut Reader<'_>, signal: &str) -> Option<Exporters> {
+fn exporters(reader: &mut VariableReader<'_>, signal: &str) -> Option<Exporters> {
     // Prometheus always reads the admin port: naming it changes nothing.
     let (prometheus, expected) = if signal == "METRICS" {
         ("prometheus", "otlp, console, prometheus or none")

@@ -104,7 +104,7 @@ impl Target {
             .with_protocol(Protocol::HttpBinary)
             .with_endpoint(self.uri.to_string())
             .with_timeout(self.timeout)
-            .with_http_client(Client { client, outage: Arc::clone(outage) });
+            .with_http_client(CauseKeeper { client, outage: Arc::clone(outage) });
         Ok(match self.compression {
             Some(OtlpCompression::Gzip) => builder.with_compression(Compression::Gzip),
             Some(OtlpCompression::None) | None => builder,
@@ -118,13 +118,13 @@ fn built<E>(exporter: Result<E, ExporterBuildError>) -> Result<E, String> {
 
 /// An HTTP client that keeps the causes of its failures, which the exporter leaves out.
 #[derive(Debug)]
-struct Client {
+struct CauseKeeper {
     client: reqwest::Client,
     outage: Arc<Outage>,
 }
 
 #[tonic::async_trait]
-impl HttpClient for Client {
+impl HttpClient for CauseKeeper {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let sent = self.client.send_bytes(request).await;
         if let Err(error) = &sent {

@@ -22,7 +22,7 @@ use crate::telemetry::semconv;
 
 /// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricKind {
     /// A sum that only increases.
     Counter,
     /// A sum that increases and decreases; a gauge in Prometheus.
@@ -33,7 +33,7 @@ pub enum Kind {
     Histogram,
 }
 
-impl Kind {
+impl MetricKind {
     /// Returns the type that `/metrics` shows.
     pub const fn prometheus_type(self) -> &'static str {
         match self {
@@ -87,7 +87,7 @@ pub struct Metric {
     /// The name on `/metrics`, where it is not derived from `name`.
     well_known: Option<&'static str>,
     /// The type.
-    pub kind: Kind,
+    pub kind: MetricKind,
     /// The unit in UCUM; may be empty.
     pub unit: &'static str,
     /// The labels.
@@ -100,21 +100,21 @@ pub struct Metric {
     pub buckets: &'static [f64],
 }
 
-const fn metric(kind: Kind, name: &'static str, description: &'static str) -> Metric {
+const fn metric(kind: MetricKind, name: &'static str, description: &'static str) -> Metric {
     let (unit, purpose, well_known) = ("", "", None);
     Metric { name, well_known, kind, unit, labels: &[], description, purpose, buckets: &[] }
 }
 
 const fn counter(name: &'static str, description: &'static str) -> Metric {
-    metric(Kind::Counter, name, description)
+    metric(MetricKind::Counter, name, description)
 }
 
 const fn up_down_counter(name: &'static str, description: &'static str) -> Metric {
-    metric(Kind::UpDownCounter, name, description)
+    metric(MetricKind::UpDownCounter, name, description)
 }
 
 const fn gauge(name: &'static str, description: &'static str) -> Metric {
-    metric(Kind::Gauge, name, description)
+    metric(MetricKind::Gauge, name, description)
 }
 
 const fn histogram(
@@ -122,7 +122,7 @@ const fn histogram(
     description: &'static str,
     buckets: &'static [f64],
 ) -> Metric {
-    Metric { buckets, ..metric(Kind::Histogram, name, description) }
+    Metric { buckets, ..metric(MetricKind::Histogram, name, description) }
 }
 
 impl Metric {
@@ -159,7 +159,7 @@ impl Metric {
             "1" => "_ratio",
             _ => "",
         };
-        let total = if self.kind == Kind::Counter { "_total" } else { "" };
+        let total = if self.kind == MetricKind::Counter { "_total" } else { "" };
         format!("{}{unit}{total}", self.name.replace('.', "_"))
     }
 

@@ -83,7 +83,7 @@ pub trait DispatchState: Send + Sync {
 }
 
 /// A budget's setting, used tokens and limit.
-type Budget = (&'static str, u64, u64);
+type BudgetGauge = (&'static str, u64, u64);
 
 type Labels = Vec<KeyValue>;
 
@@ -145,7 +145,7 @@ impl Metrics {
 
     /// Registers [`catalogue::BUDGET_USED_TOKENS`] and [`catalogue::BUDGET_LIMIT_TOKENS`] for the configured budgets:
     /// setting, used tokens and limit.
-    pub fn watch_budgets(&self, budgets: impl Fn() -> Vec<Budget> + Send + Sync + 'static) {
+    pub fn watch_budgets(&self, budgets: impl Fn() -> Vec<BudgetGauge> + Send + Sync + 'static) {
         let Some(gauges) = self.gauges(move || Some(budgets())) else { return };
         let of = |budget| vec![KeyValue::new(label::BUDGET, budget)];
         gauges.series(&catalogue::BUDGET_USED_TOKENS, move |budgets| {

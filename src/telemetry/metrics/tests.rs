@@ -29,9 +29,9 @@ fn the_catalogue_is_consistent() {
         let (name, prometheus) = (metric.name, metric.prometheus());
         assert!(names.insert(name) && shown.insert(prometheus.clone()), "{name} is a duplicate");
         assert!(metric.description.ends_with('.') && metric.purpose.ends_with('.'), "{name}");
-        let is_counter = metric.kind == catalogue::Kind::Counter;
+        let is_counter = metric.kind == catalogue::MetricKind::Counter;
         assert_eq!(prometheus.ends_with("_total"), is_counter, "{name}");
-        let is_histogram = metric.kind == catalogue::Kind::Histogram;
+        let is_histogram = metric.kind == catalogue::MetricKind::Histogram;
         assert_eq!(!metric.buckets.is_empty(), is_histogram, "{name}");
         assert!(metric.buckets.is_sorted_by(|one, next| one < next), "{name}");
         for label in metric.labels {

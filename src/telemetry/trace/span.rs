@@ -20,12 +20,12 @@ pub const MAX_LINKS: u32 = 128;
 
 /// What the recorded spans of a trace share.
 #[derive(Debug)]
-pub(super) struct Tree {
+pub(super) struct TraceTree {
     tracer: SdkTracer,
     anchor: Anchor,
 }
 
-impl Tree {
+impl TraceTree {
     fn new(tracer: SdkTracer) -> Arc<Self> {
         Arc::new(Self { tracer, anchor: Anchor::now() })
     }
@@ -41,7 +41,7 @@ impl Tree {
 pub struct TraceContext {
     span: SpanContext,
     /// `None`: it is not recorded.
-    tree: Option<Arc<Tree>>,
+    tree: Option<Arc<TraceTree>>,
 }
 
 /// Of a span that is not recorded.
@@ -68,7 +68,7 @@ impl TraceContext {
         Self::unrecorded(TraceId::from(rand::random::<u128>().max(1)))
     }
 
-    pub(super) fn tree(&self) -> Option<&Arc<Tree>> {
+    pub(super) fn tree(&self) -> Option<&Arc<TraceTree>> {
         self.tree.as_ref()
     }
 
@@ -127,13 +127,13 @@ impl TraceContext {
 #[derive(Debug)]
 pub struct Span {
     context: TraceContext,
-    record: Option<Box<Record>>,
+    record: Option<Box<RecordedSpan>>,
 }
 
 #[derive(Debug)]
-struct Record {
+struct RecordedSpan {
     span: SdkSpan,
-    tree: Arc<Tree>,
+    tree: Arc<TraceTree>,
     started: SystemTime,
     /// When it ended, if that was before it is dropped.
     ended: Option<Instant>,
@@ -148,14 +148,14 @@ impl Span {
 
     /// Takes the first span of a trace, which has just begun and is recorded.
     pub(super) fn root(span: SdkSpan, tracer: &SdkTracer) -> Self {
-        let tree = Tree::new(tracer.clone());
+        let tree = TraceTree::new(tracer.clone());
         let started = tree.anchor.wall(Instant::now());
         Self::recorded(span, tree, started)
     }
 
     /// Begins a span that is sampled as its parent or its links are.
     pub(super) fn begin(
-        tree: Arc<Tree>,
+        tree: Arc<TraceTree>,
         builder: SpanBuilder,
         parent: &Context,
         at: Instant,
@@ -165,10 +165,10 @@ impl Span {
         Self::recorded(span, tree, started)
     }
 
-    fn recorded(span: SdkSpan, tree: Arc<Tree>, started: SystemTime) -> Self {
+    fn recorded(span: SdkSpan, tree: Arc<TraceTree>, started: SystemTime) -> Self {
         let context =
             TraceContext { span: span.span_context().clone(), tree: Some(Arc::clone(&tree)) };
-        let record = Record { span, tree, started, ended: None, error: None };
+        let record = RecordedSpan { span, tree, started, ended: None, error: None };
         Self { context, record: Some(Box::new(record)) }
     }
 

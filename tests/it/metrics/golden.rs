@@ -19,7 +19,7 @@ use voyage_gateway::{
     simulator::Fault,
     telemetry::{
         ConnectionFailure, Metrics, PortName,
-        catalogue::{self, Kind, Metric, Values},
+        catalogue::{self, Metric, MetricKind, Values},
     },
 };
 
@@ -33,7 +33,7 @@ const OF_TRACES: [&str; 1] = [catalogue::SPANS.name];
 struct Given {
     unit: String,
     description: String,
-    kind: Kind,
+    kind: MetricKind,
     labels: BTreeSet<String>,
     /// Whether every series has the label.
     required: BTreeSet<String>,
@@ -77,7 +77,7 @@ impl PushMetricExporter for Kept {
     }
 }
 
-type Shape = (Kind, Vec<BTreeSet<String>>, Vec<f64>);
+type Shape = (MetricKind, Vec<BTreeSet<String>>, Vec<f64>);
 
 fn shape(data: &AggregatedMetrics) -> Shape {
     match data {
@@ -94,11 +94,12 @@ fn shape_of<T: Copy>(data: &MetricData<T>) -> Shape {
     match data {
         MetricData::Gauge(gauge) => {
             let series = gauge.data_points().map(|point| names(point.attributes()));
-            (Kind::Gauge, series.collect(), Vec::new())
+            (MetricKind::Gauge, series.collect(), Vec::new())
         }
         MetricData::Sum(sum) => {
             assert_eq!(sum.temporality(), Temporality::Cumulative);
-            let kind = if sum.is_monotonic() { Kind::Counter } else { Kind::UpDownCounter };
+            let kind =
+                if sum.is_monotonic() { MetricKind::Counter } else { MetricKind::UpDownCounter };
             let series = sum.data_points().map(|point| names(point.attributes()));
             (kind, series.collect(), Vec::new())
         }
@@ -106,7 +107,7 @@ fn shape_of<T: Copy>(data: &MetricData<T>) -> Shape {
             assert_eq!(histogram.temporality(), Temporality::Cumulative);
             let buckets = histogram.data_points().next().map(|point| point.bounds().collect());
             let series = histogram.data_points().map(|point| names(point.attributes()));
-            (Kind::Histogram, series.collect(), buckets.unwrap_or_default())
+            (MetricKind::Histogram, series.collect(), buckets.unwrap_or_default())
         }
         MetricData::ExponentialHistogram(_) => panic!("Prometheus' text format has none"),
     }

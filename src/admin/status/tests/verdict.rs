@@ -1,7 +1,7 @@
 use super::*;
-use crate::admin::status::report::{Cause, Status};
+use crate::admin::status::report::{Problem, Status};
 
-fn codes(causes: &[Cause]) -> Vec<&'static str> {
+fn codes(causes: &[Problem]) -> Vec<&'static str> {
     causes.iter().map(|cause| cause.code).collect()
 }
 

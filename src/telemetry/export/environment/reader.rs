@@ -14,12 +14,12 @@ pub struct InvalidVariable {
 }
 
 /// Reads variables and collects the invalid ones.
-pub(super) struct Reader<'a> {
+pub(super) struct VariableReader<'a> {
     get: &'a dyn Fn(&str) -> Option<String>,
     invalid: Vec<InvalidVariable>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> VariableReader<'a> {
     pub(super) fn new(get: &'a dyn Fn(&str) -> Option<String>) -> Self {
         Self { get, invalid: Vec::new() }
     }

@@ -2,7 +2,7 @@ use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn a_flood_logs_ten_lines_a_second_and_the_next_counts_the_rest() {
-    let mut bound = Bound::new();
+    let mut bound = LineLimit::new();
     let now = Instant::now();
     let said: Vec<_> = (0..25).map(|_| bound.line(now)).collect();
     assert_eq!(said.iter().flatten().collect::<Vec<_>>(), [&0; 10]);

@@ -3,7 +3,7 @@
 use std::{env, fmt::Write as _, fs};
 
 use super::*;
-use crate::telemetry::metrics::catalogue::Kind;
+use crate::telemetry::metrics::catalogue::MetricKind;
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
 
@@ -44,12 +44,12 @@ fn labels(metric: &Metric) -> String {
     metric.labels.iter().map(label).collect::<Vec<_>>().join("; ")
 }
 
-fn kind(kind: Kind) -> &'static str {
+fn kind(kind: MetricKind) -> &'static str {
     match kind {
-        Kind::Counter => "counter",
-        Kind::UpDownCounter => "gauge (an up-down counter to OpenTelemetry)",
-        Kind::Gauge => "gauge",
-        Kind::Histogram => "histogram",
+        MetricKind::Counter => "counter",
+        MetricKind::UpDownCounter => "gauge (an up-down counter to OpenTelemetry)",
+        MetricKind::Gauge => "gauge",
+        MetricKind::Histogram => "histogram",
     }
 }
 
