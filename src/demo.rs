@@ -93,7 +93,7 @@ fn demo_config(simulator: &Simulator, once: bool) -> Config {
     let mut config = Config::default();
     config.upstream.base_url = Some(simulator.base_url());
     // No load balancer has to notice the drain.
-    config.drain.delay = crate::units::Span::from_secs(0);
+    config.drain.delay = crate::units::TimeSpan::from_secs(0);
     if once {
         config.server.listen.set_port(0);
         config.admin.listen.set_port(0);

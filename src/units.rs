@@ -4,11 +4,11 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// The units of a [`Span`] in milliseconds, largest first.
+/// The units of a [`TimeSpan`] in milliseconds, largest first.
 const SPAN_UNITS: [(&str, u64); 5] =
     [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
-/// [`Span::MAX`] in milliseconds.
+/// [`TimeSpan::MAX`] in milliseconds.
 const MAX_MILLIS: u64 = 36_500 * 86_400_000;
 
 /// The units of a [`Size`] in bytes, largest first.
@@ -22,31 +22,31 @@ const SIZE_UNITS: [(&str, u64); 7] = [
     ("B", 1),
 ];
 
-/// The forms of a [`Span`].
+/// The forms of a [`TimeSpan`].
 const SPAN_FORMS: &str = "a span of time with its unit (ms, s, m, h, d) such as \"250ms\", \"1m30s\" or \"30d\", at most 36500d";
 
 /// The forms of a [`Size`].
 const SIZE_FORMS: &str =
     "a size with its unit (B, KiB, MiB, GiB, KB, MB, GB) such as \"16KiB\" or \"256MiB\"";
 
-/// A duration in whole milliseconds, at most [`Span::MAX`].
+/// A duration in whole milliseconds, at most [`TimeSpan::MAX`].
 ///
 /// Its text is a number with a unit (`250ms`, `30s`, `5m`, `12h`, `30d`, `0s`), or several of them, largest unit first
 /// (`1m30s`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Span(Duration);
+pub struct TimeSpan(Duration);
 
-impl Span {
+impl TimeSpan {
     /// A hundred years, which every timer and cache accepts.
     pub const MAX: Self = Self(Duration::from_millis(MAX_MILLIS));
 
-    /// Returns `millis` milliseconds, or [`Span::MAX`] if that is shorter.
+    /// Returns `millis` milliseconds, or [`TimeSpan::MAX`] if that is shorter.
     pub const fn from_millis(millis: u64) -> Self {
         Self(Duration::from_millis(if millis < MAX_MILLIS { millis } else { MAX_MILLIS }))
     }
 
-    /// Returns `secs` seconds, or [`Span::MAX`] if that is shorter.
+    /// Returns `secs` seconds, or [`TimeSpan::MAX`] if that is shorter.
     pub const fn from_secs(secs: u64) -> Self {
         Self::from_millis(secs.saturating_mul(1_000))
     }
@@ -62,7 +62,7 @@ impl Span {
     }
 }
 
-impl FromStr for Span {
+impl FromStr for TimeSpan {
     type Err = InvalidQuantity;
 
     fn from_str(text: &str) -> Result<Self, InvalidQuantity> {
@@ -86,7 +86,7 @@ impl FromStr for Span {
 }
 
 /// Writes the duration in the largest unit that results in a whole number: `90s`, `2m`.
-impl fmt::Display for Span {
+impl fmt::Display for TimeSpan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.0.as_secs() * 1_000 + u64::from(self.0.subsec_millis());
         if millis == 0 { f.write_str("0s") } else { write_in_units(f, millis, &SPAN_UNITS) }
@@ -139,7 +139,7 @@ impl fmt::Display for Size {
     }
 }
 
-/// An invalid [`Span`] or [`Size`]. The message contains the valid forms and never the text.
+/// An invalid [`TimeSpan`] or [`Size`]. The message contains the valid forms and never the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected {0}")]
 pub struct InvalidQuantity(&'static str);
@@ -171,7 +171,7 @@ fn deserialize<'de, D: Deserializer<'de>, T: FromStr>(
     parsed.ok_or_else(|| de::Error::custom(invalid))
 }
 
-impl<'de> Deserialize<'de> for Span {
+impl<'de> Deserialize<'de> for TimeSpan {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserialize(deserializer, INVALID_SPAN)
     }
@@ -183,7 +183,7 @@ impl<'de> Deserialize<'de> for Size {
     }
 }
 
-impl Serialize for Span {
+impl Serialize for TimeSpan {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }

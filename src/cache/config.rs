@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     caller::Scope,
     check::Validation,
-    units::{Size, Span},
+    units::{Size, TimeSpan},
 };
 
 /// `[cache]`: the size and lifetime of the cache.
@@ -21,7 +21,7 @@ pub struct Config {
 
     /// The lifetime of a cached embedding. A model of one name does not change, so a shorter time is needed only to save
     /// memory or to delete data.
-    pub ttl: Span,
+    pub ttl: TimeSpan,
 
     /// The cached embeddings that a caller can hit: those of all callers (`shared`) or its own only (`per-caller`), which
     /// hides from response times what other callers embed. `[callers."NAME"]` overrides it.
@@ -36,7 +36,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             max_bytes: Size::from_mib(256),
-            ttl: Span::from_secs(30 * 24 * 60 * 60),
+            ttl: TimeSpan::from_secs(30 * 24 * 60 * 60),
             scope: Scope::Shared,
             key_file: None,
         }

@@ -6,11 +6,11 @@ use super::*;
 use crate::{
     embedding::{Endpoint, Input, InputType, Parameters, Vector},
     model::Dtype,
-    units::{Size, Span},
+    units::{Size, TimeSpan},
 };
 
 fn cache(max_bytes: u64, ttl: Duration) -> Cache {
-    let ttl = Span::from_millis(u64::try_from(ttl.as_millis()).unwrap());
+    let ttl = TimeSpan::from_millis(u64::try_from(ttl.as_millis()).unwrap());
     Cache::new(
         &Config { max_bytes: Size::from_bytes(max_bytes), ttl, ..Config::default() },
         &Metrics::off(),

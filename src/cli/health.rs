@@ -13,7 +13,7 @@ use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-use crate::units::Span;
+use crate::units::TimeSpan;
 
 #[derive(Debug, Args)]
 pub(super) struct HealthArgs {
@@ -22,7 +22,7 @@ pub(super) struct HealthArgs {
     address: String,
     /// The longest wait for the answer, connecting included.
     #[arg(long, value_name = "TIME", default_value = "1s")]
-    timeout: Span,
+    timeout: TimeSpan,
     /// `readiness`, `liveness`, or the full name of a gRPC service; the default is the readiness of the gateway.
     #[arg(value_name = "SERVICE", default_value = "", hide_default_value = true)]
     service: String,

@@ -10,7 +10,7 @@ use crate::{
     simulator::{AcceptedKeys, FaultRule, Latency, Options, Simulator},
     telemetry::{self, TelemetryConfig},
     transport::StopSignals,
-    units::Span,
+    units::TimeSpan,
 };
 
 #[derive(Debug, Args)]
@@ -30,13 +30,13 @@ pub(super) struct SimulateArgs {
     tpm: Option<u64>,
     /// The latency of successful replies, such as 100ms.
     #[arg(long, value_name = "TIME", default_value = "0s")]
-    latency: Span,
+    latency: TimeSpan,
     /// Latency added for each thousand tokens.
     #[arg(long, value_name = "TIME", default_value = "0s")]
-    latency_per_1k_tokens: Span,
+    latency_per_1k_tokens: TimeSpan,
     /// The largest random latency added.
     #[arg(long, value_name = "TIME", default_value = "0s")]
-    jitter: Span,
+    jitter: TimeSpan,
     /// Log every call: its number, inputs, tokens and status, never its texts.
     #[arg(long)]
     log_requests: bool,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     check::Validation,
-    units::{Size, Span},
+    units::{Size, TimeSpan},
 };
 
 /// `[batch]`: how texts of many callers share upstream calls.
@@ -17,7 +17,7 @@ pub struct Config {
 
     /// The longest an input waits for others while calls of its kind are in flight. Without such calls it is sent at
     /// once, and so is a full batch.
-    pub max_delay: Span,
+    pub max_delay: TimeSpan,
 
     /// The most upstream calls at the same time, 1 to 1024, over all models. Raise it when calls wait although
     /// the rate limits have room.
@@ -35,7 +35,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             max_inputs: 1000,
-            max_delay: Span::from_millis(5),
+            max_delay: TimeSpan::from_millis(5),
             max_in_flight: 8,
             max_waiting_inputs: 100_000,
             max_waiting_bytes: Size::from_mib(256),

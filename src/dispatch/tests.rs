@@ -34,7 +34,7 @@ use crate::{
     secret::Secret,
     telemetry::trace::TraceContext,
     tokens,
-    units::Span,
+    units::TimeSpan,
     upstream::{KeyLimits, KeySources},
 };
 use fake::{Fake, vector_of};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{check::Validation, units::Span};
+use crate::{check::Validation, units::TimeSpan};
 
 /// `[reload]`: how soon changed certificates, keys, credentials and rules are noticed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -12,12 +12,12 @@ pub struct Config {
     /// How often the files are looked at: TLS certificates, the API keys, tokens and JWKS of callers, and of the
     /// `--config` file the `[callers]` table and `telemetry.log_filter`; 100ms to 30s. SIGHUP has them looked at at once.
     /// A changed file that makes no sense changes nothing.
-    pub interval: Span,
+    pub interval: TimeSpan,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { interval: Span::from_secs(10) }
+        Self { interval: TimeSpan::from_secs(10) }
     }
 }
 
@@ -27,7 +27,7 @@ impl Config {
         Validation::new().within(
             "interval",
             self.interval,
-            Span::from_millis(100)..=Span::from_secs(30),
+            TimeSpan::from_millis(100)..=TimeSpan::from_secs(30),
         )
     }
 }

@@ -6,7 +6,7 @@ use http::Uri;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
-use crate::{check::Validation, units::Span};
+use crate::{check::Validation, units::TimeSpan};
 
 /// `[telemetry]`: the log, and the export of traces and metrics.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,10 +45,10 @@ pub struct TelemetryConfig {
     pub otlp_compression: Option<OtlpCompression>,
 
     /// The timeout of an export with all its retries, 1ms to 10m. Unset: 10s.
-    pub otlp_timeout: Option<Span>,
+    pub otlp_timeout: Option<TimeSpan>,
 
     /// The interval between two exports of metrics, 1s to 1d. Unset: 1m.
-    pub otlp_metrics_interval: Option<Span>,
+    pub otlp_metrics_interval: Option<TimeSpan>,
 
     /// The share of traces that is recorded where the caller did not decide, 0 to 1. Unset: 1.
     pub sample_ratio: Option<f64>,
@@ -149,7 +149,7 @@ fn is_endpoint(url: &str) -> bool {
 impl TelemetryConfig {
     /// Validates the section's values.
     pub fn validate(&self) -> Validation {
-        let within = |span: Option<Span>, least: Span, most: Span| {
+        let within = |span: Option<TimeSpan>, least: TimeSpan, most: TimeSpan| {
             span.is_none_or(|span| (least..=most).contains(&span))
         };
         Validation::new()
@@ -170,12 +170,12 @@ impl TelemetryConfig {
             )
             .require(
                 "otlp_timeout",
-                within(self.otlp_timeout, Span::from_millis(1), Span::from_secs(600)),
+                within(self.otlp_timeout, TimeSpan::from_millis(1), TimeSpan::from_secs(600)),
                 "must be 1ms to 10m",
             )
             .require(
                 "otlp_metrics_interval",
-                within(self.otlp_metrics_interval, Span::from_secs(1), Span::from_secs(86_400)),
+                within(self.otlp_metrics_interval, TimeSpan::from_secs(1), TimeSpan::from_secs(86_400)),
                 "must be 1s to 1d",
             )
             .require(

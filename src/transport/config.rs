@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     check::Validation,
-    units::{Size, Span},
+    units::{Size, TimeSpan},
 };
 
 /// `[server]`: the port callers use and what one request may ask for.
@@ -24,10 +24,10 @@ pub struct Config {
 
     /// The timeout of calls without a deadline. Half of it is ample time: when a deadline of at least that passes in
     /// the queue or upstream, the caller is not to blame.
-    pub default_deadline: Span,
+    pub default_deadline: TimeSpan,
 
     /// The longest timeout of a call: later deadlines are cut to it.
-    pub max_deadline: Span,
+    pub max_deadline: TimeSpan,
 
     /// Maximum of open connections, 1 to 1000000; further ones wait to be accepted. At start it is lowered, with a
     /// warning, to what the limit of open files allows (`ulimit -n`, raised to its hard limit).
@@ -35,10 +35,10 @@ pub struct Config {
 
     /// The age, within a tenth, at which a connection gets GOAWAY. Its client then opens another, which spreads
     /// clients over new replicas. `36500d` is for ever.
-    pub connection_age: Span,
+    pub connection_age: TimeSpan,
 
     /// The time for calls in flight after that, before the connection is cut.
-    pub connection_age_grace: Span,
+    pub connection_age_grace: TimeSpan,
 
     /// Whether gRPC reflection is served, so that grpcurl works without the proto files.
     pub reflection: bool,
@@ -49,11 +49,11 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 50051)),
             max_request_bytes: Size::from_mib(32),
-            default_deadline: Span::from_secs(60),
-            max_deadline: Span::from_secs(5 * 60),
+            default_deadline: TimeSpan::from_secs(60),
+            max_deadline: TimeSpan::from_secs(5 * 60),
             max_connections: 10_000,
-            connection_age: Span::from_secs(10 * 60),
-            connection_age_grace: Span::from_secs(30),
+            connection_age: TimeSpan::from_secs(10 * 60),
+            connection_age_grace: TimeSpan::from_secs(30),
             reflection: true,
         }
     }
@@ -87,16 +87,16 @@ impl Config {
 pub struct Drain {
     /// The time after SIGTERM in which the gateway reports not ready and still accepts calls: as long as Kubernetes
     /// takes to update all clients. `0s` without a load balancer.
-    pub delay: Span,
+    pub delay: TimeSpan,
 
     /// The time for calls in flight after that, before they are cut off. Together with `delay` it must
     /// stay 5s below the pod's `terminationGracePeriodSeconds`, or 8s where telemetry is exported. A second
     /// SIGTERM ends both at once.
-    pub grace: Span,
+    pub grace: TimeSpan,
 }
 
 impl Default for Drain {
     fn default() -> Self {
-        Self { delay: Span::from_secs(5), grace: Span::from_secs(25) }
+        Self { delay: TimeSpan::from_secs(5), grace: TimeSpan::from_secs(25) }
     }
 }

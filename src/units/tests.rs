@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize, de::value};
 use super::*;
 
 fn span(text: &str) -> Result<u64, InvalidQuantity> {
-    text.parse::<Span>().map(|span| u64::try_from(span.get().as_millis()).unwrap())
+    text.parse::<TimeSpan>().map(|span| u64::try_from(span.get().as_millis()).unwrap())
 }
 
 fn size(text: &str) -> Result<u64, InvalidQuantity> {
@@ -66,14 +66,14 @@ fn spans_are_written_in_the_largest_exact_unit() {
         (90_000, "90s"),
         (86_400_000, "1d"),
     ] {
-        assert_eq!(Span::from_millis(millis).to_string(), text);
+        assert_eq!(TimeSpan::from_millis(millis).to_string(), text);
     }
 }
 
 #[test]
 fn a_span_ends_at_a_hundred_years() {
-    assert_eq!(Span::from_secs(u64::MAX), Span::MAX);
-    assert_eq!(Span::MAX.to_string(), "36500d");
+    assert_eq!(TimeSpan::from_secs(u64::MAX), TimeSpan::MAX);
+    assert_eq!(TimeSpan::MAX.to_string(), "36500d");
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn sizes_are_written_in_the_largest_exact_unit() {
 #[test]
 fn bare_numbers_are_refused_with_the_allowed_forms() {
     type Reader = value::I64Deserializer<value::Error>;
-    let span = Span::deserialize(Reader::new(30)).unwrap_err().to_string();
+    let span = TimeSpan::deserialize(Reader::new(30)).unwrap_err().to_string();
     assert_eq!(span, format!("expected {SPAN_FORMS}"));
     let size = Size::deserialize(Reader::new(30)).unwrap_err().to_string();
     assert_eq!(size, format!("expected {SIZE_FORMS}"));
@@ -138,9 +138,9 @@ proptest! {
     #[test]
     fn what_is_written_reads_back(millis in 0..=MAX_MILLIS, bytes: u64) {
         #[derive(Debug, PartialEq, Serialize, Deserialize)]
-        struct Both { span: Span, size: Size }
+        struct Both { span: TimeSpan, size: Size }
 
-        let both = Both { span: Span::from_millis(millis), size: Size::from_bytes(bytes) };
+        let both = Both { span: TimeSpan::from_millis(millis), size: Size::from_bytes(bytes) };
         prop_assert_eq!(both.span.to_string().parse(), Ok(both.span));
         prop_assert_eq!(both.size.to_string().parse(), Ok(both.size));
         let text = toml::to_string(&both).unwrap();

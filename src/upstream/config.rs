@@ -6,7 +6,7 @@ use super::{
     key::{ApiKey, KeyConfig},
     url,
 };
-use crate::{check::Validation, units::Span};
+use crate::{check::Validation, units::TimeSpan};
 
 /// Voyage's own API.
 const VOYAGE: &str = "https://api.voyageai.com/v1";
@@ -26,10 +26,10 @@ pub struct Config {
 
     /// The longest time of one HTTP call, from connecting to the last byte.
     /// A call that was sent goes on for this time even if its callers left: its answer is paid for and cached.
-    pub attempt_timeout: Span,
+    pub attempt_timeout: TimeSpan,
 
     /// The longest time of connecting, TLS included. Part of `attempt_timeout`.
-    pub connect_timeout: Span,
+    pub connect_timeout: TimeSpan,
 
     /// The model of requests that name none; 1 to 128 visible ASCII characters.
     pub default_model: String,
@@ -46,8 +46,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             base_url: None,
-            attempt_timeout: Span::from_secs(30),
-            connect_timeout: Span::from_secs(2),
+            attempt_timeout: TimeSpan::from_secs(30),
+            connect_timeout: TimeSpan::from_secs(2),
             default_model: "voyage-4".to_owned(),
             keys: Vec::new(),
         }

@@ -10,7 +10,7 @@ use tonic_health::{
 use voyage_gateway::{
     grpc::{SERVICES, v1::EmbedRequest},
     simulator::{Fault, count_tokens},
-    units::Span,
+    units::TimeSpan,
 };
 
 use crate::support::{Gateway, assert_vectors, connect, eventually, partial, sample, texts};
@@ -85,7 +85,8 @@ async fn readiness_does_not_depend_on_voyage() {
 #[tokio::test]
 async fn a_draining_replica_is_alive_not_ready_and_still_at_work() {
     // Longer than the test: it ends within the delay, while calls are still taken.
-    let mut gateway = Gateway::holding(|config, _| config.drain.delay = Span::from_secs(600)).await;
+    let mut gateway =
+        Gateway::holding(|config, _| config.drain.delay = TimeSpan::from_secs(600)).await;
     let channels = [gateway.channel().await, connect(gateway.admin()).await];
     let call = gateway.spawn(texts(&["in flight"])).await;
     gateway.until_calls(1).await;

@@ -9,7 +9,7 @@ mod tokens;
 use std::{fs, path::PathBuf};
 
 use tonic::{Code, Request, Status, metadata::MetadataValue};
-use voyage_gateway::{config::Config, grpc::v1::EmbedRequest, units::Span};
+use voyage_gateway::{config::Config, grpc::v1::EmbedRequest, units::TimeSpan};
 
 use crate::support::{Answer, Client, Gateway, details, reason, sample, texts};
 
@@ -45,7 +45,7 @@ impl Drop for Folder {
 
 /// Looks at changed files as often as can be.
 fn look_often(config: &mut Config) {
-    config.reload.interval = Span::from_millis(100);
+    config.reload.interval = TimeSpan::from_millis(100);
 }
 
 /// A call with these `authorization` headers.

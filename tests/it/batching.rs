@@ -10,7 +10,7 @@ use voyage_gateway::{
     grpc::v1::{self, EmbedRequest, OutputDtype},
     model::Dtype,
     simulator::{Fault, Shape, vector},
-    units::Span,
+    units::TimeSpan,
 };
 
 use crate::support::{
@@ -19,7 +19,7 @@ use crate::support::{
 };
 
 /// Longer than any test: what gathers leaves when its lane is idle or the call is full.
-const FOREVER: Span = Span::from_secs(3_600);
+const FOREVER: TimeSpan = TimeSpan::from_secs(3_600);
 
 /// Starts a gateway that holds its first call back; later inputs wait for the next.
 async fn busy() -> (Gateway, JoinHandle<Answer>) {

@@ -8,7 +8,7 @@ use tonic::{Code, Request, Status};
 use voyage_gateway::{
     grpc::v1::{EmbedRequest, RequestOptions},
     simulator::Fault,
-    units::Span,
+    units::TimeSpan,
 };
 
 use crate::support::{
@@ -109,7 +109,7 @@ async fn a_call_that_can_wait_for_the_gate_succeeds() {
 #[tokio::test]
 async fn a_joiner_that_cannot_wait_for_the_gate_fails_at_once() {
     let gateway =
-        Gateway::with(|config, _| config.server.default_deadline = Span::from_secs(300)).await;
+        Gateway::with(|config, _| config.server.default_deadline = TimeSpan::from_secs(300)).await;
     let limited = Fault::status(429).with_header("retry-after", "60");
     gateway.simulator().script().next_calls(1, limited);
     let patient = gateway.spawn(texts(&["one"])).await;
@@ -146,9 +146,9 @@ async fn no_call_waits_longer_for_the_budget_than_its_limit() {
 async fn repeated_failures_open_the_circuit_breaker() {
     let gateway = Gateway::with(|config, _| {
         config.retry.max_attempts = 1;
-        config.breaker.window = Span::from_secs(3_600);
-        config.breaker.open_for = Span::from_secs(3_600);
-        config.breaker.max_open = Span::from_secs(3_600);
+        config.breaker.window = TimeSpan::from_secs(3_600);
+        config.breaker.open_for = TimeSpan::from_secs(3_600);
+        config.breaker.max_open = TimeSpan::from_secs(3_600);
     })
     .await;
     gateway.embed(texts(&["known"])).await.unwrap();
@@ -194,7 +194,7 @@ async fn the_circuit_breaker_closes_after_the_outage() {
     let gateway = Gateway::with(|config, simulator| {
         config.retry.max_attempts = 1;
         config.breaker.min_calls = 2;
-        config.breaker.open_for = Span::from_millis(50);
+        config.breaker.open_for = TimeSpan::from_millis(50);
         simulator.script.next_calls(2, Fault::status(503));
     })
     .await;

@@ -7,7 +7,7 @@ use tonic::Code;
 use voyage_gateway::{
     grpc::v1::{CacheMode, CacheStatus},
     simulator::count_tokens,
-    units::Span,
+    units::TimeSpan,
 };
 
 use crate::raw::Connection;
@@ -47,7 +47,8 @@ async fn a_hundred_identical_calls_are_one_upstream_input() {
 #[tokio::test]
 async fn six_hundred_callers_of_different_deadlines_cause_one_call() {
     let gateway =
-        Gateway::holding(|config, _| config.upstream.attempt_timeout = Span::from_secs(300)).await;
+        Gateway::holding(|config, _| config.upstream.attempt_timeout = TimeSpan::from_secs(300))
+            .await;
     let connections = join_all((0..4).map(|_| Connection::open(gateway.grpc()))).await;
     let callers: Vec<_> = (0..600)
         .map(|caller| {

@@ -13,7 +13,7 @@ use tracing::Level;
 use voyage_gateway::{
     config::Config,
     simulator::{AcceptedKeys, Fault, Options},
-    units::Span,
+    units::TimeSpan,
     upstream::{KeyConfig, KeySources},
 };
 
@@ -76,13 +76,13 @@ fn pool(members: &[(&str, &Path)]) -> KeySources {
 
 /// Files are read as often as the configuration allows.
 fn often(config: &mut Config, options: &mut Options) {
-    config.reload.interval = Span::from_millis(100);
+    config.reload.interval = TimeSpan::from_millis(100);
     options.keys = AcceptedKeys::only([OLD]);
 }
 
 /// Files are read seldom: in a test, only when Voyage rejects a key.
 fn seldom(config: &mut Config, options: &mut Options) {
-    config.reload.interval = Span::from_secs(30);
+    config.reload.interval = TimeSpan::from_secs(30);
     options.keys = AcceptedKeys::only([OLD]);
 }
 

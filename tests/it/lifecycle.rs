@@ -11,7 +11,7 @@ use voyage_gateway::{
     app::{self, BuildError},
     config::Config,
     secret::Secret,
-    units::Span,
+    units::TimeSpan,
 };
 
 use crate::support::{Gateway, KEY, assert_vectors, eventually, texts};
@@ -114,7 +114,8 @@ async fn a_drain_lets_what_is_in_flight_finish() {
 
 #[tokio::test]
 async fn a_drain_ends_even_when_a_call_does_not() {
-    let gateway = Gateway::holding(|config, _| config.drain.grace = Span::from_millis(100)).await;
+    let gateway =
+        Gateway::holding(|config, _| config.drain.grace = TimeSpan::from_millis(100)).await;
     let call = gateway.spawn(texts(&["for ever"])).await;
     gateway.until_calls(1).await;
     gateway.ended().await;
@@ -127,7 +128,7 @@ async fn a_drain_ends_even_when_a_call_does_not() {
 
 #[tokio::test]
 async fn silent_peers_do_not_keep_it_alive() {
-    let gateway = Gateway::with(|config, _| config.drain.grace = Span::from_millis(100)).await;
+    let gateway = Gateway::with(|config, _| config.drain.grace = TimeSpan::from_millis(100)).await;
     let mut peers = Vec::new();
     for port in [gateway.grpc(), gateway.admin()] {
         for said in [b"".as_slice(), &PREFACE[..7], PREFACE, b"GET / HT"] {
@@ -157,7 +158,7 @@ async fn peers_that_send_nonsense_affect_no_other_caller() {
 #[tokio::test]
 async fn an_idle_client_does_not_delay_the_end() {
     // Its connection gets GOAWAY, and ends within the grace and not after it.
-    let gateway = Gateway::with(|config, _| config.drain.grace = Span::from_secs(600)).await;
+    let gateway = Gateway::with(|config, _| config.drain.grace = TimeSpan::from_secs(600)).await;
     let mut client = gateway.client().await;
     client.embed(texts(&["a text"])).await.unwrap();
     gateway.ended().await;

@@ -11,7 +11,7 @@ use tokio::{
 };
 use tonic::Code;
 use tracing::Level;
-use voyage_gateway::units::Span;
+use voyage_gateway::units::TimeSpan;
 
 use crate::{
     raw::{Connection, EMBED, framed},
@@ -226,7 +226,7 @@ async fn a_call_at_the_admin_port() {
 async fn no_deadline() {
     let log = Log::from(Level::DEBUG);
     let gateway =
-        Gateway::with(|config, _| config.server.default_deadline = Span::from_secs(20)).await;
+        Gateway::with(|config, _| config.server.default_deadline = TimeSpan::from_secs(20)).await;
     let connection = Connection::open(gateway.grpc()).await;
     let own = [("x-request-id", "mine")];
     connection.clone().embed(&own, &texts(&["a text"])).await.unwrap();

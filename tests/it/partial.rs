@@ -4,7 +4,7 @@ use tonic::Code;
 use voyage_gateway::{
     grpc::v1::{CacheMode, CacheStatus, EmbedRequest, EmbedResponse, ItemError},
     simulator::{Fault, Shape, vector},
-    units::Span,
+    units::TimeSpan,
 };
 
 use crate::support::{
@@ -146,7 +146,7 @@ async fn a_failed_call_fails_its_own_inputs_only() {
     check(&reply.errors[0], 1_000, Code::Unavailable, "UPSTREAM_SERVER_ERROR");
 }
 
-const DEADLINE: Span = Span::from_secs(60);
+const DEADLINE: TimeSpan = TimeSpan::from_secs(60);
 
 #[tokio::test]
 async fn at_the_deadline_the_answer_is_what_is_there() {

@@ -38,7 +38,7 @@ use voyage_gateway::{
     secret::Secret,
     simulator::{AcceptedKeys, Options, Shape, Simulator, vector},
     telemetry::{Metrics, trace},
-    units::Span,
+    units::TimeSpan,
     upstream::{self, ApiKey, ApiKeys, KeySources, Reply, Upstream},
 };
 
@@ -254,7 +254,7 @@ async fn prepare(adjust: impl FnOnce(&mut Config, &mut Options)) -> (Config, Sim
     let mut config = Config::default();
     config.server.listen.set_port(0);
     config.admin.listen.set_port(0);
-    config.drain.delay = Span::from_secs(0);
+    config.drain.delay = TimeSpan::from_secs(0);
     let mut options = Options { keys: AcceptedKeys::only([KEY]), ..Options::default() };
     adjust(&mut config, &mut options);
     let simulator = Simulator::start(options).await.expect("a simulator");

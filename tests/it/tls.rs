@@ -30,7 +30,7 @@ use tokio_rustls::{
 use tonic::transport::{Channel, Endpoint};
 use voyage_gateway::{
     config::Config, grpc::v1::embedding_service_client::EmbeddingServiceClient,
-    transport::TlsConfig, units::Span,
+    transport::TlsConfig, units::TimeSpan,
 };
 
 use crate::support::{Client, Gateway, PATIENCE, assert_vectors, eventually, sample, texts};
@@ -96,7 +96,7 @@ impl Files {
         let tls = self.section(below);
         Gateway::with(|config, _| {
             config.tls = tls;
-            config.reload.interval = Span::from_millis(100);
+            config.reload.interval = TimeSpan::from_millis(100);
         })
         .await
     }

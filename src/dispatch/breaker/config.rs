@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{check::Validation, units::Span};
+use crate::{check::Validation, units::TimeSpan};
 
 /// `[breaker]`: the circuit breaker of the upstream.
 ///
@@ -19,14 +19,14 @@ pub struct Config {
     pub min_calls: u32,
 
     /// The period in which calls are counted.
-    pub window: Span,
+    pub window: TimeSpan,
 
     /// The time without calls after the breaker opens; then a single call probes the upstream. Each failed probe doubles
     /// the time.
-    pub open_for: Span,
+    pub open_for: TimeSpan,
 
     /// The longest such time, at least `open_for`.
-    pub max_open: Span,
+    pub max_open: TimeSpan,
 }
 
 impl Default for Config {
@@ -34,9 +34,9 @@ impl Default for Config {
         Self {
             failure_percent: 50,
             min_calls: 20,
-            window: Span::from_secs(10),
-            open_for: Span::from_secs(5),
-            max_open: Span::from_secs(60),
+            window: TimeSpan::from_secs(10),
+            open_for: TimeSpan::from_secs(5),
+            max_open: TimeSpan::from_secs(60),
         }
     }
 }

@@ -88,7 +88,7 @@ async fn requests_waiting_for_budget_fail_when_the_circuit_opens() {
 
 #[tokio::test(start_paused = true)]
 async fn requests_waiting_for_a_batch_fail_when_the_circuit_opens() {
-    let batch = Config { max_delay: Span::from_secs(1), ..Config::default() };
+    let batch = Config { max_delay: TimeSpan::from_secs(1), ..Config::default() };
     let stage = Stage::new(Fake::after(millis(100)), &brittle(batch));
     *stage.fake.down.lock().unwrap() = Some(Fault::ServerError { retry_after: None });
     let mut lanes = Vec::new();

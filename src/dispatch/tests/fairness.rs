@@ -4,7 +4,7 @@ use super::*;
 
 /// One input a call and one call at a time: the calls are the order of service.
 fn one_by_one() -> Stage {
-    let batch = Config { max_delay: Span::from_millis(0), ..batches(1, 1) };
+    let batch = Config { max_delay: TimeSpan::from_millis(0), ..batches(1, 1) };
     Stage::new(Fake::after(millis(10)), &Settings { batch, ..Settings::default() })
 }
 
@@ -136,7 +136,7 @@ async fn batch_is_served_though_queries_use_up_the_tokens() {
 
 #[tokio::test(start_paused = true)]
 async fn a_rejected_caller_is_not_charged_for_unsent_items() {
-    let batch = Config { max_delay: Span::from_millis(0), ..batches(1, 1) };
+    let batch = Config { max_delay: TimeSpan::from_millis(0), ..batches(1, 1) };
     let settings = Settings { batch, limits: limits(100, 1_000_000), ..Settings::default() };
     let stage = Stage::new(Fake::after(millis(10)), &settings);
     stage.start(bulk(&numbered("other", 1_000), "other")).await;

@@ -39,7 +39,7 @@ async fn others_gather_for_at_most_max_delay_while_a_call_is_in_flight() {
 
 #[tokio::test(start_paused = true)]
 async fn what_gathered_leaves_as_soon_as_the_lane_is_idle() {
-    let batch = Config { max_delay: Span::from_secs(10), ..Config::default() };
+    let batch = Config { max_delay: TimeSpan::from_secs(10), ..Config::default() };
     let stage = Stage::new(slow(), &Settings { batch, ..Settings::default() });
     let start = Instant::now();
     stage.start(request(&["first"])).await;
@@ -51,7 +51,7 @@ async fn what_gathered_leaves_as_soon_as_the_lane_is_idle() {
 
 #[tokio::test(start_paused = true)]
 async fn a_full_batch_leaves_at_once() {
-    let batch = Config { max_delay: Span::from_secs(10), ..batches(10, 8) };
+    let batch = Config { max_delay: TimeSpan::from_secs(10), ..batches(10, 8) };
     let stage = Stage::new(slow(), &Settings { batch, ..Settings::default() });
     let start = Instant::now();
     stage.start(request(&["first"])).await;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{check::Validation, units::Span};
+use crate::{check::Validation, units::TimeSpan};
 
 /// `[auth]`: authentication of callers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -69,7 +69,7 @@ pub struct JwtConfig {
     pub jwks_token_file: Option<PathBuf>,
 
     /// Tolerated difference between the clocks of issuer and gateway, at most 5m.
-    pub leeway: Span,
+    pub leeway: TimeSpan,
 }
 
 impl Default for JwtConfig {
@@ -81,7 +81,7 @@ impl Default for JwtConfig {
             jwks_url: None,
             jwks_ca_file: None,
             jwks_token_file: None,
-            leeway: Span::from_secs(30),
+            leeway: TimeSpan::from_secs(30),
         }
     }
 }
@@ -112,7 +112,7 @@ impl JwtConfig {
     fn validate(&self, asked: bool, validation: Validation) -> Validation {
         let mut validation = validation.require(
             "jwt.leeway",
-            self.leeway <= Span::from_secs(300),
+            self.leeway <= TimeSpan::from_secs(300),
             "must be at most 5m",
         );
         for (key, value) in [("jwt.issuer", &self.issuer), ("jwt.audience", &self.audience)] {

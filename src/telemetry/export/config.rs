@@ -61,7 +61,7 @@ impl ExportConfig {
         };
         let traces = signal(&environment.traces, "/v1/traces")?;
         let metrics = signal(&environment.metrics, "/v1/metrics")?;
-        let interval = config.otlp_metrics_interval.map(crate::units::Span::get);
+        let interval = config.otlp_metrics_interval.map(crate::units::TimeSpan::get);
         Ok(Self {
             interval: interval.or(environment.interval).unwrap_or(INTERVAL),
             traces,
@@ -166,7 +166,7 @@ impl Merge<'_> {
             OtlpProtocol::HttpProtobuf => Uri::from_static("http://localhost:4318"),
         });
         let path = (protocol == OtlpProtocol::HttpProtobuf && !is_own).then_some(self.path);
-        let timeout = config.otlp_timeout.map(crate::units::Span::get).or(own.timeout);
+        let timeout = config.otlp_timeout.map(crate::units::TimeSpan::get).or(own.timeout);
         let timeout = timeout.unwrap_or(TIMEOUT);
         Ok(Target {
             uri: complete(endpoint, path, own.insecure).ok_or(ExportError::Endpoint)?,

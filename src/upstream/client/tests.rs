@@ -14,7 +14,7 @@ use crate::{
     model::Dtype,
     secret::Secret,
     telemetry::trace::TraceContext,
-    units::Span,
+    units::TimeSpan,
     upstream::KeySources,
 };
 use server::{End, Server};
@@ -27,7 +27,7 @@ const BODY: &str = r#"{"data":[{"embedding":"AACAPw==","index":0}],"usage":{"tot
 fn config(base_url: &str) -> Config {
     Config {
         base_url: Some(base_url.to_owned()),
-        attempt_timeout: Span::from_secs(20),
+        attempt_timeout: TimeSpan::from_secs(20),
         ..Config::default()
     }
 }

@@ -10,7 +10,7 @@ use voyage_gateway::{
     error::Error,
     grpc::v1::{CacheStatus, EmbedRequest, RequestOptions},
     telemetry::trace,
-    units::{Size, Span},
+    units::{Size, TimeSpan},
     upstream::{ApiKey, Reply, Upstream},
 };
 
@@ -116,7 +116,7 @@ async fn what_is_not_read_by_the_deadline_is_dropped() {
 #[tokio::test]
 async fn a_caller_without_a_deadline_has_the_default_one_to_read() {
     let gateway = Gateway::with(|config, _| {
-        config.server.default_deadline = Span::from_secs(60);
+        config.server.default_deadline = TimeSpan::from_secs(60);
     })
     .await;
     let peer = Peer::open(gateway.grpc(), 0).await;

@@ -7,7 +7,7 @@ use tonic_health::pb::{
     HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus,
     health_client::HealthClient,
 };
-use voyage_gateway::{grpc::v1::EmbedRequest, units::Span};
+use voyage_gateway::{grpc::v1::EmbedRequest, units::TimeSpan};
 
 use super::frames::{PREFACE, Peer};
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Longer than any test: a test that waits for its end fails.
-const FOR_EVER: Span = Span::from_secs(3_600);
+const FOR_EVER: TimeSpan = TimeSpan::from_secs(3_600);
 
 /// Watches the gateway's health; returns the stream behind the first status, which is good.
 async fn watch(address: std::net::SocketAddr) -> Streaming<HealthCheckResponse> {
@@ -41,7 +41,7 @@ async fn assert_not_serving_and_ended(mut statuses: Streaming<HealthCheckRespons
 
 #[tokio::test]
 async fn health_watches_do_not_delay_the_end() {
-    for delay in [Span::from_secs(0), Span::from_millis(50)] {
+    for delay in [TimeSpan::from_secs(0), TimeSpan::from_millis(50)] {
         let gateway = Gateway::with(|config, _| {
             config.drain.delay = delay;
             config.drain.grace = FOR_EVER;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prost::Message as _;
 use tokio::net::TcpStream;
-use voyage_gateway::units::Span;
+use voyage_gateway::units::TimeSpan;
 
 use super::frames::{
     ANY_STREAM, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, NO_ERROR, Peer, SETTINGS, put,
@@ -65,8 +65,8 @@ async fn the_admin_port_has_a_limit_of_its_own() {
 #[tokio::test]
 async fn an_aged_connection_gets_goaway_and_its_call_finishes() {
     let gateway = Gateway::holding(|config, _| {
-        config.server.connection_age = Span::from_millis(50);
-        config.server.connection_age_grace = Span::from_secs(600);
+        config.server.connection_age = TimeSpan::from_millis(50);
+        config.server.connection_age_grace = TimeSpan::from_secs(600);
     })
     .await;
     let mut peer = Peer::polite(TcpStream::connect(gateway.grpc()).await.unwrap()).await;
@@ -89,11 +89,11 @@ async fn an_aged_connection_gets_goaway_and_its_call_finishes() {
 #[tokio::test]
 async fn an_aged_connection_is_cut_after_its_grace() {
     let gateway = Gateway::holding(|config, _| {
-        config.server.connection_age = Span::from_millis(50);
-        config.server.connection_age_grace = Span::from_secs(600);
+        config.server.connection_age = TimeSpan::from_millis(50);
+        config.server.connection_age_grace = TimeSpan::from_secs(600);
         // The call must not end before.
-        config.server.default_deadline = Span::from_secs(3_600);
-        config.server.max_deadline = Span::from_secs(3_600);
+        config.server.default_deadline = TimeSpan::from_secs(3_600);
+        config.server.max_deadline = TimeSpan::from_secs(3_600);
     })
     .await;
     let mut peer = Peer::polite(TcpStream::connect(gateway.grpc()).await.unwrap()).await;

@@ -17,7 +17,7 @@ use voyage_gateway::{
     error::Error,
     simulator::Fault,
     telemetry::trace,
-    units::Span,
+    units::TimeSpan,
     upstream::{ApiKey, Reply, Upstream},
 };
 
@@ -118,9 +118,9 @@ async fn a_tls_handshake_that_is_cut() {
 }
 
 /// Longer than any attempt takes, however busy the machine is: only a test that moves the clock ends one.
-const ATTEMPT: Span = Span::from_secs(100);
+const ATTEMPT: TimeSpan = TimeSpan::from_secs(100);
 /// Longer than two of them.
-const DEADLINE: Span = Span::from_secs(300);
+const DEADLINE: TimeSpan = TimeSpan::from_secs(300);
 
 #[tokio::test]
 async fn an_attempt_that_takes_too_long() {
@@ -175,7 +175,7 @@ fn check_late(status: &Status, phase: &str) {
 #[tokio::test]
 async fn a_deadline_that_passes() {
     // The gateway's own bounds instead of the caller's deadline: tonic's client has a clock of its own.
-    let deadline = Span::from_secs(60);
+    let deadline = TimeSpan::from_secs(60);
     let gateway = Gateway::holding(|config, _| {
         config.batch.max_in_flight = 1;
         config.server.default_deadline = deadline;

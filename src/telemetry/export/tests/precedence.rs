@@ -1,7 +1,7 @@
 //! The configuration and the environment, merged.
 
 use super::{tls::File, *};
-use crate::units::Span;
+use crate::units::TimeSpan;
 
 const ENDPOINT: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://variable:4318/base");
 
@@ -24,8 +24,8 @@ fn uri(signal: &SignalConfig) -> String {
 fn a_key_that_is_set_wins_over_its_variable() {
     let config = TelemetryConfig {
         otlp_protocol: Some(OtlpProtocol::HttpProtobuf),
-        otlp_timeout: Some(Span::from_secs(3)),
-        otlp_metrics_interval: Some(Span::from_secs(7)),
+        otlp_timeout: Some(TimeSpan::from_secs(3)),
+        otlp_metrics_interval: Some(TimeSpan::from_secs(7)),
         ..configured()
     };
     let plan = plan(

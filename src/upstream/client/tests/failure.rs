@@ -15,7 +15,7 @@ async fn fault(reply: Vec<u8>, end: End) -> (Fault, Option<u16>) {
 /// The same with a client that soon loses patience.
 async fn fault_of_a_slow(reply: Vec<u8>) -> (Fault, Option<u16>) {
     let server = Server::start(reply, End::Hang);
-    let config = Config { attempt_timeout: Span::from_secs(1), ..config(&server.url("http")) };
+    let config = Config { attempt_timeout: TimeSpan::from_secs(1), ..config(&server.url("http")) };
     let failure = failure(&config).await;
     (failure.fault.clone(), failure.status)
 }

@@ -89,6 +89,6 @@ async fn a_handshake_that_hangs_is_a_failed_connection() {
         std::future::pending::<()>().await;
     })
     .await;
-    let config = Config { connect_timeout: Span::from_millis(200), ..config(&url) };
+    let config = Config { connect_timeout: TimeSpan::from_millis(200), ..config(&url) };
     assert_eq!(failure(&config).await.fault, Fault::ConnectFailed);
 }
