@@ -1,13 +1,12 @@
-//! The only place that wires: config in, running gateway out.
-//!
-//! [`build`] goes bottom-up, so read backwards it is the corridor; `run` is the life of what was built.
+//! Builds a gateway of its configuration and runs it. Wiring is done only here.
 
 mod follow;
 mod identity;
 mod run;
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
+use anyhow::Context as _;
 use tokio::{net::TcpListener, sync::watch};
 use tonic::service::Routes;
 
@@ -23,27 +22,26 @@ use crate::{
     file,
     grpc::{self, Authenticator, Deadlines, Edge},
     pipeline::{self, Pipeline},
-    reload::{self, Live, Reload},
+    reload::{Live, Reload},
     telemetry::{Metrics, PortName, Telemetry, trace::Tracer},
-    tokens::{Counter, LoadError},
+    tokens::Counter,
     transport::{Drain, Port, PortState, Protocol, Timing, listen, process, tls::Acceptor},
-    upstream::{self, ApiKeys, Client, KeyError, KeySources, Upstream},
+    upstream::{ApiKeys, Client, KeySources, Upstream},
 };
-use follow::Followed;
 
-/// Connections the admin port may have.
+/// Maximum of connections on the admin port.
 const ADMIN_CONNECTIONS: u32 = 64;
 
-/// Files that are for neither port: listeners, standard output, the runtime's own, files that are read, name look-ups.
+/// File descriptors of neither port: listeners, standard output, the runtime, watched files, name look-ups.
 const OTHER_FILES: u32 = 64;
 
-/// Configured callers whose series start at 0; those of further ones start with their first call.
+/// Maximum of configured callers whose series start at 0. Those of others start with their first call.
 const MAX_EXPECTED_CALLERS: usize = 100;
 
-/// Bytes a cache key's secret must have.
+/// Minimum size of `cache.key_file` in bytes.
 const MIN_KEY_BYTES: usize = 32;
 
-/// A gateway that has its ports and serves nothing yet.
+/// A gateway with bound ports that does not serve yet.
 #[derive(Debug)]
 pub struct Bound {
     grpc: BoundPort,
@@ -55,63 +53,34 @@ pub struct Bound {
     health: Health,
     admin_health: Routes,
     drain: Drain,
-    followed: Followed,
+    files: Vec<Arc<dyn Reload>>,
+    reload_interval: Duration,
+    reload: ReloadHandle,
 }
 
-/// A port that is had and not served yet.
+/// A bound port that does not serve yet.
 #[derive(Debug)]
 struct BoundPort {
     listener: TcpListener,
     port: Port,
-    /// Says how far the port is on its way out.
     states: watch::Sender<PortState>,
 }
 
 /// Why a gateway cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// A port is taken, or may not be had.
-    #[error("cannot listen on {address} ({key}): {error}")]
-    Listen {
-        /// What was asked for.
-        address: SocketAddr,
-        /// The setting that asks.
-        key: &'static str,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// The limit of open files leaves nothing for callers.
-    #[error("server.max_connections: {0}")]
-    Files(#[from] process::TooFewFiles),
-    /// `cache.key_file` cannot be used.
-    #[error("cache.key_file {path}: {problem}", path = path.display())]
-    CacheKey {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// An API key cannot be used.
+    /// A setting, or the file that it names, cannot be used.
+    #[error("{0}")]
+    Config(String),
+    /// The system or a library failed.
     #[error(transparent)]
-    ApiKey(#[from] KeyError),
-    /// The files of `[tls]` cannot be used.
-    #[error(transparent)]
-    Tls(reload::LoadError),
-    /// A file that says who may call cannot be used.
-    #[error(transparent)]
-    Auth(reload::LoadError),
-    /// The upstream client cannot be set up.
-    #[error(transparent)]
-    Upstream(#[from] upstream::BuildError),
-    /// A configured tokenizer cannot be loaded.
-    #[error(transparent)]
-    Tokenizer(#[from] LoadError),
-    /// The metrics cannot be set up.
-    #[error(transparent)]
-    Metrics(#[from] crate::telemetry::MetricsError),
-    /// The compiled proto does not decode.
-    #[error("reflection: {0}")]
-    Reflection(#[from] tonic_reflection::server::Error),
+    System(#[from] anyhow::Error),
+}
+
+impl BuildError {
+    fn config(error: impl fmt::Display) -> Self {
+        Self::Config(error.to_string())
+    }
 }
 
 /// Parts of a gateway that its configuration does not describe. Each has a default.
@@ -120,7 +89,7 @@ pub enum BuildError {
 pub struct Parts {
     /// Metrics and traces; default: metrics of its own, and no traces.
     pub telemetry: Option<Telemetry>,
-    /// The callers' rules, which may change; default: those of the configuration.
+    /// The callers' rules; default: those of the configuration, without reloads.
     pub rules: Option<Arc<Live<Rules>>>,
     /// The upstream; default: Voyage's API.
     pub upstream: Option<Arc<dyn Upstream>>,
@@ -134,12 +103,12 @@ pub async fn build(
 ) -> Result<Bound, BuildError> {
     let telemetry = match parts.telemetry {
         Some(telemetry) => telemetry,
-        None => Metrics::new()?.into(),
+        None => Metrics::new().context("metrics")?.into(),
     };
     let metrics = &telemetry.metrics;
     let fixed = || Live::fixed("config", Rules::new(&config.callers), metrics.clone());
     let rules = parts.rules.unwrap_or_else(fixed);
-    let keys = keys.into().load(metrics)?;
+    let keys = keys.into().load(metrics).map_err(BuildError::config)?;
     let upstream = match parts.upstream {
         Some(upstream) => upstream,
         None => Arc::new(client(config, &keys, metrics)?),
@@ -147,7 +116,7 @@ pub async fn build(
     assemble(config, keys, upstream, rules, telemetry).await
 }
 
-fn client(config: &Config, keys: &ApiKeys, metrics: &Metrics) -> Result<Client, BuildError> {
+fn client(config: &Config, keys: &ApiKeys, metrics: &Metrics) -> anyhow::Result<Client> {
     let client = Client::new(&config.upstream, keys.clone(), metrics.clone())?
         .with_traceparent(config.telemetry.propagate_to_voyage);
     for member in keys.members() {
@@ -166,46 +135,46 @@ async fn assemble(
 ) -> Result<Bound, BuildError> {
     let Telemetry { metrics, tracer } = telemetry;
     expect_series(config, &rules.get(), &metrics);
-    let keys = keys(config)?;
-    let tls = Acceptor::load(&config.tls, &metrics).map_err(BuildError::Tls)?;
-    let files = tls.iter().map(Acceptor::files).chain(api_keys.files()).collect::<Vec<_>>();
+    let keys = key_deriver(config).map_err(BuildError::Config)?;
+    let tls = Acceptor::load(&config.tls, &metrics).map_err(BuildError::config)?;
+    let (authenticator, mut files) =
+        identity::build(&config.auth, &metrics).await.map_err(BuildError::config)?;
+    files.extend(tls.iter().map(Acceptor::files).chain(api_keys.files()));
+    files.push(Arc::clone(&rules) as Arc<dyn Reload>);
     let (grpc_port, admin_port) = ports(config, tls, &metrics)?;
     let dispatch = Dispatch::start(dispatch::Parts {
         batch: &config.batch,
         limits: &config.limits,
         retry: &config.retry,
         breaker: &config.breaker,
-        counter: Counter::new(&config.tokens)?,
+        counter: Counter::new(&config.tokens).map_err(BuildError::config)?,
         keys: &api_keys,
         upstream,
         metrics: metrics.clone(),
     });
     let cache = Arc::new(Cache::new(&config.cache, &metrics));
-    // Weak, because what it watches holds the metrics.
+    // Weak: the cache holds the metrics.
     let watched = Arc::downgrade(&cache);
     metrics.watch_cache(move || Some(watched.upgrade()?.cached()));
     let pipeline = Pipeline::new(pipeline::Parts {
         admission: &config.admission,
-        budgets: budgets(config),
+        limits: &config.limits,
         scope: config.cache.scope,
         keys,
         cache: Arc::clone(&cache),
         dispatch: Arc::clone(&dispatch),
         metrics: metrics.clone(),
     });
-    let (authenticator, who) =
-        identity::build(&config.auth, &metrics).await.map_err(BuildError::Auth)?;
-    let fetched = authenticator.fetched_keys();
-    let files = who.into_iter().chain(files).chain([Arc::clone(&rules) as Arc<dyn Reload>]);
-    let followed = Followed::new(files.collect(), config.reload.interval.get(), fetched);
+    let reload = ReloadHandle::new(authenticator.fetched_keys());
     let settings = settings(config, authenticator, rules, tracer);
     let health = Health::new().await;
     let grpc = bind(config.server.listen, "server.listen", grpc_port)?;
     let admin = bind(config.admin.listen, "admin.listen", admin_port)?;
     let grpc_health = health.service(grpc.states.subscribe());
+    let edge = grpc::edge(settings, Arc::new(pipeline), grpc_health, metrics.clone());
     Ok(Bound {
-        edge: grpc::edge(settings, Arc::new(pipeline), grpc_health, metrics.clone())?,
-        admin_health: health.routes(admin.states.subscribe())?,
+        edge: edge.context("reflection")?,
+        admin_health: health.routes(admin.states.subscribe()).context("reflection")?,
         grpc,
         admin,
         cache,
@@ -213,16 +182,10 @@ async fn assemble(
         metrics,
         health,
         drain: config.drain.clone(),
-        followed,
+        files,
+        reload_interval: config.reload.interval.get(),
+        reload,
     })
-}
-
-fn budgets(config: &Config) -> pipeline::TokenBudgets {
-    pipeline::TokenBudgets {
-        daily_tokens: config.limits.daily_tokens,
-        monthly_tokens: config.limits.monthly_tokens,
-        replicas: config.limits.replicas,
-    }
 }
 
 /// Starts the series of configured models and callers at 0.
@@ -235,7 +198,6 @@ fn expect_series(config: &Config, rules: &Rules, metrics: &Metrics) {
     }
 }
 
-/// Says what the services need to know.
 fn settings(
     config: &Config,
     authenticator: Authenticator,
@@ -257,18 +219,19 @@ fn settings(
     }
 }
 
-/// Says what holds on the ports. The callers' gets what the others leave of the process's files: so probes and
-/// upstream calls go on while it is full. The other speaks plaintext: probes and scrapers have no certificate.
+/// Returns the settings of the gRPC port and of the admin port. File descriptors are reserved for the admin port and
+/// upstream calls. The admin port is plaintext: probes and scrapers have no certificate.
 fn ports(
     config: &Config,
     tls: Option<Acceptor>,
     metrics: &Metrics,
-) -> Result<(Port, Port), process::TooFewFiles> {
+) -> anyhow::Result<(Port, Port)> {
     let server = &config.server;
-    // A call's connection may be on its way out while the next one's is there.
+    // The connection of one call may still be closing when that of the next one is open.
     let upstream = 2 * config.batch.max_in_flight;
     let reserved = ADMIN_CONNECTIONS + upstream + OTHER_FILES;
-    let max_connections = process::affordable_connections(server.max_connections, reserved)?;
+    let max_connections = process::affordable_connections(server.max_connections, reserved)
+        .context("server.max_connections")?;
     if max_connections < server.max_connections {
         tracing::warn!(
             max_connections,
@@ -289,44 +252,40 @@ fn ports(
     Ok((grpc, port(PortName::Admin, Protocol::Any, ADMIN_CONNECTIONS)))
 }
 
-fn keys(config: &Config) -> Result<KeyDeriver, BuildError> {
+fn key_deriver(config: &Config) -> Result<KeyDeriver, String> {
     let Some(path) = &config.cache.key_file else { return Ok(KeyDeriver::random()) };
-    let failed = |problem: String| BuildError::CacheKey { path: path.clone(), problem };
-    let secret = file::read(path).map_err(failed)?;
-    if secret.len() < MIN_KEY_BYTES {
-        return Err(failed(format!("expected at least {MIN_KEY_BYTES} bytes")));
+    match file::read(path) {
+        Ok(secret) if secret.len() >= MIN_KEY_BYTES => Ok(KeyDeriver::new(&secret)),
+        Ok(_) => Err(format!("expected at least {MIN_KEY_BYTES} bytes")),
+        Err(problem) => Err(problem),
     }
-    Ok(KeyDeriver::new(&secret))
+    .map_err(|problem| format!("cache.key_file {}: {problem}", path.display()))
 }
 
-fn bind(address: SocketAddr, key: &'static str, port: Port) -> Result<BoundPort, BuildError> {
-    let listener = listen(address).map_err(|error| BuildError::Listen { address, key, error })?;
+fn bind(address: SocketAddr, setting: &str, port: Port) -> anyhow::Result<BoundPort> {
+    let listener =
+        listen(address).with_context(|| format!("cannot listen on {address} ({setting})"))?;
     Ok(BoundPort { listener, port, states: watch::Sender::new(PortState::Serving) })
 }
 
 impl Bound {
-    /// Returns the address the gRPC port really has.
+    /// Returns the address of the gRPC port.
     pub fn grpc_address(&self) -> io::Result<SocketAddr> {
         self.grpc.listener.local_addr()
     }
 
-    /// Returns the address the admin port really has.
+    /// Returns the address of the admin port.
     pub fn admin_address(&self) -> io::Result<SocketAddr> {
         self.admin.listener.local_addr()
     }
 
-    /// Returns what has everything that is followed looked at now, once this serves.
-    pub fn reload_handle(&self) -> ReloadHandle {
-        self.followed.reload_handle()
-    }
-
-    /// Returns what answers on the gRPC port, for who needs no port.
+    /// Returns the service of the gRPC port, for use without a port.
     pub fn edge(&self) -> Edge {
         self.edge.clone()
     }
 
-    /// Returns the gateway's metrics.
-    pub fn metrics(&self) -> &Metrics {
-        &self.metrics
+    /// Returns the handle that requests reloads.
+    pub fn reload_handle(&self) -> ReloadHandle {
+        self.reload.clone()
     }
 }

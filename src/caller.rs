@@ -1,4 +1,4 @@
-//! Who asks: one value, known to every room that shares something out.
+//! The caller of a request, with its rules.
 
 mod rules;
 
@@ -10,48 +10,47 @@ pub use rules::{Config, DEFAULT, Rule, Rules, Scope};
 
 use crate::error::Error;
 
-/// A caller's identity, and what the operators allow it.
+/// A caller: its identity and its rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// The name, as the credential proved it; never a credential.
+    /// The name in the credential.
     pub name: Arc<str>,
-    /// Whether `[callers]` has a table of this name: such callers are few, and known before they call.
+    /// Whether `[callers]` has a table of this name.
     pub named: bool,
-    /// Its rules, those of `[callers.default]` where it has none of its own.
+    /// Its rules, completed by `[callers.default]`.
     pub rule: Arc<Rule>,
 }
 
 impl Caller {
-    /// The name of whoever calls a gateway that asks nobody who they are.
+    /// The name of all callers without authentication.
     pub const ANONYMOUS: &'static str = "anonymous";
 
-    /// Names that nobody may prove: each stands for something else in rules and metrics.
+    /// Names that no credential may have, since they have other meanings in rules and metrics.
     const RESERVED: [&str; 3] = [Self::ANONYMOUS, "default", "abandoned"];
 
-    /// Tells whether a credential may prove this name: 1 to 256 visible ASCII characters, which a log line and a
-    /// metric's label can show, and not a name that stands for something else.
+    /// Returns whether a credential may have this name: 1 to 256 visible ASCII characters, and not reserved.
     pub fn is_name(name: &str) -> bool {
         (1..=256).contains(&name.len())
             && name.bytes().all(|byte| byte.is_ascii_graphic())
             && !Self::RESERVED.contains(&name)
     }
 
-    /// A caller that no rule holds back.
+    /// Returns a caller without rules.
     pub fn unruled(name: &str) -> Self {
         Self { name: Arc::from(name), named: false, rule: Arc::default() }
     }
 
-    /// The caller of a gateway that asks nobody who they are, and has no rules.
+    /// Returns the caller without authentication and rules.
     pub fn anonymous() -> Self {
         Self::unruled(Self::ANONYMOUS)
     }
 
-    /// Returns its share of a contended upstream relative to other callers; at least 1.
+    /// Returns its share of the rate limits relative to other callers; at least 1.
     pub fn weight(&self) -> u32 {
         self.rule.weight.unwrap_or(1).max(1)
     }
 
-    /// Refuses an RPC, by its short name, that its rules do not allow.
+    /// Refuses an RPC that its rules do not allow; `rpc` is the name without the service.
     pub fn check_rpc(&self, rpc: &str) -> Result<(), Error> {
         match &self.rule.rpcs {
             Some(rpcs) if !rpcs.iter().any(|allowed| allowed == rpc) => {
@@ -71,23 +70,23 @@ impl Caller {
         }
     }
 
-    /// Returns the priority its request gets when it asks for `wanted`.
+    /// Returns `wanted`, or the highest priority that its rules allow, if lower.
     #[must_use]
     pub fn clamp(&self, wanted: Priority) -> Priority {
         self.rule.max_priority.map_or(wanted, |highest| wanted.max(highest))
     }
 
-    /// Returns whose cached answers it is given, where `scope` is everybody's rule: "" for those that all share.
+    /// Returns its namespace in the cache: empty for the shared one. `scope` applies if its rules set none.
     pub fn namespace(&self, scope: Scope) -> Cow<'static, str> {
         match self.rule.cache_scope.unwrap_or(scope) {
             Scope::Shared => Cow::Borrowed(""),
-            // Never empty, and never another caller's.
+            // With the length, no name is a prefix of another.
             Scope::PerCaller => Cow::Owned(format!("caller {} {}", self.name.len(), self.name)),
         }
     }
 }
 
-/// Tells whether a pattern of `models` means a model: `*` at its end stands for any ending.
+/// Returns whether a pattern of `models` matches a model; a final `*` matches any ending.
 fn matches(pattern: &str, model: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(stem) => model.starts_with(stem),
@@ -95,14 +94,14 @@ fn matches(pattern: &str, model: &str) -> bool {
     }
 }
 
-/// How urgent a request is. Ordered: the more urgent is the smaller.
+/// The priority of a request. Ordered: the more urgent one is smaller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Priority {
-    /// Somebody waits for the answer.
+    /// A user waits for the answer.
     Interactive,
-    /// Yields to interactive requests, but is never starved by them.
+    /// Yields to interactive requests without being starved.
     Batch,
 }
 

@@ -1,8 +1,8 @@
-//! The configuration of the service: one tree of the stages' own sections.
+//! The configuration: a tree of the rooms' sections.
 //!
-//! Later sources win: defaults, the TOML file, the environment (`VOYAGE_GATEWAY__SECTION__KEY`), `--set
-//! section.key=value`. Every problem is reported at once, by key and origin and never with a value: it may be
-//! a secret. No API key is in the tree, only the paths of files ([`api_keys`]).
+//! Later sources take precedence: defaults, the TOML file, the environment (`VOYAGE_GATEWAY__SECTION__KEY`), `--set
+//! section.key=value`. All problems are reported at once, with key and origin, and never with a value, which may be a
+//! secret. The tree contains no API key ([`api_keys`]).
 
 mod environment;
 mod path;
@@ -28,16 +28,15 @@ use crate::{
 };
 use tree::Tree;
 
-/// The variable that names the file when `--config` does not.
+/// The variable that names the file without `--config`.
 const FILE_VARIABLE: &str = "VOYAGE_GATEWAY_CONFIG";
 
-/// Where a configuration comes from.
+/// The sources of a configuration.
 #[derive(Clone, Default)]
 pub struct Sources {
-    /// The TOML file of `--config`; `None`: the one that `VOYAGE_GATEWAY_CONFIG` names, if it is set and not
-    /// empty.
+    /// The TOML file of `--config`; `None`: that of `VOYAGE_GATEWAY_CONFIG`, if set and not empty.
     pub file: Option<PathBuf>,
-    /// The process's environment. Only `main` reads it.
+    /// The process's environment.
     pub environment: Environment,
     /// The values of `--set`, in order.
     pub set: Vec<String>,
@@ -54,52 +53,52 @@ impl Sources {
     }
 }
 
-/// Shows no variables and no settings: the API key and others' secrets are among them.
+/// Shows no variables and no values of `--set`, which may be secrets.
 impl fmt::Debug for Sources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sources").field("file", &self.file).finish_non_exhaustive()
     }
 }
 
-/// The configuration of every stage.
+/// The configuration of all rooms.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Config {
-    /// The port callers use and what one request may ask for.
+    /// The gRPC port, and limits of a request.
     pub server: transport::Config,
-    /// TLS on that port.
+    /// TLS on the gRPC port.
     pub tls: transport::TlsConfig,
-    /// Who may call.
+    /// Authentication of callers.
     pub auth: grpc::auth::Config,
-    /// What each caller may do and spend: in `[callers."NAME"]` by the name its credential proves, `anonymous` where
-    /// nobody is asked. `[callers.default]` is for everybody else, and for keys that a caller's own table leaves out;
-    /// what is set in neither is not limited. Several gateways divide the quotas by `limits.replicas`; each counts in
-    /// memory, from its start. This table of the `--config` file is taken over when it changes.
+    /// Permissions and quotas of callers. `[callers."NAME"]` has the name of the caller's credential, or `anonymous`
+    /// without authentication. `[callers.default]` applies to other callers, and to keys that a caller's own table does
+    /// not set. A key that neither sets is not limited. Replicas divide the quotas by `limits.replicas`; each counts in
+    /// memory, from its start. The table is reloaded when the `--config` file changes.
     pub callers: caller::Config,
-    /// How much is taken in before further callers are sent to another replica.
+    /// Limits of the requests in flight.
     pub admission: pipeline::Config,
-    /// How many answers are remembered, and for how long.
+    /// The cache of embeddings.
     pub cache: cache::Config,
-    /// How texts of many callers share upstream calls.
+    /// Batching of inputs into upstream calls.
     pub batch: dispatch::Config,
-    /// What Voyage lets this account send in a minute.
+    /// Voyage's rate limits of this account, and token budgets.
     pub limits: dispatch::LimitsConfig,
-    /// How often a failed upstream call is repeated.
+    /// Retries of failed upstream calls.
     pub retry: dispatch::RetryConfig,
     /// The circuit breaker of the upstream.
     pub breaker: dispatch::BreakerConfig,
-    /// How tokens are counted before Voyage reports them.
+    /// Token counts before Voyage reports them.
     pub tokens: tokens::Config,
     /// The API that computes the embeddings.
     pub upstream: upstream::Config,
-    /// How soon changed files are noticed.
+    /// Reloads of changed files.
     pub reload: reload::Config,
-    /// The port operators and probes use.
+    /// The admin port, for operators and probes.
     pub admin: admin::Config,
     /// The log, and the export of traces and metrics.
     pub telemetry: telemetry::TelemetryConfig,
-    /// How the gateway stops.
+    /// Shutdown.
     pub drain: transport::Drain,
 }
 
@@ -122,10 +121,10 @@ pub fn load(sources: &Sources) -> Result<Config, Problems> {
     tree.finish().map(|()| config)
 }
 
-/// Returns the rules of `config`, which `sources` gave; they are reloaded with the `--config` file.
+/// Returns the callers' rules of `config`, reloaded from `sources` when the file changes.
 ///
-/// Each reload loads the whole configuration once, which must be valid. It applies `[callers]` and, to `log`,
-/// `telemetry.log_filter`; the other sections apply at the next start.
+/// A reload loads the whole configuration, which must be valid. It applies `[callers]`, and `telemetry.log_filter` to
+/// `log`. Other sections apply at the next start.
 pub fn live_rules(
     sources: &Sources,
     config: &Config,
@@ -150,23 +149,23 @@ pub fn live_rules(
 }
 
 impl Config {
-    /// Returns the tree as TOML, which reads back to an equal configuration.
+    /// Returns the configuration as TOML, which loads as an equal one.
     #[expect(
         clippy::expect_used,
-        reason = "sections hold only what TOML can say; paths came from text"
+        reason = "TOML has all types of the sections; paths are valid text"
     )]
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("a configuration is TOML")
     }
 
-    /// Tells whether callers' credentials would cross a network unprotected.
-    pub fn shows_credentials(&self) -> bool {
+    /// Returns whether callers' credentials cross a network in plaintext.
+    pub fn exposes_credentials(&self) -> bool {
         self.auth.mode.is_some_and(|mode| mode != AuthMode::None)
             && !self.tls.is_on()
             && !self.server.listen.ip().to_canonical().is_loopback()
     }
 
-    /// Returns every demand that is not met, with the section it belongs to; "" for those between sections.
+    /// Returns all violations with their sections; the section is empty for requirements between sections.
     fn violations(&self) -> impl Iterator<Item = (&'static str, Violation)> {
         [
             ("server", self.server.validate()),
@@ -191,7 +190,7 @@ impl Config {
         })
     }
 
-    /// Validates what sections demand of each other.
+    /// Validates requirements between sections.
     fn validate(&self) -> Validation {
         self.check_rpcs()
             .require_together(
@@ -203,12 +202,12 @@ impl Config {
                 &["auth.mode", "server.listen"],
                 self.auth.mode.is_some() || self.server.listen.ip().to_canonical().is_loopback(),
                 "must be set, because server.listen is not a loopback address; \
-                 \"none\" lets everyone call who reaches it",
+                 \"none\" lets every client call",
             )
             .require_together(
                 &["auth.mode", "tls.client_ca"],
                 self.auth.mode != Some(AuthMode::Mtls) || self.tls.client_ca.is_some(),
-                "\"mtls\" needs tls.client_ca, which says whose certificates are believed",
+                "\"mtls\" requires tls.client_ca, the CA of the client certificates",
             )
             .require(
                 "auth.jwt.jwks_url",
@@ -217,16 +216,16 @@ impl Config {
             )
     }
 
-    /// Validates that callers' rules speak of RPCs that there are.
+    /// Validates that the RPCs in callers' rules exist.
     fn check_rpcs(&self) -> Validation {
         let known = grpc::rpc_names();
-        let demand = format!(
+        let requirement = format!(
             "must hold names of RPCs only: {}",
             known.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
         );
         self.callers.0.iter().fold(Validation::new(), |validation, (name, rule)| {
             let all_known = rule.rpcs.iter().flatten().all(|rpc| known.contains(rpc));
-            validation.require(&format!("callers.{}.rpcs", quoted(name)), all_known, &demand)
+            validation.require(&format!("callers.{}.rpcs", quoted(name)), all_known, &requirement)
         })
     }
 }

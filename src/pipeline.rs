@@ -18,13 +18,12 @@ use tokio::time::{Instant, timeout_at};
 
 pub use admission::{Admission, Permit};
 pub use config::Config;
-pub use quota::TokenBudgets;
 pub use request::{CacheMode, ItemResult, Request, Response, Source};
 
 use crate::{
     cache::{Cache, Key, KeyDeriver},
     caller::Scope,
-    dispatch::{Dispatch, Item},
+    dispatch::{Dispatch, Item, LimitsConfig},
     embedding::Input,
     error::{Error, Phase},
     sync,
@@ -42,8 +41,8 @@ use waiter::{Requester, Waiter};
 pub struct Parts<'a> {
     /// `[admission]`.
     pub admission: &'a Config,
-    /// The token limits of all callers together.
-    pub budgets: TokenBudgets,
+    /// `[limits]`.
+    pub limits: &'a LimitsConfig,
     /// The cache scope of callers whose rules name none.
     pub scope: Scope,
     /// Derives cache keys.
@@ -72,8 +71,8 @@ pub struct Pipeline {
 impl Pipeline {
     /// Builds a pipeline of its parts.
     pub fn new(parts: Parts<'_>) -> Self {
-        let Parts { admission, budgets, scope, keys, cache, dispatch, metrics } = parts;
-        let quotas = Quotas::new(&budgets, metrics.clone());
+        let Parts { admission, limits, scope, keys, cache, dispatch, metrics } = parts;
+        let quotas = Quotas::new(limits, metrics.clone());
         let admission = Admission::new(admission, metrics.clone());
         let flights = Flights::new(Arc::clone(&cache), metrics.clone());
         Self { quotas, admission, scope, keys, cache, flights, dispatch, metrics }

@@ -1,6 +1,6 @@
-//! What changes while the gateway runs: files, and keys that are fetched.
+//! Reloads of changed files, and fetches of keys.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::Notify;
 
@@ -9,63 +9,33 @@ use crate::{
     reload::{self, Reload},
 };
 
-/// What is looked at again and again.
-pub(super) struct Followed {
-    /// Files, …
-    pub(super) files: Vec<Arc<dyn Reload>>,
-    /// … every so often.
-    interval: Duration,
-    /// Keys of callers' tokens, at their own pace.
-    keys: Option<Arc<FetchedKeys>>,
-    /// Somebody wants the files looked at now.
-    asked: Arc<Notify>,
-}
-
-/// Has everything that is followed looked at now rather than soon; cheap to clone.
+/// Requests an immediate reload of all watched files and fetched keys; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ReloadHandle {
-    asked: Arc<Notify>,
+    requested: Arc<Notify>,
     keys: Option<Arc<FetchedKeys>>,
 }
 
 impl ReloadHandle {
-    /// Asks for it and does not wait. Keys that are fetched keep their least time between two fetches.
-    pub fn ask(&self) {
-        self.asked.notify_one();
+    pub(super) fn new(keys: Option<Arc<FetchedKeys>>) -> Self {
+        Self { requested: Arc::default(), keys }
+    }
+
+    /// Requests a reload without waiting for it. The minimum time between two fetches of keys still applies.
+    pub fn request(&self) {
+        self.requested.notify_one();
         if let Some(keys) = &self.keys {
             keys.request_refresh();
         }
     }
-}
 
-impl Followed {
-    pub(super) fn new(
-        files: Vec<Arc<dyn Reload>>,
-        interval: Duration,
-        keys: Option<Arc<FetchedKeys>>,
-    ) -> Self {
-        Self { files, interval, keys, asked: Arc::default() }
-    }
-
-    /// Returns what asks for a look at once.
-    pub(super) fn reload_handle(&self) -> ReloadHandle {
-        ReloadHandle { asked: Arc::clone(&self.asked), keys: self.keys.clone() }
-    }
-
-    /// Looks at all of it, for ever.
-    pub(super) async fn follow(self) {
-        let Self { files, interval, keys, asked } = self;
+    /// Reloads the files at every interval and on request, and keeps the keys fresh. Never ends.
+    pub(super) async fn follow(self, files: Vec<Arc<dyn Reload>>, interval: Duration) {
         let fetching = async {
-            if let Some(keys) = keys {
+            if let Some(keys) = &self.keys {
                 keys.keep_fresh().await;
             }
         };
-        tokio::join!(reload::poll(files, interval, asked), fetching);
-    }
-}
-
-impl fmt::Debug for Followed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Followed").field("files", &self.files).finish_non_exhaustive()
+        tokio::join!(reload::poll(files, interval, self.requested), fetching);
     }
 }

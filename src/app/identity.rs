@@ -1,4 +1,4 @@
-//! Who calls: the authenticator, and what keeps it up to date.
+//! Builds the authenticator.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,11 +14,10 @@ use crate::{
     upstream::Document,
 };
 
-/// How long the start waits for the keys of callers' tokens. They come later as well: the port must not stay
-/// shut because an issuer hangs.
-const FIRST_LOOK: Duration = Duration::from_secs(3);
+/// The longest wait for the JWKS at the start. A hung issuer must not keep the port closed.
+const FIRST_FETCH: Duration = Duration::from_secs(3);
 
-/// Builds the authenticator, and returns the files that are to be looked at again and again beside it.
+/// Builds the authenticator. Returns the files to reload as well.
 pub(super) async fn build(
     config: &Config,
     metrics: &Metrics,
@@ -28,13 +27,12 @@ pub(super) async fn build(
     let authenticator = Authenticator::new(config, document.map(fetch), metrics)?;
     files.extend(authenticator.file());
     if let Some(keys) = authenticator.fetched_keys() {
-        // So that a replica that is let in has them.
-        let _ = timeout(FIRST_LOOK, keys.refresh()).await;
+        let _ = timeout(FIRST_FETCH, keys.refresh()).await;
     }
     Ok((authenticator, files))
 }
 
-/// The JWK set, if it is to be fetched.
+/// Returns the JWKS document, if it is fetched.
 fn document(config: &Config, metrics: &Metrics) -> Result<Option<Document>, LoadError> {
     let jwt = &config.jwt;
     let Some(url) = jwt.jwks_url.as_ref().filter(|_| config.mode == Some(AuthMode::Jwt)) else {

@@ -1,15 +1,18 @@
-//! A gateway at work, until it is told to stop; and how it stops.
+//! Serves until shutdown, and drains.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
+use http::{Request, Response};
 use tokio::{
     sync::watch,
     task::JoinHandle,
     time::{interval, sleep},
 };
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
 
-use super::Bound;
+use super::{Bound, BoundPort};
 use crate::{
     admin::{Admin, StatusPage},
     cache::Cache,
@@ -17,67 +20,48 @@ use crate::{
     transport::{self, PortState},
 };
 
-/// How often the cache does its housekeeping, so that gauges are honest.
+/// The interval of the cache's maintenance, which keeps its gauges exact.
 const MAINTENANCE: Duration = Duration::from_secs(1);
 
-/// How long the admin port's peers may read on after the gRPC port is closed.
+/// The grace of calls on the admin port after the gRPC port is closed.
 const ADMIN_GRACE: Duration = Duration::from_secs(1);
 
-/// Why a gateway stopped although nobody told it to.
+/// A task of the gateway ended before shutdown.
 #[derive(Debug, thiserror::Error)]
 #[error("the {0} ended by itself")]
 pub struct RunError(&'static str);
 
 impl Bound {
-    /// Serves until `shutdown`, then drains: not ready, still serving for `drain.delay`, then what is in flight
-    /// gets `drain.grace`. `hurry` ends both spans at once. The admin port answers to the end.
-    ///
-    /// When the callers' connections are gone nothing is waited for: upstream calls that are still out would only
-    /// fill a cache that ends as well.
+    /// Serves until `shutdown`, then drains: it reports not ready and serves on for `drain.delay`; then calls in flight
+    /// have `drain.grace`. `hurry` ends both. The admin port serves until the end. Upstream calls without callers are
+    /// not awaited.
     ///
     /// # Errors
     ///
-    /// A server ended by itself, which only a defect does. The rest is drained all the same.
+    /// A server ended by itself, which is a defect. The rest was drained.
     pub async fn run_until(
         self,
         shutdown: impl Future<Output = ()>,
         hurry: impl Future<Output = ()>,
     ) -> Result<(), RunError> {
-        let Self {
-            grpc,
-            admin,
-            edge,
-            cache,
-            dispatch,
-            metrics,
-            health,
-            admin_health,
-            drain,
-            followed,
-        } = self;
-        let status = StatusPage::new(metrics, health.clone(), wall_clock);
-        let pages = Admin { status: status.clone(), health: admin_health };
-        let mut admin_server = Server::start("admin port", admin.states.clone(), {
-            let port_states = admin.states.subscribe();
-            let answer = move |request| pages.clone().answer(request);
-            transport::serve(admin.listener, admin.port, answer, port_states)
-        });
-        let mut grpc_server = Server::start("gRPC port", grpc.states.clone(), {
-            let port_states = grpc.states.subscribe();
-            let answer = move |request| edge.clone().serve(request);
-            transport::serve(grpc.listener, grpc.port, answer, port_states)
-        });
-        let mut maintenance = Task::start("cache's maintenance", maintain(cache));
-        let mut polling = Task::start("look at files", followed.follow());
-        let mut sampling = Task::start("status page's samples", status.keep_samples());
+        let Self { edge, dispatch, health, drain, .. } = self;
+        let status = StatusPage::new(self.metrics, health.clone(), wall_clock);
+        let pages = Admin { status: status.clone(), health: self.admin_health };
+        let admin =
+            Server::start("admin port", self.admin, move |request| pages.clone().answer(request));
+        let grpc =
+            Server::start("gRPC port", self.grpc, move |request| edge.clone().serve(request));
+        let maintenance = Task::start("cache maintenance", maintain(self.cache));
+        let reloads = Task::start("reload", self.reload.follow(self.files, self.reload_interval));
+        let sampling = Task::start("status sampling", status.keep_samples());
 
         let lost = tokio::select! {
             biased;
             () = shutdown => None,
-            name = grpc_server.task.ended() => Some(name),
-            name = admin_server.task.ended() => Some(name),
+            name = grpc.task.ended() => Some(name),
+            name = admin.task.ended() => Some(name),
             name = maintenance.ended() => Some(name),
-            name = polling.ended() => Some(name),
+            name = reloads.ended() => Some(name),
             name = sampling.ended() => Some(name),
             () = dispatch.ended() => Some("dispatch"),
         };
@@ -88,11 +72,8 @@ impl Bound {
         let hurry = hurry.shared();
         health.drain().await;
         for_at_most(drain.delay.get(), hurry.clone()).await;
-        grpc_server.stop(for_at_most(drain.grace.get(), hurry.clone())).await;
-        admin_server.stop(for_at_most(ADMIN_GRACE, hurry)).await;
-        maintenance.handle.abort();
-        polling.handle.abort();
-        sampling.handle.abort();
+        grpc.stop(for_at_most(drain.grace.get(), hurry.clone())).await;
+        admin.stop(for_at_most(ADMIN_GRACE, hurry)).await;
         tracing::info!("stopped");
         lost.map_or(Ok(()), |name| Err(RunError(name)))
     }
@@ -105,56 +86,67 @@ async fn for_at_most(span: Duration, hurry: impl Future<Output = ()>) {
     }
 }
 
-/// A port's server.
+/// The server of a port.
 struct Server {
     task: Task,
     states: watch::Sender<PortState>,
 }
 
 impl Server {
-    fn start(
+    fn start<F>(
         name: &'static str,
-        states: watch::Sender<PortState>,
-        serving: impl Future<Output = ()> + Send + 'static,
-    ) -> Self {
+        port: BoundPort,
+        answer: impl Fn(Request<Body>) -> F + Clone + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Response<Body>> + Send + 'static,
+    {
+        let BoundPort { listener, port, states } = port;
+        let serving = transport::serve(listener, port, answer, states.subscribe());
         Self { task: Task::start(name, serving), states }
     }
 
-    /// Refuses what is new, lets the rest finish until `enough`, and cuts it then.
-    async fn stop(mut self, enough: impl Future<Output = ()>) {
+    /// Refuses new calls, and cuts those in flight when `grace` ends.
+    async fn stop(self, grace: impl Future<Output = ()>) {
         self.states.send_replace(PortState::Draining);
         tokio::select! {
-            biased;
-            _ = self.task.ended() => return,
-            () = enough => {}
+            _ = self.task.ended() => {}
+            () = grace => {}
         }
         self.states.send_replace(PortState::Cut);
         self.task.ended().await;
     }
 }
 
-/// A task that ought not to end before it is told to.
+/// A task that should run until shutdown. Dropping this aborts it.
 struct Task {
     name: &'static str,
+    ended: CancellationToken,
     handle: JoinHandle<()>,
-    ended: bool,
 }
 
 impl Task {
     fn start(name: &'static str, work: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self { name, handle: tokio::spawn(work), ended: false }
+        let ended = CancellationToken::new();
+        // Dropped by a panic as well.
+        let guard = ended.clone().drop_guard();
+        let handle = tokio::spawn(async move {
+            let _guard = guard;
+            work.await;
+        });
+        Self { name, ended, handle }
     }
 
-    /// Waits for the task's end, however it comes, and returns its name. May be asked again.
-    async fn ended(&mut self) -> &'static str {
-        if !self.ended {
-            let panicked = (&mut self.handle).await.is_err();
-            self.ended = true;
-            if panicked {
-                tracing::error!(task = self.name, "a server task panicked");
-            }
-        }
+    /// Waits for the end of the task, or its panic, and returns its name.
+    async fn ended(&self) -> &'static str {
+        self.ended.cancelled().await;
         self.name
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.handle.abort();
     }
 }
 

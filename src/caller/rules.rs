@@ -1,4 +1,4 @@
-//! `[callers]`: what each caller may do and spend.
+//! `[callers]`: permissions and quotas of callers.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -10,63 +10,62 @@ use serde::{Deserialize, Serialize};
 use super::{Caller, Priority};
 use crate::check::{Validation, quoted};
 
-/// The entry of `[callers]` for everybody without one of their own.
+/// The table of `[callers]` for callers without their own.
 pub const DEFAULT: &str = "default";
 
-/// `[callers]`: the rules of `[callers."NAME"]`, by the name the credential proves, and of `[callers.default]`.
+/// `[callers]`: the rules by name of the caller, and `default`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(example = super::tests::example()))]
 pub struct Config(pub BTreeMap<String, Rule>);
 
-/// What one caller may do and spend. A key that is not set is taken from `[callers.default]`; what is not set
-/// there either is not limited. Where several gateways share the account, each grants its share of the quotas,
-/// as `limits.replicas` says.
+/// Permissions and quotas of a caller. A key that is not set has the value of `[callers.default]`, or no limit.
+/// Replicas divide the quotas by `limits.replicas`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Rule {
-    /// Calls of `Embed` a second, at least 1; as many may come at once. Cached answers count as well.
+    /// Calls of `Embed` per second and in a burst, at least 1. Cached answers count as well.
     pub requests_per_second: Option<u32>,
 
-    /// Tokens in any minute, at least 1; as many may be used at once. They are reserved by estimate and settled
-    /// by what Voyage reports; cached answers cost none.
+    /// Tokens in any minute, at least 1. They are reserved by estimate and settled by the usage that Voyage reports;
+    /// cached answers cost none.
     pub tokens_per_minute: Option<u64>,
 
     /// Tokens in any 24 hours, at least 1.
     pub tokens_per_day: Option<u64>,
 
-    /// The models it may use, by name; `*` at the end of a name stands for any ending. Unset: all.
+    /// The permitted models by name; a final `*` matches any ending. Unset: all.
     pub models: Option<Vec<String>>,
 
-    /// The RPCs it may call, such as `Embed`; an empty list forbids all. Unset: all.
+    /// The permitted RPCs, such as `Embed`; an empty list forbids all. Unset: all.
     pub rpcs: Option<Vec<String>>,
 
-    /// Its share of a contended upstream relative to others of the same priority, 1 to 1000. Unset: 1.
+    /// Its share of the rate limits relative to other callers of the same priority, 1 to 1000. Unset: 1.
     pub weight: Option<u32>,
 
-    /// The highest priority its requests get: `batch` makes all of them yield. Unset: `interactive`.
+    /// The highest priority of its requests: `interactive` or `batch`. Unset: `interactive`.
     pub max_priority: Option<Priority>,
 
-    /// Whether it shares cached answers with others (`shared`) or has its own (`per-caller`). Unset: as
-    /// `cache.scope` says.
+    /// The cached answers that it can hit: those of all callers (`shared`) or its own only (`per-caller`). Unset:
+    /// `cache.scope`.
     pub cache_scope: Option<Scope>,
 }
 
-/// Whose cached answers a caller is given.
+/// The cached answers that a caller can hit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Scope {
-    /// Everybody's whose scope is this one.
+    /// Those of all callers with this scope.
     #[default]
     Shared,
-    /// Its own only: nobody learns from the time an answer takes what somebody else has asked.
+    /// Its own only: response times do not reveal the texts of other callers.
     PerCaller,
 }
 
-/// The rules in force, each completed by the default.
+/// The rules of all callers, completed by the default.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     default: Arc<Rule>,
@@ -105,7 +104,7 @@ impl Config {
 }
 
 impl Rules {
-    /// Completes each caller's rules by the default.
+    /// Completes the rules of each caller by the default.
     pub fn new(config: &Config) -> Self {
         let default = config.0.get(DEFAULT).cloned().unwrap_or_default();
         let named = config.0.iter().filter(|(name, _)| *name != DEFAULT);
@@ -115,7 +114,7 @@ impl Rules {
         Self { default: Arc::new(default), named }
     }
 
-    /// Returns the caller of this name, with its rules.
+    /// Returns the caller of this name.
     pub fn caller(&self, name: &Arc<str>) -> Caller {
         let own = self.named.get(name);
         let rule = Arc::clone(own.unwrap_or(&self.default));

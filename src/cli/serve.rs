@@ -62,51 +62,38 @@ async fn serve(
     let hurry = hurry.shared();
     tracing::info!(port = "grpc", address = %bound.grpc_address()?, "listening");
     tracing::info!(port = "admin", address = %bound.admin_address()?, "listening");
-    let again = bound.reload_handle();
+    let reload = bound.reload_handle();
     let ended = tokio::select! {
         ended = bound.run_until(stop, hurry.clone()) => ended,
-        never = reload_at_every(hangup, again) => match never {},
+        never = reload_at_every(hangup, reload) => match never {},
     };
     flush.finish(hurry).await;
     Ok(ended.map_err(anyhow::Error::from)?)
 }
 
-/// An unusable file or exporter setting is a wrong configuration.
 impl From<ExportError> for Failure {
     fn from(error: ExportError) -> Self {
         match error {
-            ExportError::File { .. }
-            | ExportError::Endpoint
-            | ExportError::Header { .. }
-            | ExportError::Collector(_) => Self::Usage(error.to_string()),
             ExportError::Thread(_) | ExportError::Metrics(_) => Self::Runtime(error.into()),
+            _ => Self::Usage(error.to_string()),
         }
     }
 }
 
 /// Reloads all watched files at every SIGHUP.
-async fn reload_at_every(mut hangup: Hangup, again: ReloadHandle) -> Infallible {
+async fn reload_at_every(mut hangup: Hangup, reload: ReloadHandle) -> Infallible {
     loop {
         hangup.wait().await;
         tracing::info!("SIGHUP: reloading all watched files");
-        again.ask();
+        reload.request();
     }
 }
 
-/// An unusable file is a wrong configuration; other errors are failures of the machine.
 impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
         match error {
-            BuildError::CacheKey { .. }
-            | BuildError::Tls(_)
-            | BuildError::Auth(_)
-            | BuildError::Tokenizer(_)
-            | BuildError::ApiKey(_) => Self::Usage(error.to_string()),
-            BuildError::Listen { .. }
-            | BuildError::Files(_)
-            | BuildError::Upstream(_)
-            | BuildError::Metrics(_)
-            | BuildError::Reflection(_) => Self::Runtime(error.into()),
+            BuildError::Config(problem) => Self::Usage(problem),
+            BuildError::System(error) => Self::Runtime(error),
         }
     }
 }
@@ -116,7 +103,7 @@ fn warn(config: &Config) {
     if config.auth.mode == Some(AuthMode::None) {
         tracing::warn!(address = %config.server.listen, "auth.mode is none: any client of the port can spend tokens");
     }
-    if config.shows_credentials() {
+    if config.exposes_credentials() {
         tracing::warn!(address = %config.server.listen, "callers' credentials cross the network in plaintext: set tls.cert and tls.key, or let a mesh encrypt them");
     }
     if config.upstream.is_plaintext_abroad() {

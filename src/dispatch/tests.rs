@@ -107,7 +107,7 @@ impl Stage {
         let cache = Arc::new(Cache::new(&cache::Config::default(), &Metrics::off()));
         let pipeline = Arc::new(Pipeline::new(pipeline::Parts {
             admission: &admission,
-            budgets: pipeline::TokenBudgets::default(),
+            limits: &LimitsConfig::default(),
             scope: Scope::Shared,
             keys: KeyDeriver::random(),
             cache,

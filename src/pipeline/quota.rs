@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::sync;
 use crate::{
     caller::Caller,
+    dispatch::LimitsConfig,
     error::{Error, Quota},
     telemetry::Metrics,
 };
@@ -25,17 +26,6 @@ use accounts::{Accounts, RULES};
 pub(super) use account::Charge;
 #[cfg(test)]
 pub(super) use accounts::REMEMBERED;
-
-/// The token budgets of the gateway as a whole: those of `[limits]`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct TokenBudgets {
-    /// Tokens in any 24 hours.
-    pub daily_tokens: Option<u64>,
-    /// Tokens in any 30 days.
-    pub monthly_tokens: Option<u64>,
-    /// The number of gateways that share these and the quotas of callers; 0 counts as 1.
-    pub replicas: u32,
-}
 
 /// The settings of the gateway's budgets, in the order of their windows.
 const BUDGETS: [&str; 2] = ["limits.daily_tokens", "limits.monthly_tokens"];
@@ -54,10 +44,10 @@ pub(super) struct Quotas {
 }
 
 impl Quotas {
-    pub(super) fn new(budgets: &TokenBudgets, metrics: Metrics) -> Self {
+    pub(super) fn new(config: &LimitsConfig, metrics: Metrics) -> Self {
         let now = Instant::now();
-        let replicas = budgets.replicas;
-        let limits = [budgets.daily_tokens, budgets.monthly_tokens];
+        let replicas = config.replicas;
+        let limits = [config.daily_tokens, config.monthly_tokens];
         let limits = limits.map(|limit| limit.map(|limit| share(limit, replicas)));
         let gateway = Account::new(WINDOWS, now);
         let watched = Arc::clone(&gateway);

@@ -9,11 +9,11 @@ mod modes;
 mod panics;
 mod quotas;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use tokio::time::{Duration, Instant};
 
-use super::{CacheMode, Parts, Pipeline, Request, Response, Source, TokenBudgets};
+use super::{CacheMode, LimitsConfig, Parts, Pipeline, Request, Response, Source};
 use crate::{
     cache::{self, Cache, KeyDeriver},
     caller::{Caller, Priority, Scope},
@@ -78,6 +78,8 @@ fn build(fake: &Arc<Fake>, admission: &super::Config, batch: &dispatch::Config) 
     Arc::new(Pipeline::new(parts(fake, admission, batch, metrics)))
 }
 
+static DEFAULT_LIMITS: LazyLock<LimitsConfig> = LazyLock::new(LimitsConfig::default);
+
 fn parts<'a>(
     fake: &Arc<Fake>,
     admission: &'a super::Config,
@@ -88,7 +90,7 @@ fn parts<'a>(
     let dispatch = start(fake, batch, counter, metrics.clone());
     Parts {
         admission,
-        budgets: TokenBudgets::default(),
+        limits: &DEFAULT_LIMITS,
         scope: Scope::Shared,
         keys: KeyDeriver::random(),
         cache: Arc::new(Cache::new(&cache::Config::default(), &Metrics::off())),

@@ -1,17 +1,17 @@
-//! `[reload]`: how soon a changed file is noticed.
+//! `[reload]`: reloads of changed files.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{check::Validation, units::TimeSpan};
 
-/// `[reload]`: how soon changed certificates, keys, credentials and rules are noticed.
+/// `[reload]`: reloads of changed files.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Config {
-    /// How often the files are looked at: TLS certificates, the API keys, tokens and JWKS of callers, and of the
-    /// `--config` file the `[callers]` table and `telemetry.log_filter`; 100ms to 30s. SIGHUP has them looked at at once.
-    /// A changed file that makes no sense changes nothing.
+    /// The interval at which changed files are reloaded: TLS certificates, API keys, tokens and JWKS of callers, and the
+    /// `[callers]` table and `telemetry.log_filter` of the `--config` file; 100ms to 30s. SIGHUP reloads them at once.
+    /// An invalid file changes nothing.
     pub interval: TimeSpan,
 }
 

@@ -6,24 +6,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::Validation;
 
-/// `[tokens]`: how tokens are counted before Voyage reports them.
+/// `[tokens]`: token counts before Voyage reports them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Config {
-    /// The models whose tokens are counted exactly. For every other model they are estimated, and the
-    /// estimate learns from the usage that Voyage reports.
+    /// The models whose tokens are counted exactly. For other models they are estimated, and the estimate learns from
+    /// the usage that Voyage reports.
     #[cfg_attr(test, schemars(example = super::tests::example()))]
     pub models: BTreeMap<String, ModelConfig>,
 }
 
-/// `[tokens.models."<model>"]`: how one model counts.
+/// `[tokens.models."NAME"]`: the tokenizer of a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ModelConfig {
-    /// The model's own `tokenizer.json`, which Voyage publishes under the model's name on Hugging Face.
-    /// It takes about eight times the file's size in memory.
+    /// The model's own `tokenizer.json`, which Voyage publishes on Hugging Face. It takes about eight times the file's
+    /// size in memory.
     pub tokenizer: PathBuf,
 }
 

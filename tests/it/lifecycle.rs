@@ -35,8 +35,7 @@ async fn a_port_in_use_is_named_with_its_setting() {
         let error =
             app::build(&config, Secret::new(KEY), app::Parts::default()).await.err().unwrap();
         let text = error.to_string();
-        let BuildError::Listen { address: named, key, .. } = error else { panic!("{text}") };
-        assert_eq!((named, key), (address, setting));
+        assert!(matches!(error, BuildError::System(_)), "{text}");
         assert!(text.contains(setting) && text.contains(&address.to_string()), "{text}");
     }
 }
@@ -58,7 +57,7 @@ async fn a_cache_key_file_must_hold_32_bytes() {
             std::fs::write(&path, secret).unwrap();
         }
         let error = build(&path).await.err().unwrap();
-        assert!(matches!(error, BuildError::CacheKey { .. }), "{error}");
+        assert!(matches!(error, BuildError::Config(_)), "{error}");
         let text = error.to_string();
         assert!(text.starts_with(&format!("cache.key_file {}: ", path.display())), "{text}");
         assert!(!text.contains("kk"), "{text}");

@@ -7,9 +7,9 @@ use crate::{app, config::Config, secret::Secret};
 
 #[tokio::test(start_paused = true)]
 async fn a_task_that_ends_or_panics_is_noticed() {
-    let mut returns = Task::start("one that returns", async {});
-    let mut panics = Task::start("one that panics", async { panic!("a canary") });
-    let mut lives = Task::start("one that lives", pending());
+    let returns = Task::start("one that returns", async {});
+    let panics = Task::start("one that panics", async { panic!("a canary") });
+    let lives = Task::start("one that lives", pending());
     for _ in 0..2 {
         assert_eq!(returns.ended().await, "one that returns");
         assert_eq!(panics.ended().await, "one that panics");
@@ -28,7 +28,7 @@ async fn a_server_has_as_long_as_is_enough() {
     for (takes, taken) in [(1, 1), (5, 5), (20, 10)] {
         let states = watch::Sender::new(PortState::Serving);
         let mut told = states.subscribe();
-        let server = Server::start("server", states, async move {
+        let task = Task::start("server", async move {
             transport::reached(&mut told, PortState::Draining).await;
             tokio::select! {
                 () = sleep(Duration::from_secs(takes)) => {}
@@ -36,6 +36,7 @@ async fn a_server_has_as_long_as_is_enough() {
             }
         });
         let started = tokio::time::Instant::now();
+        let server = Server { task, states };
         server.stop(sleep(Duration::from_secs(10))).await;
         assert_eq!(started.elapsed().as_secs(), taken);
     }

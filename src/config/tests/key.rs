@@ -8,7 +8,7 @@ fn sources(config: &str, environment: &[(&str, &str)]) -> Result<(), String> {
             assert!(!shown.contains("canary"), "{shown}");
             Ok(())
         }
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(error),
     }
 }
 

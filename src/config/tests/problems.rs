@@ -381,8 +381,8 @@ fn base_urls_are_checked() {
 
 #[test]
 fn an_open_port_needs_a_word_about_auth() {
-    let told = "auth.mode: must be set, because server.listen is not a loopback address; \"none\" lets everyone \
-                call who reaches it";
+    let told = "auth.mode: must be set, because server.listen is not a loopback address; \"none\" lets every \
+                client call";
     for open in ["0.0.0.0:50051", "[::]:50051", "10.0.0.1:1", "[::ffff:10.0.0.1]:1"] {
         let listen = format!("server.listen={open}");
         assert_eq!(report(load_set(&[&listen])), told);

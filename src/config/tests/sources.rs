@@ -37,7 +37,7 @@ fn variables_of_ours_that_are_not_utf_8_are_told_by_name() {
 fn a_key_that_is_not_utf_8_is_not_a_missing_one() {
     for name in ["VOYAGE_API_KEY", "VOYAGE_API_KEY_FILE"] {
         let environment = [(name, garbage())].into_iter().collect();
-        let told = api_keys(&Config::default(), &environment).unwrap_err().to_string();
+        let told = api_keys(&Config::default(), &environment).unwrap_err();
         assert_eq!(told, format!("{name} is not UTF-8"));
     }
 }

@@ -28,16 +28,16 @@ fn partly(caller: &Caller, texts: &[&str]) -> Request {
     Request { allow_partial: true, ..by(caller, texts) }
 }
 
-fn with(fake: &Arc<Fake>, budgets: TokenBudgets, scope: Scope) -> (Arc<Pipeline>, Metrics) {
+fn with(fake: &Arc<Fake>, limits: &LimitsConfig, scope: Scope) -> (Arc<Pipeline>, Metrics) {
     let (metrics, batch) = (Metrics::new().unwrap(), dispatch::Config::default());
     let admission = super::super::Config::default();
     let parts = parts(fake, &admission, &batch, metrics.clone());
-    (Arc::new(Pipeline::new(Parts { budgets, scope, ..parts })), metrics)
+    (Arc::new(Pipeline::new(Parts { limits, scope, ..parts })), metrics)
 }
 
 fn budgeted(fake: &Arc<Fake>, daily_tokens: u64) -> (Arc<Pipeline>, Metrics) {
-    let budgets = TokenBudgets { daily_tokens: Some(daily_tokens), ..TokenBudgets::default() };
-    with(fake, budgets, Scope::Shared)
+    let limits = LimitsConfig { daily_tokens: Some(daily_tokens), ..LimitsConfig::default() };
+    with(fake, &limits, Scope::Shared)
 }
 
 /// Tokens of the last minute.
@@ -179,7 +179,7 @@ async fn a_request_larger_than_the_quota_has_no_retry_after() {
 #[tokio::test(start_paused = true)]
 async fn partly_served_is_what_is_cached_in_flight_or_within_the_quota() {
     let fake = Fake::new();
-    let (pipeline, metrics) = with(&fake, TokenBudgets::default(), Scope::Shared);
+    let (pipeline, metrics) = with(&fake, &LimitsConfig::default(), Scope::Shared);
     pipeline.answer(request(&["hit"])).await.unwrap();
     let other = started(&pipeline, request(&["in flight"])).await;
 
@@ -205,7 +205,7 @@ async fn partly_served_is_what_is_cached_in_flight_or_within_the_quota() {
 #[tokio::test(start_paused = true)]
 async fn a_refused_request_is_counted_as_looked_up() {
     let fake = Fake::new();
-    let (pipeline, metrics) = with(&fake, TokenBudgets::default(), Scope::Shared);
+    let (pipeline, metrics) = with(&fake, &LimitsConfig::default(), Scope::Shared);
     pipeline.answer(request(&["hit"])).await.unwrap();
     refused(pipeline.answer(by(&per_minute("search", 1), &["hit", "a miss", "a miss"])).await);
     let page = metrics.render().unwrap();
@@ -385,7 +385,7 @@ async fn callers_of_their_own_scope_share_neither_answers_nor_flights() {
         (Scope::Shared, own, 3),
     ] {
         let fake = Fake::new();
-        let (pipeline, _) = with(&fake, TokenBudgets::default(), scope);
+        let (pipeline, _) = with(&fake, &LimitsConfig::default(), scope);
         let [a, b, c] = ["a", "b", "c"].map(|name| caller(name, rule.clone()));
         let first = started(&pipeline, by(&a, &["text"])).await;
         let second = started(&pipeline, by(&b, &["text"])).await;

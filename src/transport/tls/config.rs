@@ -1,4 +1,4 @@
-//! `[tls]`: TLS on the callers' port.
+//! `[tls]`: TLS on the gRPC port.
 
 use std::path::{Path, PathBuf};
 
@@ -6,49 +6,45 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::Validation;
 
-/// `[tls]`: TLS on the port callers use.
+/// `[tls]`: TLS on the gRPC port.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Config {
-    /// A PEM file with the server's certificate, followed by those of the authorities between it and the root.
-    /// Set, with `tls.key`, `server.listen` speaks TLS 1.3 and 1.2 only. The admin port stays plaintext.
+    /// A PEM file with the server's certificate, followed by intermediate certificates. With it and `tls.key`,
+    /// `server.listen` accepts TLS 1.3 and 1.2 only. The admin port stays plaintext.
     pub cert: Option<PathBuf>,
 
     /// A PEM file with the private key of `tls.cert`, not encrypted: PKCS#8, PKCS#1 or SEC1.
     pub key: Option<PathBuf>,
 
-    /// A PEM file with the authorities whose client certificates are accepted. Set, callers without one are
-    /// turned away in the handshake. A caller's name is the certificate's SPIFFE ID, else its first DNS name,
-    /// else its common name.
+    /// A PEM file with the CAs of client certificates. With it, the handshake requires a client certificate. The
+    /// caller's name is its SPIFFE ID, otherwise its first DNS name, otherwise its common name.
     pub client_ca: Option<PathBuf>,
 }
 
 impl Config {
-    /// Tells whether callers must speak TLS.
+    /// Returns whether the gRPC port requires TLS.
     pub fn is_on(&self) -> bool {
-        // Half a section is no configuration, but must never pass for "off".
+        // An incomplete section is invalid, and must not turn TLS off.
         *self != Self::default()
     }
 
-    /// Validates the section's values; the files are read where they are used.
+    /// Validates the section's values; the files are read when they are used.
     pub fn validate(&self) -> Validation {
-        let is_path = |path: Option<&Path>| path.is_none_or(|path| !path.as_os_str().is_empty());
-        let mut validation = Validation::new()
-            .require("cert", is_path(self.cert.as_deref()), "must not be empty")
-            .require("key", is_path(self.key.as_deref()), "must not be empty")
-            .require("client_ca", is_path(self.client_ca.as_deref()), "must not be empty");
-        let settings = [
-            ("cert", self.cert.is_some()),
-            ("key", self.key.is_some()),
-            ("client_ca", self.client_ca.is_some()),
-        ];
-        // A certificate is nothing without its key, and client certificates nothing without both.
-        for (key, is_set) in &settings[..2] {
-            let needing = settings.iter().find(|(other, is_set)| other != key && *is_set);
-            if let Some((needing, _)) = needing {
-                let demand = format!("must be set, because tls.{needing} is");
-                validation = validation.require_together(&[key, needing], *is_set, &demand);
+        let settings = [("cert", &self.cert), ("key", &self.key), ("client_ca", &self.client_ca)];
+        let mut validation = Validation::new();
+        for (key, path) in settings {
+            let valid = path.as_deref() != Some(Path::new(""));
+            validation = validation.require(key, valid, "must not be empty");
+        }
+        // The certificate and its key require each other; client certificates require both.
+        for (key, path) in &settings[..2] {
+            let other = settings.iter().find(|(other, path)| other != key && path.is_some());
+            if let Some((other, _)) = other {
+                let requirement = format!("must be set, because tls.{other} is");
+                let met = path.is_some();
+                validation = validation.require_together(&[key, other], met, &requirement);
             }
         }
         validation

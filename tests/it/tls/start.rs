@@ -20,7 +20,7 @@ async fn unusable_files_are_named() {
             .await
             .err()
             .unwrap();
-        assert!(matches!(error, BuildError::Tls(_)), "{error}");
+        assert!(matches!(error, BuildError::Config(_)), "{error}");
         error.to_string()
     };
     files.write("key.pem", &authority.server(2100).key_pem());

@@ -4,7 +4,7 @@ use super::*;
 use crate::caller::Rule;
 
 fn quotas() -> Quotas {
-    Quotas::new(&TokenBudgets::default(), Metrics::new().unwrap())
+    Quotas::new(&LimitsConfig::default(), Metrics::new().unwrap())
 }
 
 fn caller(name: &str) -> Caller {
@@ -76,8 +76,8 @@ async fn what_is_held_is_not_forgotten() {
 
 #[tokio::test(start_paused = true)]
 async fn each_replica_grants_its_share() {
-    let budgets = TokenBudgets { daily_tokens: Some(300), monthly_tokens: None, replicas: 3 };
-    let quotas = Quotas::new(&budgets, Metrics::new().unwrap());
+    let limits = LimitsConfig { daily_tokens: Some(300), replicas: 3, ..LimitsConfig::default() };
+    let quotas = Quotas::new(&limits, Metrics::new().unwrap());
     let search = caller("search");
     let Err(Error::CallerQuota(quota)) = spend(&quotas, &search, 34) else { panic!("a refusal") };
     assert_eq!((quota.rule, quota.limit, quota.need), ("tokens_per_minute", 33, 34));
