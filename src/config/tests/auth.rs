@@ -52,7 +52,7 @@ fn a_mode_without_its_keys_is_refused() {
         (
             &["auth.mode=mtls"],
             &[
-                "auth.mode: \"mtls\" needs tls.client_ca, which says whose certificates are believed (from --set)",
+                "auth.mode: \"mtls\" requires tls.client_ca, the CA of the client certificates (from --set)",
             ],
         ),
     ] {
