@@ -168,7 +168,7 @@ fn after(
     if let Some(at) = retry_at(shared, &batch, &failure.fault, now) {
         shared.metrics.retry();
         batch.span.backs_off(at.duration_since(now));
-        return vec![Returned { batch, at: at, blocked: false }];
+        return vec![Returned { batch, at, blocked: false }];
     }
     let Split { failed, resend } = split(&failure.fault, std::mem::take(&mut batch.items));
     if !failed.is_empty() {

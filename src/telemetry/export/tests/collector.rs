@@ -50,7 +50,7 @@ pub(super) enum Manner {
     Hangs,
     /// Answers UNAVAILABLE so many times, and then takes.
     UnavailableFor(usize),
-    /// Answers INVALID_ARGUMENT.
+    /// Answers `INVALID_ARGUMENT`.
     Refuses,
 }
 
