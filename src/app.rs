@@ -131,9 +131,8 @@ async fn assemble(
     api_keys: ApiKeys,
     upstream: Arc<dyn Upstream>,
     rules: Arc<Live<Rules>>,
-    telemetry: Telemetry,
+    Telemetry { metrics, tracer }: Telemetry,
 ) -> Result<Bound, BuildError> {
-    let Telemetry { metrics, tracer } = telemetry;
     expect_series(config, &rules.get(), &metrics);
     let keys = key_deriver(config).map_err(BuildError::Config)?;
     let tls = Acceptor::load(&config.tls, &metrics).map_err(BuildError::config)?;

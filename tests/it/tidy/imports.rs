@@ -92,7 +92,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["telemetry"]),
     ("clap", &["main", "cli"]),
     ("mimalloc", &["main"]),
-    ("anyhow", &["cli", "demo"]),
+    ("anyhow", &["app", "cli", "demo"]),
     // The OpenTelemetry SDK and its exporters read `OTEL_` variables by themselves, as reqwest reads HTTPS_PROXY.
     ("std::env", &["main"]),
     // Time is tokio's, so that a test's clock reaches it.
