@@ -12,24 +12,17 @@ mod rules;
 mod sources;
 
 /// A file that is removed at the end of its test.
-struct File(PathBuf);
+struct File(tempfile::TempPath);
 
 impl File {
     fn new(content: impl AsRef<[u8]>) -> Self {
-        let path =
-            std::env::temp_dir().join(format!("voyage-gateway-{:x}.toml", rand::random::<u128>()));
+        let path = tempfile::NamedTempFile::new().unwrap().into_temp_path();
         fs::write(&path, content).unwrap();
         Self(path)
     }
 
     fn path(&self) -> &Path {
         &self.0
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
     }
 }
 

@@ -10,26 +10,15 @@ use std::{
 use super::*;
 
 /// A folder of its own for each test, gone with it.
-struct Folder(PathBuf);
+struct Folder(tempfile::TempDir);
 
 impl Folder {
     fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("voyage-gateway-reload-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
+        Self(tempfile::tempdir().unwrap())
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        self.0.path().join(name)
     }
 }
 
@@ -97,7 +86,7 @@ fn what_is_no_small_file_is_refused_without_being_read() {
     fs::write(&large, vec![b'1'; usize::try_from(file::MAX_BYTES).unwrap() + 1]).unwrap();
     assert!(load(&large).ends_with("large: larger than 1048576 bytes"), "{}", load(&large));
     assert_eq!(load(Path::new("/dev/zero")), "a.number: /dev/zero: not a regular file");
-    assert!(load(&folder.0).ends_with("not a regular file"), "{}", load(&folder.0));
+    assert!(load(folder.0.path()).ends_with("not a regular file"), "{}", load(folder.0.path()));
     assert!(load(&folder.path("none")).contains("No such file"));
     let bad = folder.path("bad");
     fs::write(&bad, "a secret").unwrap();

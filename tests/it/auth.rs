@@ -14,18 +14,15 @@ use voyage_gateway::{config::Config, grpc::v1::EmbedRequest, units::TimeSpan};
 use crate::support::{Answer, Client, Gateway, details, reason, sample, texts};
 
 /// A folder of a test's own, gone with it.
-pub(crate) struct Folder(PathBuf);
+pub(crate) struct Folder(tempfile::TempDir);
 
 impl Folder {
     pub(crate) fn new() -> Self {
-        let name = format!("voyage-gateway-auth-{:x}", rand::random::<u128>());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).expect("a folder");
-        Self(path)
+        Self(tempfile::tempdir().expect("a folder"))
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.0.path().join(name)
     }
 
     /// Puts a whole file in the place of another, as a rename does.
@@ -34,12 +31,6 @@ impl Folder {
         fs::write(&next, content).expect("a file");
         fs::rename(&next, &path).expect("its place");
         path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

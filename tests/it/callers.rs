@@ -1,10 +1,6 @@
 //! What callers may do and spend, over real gRPC: the codes, the details, and the table that changes while it runs.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs, path::Path, time::Duration};
 
 use tonic::{Code, Status};
 use voyage_gateway::{
@@ -214,12 +210,11 @@ async fn scopes_and_priorities_of_a_rule_fail_no_request() {
 }
 
 /// A configuration file, gone at the end of its test.
-struct File(PathBuf);
+struct File(tempfile::TempPath);
 
 impl File {
-    fn new(name: &str, content: &str) -> Self {
-        let name = format!("voyage-gateway-callers-{name}-{}.toml", std::process::id());
-        let file = Self(std::env::temp_dir().join(name));
+    fn new(content: &str) -> Self {
+        let file = Self(tempfile::NamedTempFile::new().unwrap().into_temp_path());
         file.write(content);
         file
     }
@@ -236,12 +231,6 @@ impl File {
     }
 }
 
-impl Drop for File {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
 /// Waits until a changed file was taken over or refused so many times.
 async fn until_reloaded(gateway: &Gateway, outcome: &str, times: u64) {
     eventually(async || {
@@ -254,7 +243,7 @@ async fn until_reloaded(gateway: &Gateway, outcome: &str, times: u64) {
 
 #[tokio::test]
 async fn the_table_of_the_file_is_taken_over_while_it_runs() {
-    let file = File::new("reload", "[callers.anonymous]\nrpcs = ['ListModels']\n");
+    let file = File::new("[callers.anonymous]\nrpcs = ['ListModels']\n");
     let gateway = Gateway::from_file(file.path()).await;
     assert_not_allowed(&refused(&gateway, texts(&["a text"])).await, "rpc");
 

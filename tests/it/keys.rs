@@ -29,39 +29,31 @@ const REJECTED: &str = "voyage_gateway_upstream_key_rejected";
 const RELOADS: &str = "voyage_gateway_reloads_total";
 
 /// A folder as the kubelet mounts a secret: the file is a link through a link that is swapped.
-struct Mount(PathBuf);
+struct Mount(tempfile::TempDir);
 
 impl Mount {
     fn new(key: &str) -> Self {
-        let name = format!("voyage-gateway-keys-{:x}", rand::random::<u128>());
-        let mount = Self(std::env::temp_dir().join(name));
-        fs::create_dir_all(&mount.0).unwrap();
+        let mount = Self(tempfile::tempdir().unwrap());
         symlink("..data/key", mount.file()).unwrap();
         mount.swap(key);
         mount
     }
 
     fn file(&self) -> PathBuf {
-        self.0.join("key")
+        self.0.path().join("key")
     }
 
     /// Puts another key in place, in one step.
     fn swap(&self, key: impl AsRef<[u8]>) {
         let version = format!("..{:x}", rand::random::<u64>());
-        fs::create_dir(self.0.join(&version)).unwrap();
-        fs::write(self.0.join(&version).join("key"), key).unwrap();
-        symlink(&version, self.0.join("..data_tmp")).unwrap();
-        fs::rename(self.0.join("..data_tmp"), self.0.join("..data")).unwrap();
+        fs::create_dir(self.0.path().join(&version)).unwrap();
+        fs::write(self.0.path().join(&version).join("key"), key).unwrap();
+        symlink(&version, self.0.path().join("..data_tmp")).unwrap();
+        fs::rename(self.0.path().join("..data_tmp"), self.0.path().join("..data")).unwrap();
     }
 
     fn sources(&self) -> KeySources {
         KeySources::file("VOYAGE_API_KEY_FILE", self.file())
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

@@ -42,8 +42,7 @@ async fn a_port_in_use_is_named_with_its_setting() {
 
 #[tokio::test]
 async fn a_cache_key_file_must_hold_32_bytes() {
-    let folder = std::env::temp_dir().join(format!("voyage-gateway-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let build = async |path: &std::path::Path| {
         let mut config = Config::default();
         config.server.listen.set_port(0);
@@ -52,7 +51,7 @@ async fn a_cache_key_file_must_hold_32_bytes() {
         app::build(&config, Secret::new(KEY), app::Parts::default()).await
     };
     for (name, secret) in [("missing", None), ("short", Some([b'k'; 31].as_slice()))] {
-        let path = folder.join(name);
+        let path = folder.path().join(name);
         if let Some(secret) = secret {
             std::fs::write(&path, secret).unwrap();
         }
@@ -62,10 +61,9 @@ async fn a_cache_key_file_must_hold_32_bytes() {
         assert!(text.starts_with(&format!("cache.key_file {}: ", path.display())), "{text}");
         assert!(!text.contains("kk"), "{text}");
     }
-    let path = folder.join("long enough");
+    let path = folder.path().join("long enough");
     std::fs::write(&path, [b'k'; 32]).unwrap();
     build(&path).await.unwrap();
-    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[tokio::test]

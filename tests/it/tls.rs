@@ -40,21 +40,18 @@ use authority::{Authority, Certified};
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
 
 /// The files of `[tls]`, in a folder that goes with them.
-struct Files(PathBuf);
+struct Files(tempfile::TempDir);
 
 impl Files {
     /// Writes the server's certificate and key, and whose clients are accepted.
     fn new(server: &Certified, client_ca: Option<&Authority>) -> Self {
-        let name = format!("voyage-gateway-tls-{:x}", rand::random::<u128>());
-        let folder = std::env::temp_dir().join(name);
-        fs::create_dir_all(&folder).unwrap();
-        let files = Self(folder);
+        let files = Self(tempfile::tempdir().unwrap());
         files.write_all("", server, client_ca);
         files
     }
 
     fn write_all(&self, below: &str, server: &Certified, client_ca: Option<&Authority>) {
-        fs::create_dir_all(self.0.join(below)).unwrap();
+        fs::create_dir_all(self.0.path().join(below)).unwrap();
         self.write(&format!("{below}cert.pem"), &server.pem());
         self.write(&format!("{below}key.pem"), &server.key_pem());
         if let Some(authority) = client_ca {
@@ -64,20 +61,20 @@ impl Files {
 
     /// Replaces a whole file in one step: half of it is never read.
     fn write(&self, name: &str, content: &str) {
-        let draft = self.0.join("draft");
+        let draft = self.0.path().join("draft");
         fs::write(&draft, content).unwrap();
-        fs::rename(draft, self.0.join(name)).unwrap();
+        fs::rename(draft, self.0.path().join(name)).unwrap();
     }
 
     /// Makes `name` lead to `target`, as the kubelet does: a new link, renamed over the old.
     fn link(&self, name: &str, target: &str) {
-        let draft = self.0.join("draft");
+        let draft = self.0.path().join("draft");
         symlink(target, &draft).unwrap();
-        fs::rename(draft, self.0.join(name)).unwrap();
+        fs::rename(draft, self.0.path().join(name)).unwrap();
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.0.path().join(name)
     }
 
     /// The section that names them, below a folder of theirs.
@@ -99,12 +96,6 @@ impl Files {
             config.reload.interval = TimeSpan::from_millis(100);
         })
         .await
-    }
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which key a call gets as Voyage accepts and rejects them, and as their files change.
 
-use std::{fs, path::PathBuf};
+use std::fs;
 
 use super::*;
 use crate::{
@@ -16,16 +16,15 @@ impl Pool {
 }
 
 /// Pools over files of their own, gone with them.
-struct Files(Vec<PathBuf>);
+struct Files(Vec<tempfile::TempPath>);
 
 impl Files {
     fn new(contents: &[&str]) -> (Self, Arc<Pool>) {
-        let folder = std::env::temp_dir();
-        let path = |_| folder.join(format!("voyage-gateway-pool-{:x}", rand::random::<u128>()));
+        let path = |_| tempfile::NamedTempFile::new().unwrap().into_temp_path();
         let files = Self(contents.iter().map(path).collect());
         let config = |(index, content): (usize, &&str)| {
             files.write(index, content);
-            let (alias, file) = (format!("key-{index}"), files.0[index].clone());
+            let (alias, file) = (format!("key-{index}"), files.0[index].to_path_buf());
             KeyConfig { alias, file, ..KeyConfig::default() }
         };
         let configs: Vec<KeyConfig> = contents.iter().enumerate().map(config).collect();
@@ -35,14 +34,6 @@ impl Files {
 
     fn write(&self, index: usize, content: &str) {
         fs::write(&self.0[index], content).unwrap();
-    }
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        for path in &self.0 {
-            let _ = fs::remove_file(path);
-        }
     }
 }
 

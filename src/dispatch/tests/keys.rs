@@ -1,6 +1,6 @@
 //! Several keys, and keys that Voyage rejects: callers notice nothing while one is good.
 
-use std::{fs, path::PathBuf};
+use std::fs;
 
 use super::*;
 use crate::upstream::ApiKey;
@@ -32,12 +32,11 @@ fn aliases(stage: &Stage) -> Vec<String> {
 }
 
 /// A file that is gone with its test.
-struct File(PathBuf);
+struct File(tempfile::TempPath);
 
 impl File {
     fn new(content: &str) -> Self {
-        let name = format!("voyage-gateway-keys-{:x}", rand::random::<u128>());
-        let file = Self(std::env::temp_dir().join(name));
+        let file = Self(tempfile::NamedTempFile::new().unwrap().into_temp_path());
         file.write(content);
         file
     }
@@ -48,12 +47,6 @@ impl File {
 
     fn sources(&self) -> KeySources {
         KeySources::file("VOYAGE_API_KEY_FILE", &self.0)
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
     }
 }
 

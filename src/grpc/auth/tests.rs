@@ -48,14 +48,13 @@ fn a_certificate_is_the_credential_of_mtls_and_a_token_is_not() {
 
 #[test]
 fn a_token_is_the_credential_of_tokens_and_a_certificate_is_not() {
-    let path = std::env::temp_dir().join(format!("voyage-gateway-{:x}", rand::random::<u128>()));
+    let path = tempfile::NamedTempFile::new().unwrap().into_temp_path();
     let token = "n3q0Wm1bKcVw0s3a8pJ2yH5uTgXe9LrZfD4oQi7BvYk=";
     fs::write(&path, entry("search", token).unwrap()).unwrap();
     let metrics = Metrics::new().unwrap();
-    let tokens_file = Some(path.clone());
+    let tokens_file = Some(path.to_path_buf());
     let config = Config { mode: Some(AuthMode::Tokens), tokens_file, ..Config::default() };
     let asks = Authenticator::new(&config, None, &metrics).unwrap();
-    fs::remove_file(path).unwrap();
 
     assert_eq!(&*asks.identify(&bearer(token), Some(&peer("other"))).unwrap(), "search");
     let missing = asks.identify(&HeaderMap::new(), Some(&peer("search"))).unwrap_err();
@@ -67,7 +66,7 @@ fn a_token_is_the_credential_of_tokens_and_a_certificate_is_not() {
 
 #[test]
 fn a_file_that_cannot_be_used_is_named_with_its_line() {
-    let path = std::env::temp_dir().join(format!("voyage-gateway-{:x}", rand::random::<u128>()));
+    let path = tempfile::NamedTempFile::new().unwrap().into_temp_path();
     fs::write(&path, "# callers\ncanary canary\n").unwrap();
     for (mode, key, problem) in [
         (AuthMode::Tokens, "auth.tokens_file", "line 2: expected NAME sha256:HEX"),
@@ -75,13 +74,12 @@ fn a_file_that_cannot_be_used_is_named_with_its_line() {
     ] {
         let config = Config {
             mode: Some(mode),
-            tokens_file: Some(path.clone()),
-            jwt: JwtConfig { jwks_file: Some(path.clone()), ..JwtConfig::default() },
+            tokens_file: Some(path.to_path_buf()),
+            jwt: JwtConfig { jwks_file: Some(path.to_path_buf()), ..JwtConfig::default() },
         };
         let told = Authenticator::new(&config, None, &Metrics::new().unwrap()).unwrap_err();
         let told = told.to_string();
         assert!(told.starts_with(&format!("{key}: {}: {problem}", path.display())), "{told}");
         assert!(!told.contains("canary"), "{told}");
     }
-    fs::remove_file(path).unwrap();
 }

@@ -462,13 +462,10 @@ fn counting_words() -> Counter {
         serde_json::json!({ "type": "WordLevel", "vocab": { "word": 0 }, "unk_token": "word" });
     let words = serde_json::json!({ "type": "WhitespaceSplit" });
     let tokenizer = serde_json::json!({ "version": "1.0", "added_tokens": [], "pre_tokenizer": words, "model": model });
-    let name = format!("voyage-gateway-quotas-{:x}.json", rand::random::<u128>());
-    let path = std::env::temp_dir().join(name);
+    let path = tempfile::NamedTempFile::new().unwrap().into_temp_path();
     std::fs::write(&path, tokenizer.to_string()).unwrap();
-    let models = [("voyage-4".to_owned(), tokens::ModelConfig { tokenizer: path.clone() })];
-    let counter = Counter::new(&tokens::Config { models: models.into() });
-    std::fs::remove_file(path).unwrap();
-    counter.unwrap()
+    let models = [("voyage-4".to_owned(), tokens::ModelConfig { tokenizer: path.to_path_buf() })];
+    Counter::new(&tokens::Config { models: models.into() }).unwrap()
 }
 
 #[tokio::test(start_paused = true)]

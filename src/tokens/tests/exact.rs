@@ -44,24 +44,17 @@ fn bpe(merges: &[[&str; 2]]) -> Value {
 }
 
 /// A file that is removed at the end of its test.
-struct File(PathBuf);
+struct File(tempfile::TempPath);
 
 impl File {
     fn new(content: &str) -> Self {
-        let name = format!("voyage-gateway-{:x}.json", rand::random::<u128>());
-        let path = std::env::temp_dir().join(name);
+        let path = tempfile::NamedTempFile::new().unwrap().into_temp_path();
         fs::write(&path, content).unwrap();
         Self(path)
     }
 
     fn load(&self) -> Result<Counter, LoadError> {
         load_path(&self.0)
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
     }
 }
 

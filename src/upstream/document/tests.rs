@@ -17,24 +17,17 @@ use super::*;
 const WHAT: &str = "a.file";
 
 /// A file that is removed at the end of its test.
-struct File(PathBuf);
+struct File(tempfile::TempPath);
 
 impl File {
     fn new(content: &[u8]) -> Self {
-        let name = format!("voyage-gateway-{:x}", rand::random::<u128>());
-        let path = std::env::temp_dir().join(name);
+        let path = tempfile::NamedTempFile::new().unwrap().into_temp_path();
         fs::write(&path, content).unwrap();
         Self(path)
     }
 
     fn path(&self) -> PathBuf {
-        self.0.clone()
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
+        self.0.to_path_buf()
     }
 }
 

@@ -5,7 +5,6 @@ use std::{
     io::{BufRead as _, BufReader, ErrorKind, Lines, Write as _},
     net::{SocketAddr, TcpListener},
     os::unix::{fs::MetadataExt as _, process::CommandExt as _},
-    path::PathBuf,
     process::{Child, ChildStderr, Command, ExitStatus, Stdio},
 };
 
@@ -260,14 +259,14 @@ async fn bombs_take_no_more_memory_than_messages_may() {
     assert!(grown < 64 * 1024, "{grown} KiB more");
 }
 
-/// Returns the binary for a user other than root, and the file to remove afterwards.
-fn unprivileged() -> (Command, Option<PathBuf>) {
+/// Returns the binary for a user other than root, and its copy, which is removed on drop.
+fn unprivileged() -> (Command, Option<tempfile::TempPath>) {
     const NOBODY: u32 = 65_534;
     if !rustix::process::getuid().is_root() {
         return (Command::new(BINARY), None);
     }
     // The project may lie where only root can look.
-    let copy = std::env::temp_dir().join(format!("voyage-gateway-{}-copy", std::process::id()));
+    let copy = tempfile::NamedTempFile::new().unwrap().into_temp_path();
     fs::copy(BINARY, &copy).unwrap();
     let mut command = Command::new(&copy);
     command.uid(NOBODY).gid(NOBODY).current_dir("/");
@@ -277,13 +276,10 @@ fn unprivileged() -> (Command, Option<PathBuf>) {
 #[cfg(target_os = "linux")]
 #[test]
 fn its_memory_is_closed_to_others() {
-    let (command, copy) = unprivileged();
+    let (command, _copy) = unprivileged();
     let process = Process::serve(command, &[]);
     // What the kernel says of a process of the user's own belongs to root when it may not be dumped.
     let folder = format!("/proc/{}", process.child.id());
     let owner = fs::metadata(format!("{folder}/environ")).unwrap().uid();
     assert_eq!(owner, 0);
-    if let Some(copy) = copy {
-        fs::remove_file(copy).unwrap();
-    }
 }

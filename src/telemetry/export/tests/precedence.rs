@@ -104,7 +104,8 @@ fn a_file_has_at_most_64_headers() {
     let planned = |count| {
         let lines: Vec<_> = (0..count).map(|number| format!("x-{number}: canary")).collect();
         let file = File::new(&lines.join("\n"));
-        let config = TelemetryConfig { otlp_headers_file: Some(file.0.clone()), ..configured() };
+        let config =
+            TelemetryConfig { otlp_headers_file: Some(file.0.to_path_buf()), ..configured() };
         ExportConfig::new(&config, &environment(&[]))
     };
     let most = planned(64).unwrap();
@@ -121,7 +122,7 @@ fn a_file_has_at_most_64_headers() {
 #[test]
 fn a_header_of_the_file_and_of_the_environment_stops_the_start() {
     let file = File::new("x-team: canary\nauthorization: canary");
-    let config = TelemetryConfig { otlp_headers_file: Some(file.0.clone()), ..configured() };
+    let config = TelemetryConfig { otlp_headers_file: Some(file.0.to_path_buf()), ..configured() };
     for name in ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_METRICS_HEADERS"] {
         let both = [(name, "x-other=1,Authorization=canary")];
         let refused = start(&config, &environment(&both)).unwrap_err().to_string();

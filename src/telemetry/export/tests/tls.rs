@@ -1,6 +1,6 @@
 //! Collectors behind TLS, with their authority and the client's certificate.
 
-use std::{fs, path::PathBuf};
+use std::fs;
 
 use rcgen::{CertifiedKey, KeyPair};
 use tokio_rustls::{
@@ -14,24 +14,17 @@ use super::{
 };
 
 /// A file for one test.
-pub(super) struct File(pub(super) PathBuf);
+pub(super) struct File(pub(super) tempfile::TempPath);
 
 impl File {
     pub(super) fn new(content: &str) -> Self {
-        let path =
-            std::env::temp_dir().join(format!("voyage-gateway-{:x}.pem", rand::random::<u128>()));
+        let path = tempfile::NamedTempFile::new().unwrap().into_temp_path();
         fs::write(&path, content).unwrap();
         Self(path)
     }
 
     fn path(&self) -> &str {
         self.0.to_str().unwrap()
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
     }
 }
 
@@ -97,7 +90,7 @@ fn an_invalid_certificate_stops_the_start() {
     let file = File::new("no certificate: hush");
     let config = TelemetryConfig {
         otlp_endpoint: Some("https://collector:4317".to_owned()),
-        otlp_ca_file: Some(file.0.clone()),
+        otlp_ca_file: Some(file.0.to_path_buf()),
         ..TelemetryConfig::default()
     };
     let error = start(&config, &environment(&[])).unwrap_err().to_string();

@@ -27,7 +27,7 @@ async fn spans_and_metrics_arrive_with_their_resource() {
         let collector = FakeCollector::start(protocol, Manner::Takes).await;
         let headers = File::new("authorization: Bearer hu%20sh\n");
         let config = TelemetryConfig {
-            otlp_headers_file: Some(headers.0.clone()),
+            otlp_headers_file: Some(headers.0.to_path_buf()),
             otlp_compression: Some(OtlpCompression::Gzip),
             ..TelemetryConfig::default()
         };

@@ -96,14 +96,14 @@ fn a_token_without_a_name_for_its_key_costs_few_signatures() {
 
 #[test]
 fn new_keys_forget_what_the_old_ones_proved() {
-    let path = std::env::temp_dir().join(format!("voyage-gateway-{:x}", rand::random::<u128>()));
+    let path = tempfile::NamedTempFile::new().unwrap().into_temp_path();
     let [one, two] = ["one", "two"].map(|id| Signer::new(Algorithm::ES256, Some(id)));
     let write =
         |keys: &[Value]| std::fs::write(&path, json!({ "keys": keys }).to_string()).unwrap();
     write(&[one.jwk()]);
     let metrics = Metrics::new().unwrap();
     let (mut jwt, _) = judge(&[one.jwk()]);
-    jwt.keys = KeySource::load(path.clone(), metrics).unwrap();
+    jwt.keys = KeySource::load(path.to_path_buf(), metrics).unwrap();
     let token = one.sign(&claims());
     assert_eq!(name(&jwt, &token).as_deref(), Ok(NAME));
 
@@ -111,7 +111,6 @@ fn new_keys_forget_what_the_old_ones_proved() {
     jwt.file().unwrap().reload();
     assert_eq!(name(&jwt, &token), Err(AuthFailure::UNKNOWN_KEY));
     assert_eq!(name(&jwt, &two.sign(&claims())).as_deref(), Ok(NAME));
-    std::fs::remove_file(path).unwrap();
 }
 
 proptest! {
