@@ -1,4 +1,4 @@
-//! The name that a client certificate gives its holder.
+//! The name in a client certificate.
 
 use std::sync::Arc;
 
@@ -8,17 +8,16 @@ use x509_parser::{
 
 use crate::peer::PeerIdentity;
 
-/// Bytes a name may have.
+/// Maximum size of a name in bytes.
 const MAX_NAME_BYTES: usize = 256;
 
-/// How a SPIFFE ID begins.
+/// The prefix of a SPIFFE ID.
 const SPIFFE: &str = "spiffe://";
 
-/// Returns the name in a verified certificate: its SPIFFE ID; else its first DNS name; else its common name.
+/// Returns the name in a verified certificate: its SPIFFE ID, otherwise its first DNS name, otherwise its common name.
 ///
-/// `None` when it has none of them, or one that is not to be trusted: several URIs beside a SPIFFE ID (X.509-SVID,
-/// section 2), a DNS or common name that passes itself off as a SPIFFE ID, names that are unreadable, over 256
-/// bytes, or with control characters.
+/// `None` if it has no name or an untrusted one: several URIs beside a SPIFFE ID (X.509-SVID, section 2), a DNS or
+/// common name with the prefix of a SPIFFE ID, a malformed name, one over 256 bytes, or one with control characters.
 pub(super) fn of(certificate: &[u8]) -> Option<PeerIdentity> {
     let (rest, certificate) = X509Certificate::from_der(certificate).ok()?;
     if !rest.is_empty() {
@@ -50,20 +49,20 @@ fn dns<'a>(name: &GeneralName<'a>) -> Option<&'a str> {
     if let GeneralName::DNSName(name) = name { Some(name) } else { None }
 }
 
-/// The common name, if there is one and only one: of several nobody knows which was verified.
+/// Returns the common name, if there is exactly one: of several it is unknown which was verified.
 fn common_name<'a>(subject: &'a X509Name<'_>) -> Option<&'a str> {
     let mut names = subject.iter_common_name();
     let name = names.next()?.as_str().ok()?;
     names.next().is_none().then_some(name)
 }
 
-/// Tells whether a name says that it is a SPIFFE ID, well-formed or not.
+/// Returns whether a name has the scheme of a SPIFFE ID, well-formed or not.
 fn claims_spiffe(name: &str) -> bool {
     name.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("spiffe:"))
 }
 
-/// Tells whether a URI is a workload's SPIFFE ID, as section 2 of the SPIFFE ID standard spells it: lower case up to
-/// the path, and a path without empty or relative parts. Two spellings of one name would be two callers.
+/// Returns whether a URI is a workload's SPIFFE ID by section 2 of the SPIFFE ID standard: lower case before the path,
+/// and a path without empty or relative segments. Two spellings of a name would be two callers.
 fn is_spiffe_id(uri: &str) -> bool {
     let Some((domain, path)) = uri.strip_prefix(SPIFFE).and_then(|rest| rest.split_once('/'))
     else {

@@ -1,4 +1,4 @@
-//! What the three files come to: one whole TLS configuration, or what is wrong with which of them.
+//! The TLS configuration of the files of `[tls]`.
 
 use std::sync::Arc;
 
@@ -15,23 +15,22 @@ use tokio_rustls::rustls::{
 };
 use x509_parser::{certificate::X509Certificate, prelude::FromDer as _};
 
-/// What connections are served with.
+/// The TLS configuration of new connections.
 pub(super) struct Served {
     pub(super) config: Arc<ServerConfig>,
     /// When the certificate expires, in seconds since 1970.
     pub(super) not_after: i64,
 }
 
-/// Makes sense of `tls.cert`, `tls.key` and, if there is one, `tls.client_ca`, in this order.
-///
-/// All of them or nothing: a certificate that has come before its key changes nothing yet.
+/// Parses `tls.cert`, `tls.key` and, if set, `tls.client_ca`, in this order. All must be valid together: a new
+/// certificate without its new key changes nothing.
 pub(super) fn served(contents: &[Vec<u8>]) -> Result<Served, String> {
     let [cert, key, client_ca @ ..] = contents else {
         return Err("tls.cert and tls.key must both be set".to_owned());
     };
     let provider = Arc::new(aws_lc_rs::default_provider());
     let chain = certificates("tls.cert", cert)?;
-    // A chain has at least one certificate, and each was read before.
+    // The chain is not empty, and each certificate has been parsed.
     let not_after = chain.first().and_then(parsed).map(|leaf| leaf.validity().not_after);
     let not_after = not_after.ok_or_else(|| malformed("tls.cert", 0))?;
     let certified = certified(chain, key, &provider)?;
@@ -46,9 +45,8 @@ pub(super) fn served(contents: &[Vec<u8>]) -> Result<Served, String> {
     };
     let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     config.alpn_protocols = vec![b"h2".to_vec()];
-    // No session is ever resumed. A resumed one skips the client's certificate: it would outlive its expiry and, in
-    // a session store that outlives this configuration, the authority that signed it. gRPC's connections live long
-    // enough to pay for whole handshakes.
+    // No session is resumed. A resumed session skips the client certificate, which may have expired or lost its CA.
+    // gRPC connections live long enough for full handshakes.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     tracing::info!(
@@ -65,7 +63,7 @@ fn certified(
     provider: &CryptoProvider,
 ) -> Result<CertifiedKey, String> {
     let key = private_key(key)?;
-    // rustls' own words about a key are about its encoding; ours say what it should be.
+    // rustls describes the key's encoding; this describes the expected key.
     let key = provider
         .key_provider
         .load_private_key(key)
@@ -90,7 +88,7 @@ fn verifier(
         .map_err(|error| format!("tls.client_ca: {error}"))
 }
 
-/// Returns the certificates of a PEM file; at least one, and none of them half there.
+/// Returns the certificates of a PEM file: at least one, all well-formed.
 fn certificates(setting: &str, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let certificates: Vec<CertificateDer<'static>> = sections(setting, text)?;
     if certificates.is_empty() {
@@ -111,7 +109,7 @@ fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
     }
 }
 
-/// Reads the PEM sections of one kind. What is wrong is said without the reader's words: they quote the file.
+/// Reads the PEM sections of one kind. The reader's own errors quote the file.
 fn sections<T: PemObject>(setting: &str, text: &[u8]) -> Result<Vec<T>, String> {
     T::pem_slice_iter(text).collect::<Result<_, _>>().map_err(|error| match error {
         pem::Error::MissingSectionEnd { .. } => format!("{setting}: it is cut short"),
