@@ -1,7 +1,6 @@
-//! What travels down the corridor: inputs, the parameters that shape their answers, and the answers.
+//! Inputs, the parameters of their answers, and the answers: the terms of every endpoint.
 //!
-//! Every endpoint is described in these terms. A text is one input with one vector as its answer;
-//! nothing between `grpc/convert` and `upstream/wire` looks inside either.
+//! A text is one input with one vector as its answer. Code between `grpc/convert` and `upstream/wire` reads neither.
 
 use std::sync::Arc;
 
@@ -9,12 +8,12 @@ use bytes::Bytes;
 
 use crate::model::{self, Dtype, Model};
 
-/// What a text is for (Voyage's `input_type`).
+/// The purpose of a text (Voyage's `input_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum InputType {
     /// A search query.
     Query,
-    /// A text to be found.
+    /// A document to search.
     Document,
 }
 
@@ -28,7 +27,7 @@ impl InputType {
     }
 }
 
-/// The Voyage endpoint a request goes to.
+/// The Voyage endpoint of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     /// `POST /embeddings`.
@@ -44,19 +43,17 @@ impl Endpoint {
     }
 }
 
-/// Everything but the input that shapes an answer.
-///
-/// Two inputs may share an upstream call only when their parameters are equal.
+/// The parameters of an answer, apart from the input. Inputs of an upstream call have equal parameters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Parameters {
-    /// Where the call goes.
+    /// The endpoint.
     pub endpoint: Endpoint,
     /// The model's name, never empty.
     pub model: Arc<str>,
     /// `None`: no retrieval prompt.
     pub input_type: Option<InputType>,
-    /// The dimension that was asked for; `None`: the model's default. An explicit default becomes `None`
-    /// in `grpc/convert`, so that both share cache entries and calls.
+    /// The requested dimension; `None`: the model's default. `grpc/convert` replaces an explicit default by `None`, so
+    /// that both share cache entries and calls.
     pub dimension: Option<u32>,
     /// The number type of the answer.
     pub dtype: Dtype,
@@ -65,7 +62,7 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Returns the dimension answers must have: the one asked for, else the listed default, else `None`.
+    /// Returns the dimension of the answers: the requested one, or the model's default; `None`: unknown.
     pub fn expected_dimension(&self) -> Option<u32> {
         self.dimension.or_else(|| model::find(&self.model).and_then(Model::default_dimension))
     }
@@ -74,7 +71,7 @@ impl Parameters {
 /// What an input takes beside its text, in bytes: its flight, seat and places, measured at 800,000 in flight.
 const OVERHEAD: usize = 512;
 
-/// One thing to be embedded.
+/// One input.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Input {
     /// A text, exactly as the caller sent it.
@@ -82,14 +79,14 @@ pub enum Input {
 }
 
 impl Input {
-    /// Returns the bytes that identify the input; the cache key is made of them, never normalised.
+    /// Returns the bytes that identify the input in the cache key, not normalised.
     pub fn identity(&self) -> &[u8] {
         match self {
             Self::Text(text) => text.as_bytes(),
         }
     }
 
-    /// Returns the text whose tokens are the input's.
+    /// Returns the text whose tokens are counted.
     pub fn text(&self) -> &str {
         match self {
             Self::Text(text) => text,
@@ -101,28 +98,27 @@ impl Input {
         self.identity().len()
     }
 
-    /// Returns the bytes the input takes while it is in flight, all that goes with it included.
+    /// Returns the memory of the input in flight in bytes, overhead included.
     pub fn footprint(&self) -> usize {
         self.size() + OVERHEAD
     }
 }
 
-/// Says only how large the input is: no text ever reaches a log.
+/// Shows the size only: no text reaches a log.
 impl std::fmt::Debug for Input {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Input({} bytes)", self.size())
     }
 }
 
-/// A vector as little-endian bytes, just as Voyage sent it.
+/// A vector as little-endian bytes, as Voyage sent it.
 ///
-/// The bytes are checked once, where they enter (`upstream/wire`), and are then the cached value and the
-/// bytes on the caller's wire.
+/// The bytes are checked once (`upstream/wire`), and are then both the cached value and the bytes of the reply.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Vector(Bytes);
 
 impl Vector {
-    /// Wraps checked bytes. The allocation should be exact: it is what the cache keeps.
+    /// Wraps checked bytes. The allocation should be exact, since the cache keeps it.
     pub fn new(bytes: Bytes) -> Self {
         Self(bytes)
     }
@@ -138,7 +134,7 @@ impl Vector {
     }
 }
 
-/// Says only how large the vector is: vectors count as text and never reach a log.
+/// Shows the size only: vectors count as text.
 impl std::fmt::Debug for Vector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Vector({} bytes)", self.0.len())

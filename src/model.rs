@@ -1,10 +1,10 @@
-//! The model catalogue: what Voyage documents about its models.
+//! The model catalogue, as Voyage documents it.
 //!
 //! Source: docs.voyageai.com and mongodb.com/docs/voyageai, state of autumn 2026. The catalogue only
 //! saves a round trip for requests that cannot succeed; a name that is not listed is passed on, since
 //! Voyage decides which models exist.
 
-/// What a model takes.
+/// The kind of a model's input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Texts, each by itself (`/embeddings`).
@@ -45,7 +45,7 @@ impl Dtype {
         }
     }
 
-    /// Returns how many bytes a vector of `dimension` elements takes.
+    /// Returns the size of a vector of `dimension` elements in bytes.
     pub const fn vector_bytes(self, dimension: u32) -> usize {
         let dimension = dimension as usize;
         match self {
@@ -55,7 +55,7 @@ impl Dtype {
         }
     }
 
-    /// Returns the dimension of a vector that takes `bytes` bytes; `None` when no dimension does.
+    /// Returns the dimension of a vector of `bytes` bytes; `None` if no dimension has this size.
     pub fn dimension_of(self, bytes: usize) -> Option<u32> {
         let dimension = match self {
             Self::Float => bytes.is_multiple_of(4).then_some(bytes / 4)?,
@@ -69,19 +69,19 @@ impl Dtype {
 /// One model and its limits.
 #[derive(Clone, Copy, Debug)]
 pub struct Model {
-    /// The name Voyage knows it by.
+    /// Voyage's name of it.
     pub name: &'static str,
-    /// What it takes.
+    /// The kind of its input.
     pub kind: Kind,
-    /// Output dimensions it offers, its default first; empty for rerankers.
+    /// Output dimensions, the default first; empty for rerankers.
     pub dimensions: &'static [u32],
-    /// Output types it offers.
+    /// Output types.
     pub dtypes: &'static [Dtype],
-    /// Tokens one input may have.
+    /// Maximum of tokens in an input.
     pub context_tokens: u32,
-    /// Inputs one request may have.
+    /// Maximum of inputs in a request.
     pub max_inputs: u32,
-    /// Tokens one request may have, counted after truncation.
+    /// Maximum of tokens in a request, after truncation.
     pub max_request_tokens: u32,
     /// Requests a minute of an account in tier 1; tier 3, the highest, has three times as many.
     pub rpm: u32,
@@ -92,16 +92,16 @@ pub struct Model {
     pub price: f64,
 }
 
-/// Inputs one upstream request may have, for every model and endpoint.
+/// Maximum of inputs in an upstream request, for every model and endpoint.
 pub const MAX_UPSTREAM_INPUTS: usize = 1_000;
 
-/// The largest dimension any model offers; what an unlisted model is assumed to answer with.
+/// The largest dimension of any model; assumed of unlisted models.
 pub const MAX_DIMENSION: u32 = 2_048;
 
-/// Requests a minute in tier 1, for every model; what an unlisted model is assumed to have.
+/// Requests a minute in tier 1, for every model; assumed of unlisted models.
 pub const TIER_1_RPM: u32 = 2_000;
 
-/// Tokens a minute in tier 1 of most models; what an unlisted model is assumed to have.
+/// Tokens a minute in tier 1 of most models; assumed of unlisted models.
 pub const TIER_1_TPM: u64 = 3_000_000;
 
 const MATRYOSHKA: &[u32] = &[1_024, 256, 512, 2_048];
@@ -109,12 +109,12 @@ const ALL: &[Dtype] = &[Dtype::Float, Dtype::Int8, Dtype::Uint8, Dtype::Binary, 
 const FLOAT: &[Dtype] = &[Dtype::Float];
 
 impl Model {
-    /// Returns the dimension of vectors when the request asks for none; `None` for rerankers.
+    /// Returns the dimension of vectors without a requested one; `None` for rerankers.
     pub fn default_dimension(&self) -> Option<u32> {
         self.dimensions.first().copied()
     }
 
-    /// Returns what so many tokens cost, in US dollars.
+    /// Returns the price of tokens in US dollars.
     #[expect(clippy::cast_precision_loss, reason = "nothing depends on the last digits")]
     pub fn cost(&self, tokens: u64) -> f64 {
         tokens as f64 * self.price / 1e6
