@@ -68,7 +68,7 @@ impl Parameters {
     }
 }
 
-/// What an input takes beside its text, in bytes: its flight, seat and places, measured at 800,000 in flight.
+/// Memory of an input in flight besides its text, in bytes; measured with 800,000 inputs in flight.
 const OVERHEAD: usize = 512;
 
 /// One input.

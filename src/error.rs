@@ -40,7 +40,7 @@ pub enum Error {
     },
     /// The caller's deadline passed.
     DeadlineExceeded {
-        /// What the call was waiting for.
+        /// The part of the call that was not over.
         phase: Phase,
     },
     /// The call has no credential.
@@ -50,7 +50,7 @@ pub enum Error {
     },
     /// The caller's credential is not accepted. Only the log says why.
     CredentialsInvalid {
-        /// What is wrong with it.
+        /// The problem, for the log.
         why: &'static str,
     },
     /// The gateway has no keys yet to verify the caller's credential, which may be valid.
@@ -90,7 +90,7 @@ pub enum Error {
     Draining,
     /// A defect of the gateway. The cause is for the log, never for the caller.
     Internal {
-        /// What broke, for the log.
+        /// The cause, for the log.
         cause: &'static str,
     },
     /// Voyage returned an error, or no response.
@@ -106,13 +106,13 @@ pub struct Quota {
     pub rule: &'static str,
     /// The rule's value.
     pub limit: u64,
-    /// What the request needs of it.
+    /// The amount that the request needs.
     pub need: u64,
     /// Time until the quota has room; `None`: never, the request needs more than the whole quota.
     pub retry_after: Option<Duration>,
 }
 
-/// What a call was waiting for when its deadline passed.
+/// The part of a call that was not over when its deadline passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// The request message itself.
@@ -142,13 +142,13 @@ impl Phase {
 pub struct FieldViolation {
     /// The field's path in the request, such as `inputs[3]`.
     pub field: String,
-    /// What is wrong, in capitals, for programs.
+    /// The kind of the problem, in capitals, for programs.
     pub reason: &'static str,
-    /// What is allowed, for people.
+    /// The allowed values, for people.
     pub description: String,
 }
 
-/// Who has to act.
+/// The side that has to act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Blame {
@@ -182,7 +182,7 @@ impl Error {
         Self::InvalidRequest(Arc::from([only]))
     }
 
-    /// Returns who has to act. A deadline that leaves ample time is exceeded because Voyage, or the queue for it, is slow.
+    /// Returns the side that has to act. If the deadline left ample time, Voyage or the queue for it is too slow.
     pub fn blame(&self, ample_time: bool) -> Blame {
         match self {
             Self::DeadlineExceeded { phase: Phase::Queue | Phase::Upstream } if ample_time => {

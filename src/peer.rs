@@ -1,4 +1,4 @@
-//! What the transport and the gRPC edge tell each other about a connection, as extensions of requests and replies.
+//! Extensions of requests and replies by which the transport and the gRPC edge share properties of a connection.
 
 use std::{net::SocketAddr, sync::Arc};
 

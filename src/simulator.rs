@@ -4,8 +4,8 @@
 //! refuses invalid requests with the provider's messages, applies its rate limits, and answers with
 //! vectors that are similar for similar texts. A [`Script`] holds the faults.
 //!
-//! It shares the model catalogue with the gateway and nothing else: its JSON is its own, so that a
-//! mistake in the gateway's is not repeated here.
+//! It shares the model catalogue with the gateway and nothing else: its JSON is its own, so that it
+//! does not repeat an error of the gateway's.
 
 mod body;
 mod error_reply;

@@ -1,5 +1,4 @@
-//! The status page: whether the gateway is healthy, and whose problem it is if not. `/` for people, `/status` for
-//! programs.
+//! The status page: the health of the gateway, and the side that causes problems. `/` is HTML, `/status` is JSON.
 //!
 //! A [`StatusPage`] reads the metrics, so that the page agrees with them. It keeps the past of a few counters, and each
 //! page for [`FRESH`]: the cost does not grow with the number of requests.

@@ -23,8 +23,8 @@ pub struct Config {
     /// memory or to delete data.
     pub ttl: TimeSpan,
 
-    /// The cached embeddings that a caller can hit: those of all callers (`shared`) or its own only (`per-caller`), which
-    /// hides from response times what other callers embed. `[callers."NAME"]` overrides it.
+    /// The cached embeddings that a caller can hit: those of all callers (`shared`) or its own only (`per-caller`), so
+    /// that response times do not reveal the texts of other callers. `[callers."NAME"]` overrides it.
     pub scope: Scope,
 
     /// A file of at least 32 secret bytes that cache keys are derived from. Unset: random at every start.

@@ -12,7 +12,7 @@ use crate::{
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Config {
-    /// The most inputs in one upstream call, 1 to 1000; Voyage takes no more. 1 turns batching off.
+    /// The most inputs in one upstream call, 1 to 1000, the limit of Voyage. 1 turns batching off.
     pub max_inputs: u32,
 
     /// The longest an input waits for others while calls of its kind are in flight. Without such calls it is sent at

@@ -237,7 +237,8 @@ impl History {
         self.set_aside.as_ref().is_some_and(|aside| aside.key.same_secret(key))
     }
 
-    /// Returns the key in force if it is set aside and due to be tried again; `others`: whether there are others.
+    /// Returns the state of the current key if it is set aside and due for another try; `others`: whether the pool has
+    /// other keys.
     fn due(&mut self, in_force: &ApiKey, now: Instant, others: bool) -> Option<&mut SetAside> {
         let aside = self.set_aside.as_mut().filter(|aside| aside.key.same_secret(in_force))?;
         let pause = match (others, aside.tries) {

@@ -68,7 +68,7 @@ fn write_quota(f: &mut fmt::Formatter<'_>, quota: &Quota) -> fmt::Result {
     }
 }
 
-/// Writes what follows the summary of Voyage's failure.
+/// Writes the part of the message after the summary of Voyage's failure.
 fn write_upstream(f: &mut fmt::Formatter<'_>, upstream: &Upstream) -> fmt::Result {
     let model = &upstream.model;
     match &upstream.fault {

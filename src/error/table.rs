@@ -9,14 +9,14 @@ use super::{
 };
 use Retry::{Backoff, Gate, Never, Once};
 
-/// What follows from a failure.
+/// A row: the consequences of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
     /// Value of `error.type` in metrics and traces; `_OTHER` for the gateway's own errors.
     pub kind: &'static str,
     /// `ErrorInfo.reason`: an `ErrorReason` of `proto/` without its prefix.
     pub reason: &'static str,
-    /// Who has to act.
+    /// The side that has to act.
     pub blame: Blame,
     /// Whether the gateway repeats the call.
     pub retry: Retry,
@@ -35,7 +35,7 @@ pub enum Retry {
     Once,
     /// After a backoff, up to `retry.max_attempts`.
     Backoff,
-    /// When the rate limiter lets it pass, at no cost to the retry budget.
+    /// When the rate limiter permits it, at no cost to the retry budget.
     Gate,
 }
 

@@ -7,7 +7,7 @@ use crate::embedding::{Endpoint, Parameters};
 /// A failed call to Voyage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
-    /// What went wrong.
+    /// The kind of the failure.
     pub fault: Fault,
     /// The endpoint that was called.
     pub endpoint: Endpoint,
@@ -47,7 +47,7 @@ impl Upstream {
     }
 }
 
-/// What went wrong. [`Fault::row`] is the table of what follows.
+/// The kind of a failure; [`Fault::row`] has its consequences.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// 400 or 422, other than the cases below.
@@ -131,10 +131,10 @@ pub enum Fault {
     UnexpectedStatus,
 }
 
-/// What is wrong with the body of a 200.
+/// The problem with the body of a 200.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadResponse {
-    /// What is wrong; never text of the body.
+    /// The problem, without text of the body.
     pub why: &'static str,
     /// The expected number, if any.
     pub expected: Option<u64>,

@@ -1,7 +1,7 @@
 //! Authentication: from a credential to a caller's name.
 //!
-//! Callers learn only that a credential is missing or invalid; the log and a metric have the cause. Tokens are neither
-//! stored nor written anywhere, only their hashes are.
+//! Replies say only that a credential is missing or invalid; the log and a metric have the cause. Only hashes of tokens
+//! are stored.
 
 mod bearer;
 mod clock;
@@ -29,7 +29,7 @@ use clock::Clock;
 use jwt::Jwt;
 use tokens::Tokens;
 
-/// What callers without a credential should do.
+/// The advice to callers without a credential.
 const SEND_A_TOKEN: &str = "send the metadata \"authorization: Bearer TOKEN\"";
 const SHOW_A_CERTIFICATE: &str = "connect over TLS with a client certificate";
 
@@ -96,7 +96,7 @@ impl Authenticator {
         }
     }
 
-    /// Returns the name of the caller. The credential is in `headers`, or `peer` with mTLS; only the configured kind counts.
+    /// Returns the name of the caller. Reads the configured kind of credential only: `headers`, or `peer` with mTLS.
     pub(super) fn identify(
         &self,
         headers: &HeaderMap,
@@ -171,7 +171,7 @@ impl Credential {
     }
 }
 
-/// Why a call is not authenticated: its name in the log and a metric. Callers do not learn it.
+/// The cause of a failed authentication, as in the log and a metric. Replies do not contain it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct AuthFailure(&'static str);
 

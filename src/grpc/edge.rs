@@ -1,4 +1,4 @@
-//! What every RPC passes first and last, where the message is still opaque.
+//! The entrance of every RPC. Messages are opaque here.
 //!
 //! In order: content type and HTTP method, request id, method, deadline, credential, the whole message; then the
 //! services. Panics and tonic's own errors become statuses of the gateway. The RPC is counted when its last byte has
@@ -55,8 +55,7 @@ const OTHER_METHOD: &str = semconv::OTHER;
 /// as their connection. A client usually has one `Watch`; each takes about 10 KB.
 const MAX_UNAUTHENTICATED_STREAMS: usize = 16_384;
 
-/// Prefix of the gateway's own methods, all of them unary. The others are health and reflection, which are answered
-/// however full the gateway is.
+/// Prefix of the gateway's own methods, all of them unary. The others are health and reflection, without admission.
 const SERVICE_PREFIX: &str = "voyage.";
 
 /// The server of the gRPC port; cheap to clone.
@@ -100,14 +99,14 @@ impl Call {
         self.rpc.refuse(error)
     }
 
-    /// Returns when the stream ends at the latest. A stream without a deadline may last for ever, a unary call may not.
+    /// Returns the latest end of the stream. A stream without a deadline has none, a unary call always has one.
     fn expires(&self) -> Option<Instant> {
         (self.deadline.explicit || self.rpc.is_own()).then_some(self.deadline.at)
     }
 }
 
-/// Returns the status that ends a stream which would delay the drain. Requests to the admin port have no [`Call`]: their
-/// ids are read here.
+/// Returns the status that ends a stream at the drain. Requests to the admin port have no [`Call`]: their ids are read
+/// here.
 pub fn draining<T>(request: &tonic::Request<T>) -> Status {
     let request_id = match request.extensions().get::<Call>() {
         Some(call) => call.rpc.request_id.clone(),
@@ -147,7 +146,7 @@ impl Edge {
         reply::guarded(response, guard, call.ok())
     }
 
-    /// Checks all that is known before the message: a place among the streams without a credential, deadline, credential.
+    /// Checks everything before the message: the number of streams without a credential, deadline, credential.
     fn admit(&self, request: &Request<Body>, guard: &mut RpcGuard) -> Result<Call, Error> {
         let rpc = Arc::clone(&guard.rpc);
         if !rpc.is_own() {

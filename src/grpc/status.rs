@@ -1,6 +1,6 @@
 //! [`Error`] → gRPC status, the only way out.
 //!
-//! The code follows from the reason in the error's row; details stay below 4 KiB, which every client's header limit allows.
+//! The code follows from the reason in the error's row. Details stay below 4 KiB, the limit of every client's headers.
 
 mod details;
 
@@ -27,13 +27,13 @@ const OVERLOAD_RETRY: Duration = Duration::from_millis(200);
 /// `RetryInfo` of a replica without a JWKS; another may have it.
 const JWKS_RETRY: Duration = Duration::from_secs(1);
 
-/// Longer messages of single items are cut, so that a reply of many failures stays within its predicted size.
+/// Maximum bytes of a single item's message, so that a reply of many failures stays within its predicted size.
 const MAX_ITEM_MESSAGE_BYTES: usize = 256;
 
-/// Bytes of an item's error in a reply at most: its message, and 64 for everything else.
+/// Maximum bytes of an item's error in a reply: its message, and 64 for everything else.
 pub(super) const MAX_ITEM_ERROR_BYTES: usize = MAX_ITEM_MESSAGE_BYTES + 64;
 
-/// What callers should do about a retry.
+/// The advice to callers about a retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RetryAdvice {
     /// The same request fails again.
@@ -84,8 +84,8 @@ impl RetryAdvice {
         }
     }
 
-    /// Returns `grpc-retry-pushback-ms` (gRFC A6): milliseconds, or -1 against retries. Never 0: with 0, clients of gRPC's
-    /// C core (1.85) wait until their deadline instead of retrying at once.
+    /// Returns `grpc-retry-pushback-ms` (gRFC A6): milliseconds, or -1 against retries. Never 0: then clients of gRPC's C
+    /// core (1.85) wait until their deadline instead of retrying at once.
     fn pushback(self) -> Option<i64> {
         match self {
             Self::Never => None,
@@ -172,7 +172,7 @@ pub fn status(error: &Error, request_id: &str) -> Status {
     status
 }
 
-/// Builds the partial failure of one input: what the call's status would say.
+/// Builds the error of one input of a partial answer, with the content of the call's status.
 pub fn item_error(index: i32, error: &Error) -> ItemError {
     let mut message = error.to_string();
     message.truncate(message.floor_char_boundary(MAX_ITEM_MESSAGE_BYTES));

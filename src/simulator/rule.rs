@@ -1,4 +1,4 @@
-//! A fault rule: what goes wrong and when, and its form on the command line.
+//! Fault rules, and their form on the command line.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -90,7 +90,7 @@ impl When {
 /// `poison=TEXT` refuses every call that has the input TEXT and names that example as too long; TEXT is
 /// everything after the equals sign.
 impl FromStr for FaultRule {
-    /// What is wrong, and what is expected.
+    /// The problem, and the expected form.
     type Err = String;
 
     fn from_str(rule: &str) -> Result<Self, String> {

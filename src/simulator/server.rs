@@ -248,7 +248,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !key.is_empty()).then_some(key)
 }
 
-/// Tells whether the body is read as JSON: when the content type says so or, as in `FastAPI`, is missing.
+/// Returns whether the body is read as JSON: the content type is JSON or, as in `FastAPI`, absent.
 fn is_json(headers: &HeaderMap) -> bool {
     let Some(content_type) = headers.get(CONTENT_TYPE) else { return true };
     let essence = content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Export of traces and metrics: over OTLP, or to standard output.
 //!
-//! No request waits for an export. Spans that cannot be exported are dropped and counted; a collector that is down, slow
-//! or hung costs nothing else. Exports make no spans.
+//! No request waits for an export. Spans that cannot be exported are dropped and counted; a collector that is
+//! down, slow or hung costs nothing else. Exports make no spans.
 
 mod collector;
 mod config;
@@ -55,7 +55,7 @@ pub enum ExportError {
         setting: &'static str,
         /// The file.
         path: PathBuf,
-        /// What is wrong with it; never its content.
+        /// The problem, without the content.
         problem: String,
     },
     /// The endpoint is not a URL.
@@ -91,7 +91,7 @@ pub struct Exported {
     pub flush: Flush,
 }
 
-/// Sets up what `config` and the `OTEL_` variables configure. Connects to nothing yet; it logs.
+/// Sets up the exports of `config` and the `OTEL_` variables, and logs them. Opens no connection yet.
 pub fn start(
     config: &TelemetryConfig,
     environment: &OtelEnvironment,
@@ -148,7 +148,7 @@ impl Exported {
     }
 }
 
-/// Exports what is buffered at the process's end. Dropped, it discards it.
+/// Exports the buffered telemetry at the end of the process, or discards it when dropped.
 #[derive(Debug, Default)]
 pub struct Flush {
     cancelled: CancellationToken,
@@ -190,8 +190,8 @@ impl Flush {
         Ok(Some(Collector { exporter, timeout: target.timeout, runtime, cancelled, outage }))
     }
 
-    /// Exports what is buffered, for at most 3 s or until `hurry`. Returns the number of spans that were not exported
-    /// since the start.
+    /// Exports the buffered telemetry, for at most 3 s or until `hurry`. Returns the number of spans that were not
+    /// exported since the start.
     pub async fn finish(self, hurry: impl Future<Output = ()>) -> u64 {
         self.finish_within(LAST_EXPORT, hurry).await
     }

@@ -83,7 +83,7 @@ fn for_people() -> impl tracing_subscriber::Layer<Filtered> {
     layer.with_ansi(io::stderr().is_terminal()).with_target(false)
 }
 
-/// One object a line, whatever its values hold.
+/// One object a line, even if values contain line feeds.
 fn for_machines(
     writer: impl for<'a> lines::MakeWriter<'a> + Send + Sync + 'static,
 ) -> impl tracing_subscriber::Layer<Filtered> {

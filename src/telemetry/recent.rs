@@ -1,4 +1,4 @@
-//! The slowest recent RPCs and the last upstream errors, for the status page. Bounded; no texts, vectors, keys or tokens.
+//! The slowest recent RPCs and the last upstream errors, for the status page. Bounded, without secrets of callers.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -48,7 +48,7 @@ pub struct SlowRpc {
 pub struct UpstreamError {
     /// The reason, as in `ErrorInfo`.
     pub reason: &'static str,
-    /// Who can correct it.
+    /// The side that has to act.
     pub blame: Blame,
     /// The HTTP status; `None`: there was no response.
     pub status: Option<u16>,

@@ -1,9 +1,9 @@
-//! Distributed traces: which spans there are, how they are related, and how they reach the SDK.
+//! Distributed traces: spans, their relations, and the way to the SDK.
 //!
 //! The SDK's tracer decides whether a trace is recorded when its first span begins; of an RPC that is not recorded only
 //! the ids remain. A recorded span ends when it is dropped, so that a cancelled or panicking RPC ends its spans as
 //! well. Only the edge needs a [`Tracer`]: every other span is made from its parent ([`TraceContext::child`]) or from
-//! what it links to ([`FanIn`]).
+//! its links ([`FanIn`]).
 
 mod anchor;
 mod context;

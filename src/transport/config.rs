@@ -9,12 +9,12 @@ use crate::{
     units::{Size, TimeSpan},
 };
 
-/// `[server]`: the port callers use and what one request may ask for.
+/// `[server]`: the gRPC port, and limits of a request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Config {
-    /// The IP address and port of the gRPC services. Port 0 takes any free port and logs which.
+    /// The IP address and port of the gRPC services. Port 0 selects a free port, which is logged.
     /// `0.0.0.0:50051` listens on every interface and requires `auth.mode`.
     pub listen: SocketAddr,
 
@@ -29,12 +29,12 @@ pub struct Config {
     /// The longest timeout of a call: later deadlines are cut to it.
     pub max_deadline: TimeSpan,
 
-    /// Maximum of open connections, 1 to 1000000; further ones wait to be accepted. At start it is lowered, with a
-    /// warning, to what the limit of open files allows (`ulimit -n`, raised to its hard limit).
+    /// Maximum of open connections, 1 to 1000000; further ones wait to be accepted. At the start it is lowered,
+    /// with a warning, if the limit of open files requires it (`ulimit -n`, raised to its hard limit).
     pub max_connections: u32,
 
     /// The age, within a tenth, at which a connection gets GOAWAY. Its client then opens another, which spreads
-    /// clients over new replicas. `36500d` is for ever.
+    /// clients over new replicas. `36500d` means never.
     pub connection_age: TimeSpan,
 
     /// The time for calls in flight after that, before the connection is cut.
@@ -80,7 +80,7 @@ impl Config {
     }
 }
 
-/// `[drain]`: how the gateway stops.
+/// `[drain]`: shutdown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

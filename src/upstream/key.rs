@@ -67,7 +67,7 @@ pub struct KeySources(Vec<KeySource>);
 
 #[derive(Clone, Debug)]
 struct KeySource {
-    /// The setting or variable that gives it.
+    /// The setting or variable that holds or names it.
     what: &'static str,
     alias: Arc<str>,
     origin: Origin,
@@ -98,9 +98,9 @@ pub enum KeyError {
     /// The value is not a key.
     #[error("{what}: {problem}")]
     Given {
-        /// The setting or variable that gives it.
+        /// The setting or variable that holds or names it.
         what: &'static str,
-        /// What is wrong with it.
+        /// The problem, without the key.
         problem: String,
     },
     /// A file cannot be used.
@@ -152,7 +152,7 @@ pub fn looks_like_a_key(path: &str) -> bool {
 }
 
 impl KeySources {
-    /// A key that never changes; `what` is the setting or variable that gives it.
+    /// A key that never changes; `what` is the setting or variable that holds it.
     pub fn given(what: &'static str, key: Secret) -> Self {
         Self::one(what, Origin::Given(key))
     }
@@ -251,7 +251,7 @@ impl Member {
         self.limits
     }
 
-    /// Returns the key in force.
+    /// Returns the current key.
     pub fn key(&self) -> Arc<ApiKey> {
         self.live.get()
     }

@@ -187,9 +187,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
-            "--gateway" => gateway = arguments.next().ok_or("--gateway wants a value")?,
+            "--gateway" => gateway = arguments.next().ok_or("--gateway requires a value")?,
             "--until-eof" => {
-                workers = arguments.next().ok_or("--until-eof wants a value")?.parse()?
+                workers = arguments.next().ok_or("--until-eof requires a value")?.parse()?
             }
             _ => texts.push(argument),
         }

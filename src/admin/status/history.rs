@@ -28,7 +28,7 @@ pub(super) const PLOTTED: Duration = Duration::from_mins(15);
 /// Samples that are kept: a minute's, and the one it begins with.
 const MAX_SAMPLES: usize = 13;
 
-/// What was counted in the last minute, or in the span of a point, and since the start.
+/// Counts in the last minute, or in the interval of a point, and since the start.
 pub(super) struct CountWindow<'a> {
     pub(super) now: &'a Families,
     earlier: &'a Families,
@@ -55,7 +55,7 @@ impl CountWindow<'_> {
         Some(Count { last_minute: now - then, since_start: now })
     }
 
-    /// Returns what was counted in the span for one value of a counter's label.
+    /// Returns the count in the interval for one value of a counter's label.
     pub(super) fn last(&self, metric: &Metric, label: &str, value: &str) -> f64 {
         self.get(metric, label, value).unwrap_or_default().last_minute
     }

@@ -1,4 +1,4 @@
-//! The values of `/status`. Names end in their unit; what is not measured is `null`.
+//! The values of `/status`. Names end in their unit; values that are not measured are `null`.
 //!
 //! `last_minute` covers `window_seconds`: 60 to 65, and less after a start.
 

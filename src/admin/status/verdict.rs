@@ -1,4 +1,4 @@
-//! Whether the gateway is healthy, and whose problem it is if not.
+//! The health of the gateway, and its problems by the side that causes them.
 
 use std::collections::BTreeMap;
 
@@ -50,7 +50,7 @@ impl Problems {
         self.0.push(Problem { code, severity, text: text.into() });
     }
 
-    /// Adds what was counted in the last minute, unless `n` is 0.
+    /// Adds a problem with a count of the last minute, unless it is 0.
     fn count(&mut self, code: &'static str, severity: Severity, n: f64, text: &str) {
         if n > 0.0 {
             self.add(code, severity, format!("{text} in the last minute."));
@@ -152,7 +152,7 @@ fn voyage(status: &Status, window: &CountWindow<'_>) -> Vec<Problem> {
     causes.0
 }
 
-/// Errors of callers affect nobody else.
+/// Errors of callers do not affect other callers.
 fn callers(status: &Status, window: &CountWindow<'_>) -> Vec<Problem> {
     let mut causes = Problems::default();
     let of_all = |n| format!("{} of {}", format::count(n), rpcs(status.rpcs.all.last_minute));
@@ -177,7 +177,7 @@ fn reason(window: &CountWindow<'_>, name: &str) -> f64 {
     window.last(&catalogue::ERRORS, label::REASON, name)
 }
 
-/// Returns what was counted in the last minute for some values of a counter's label.
+/// Returns the count of the last minute for some values of a counter's label.
 fn sum(counts: &BTreeMap<String, Count>, of: impl Fn(&str) -> bool) -> f64 {
     counts.iter().filter(|(value, _)| of(value)).map(|(_, count)| count.last_minute).sum()
 }

@@ -1,4 +1,4 @@
-//! `[limits]`: what Voyage lets this account send in a minute.
+//! `[limits]`: Voyage's rate limits of this account, and token budgets.
 
 use std::collections::BTreeMap;
 
@@ -11,48 +11,46 @@ use crate::{
     upstream::KeyLimits,
 };
 
-/// `[limits]`: what Voyage lets this account send in a minute.
+/// `[limits]`: Voyage's rate limits of this account, and token budgets.
 ///
-/// Voyage counts each model of an account by itself, so every model has the whole of `rpm` and `tpm`; and so it has
-/// with each of `upstream.keys`.
+/// Voyage limits each model separately, so `rpm` and `tpm` apply to each model, and to each of `upstream.keys`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Config {
-    /// The requests a minute that Voyage takes for each model, at least 1; they are never exceeded. Unset: the
-    /// model's limit of Voyage's tier 1 at first, and what Voyage's answers teach from then on.
+    /// Voyage's limit of requests per minute, for each model, at least 1; it is never exceeded. Unset: the model's
+    /// limit in Voyage's tier 1, adapted to Voyage's answers.
     pub rpm: Option<u32>,
 
-    /// The tokens a minute that Voyage takes for each model, at least 1; they are never exceeded. Unset: as
-    /// `rpm`.
+    /// Voyage's limit of tokens per minute, for each model, at least 1; it is never exceeded. Unset: as `rpm`.
     pub tpm: Option<u64>,
 
-    /// How many gateways share the account, at least 1: each takes an equal share of these limits, and of the
+    /// Number of gateways that share the account, at least 1. Each uses an equal share of these limits and of the
     /// quotas in `[callers]`.
     pub replicas: u32,
 
-    /// The tokens that may be spent in any 24 hours, at least 1. Beyond it, what is not cached is refused with
-    /// `RESOURCE_EXHAUSTED`. Counted in memory: it starts anew with the process. Unset: no such limit.
+    /// Budget of tokens in any 24 hours, at least 1. Beyond it, requests that are not cached fail with
+    /// `RESOURCE_EXHAUSTED`. It is counted in memory, from the start of the process. Unset: no budget.
     pub daily_tokens: Option<u64>,
 
-    /// The tokens that may be spent in any 30 days, at least 1; as `daily_tokens`.
+    /// Budget of tokens in any 30 days, at least 1; as `daily_tokens`.
     pub monthly_tokens: Option<u64>,
 
-    /// Limits of single models, which win over the ones above: `[limits.models."voyage-4"]` with `rpm`, `tpm`
-    /// or both. Any model may be named.
+    /// Limits of single models, which override `rpm` and `tpm` above: `[limits.models."voyage-4"]` with one or both of
+    /// them. Any model name is allowed.
     #[cfg_attr(test, schemars(example = super::tests::example()))]
     pub models: BTreeMap<String, ModelLimits>,
 }
 
-/// `[limits.models."<model>"]`: what Voyage lets this account send to one model in a minute.
+/// `[limits.models."<model>"]`: Voyage's rate limits of one model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ModelLimits {
-    /// The requests a minute, at least 1. Unset: `limits.rpm`.
+    /// Requests per minute, at least 1. Unset: `limits.rpm`.
     pub rpm: Option<u32>,
 
-    /// The tokens a minute, at least 1. Unset: `limits.tpm`.
+    /// Tokens per minute, at least 1. Unset: `limits.tpm`.
     pub tpm: Option<u64>,
 }
 

@@ -97,7 +97,7 @@ impl Config {
                 self.tokens_file.is_some() || !tokens,
                 "must be set, because auth.mode is \"tokens\"",
             );
-        // With settings for a credential, an unset mode is a mistake.
+        // With settings for a credential, an unset mode is an error.
         let how = self.tokens_file.is_some() || self.jwt != JwtConfig::default();
         let validation = validation.require_together(
             &["mode", "tokens_file", "jwt"],

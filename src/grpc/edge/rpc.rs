@@ -1,4 +1,4 @@
-//! One RPC, from its first byte to its last: what the log, metrics and traces say of it.
+//! One RPC from its first byte to its last, for the log, metrics and traces.
 
 use std::{
     sync::{Arc, OnceLock},

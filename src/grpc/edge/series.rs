@@ -1,4 +1,4 @@
-//! The metric series of the gateway's own RPCs that exist from the start, so that `rate()` and alerts see the first error.
+//! Metric series of the gateway's own RPCs that exist from the start, so that `rate()` and alerts see the first error.
 
 use tonic::Code;
 
@@ -12,7 +12,7 @@ use crate::{
     telemetry::{Metrics, RpcOutcome},
 };
 
-/// The reasons of errors by who must act, as the error table has them.
+/// The reasons of errors with the side that has to act, as in the error table.
 const REASONS: [(Blame, &[Reason]); 3] = [
     (
         Blame::Caller,
@@ -66,7 +66,7 @@ const REASONS: [(Blame, &[Reason]); 3] = [
     ),
 ];
 
-/// Returns who must act and the reason of every error.
+/// Returns the side that has to act, and the reason, of every error.
 pub(in crate::grpc) fn errors() -> impl Iterator<Item = (Blame, Reason)> {
     REASONS.into_iter().flat_map(|(blame, reasons)| reasons.iter().map(move |it| (blame, *it)))
 }

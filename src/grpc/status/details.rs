@@ -50,7 +50,7 @@ impl Metadata {
     }
 }
 
-/// Adds what the gateway's own errors have.
+/// Adds the details of the gateway's own errors.
 fn add_own(details: &mut ErrorDetails, metadata: &mut Metadata, error: &Error) {
     let mut exceed = |subject: String, metric: &str, limit: u64| {
         details.set_quota_failure(vec![QuotaViolation {
@@ -96,7 +96,7 @@ fn field_violation(violation: &FieldViolation) -> tonic_types::FieldViolation {
     tonic_types::FieldViolation { field, description, reason, localized_message: None }
 }
 
-/// Adds what only some of Voyage's failures have.
+/// Adds the details of single kinds of Voyage's failures.
 fn add_upstream(details: &mut ErrorDetails, upstream: &Upstream, error: &Error) {
     let mut violate = |field: String, reason: &'static str| {
         let description = error.to_string();

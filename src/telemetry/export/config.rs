@@ -99,7 +99,7 @@ impl Files {
     }
 }
 
-/// Adds the setting and the path to what is wrong with a file.
+/// Adds the setting and the path to the problem of a file.
 fn at(setting: &'static str, path: &Path) -> impl Fn(String) -> ExportError {
     move |problem| ExportError::File { setting, path: path.to_owned(), problem }
 }

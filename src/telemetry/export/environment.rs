@@ -60,7 +60,7 @@ const QUEUE_SIZE: usize = 2048;
 /// The default number of spans in an export.
 const BATCH_SIZE: usize = 512;
 
-/// What the `OTEL_*` variables set; `None` and empty: nothing.
+/// The values of the `OTEL_*` variables; `None` and empty: not set.
 #[derive(Clone, Debug, Default)]
 pub struct OtelEnvironment {
     pub(super) disabled: bool,
@@ -155,7 +155,7 @@ fn batching(reader: &mut VariableReader<'_>) -> Batching {
     }
 }
 
-/// What the variables set for traces, or for metrics.
+/// The values for traces, or for metrics.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SignalEnvironment {
     pub(super) exporters: Option<Exporters>,

@@ -1,4 +1,4 @@
-//! The number of spans by what became of them.
+//! Counts of spans by result.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
@@ -25,7 +25,7 @@ impl SpanCounts {
         admitted
     }
 
-    /// Notes that the exporter has taken spans out of the queue.
+    /// Records that the exporter has taken spans out of the queue.
     pub(super) fn dequeued(&self, spans: usize) {
         self.queued.fetch_sub(spans, Relaxed);
     }

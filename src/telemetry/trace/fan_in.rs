@@ -100,7 +100,7 @@ impl FanIn {
         }
     }
 
-    /// Returns what children and links need. The ids change when it begins and is recorded.
+    /// Returns the context for children and links. The ids change when the span begins and is recorded.
     pub fn context(&self) -> TraceContext {
         self.0.recorded.get().unwrap_or(&self.0.unrecorded).clone()
     }

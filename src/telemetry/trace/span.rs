@@ -18,7 +18,7 @@ use crate::telemetry::semconv;
 /// The most links of a span; further ones are counted.
 pub const MAX_LINKS: u32 = 128;
 
-/// What the recorded spans of a trace share.
+/// The common part of a trace's recorded spans.
 #[derive(Debug)]
 pub(super) struct TraceTree {
     tracer: SdkTracer,
@@ -172,7 +172,7 @@ impl Span {
         Self { context, record: Some(Box::new(record)) }
     }
 
-    /// Returns what children and links need.
+    /// Returns the context for children and links.
     pub fn context(&self) -> &TraceContext {
         &self.context
     }

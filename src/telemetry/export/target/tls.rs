@@ -13,7 +13,7 @@ pub(in crate::telemetry::export) struct Tls {
 }
 
 impl Tls {
-    /// Trusts only these authorities. Returns what is wrong with the PEM.
+    /// Trusts only these authorities. Returns the problem of an invalid PEM.
     pub(in crate::telemetry::export) fn set_authorities(
         &mut self,
         pem: Vec<u8>,
@@ -27,7 +27,7 @@ impl Tls {
         }
     }
 
-    /// Sends a client certificate. Returns what is wrong with the PEM of either file.
+    /// Sends a client certificate. Returns the problem if the PEM of either file is invalid.
     pub(in crate::telemetry::export) fn set_identity(
         &mut self,
         certificate: Vec<u8>,

@@ -65,7 +65,7 @@ pub const BUILD_INFO: Metric = gauge("voyage_gateway.build_info", "1, labelled w
 
 pub const RELOADS: Metric = counter(
     "voyage_gateway.reloads",
-    "Changes of watched files and fetched keys by outcome. If a change is refused, the old content stays in force.",
+    "Changes of watched files and fetched keys by outcome. If a change is refused, the old content stays in use.",
 )
 .labels(&[
     Label::bounded(label::WHAT, "the setting that names the file", 16),
