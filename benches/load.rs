@@ -1,9 +1,9 @@
 //! The end-to-end load bench: the real gateway between a raw HTTP/2 client and the simulator.
 //!
 //! `table` compares CPU per request with a floor, a bare tonic server that answers one canned reply; `promises`
-//! runs what the gateway promises about sharing, budgets and failures. See `README.md` beside this folder.
+//! checks the gateway's promises about sharing, budgets and failures. See `README.md` beside this folder.
 
-#![expect(clippy::print_stdout, reason = "its output is what it is for")]
+#![expect(clippy::print_stdout, reason = "its purpose is its output")]
 
 #[path = "load/client.rs"]
 mod client;
@@ -25,7 +25,7 @@ use clap::{Parser, Subcommand};
 struct Options {
     #[command(subcommand)]
     run: Option<Run>,
-    /// What `cargo bench` adds.
+    /// Set by `cargo bench`.
     #[arg(long, hide = true, global = true)]
     bench: bool,
 }
@@ -34,7 +34,7 @@ struct Options {
 enum Run {
     /// CPU per request, gateway against floor, in interleaved rounds. The default.
     Table(table::Options),
-    /// What the gateway promises, one verdict a line.
+    /// The gateway's promises, one verdict a line.
     Promises(promises::Options),
     /// The bare server the table compares with.
     #[command(hide = true)]

@@ -1,10 +1,10 @@
-//! What telemetry costs: CPU of one warm text through the whole gateway in process, with it on and with it off.
+//! The cost of telemetry: CPU of one cached text through the whole gateway in process, with telemetry on and off.
 //!
 //! `Edge::serve` is called as a connection would, with a prepared message and no socket; the reply is read to its
 //! trailers. CPU is the time of the one thread that does it all. On and off take turns, and the difference is taken
 //! within a round. Ends with status 1 when the bar is missed. See `README.md` beside this.
 
-#![expect(clippy::print_stdout, reason = "its output is what it is for")]
+#![expect(clippy::print_stdout, reason = "its purpose is its output")]
 
 #[path = "load/stats.rs"]
 #[allow(dead_code, reason = "the load bench has percentiles, too")]
@@ -41,7 +41,7 @@ use voyage_gateway::{
 
 use stats::Spread;
 
-/// What telemetry may cost an RPC, in microseconds of CPU.
+/// The bar: microseconds of CPU an RPC.
 const BAR: f64 = 1.5;
 
 /// Bytes of a vector of 1,024 floats.
@@ -56,7 +56,7 @@ struct Options {
     /// Calls in a round.
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
     calls: u32,
-    /// What `cargo bench` adds.
+    /// Set by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -116,7 +116,7 @@ impl SpanExporter for Nowhere {
     }
 }
 
-/// Builds the whole gateway around a stand-in for Voyage, and returns what answers.
+/// Builds the whole gateway with a fake upstream, and returns its service.
 async fn gateway(telemetry: &Telemetry) -> anyhow::Result<Edge> {
     let mut config = Config::default();
     config.server.listen.set_port(0);
@@ -126,7 +126,7 @@ async fn gateway(telemetry: &Telemetry) -> anyhow::Result<Edge> {
         upstream: Some(Arc::new(Stand)),
         ..app::Parts::default()
     };
-    let bound = app::build(&config, Secret::new("a-key-for-nobody"), parts).await?;
+    let bound = app::build(&config, Secret::new("a-key-without-use"), parts).await?;
     Ok(bound.edge())
 }
 

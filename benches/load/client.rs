@@ -32,7 +32,7 @@ pub(super) struct Client {
     next: Arc<AtomicUsize>,
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub(super) struct Reply {
     /// `grpc-status`.
@@ -131,7 +131,7 @@ pub(super) fn text(number: u64, size: usize) -> String {
     text
 }
 
-/// What a load came to.
+/// The result of a load.
 #[derive(Debug, Default)]
 pub(super) struct Load {
     /// Of every call, in no order.

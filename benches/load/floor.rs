@@ -93,7 +93,7 @@ pub(super) async fn run() -> anyhow::Result<()> {
         });
         tokio::spawn(async move {
             let builder = http2::Builder::new(TokioExecutor::new());
-            // A client that leaves is the usual end.
+            // The usual end: the client disconnects.
             let _ = builder.serve_connection(TokioIo::new(stream), service).await;
         });
     }

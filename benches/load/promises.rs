@@ -1,4 +1,4 @@
-//! What the gateway promises about sharing, budgets and failures, in real time over loopback.
+//! The gateway's promises about sharing, budgets and failures, in real time over loopback.
 
 #[path = "promises/budget.rs"]
 mod budget;
@@ -24,7 +24,7 @@ use super::{
     process::Server,
 };
 
-/// The budget is not what most of these measure.
+/// A budget that limits none of the other promises.
 const UNLIMITED: [&str; 3] = [
     "limits.rpm=1000000000",
     "limits.tpm=1000000000000",
@@ -47,7 +47,7 @@ impl Options {
     }
 }
 
-/// What became of a promise.
+/// The result of a promise.
 struct Verdict {
     kept: bool,
     figures: String,
@@ -97,7 +97,7 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a call upstream takes, unless a promise says otherwise.
+/// The duration of an upstream call, unless a promise sets another.
 const UPSTREAM: Duration = Duration::from_millis(100);
 
 /// A gateway of its own process, the simulator it calls, and a client.

@@ -26,7 +26,7 @@ const VECTOR: usize = 4096;
 /// Distinct texts that are in the cache: the largest request's.
 const KNOWN: u64 = 1000;
 
-/// The budget is not what this measures.
+/// A budget that limits nothing here.
 const SETTINGS: [&str; 3] = [
     "limits.rpm=1000000000",
     "limits.tpm=1000000000000",
@@ -52,7 +52,7 @@ impl Default for Options {
     }
 }
 
-/// What is called in a row.
+/// The call of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum What {
     /// The floor, which answers everything.
@@ -67,7 +67,7 @@ enum What {
 enum Shape {
     /// So many calls in flight, as fast as they go.
     Saturate(usize),
-    /// This part of what the gateway can do at most.
+    /// This part of the gateway's capacity.
     Pace(f64),
 }
 
@@ -82,7 +82,7 @@ struct Row {
     bar: f64,
 }
 
-/// The bars of the design; those of hits at load hold for one write a frame, which is what there is.
+/// The bars of the design; those of hits at load apply to one write a frame, as now.
 const ROWS: [Row; 7] = [
     row("hit, 1 text, at load", 1, Shape::Saturate(64), What::Hit, 1.25),
     row("hit, 1 text, one call at a time", 1, Shape::Saturate(1), What::Hit, 1.25),
@@ -186,7 +186,7 @@ impl Bench {
         Ok(figures(&load, server.cpu_nanos()? - before))
     }
 
-    /// Returns what makes the requests: known texts in turn, or new ones.
+    /// Returns a source of requests: known texts in turn, or new ones.
     fn bodies(&self, texts: usize, what: What) -> impl Fn() -> Bytes + Clone + Send + 'static {
         let known: Vec<Bytes> = (0..8)
             .map(|turn| {

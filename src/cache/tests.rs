@@ -131,7 +131,7 @@ fn a_key_is_not_printed() {
 
 type Asked = (String, Parameters, String);
 
-/// Few values for every part, and texts that look like parts: what a careless encoding confuses.
+/// Few values for every part, and texts that look like parts: an ambiguous encoding would confuse them.
 fn asked() -> impl Strategy<Value = Asked> {
     let word =
         || prop::sample::select(vec!["", "a", "b", "ab", "a\0", "\0a", "voyage-4", "A", "a "]);

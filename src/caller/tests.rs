@@ -1,10 +1,10 @@
-//! What a rule says about one call, and how rules are completed.
+//! Decisions of rules about calls, and the completion of rules by `[callers.default]`.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// What `config.example.toml` shows for single callers.
+/// The example of single callers in `config.example.toml`.
 pub(super) fn example() -> serde_json::Value {
     serde_json::json!({ "search-frontend": {
         "requests_per_second": 50,
@@ -82,7 +82,7 @@ fn a_callers_own_table_wins_key_by_key() {
 
     let search = rules.caller(&Arc::from("search"));
     assert_eq!((search.named, &*search.rule), (true, &table(Some(10), Some(7))));
-    // A caller who is called "default" is a stranger like any other.
+    // A caller with the name "default" has no special rules.
     for stranger in ["someone", "default"] {
         let stranger = rules.caller(&Arc::from(stranger));
         assert_eq!((stranger.named, &*stranger.rule), (false, &table(Some(10), Some(2))));

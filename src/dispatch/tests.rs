@@ -158,7 +158,7 @@ impl Stage {
         assert_eq!(self.used(), (0, 0), "a reservation leaked");
     }
 
-    /// Drops the stage; returns what only the scheduler can still hold.
+    /// Drops the stage; returns the state that only the scheduler can still hold.
     fn close(self) -> Weak<Shared> {
         Arc::downgrade(&self.dispatch.shared)
     }

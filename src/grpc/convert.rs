@@ -266,7 +266,6 @@ fn inputs(
     allow_partial: bool,
     violations: &mut Violations,
 ) -> Vec<Result<Input, Error>> {
-    const EMPTY: (&str, &str) = ("EMPTY_TEXT", "must not be empty");
     if texts.is_empty() {
         violations.add("inputs", "EMPTY_LIST", "must have at least one text");
     }
@@ -281,11 +280,12 @@ fn inputs(
             inputs.push(Ok(Input::Text(text)));
             continue;
         }
-        let field = format!("inputs[{index}]");
+        let (field, reason) = (format!("inputs[{index}]"), "EMPTY_TEXT");
+        let description = "must not be empty";
         if allow_partial {
-            inputs.push(Err(Error::violation(field, EMPTY.0, EMPTY.1)));
+            inputs.push(Err(Error::violation(field, reason, description)));
         } else {
-            violations.add(field, EMPTY.0, EMPTY.1);
+            violations.add(field, reason, description);
         }
     }
     inputs

@@ -124,7 +124,7 @@ async fn who_asks_does_not_wait_for_the_next_look() {
         }
     }
     let (told, asked) = (Arc::new(Told(Notify::new())), Arc::new(Notify::new()));
-    // Before anybody listens: it is not forgotten.
+    // Before the first listener: it is not lost.
     asked.notify_one();
     let files: Vec<Arc<dyn Reload>> = vec![Arc::<Told>::clone(&told)];
     let polling = tokio::spawn(poll(files, Duration::from_hours(1), Arc::clone(&asked)));

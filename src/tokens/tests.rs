@@ -8,7 +8,7 @@ mod estimate;
 mod exact;
 mod measure;
 
-/// What `config.example.toml` shows of `tokens.models`.
+/// The example of `tokens.models` in `config.example.toml`.
 pub(super) fn example() -> serde_json::Value {
     serde_json::json!({ "voyage-4": { "tokenizer": "/etc/voyage/voyage-4/tokenizer.json" } })
 }

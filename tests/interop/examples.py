@@ -91,7 +91,7 @@ def lose_no_call(language, restarts):
         load = Load(language, addresses)
         for restart in range(restarts):
             leaving, staying = restart % 2, 1 - restart % 2
-            # The client must know the other gateway before this one leaves, which is what a rollout waits for.
+            # The client must know the other gateway before this one stops, as in a rollout.
             enough = answered(servers[staying]) + WORKERS
             processes.eventually(lambda: answered(servers[staying]) >= enough, "calls at the other gateway")
             servers[leaving].signal(signal.SIGTERM)

@@ -22,7 +22,7 @@ PATIENCE = 120
 
 
 def environment(**variables):
-    """Returns the variables of a child process: of the caller's own only what locates tools, no key and no proxy."""
+    """Returns the variables of a child process: only those that locate tools, no key and no proxy."""
     kept = {name: os.environ[name] for name in ("CARGO_HOME", "RUSTUP_HOME") if name in os.environ}
     return {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **kept, **variables}
 

@@ -17,7 +17,7 @@ def test_it_only_reads(deployment):
     assert deployment.get("/nothing")[0] == 404
 
 
-def test_metrics_tell_what_was_called(deploy):
+def test_metrics_count_calls(deploy):
     # The first call is answered, and the second fails in all its attempts.
     own = deploy(simulator=["--fault", "503@2", "--fault", "503@3", "--fault", "503@4"])
     tokens = embed(own.channel, "one", "two", "two").usage.total_tokens

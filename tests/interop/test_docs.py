@@ -33,7 +33,7 @@ def alerts():
     return [rule for group in groups for rule in group["rules"] if "alert" in rule]
 
 
-def test_every_alert_has_a_story():
+def test_every_alert_has_a_test():
     stories = "".join(file.read_text() for file in (DEPLOY / "prometheus" / "tests").glob("*.yaml"))
     for rule in alerts():
         assert f'alertname="{rule["alert"]}"' in stories, rule["alert"]

@@ -62,7 +62,7 @@ def test_each_vector_stands_at_its_texts_place(deployment):
     assert reply.cache == common.CacheSummary(hits=4, misses=1)
 
 
-def test_what_is_cached_costs_nothing(deployment):
+def test_cached_texts_cost_nothing(deployment):
     first = embed(deployment.channel, "paid for once").usage
     again = embed(deployment.channel, "paid for once").usage
     assert first.total_tokens > 0 and first.upstream_requests == 1

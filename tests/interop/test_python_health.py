@@ -64,7 +64,7 @@ def test_reflection_gives_the_whole_schema(deployment):
     pool = DescriptorPool(ProtoReflectionDescriptorDatabase(deployment.channel))
     method = pool.FindServiceByName("voyage.gateway.v1.EmbeddingService").FindMethodByName("Embed")
     assert [field.name for field in method.input_type.fields][:2] == ["inputs", "model"]
-    # What errors carry can be shown as well.
+    # The details of errors can be shown as well.
     assert pool.FindMessageTypeByName("google.rpc.ErrorInfo")
 
 

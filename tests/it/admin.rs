@@ -17,7 +17,7 @@ use crate::support::{Gateway, assert_vectors, connect, eventually, partial, samp
 
 const EMBED: (&str, &str) = ("rpc_method", "voyage.gateway.v1.EmbeddingService/Embed");
 
-/// Asks for a service's health; the code of the refusal when there is none of that name.
+/// Returns a service's health, or the code of the refusal if there is no such service.
 async fn health(channel: &Channel, service: &str) -> Result<i32, Code> {
     let request = HealthCheckRequest { service: service.to_owned() };
     let reply = HealthClient::new(channel.clone()).check(request).await;

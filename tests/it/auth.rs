@@ -34,7 +34,7 @@ impl Folder {
     }
 }
 
-/// Looks at changed files as often as can be.
+/// Reloads changed files at the shortest interval.
 fn look_often(config: &mut Config) {
     config.reload.interval = TimeSpan::from_millis(100);
 }
@@ -95,12 +95,12 @@ async fn assert_costs_nothing(gateway: &Gateway) {
     assert_eq!(sample(&page, "voyage_gateway_shed_total", &[]), 0);
 }
 
-/// Tells how many tokens a caller was billed.
+/// Returns the tokens billed to a caller.
 async fn billed(gateway: &Gateway, name: &str) -> u64 {
     sample(&gateway.metrics().await, "voyage_gateway_tokens_total", &[("billed_to", name)])
 }
 
-/// Tells how often a changed file was taken over or refused.
+/// Returns the number of loaded or refused files.
 async fn reloads(gateway: &Gateway, what: &str, outcome: &str) -> u64 {
     let labels = [("what", what), ("outcome", outcome)];
     sample(&gateway.metrics().await, "voyage_gateway_reloads_total", &labels)

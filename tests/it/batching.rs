@@ -1,4 +1,4 @@
-//! Strangers share upstream calls, and nothing else: neither parameters, nor each other's mistakes.
+//! Callers share upstream calls, but neither parameters nor the errors of other callers.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ use crate::support::{
     partial, reason, sample, texts,
 };
 
-/// Longer than any test: what gathers leaves when its lane is idle or the call is full.
+/// Longer than any test: batches are sent when their lane is idle or they are full.
 const FOREVER: TimeSpan = TimeSpan::from_secs(3_600);
 
 /// Starts a gateway that holds its first call back; later inputs wait for the next.

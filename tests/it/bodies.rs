@@ -1,4 +1,4 @@
-//! What a peer can make the gateway hold: messages that do not end, replies that are not read.
+//! Bounds of a peer's memory: messages that do not end, replies that are not read.
 
 mod overload;
 mod replies;
@@ -32,7 +32,7 @@ impl Gateway {
     }
 }
 
-/// A connection whose peer decides how much it takes and says.
+/// A connection with a peer that controls the bytes it reads and sends.
 struct Peer(SendRequest<Bytes>);
 
 impl Peer {

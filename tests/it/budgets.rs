@@ -24,7 +24,7 @@ async fn within_half_a_minute(gateway: &Gateway, text: &str) -> Answer {
     gateway.client().await.embed(request).await
 }
 
-/// Asks for a text that must be sent within a second.
+/// Embeds a text that must be sent within a second.
 fn soon(text: &str) -> EmbedRequest {
     let max_queue_wait = Some(prost_types::Duration { seconds: 1, nanos: 0 });
     with_options(texts(&[text]), RequestOptions { max_queue_wait, ..RequestOptions::default() })

@@ -15,7 +15,7 @@ async fn embed(gateway: &Gateway, mode: CacheMode) -> EmbedResponse {
     gateway.embed(in_mode(texts(&["a text"]), mode)).await.unwrap().into_inner()
 }
 
-/// Tells whether the text is cached, without asking Voyage.
+/// Returns whether the text is cached, without a call to Voyage.
 async fn is_cached(gateway: &Gateway, text: &str) -> bool {
     gateway.embed(in_mode(texts(&[text]), OnlyIfCached)).await.is_ok()
 }

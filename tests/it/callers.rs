@@ -1,4 +1,4 @@
-//! What callers may do and spend, over real gRPC: the codes, the details, and the table that changes while it runs.
+//! Permissions and quotas of callers over real gRPC: codes, details, and reloads of the table.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -30,7 +30,7 @@ async fn refused(gateway: &Gateway, request: EmbedRequest) -> Status {
     gateway.embed(request).await.expect_err("a refusal")
 }
 
-/// Checks a refusal for want of quota; returns the time it says to wait.
+/// Checks a refusal by a quota; returns its retry delay.
 #[track_caller]
 fn assert_quota(status: &Status, quota: &str, limit: u64) -> Option<Duration> {
     assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
@@ -64,7 +64,7 @@ async fn only_the_rpcs_of_the_rule_may_be_called() {
     models.list_models(ListModelsRequest::default()).await.unwrap();
     let info = models.get_gateway_info(GetGatewayInfoRequest::default()).await;
     assert_not_allowed(&info.err().unwrap(), "rpc");
-    // What is wrong with the request itself is said first.
+    // Violations of the request itself come first.
     let status = refused(&gateway, texts::<&str>(&[])).await;
     assert_eq!(reason(&status), "INVALID_REQUEST");
     assert!(gateway.sent().is_empty());
@@ -115,11 +115,11 @@ async fn requests_a_second_are_bounded_hits_included() {
 #[tokio::test]
 async fn a_caller_over_its_tokens_is_still_served_from_the_cache() {
     let gateway = ruled(Rule { tokens_per_minute: Some(40), ..Rule::default() }).await;
-    let known = "a text that everybody asks for again and again";
+    let known = "a text that all callers send again and again";
     let reply = gateway.embed(texts(&[known])).await.unwrap().into_inner();
     let cost = reply.usage.unwrap().total_tokens;
     assert!(cost > 0);
-    // What is left is not enough for all of this, and the whole would be.
+    // The rest of the quota is too small for this request; the whole quota would be large enough.
     let many: Vec<String> = (0..7).map(|number| format!("{number} {number}")).collect();
     let status = loop {
         match gateway.embed(in_mode(texts(&many), CacheMode::Bypass)).await {
@@ -193,7 +193,7 @@ async fn a_used_up_budget_stops_everything_but_hits() {
 
 #[tokio::test]
 async fn scopes_and_priorities_of_a_rule_fail_no_request() {
-    // A caller cannot ask for more than its rule: it is served all the same.
+    // A priority above the caller's rule is lowered; the call succeeds.
     let rule = Rule {
         max_priority: Some(voyage_gateway::caller::Priority::Batch),
         cache_scope: Some(voyage_gateway::caller::Scope::PerCaller),
@@ -252,13 +252,13 @@ async fn the_table_of_the_file_is_taken_over_while_it_runs() {
     let reply = gateway.embed(texts(&["a text of some words"])).await.unwrap().into_inner();
     let used = u64::try_from(reply.usage.unwrap().total_tokens).unwrap();
 
-    // The rule changes, and what was used stays: this much would be allowed afresh.
+    // The rule changes and the usage stays; without usage, this request would be allowed.
     file.write(&format!("[callers.default]\ntokens_per_day = {used}\n"));
     until_reloaded(&gateway, "changed", 2).await;
     let status = refused(&gateway, texts(&["a"])).await;
     assert!(assert_quota(&status, "tokens_per_day", used).is_some());
 
-    // What makes no sense changes nothing, whichever section it is in.
+    // An invalid file changes nothing, in any section.
     for (times, bad) in [
         (1, "[callers.default]\ntokens_per_day = 'a lot'\n"),
         (2, "[callers.default]\nrpcs = ['Enbed']\n"),

@@ -1,4 +1,4 @@
-//! What `Embed` answers when all goes well: every vector belongs to its text, whatever its shape.
+//! Successful answers of `Embed`: every vector belongs to its text, in every shape.
 
 use serde_json::json;
 use tonic::Code;
@@ -316,7 +316,7 @@ async fn a_token_cap_that_was_not_foreseen_splits_and_goes_on() {
     let answered: usize = answered.map(|call| call.inputs.len()).sum();
     assert_eq!(answered, inputs.len());
 
-    // What was refused has taught the estimate.
+    // The refusal has updated the estimate.
     let refused = calls.iter().filter(|call| call.status == Some(400)).count();
     let others: Vec<String> = inputs.iter().map(|text| format!("other {text}")).collect();
     embed_with(&gateway, "voyage-4-large", &others).await;

@@ -1,7 +1,7 @@
-//! The error table over real gRPC: what Voyage does, what the caller gets, and that it leaves nothing behind.
+//! The error table over real gRPC: Voyage's behaviour, the caller's status, and the state afterwards.
 //!
-//! [`table`] holds what Voyage can answer, row by row; [`transport`] what can happen on the way to it; [`requests`]
-//! what the gateway refuses by itself, and [`wire`] what it refuses before it is a message.
+//! [`table`] has Voyage's answers, row by row; [`transport`] failures of the connection to it; [`requests`] refusals of
+//! the gateway itself, and [`wire`] those before the message is decoded.
 
 mod requests;
 mod table;
@@ -21,17 +21,17 @@ use crate::support::{
     Client, Gateway, KEY, assert_vectors, details, fields, numbered, statuses, texts, with_options,
 };
 
-/// Stands in every body that must not be passed on.
+/// A part of every body that must not be passed on.
 const NOT_FOR_CALLERS: &str = "words-from-a-body";
 
-/// One row: what goes wrong, and the status it becomes.
+/// One row: a failure and its status.
 struct Row {
     fault: Fault,
     code: Code,
     reason: &'static str,
     /// Texts in the request.
     inputs: usize,
-    /// What `RetryInfo` may say.
+    /// The range of `RetryInfo`.
     retry: Option<RangeInclusive<Duration>>,
     /// Attempts before this is the answer.
     attempts: usize,
@@ -41,7 +41,7 @@ struct Row {
     patience: Option<Duration>,
     /// The HTTP status, when Voyage's answer arrived.
     http: Option<u16>,
-    /// Metadata beyond what every upstream failure has. "*" stands for any value.
+    /// Metadata besides that of every upstream failure. "*" stands for any value.
     says: Vec<(&'static str, &'static str)>,
     /// The field of the caller's request that is to blame.
     field: Option<&'static str>,
@@ -185,7 +185,7 @@ fn check(row: &Row, status: &Status, upstream_id: &str) {
     if let (Some(delay), Some(expected)) = (delay, &row.retry) {
         assert!(expected.contains(&delay), "{name}: {delay:?}");
     }
-    // Java and .NET retry whatever has a pushback, so only what is worth it does.
+    // Java and .NET retry every error with a pushback, so only errors that may pass have one.
     let pushback = delay.filter(|_| row.code == Code::Unavailable);
     let pushback = pushback.map(|delay| delay.as_millis().to_string());
     assert_eq!(self::pushback(status), pushback, "{name}");

@@ -1,4 +1,4 @@
-//! The keys for Voyage: files that change while callers are served, and what becomes of rejected keys.
+//! API keys of Voyage: reloads of files during calls, and rejected keys.
 
 use std::{
     fs,
@@ -78,7 +78,7 @@ fn seldom(config: &mut Config, options: &mut Options) {
     options.keys = AcceptedKeys::only([OLD]);
 }
 
-/// The keys of the calls the simulator has seen, and what it answered.
+/// The keys of the calls that the simulator received, and its statuses.
 fn seen(gateway: &Gateway) -> Vec<(String, u16)> {
     let calls = gateway.simulator().calls().into_iter();
     calls.map(|call| (call.api_key.unwrap(), call.status.unwrap())).collect()

@@ -1,4 +1,4 @@
-//! What is refused because it does not fit: the reply to a client, the request to a replica.
+//! Refusals by size: replies beyond a client's limit, requests beyond a replica's.
 
 use tonic::Code;
 use voyage_gateway::{
@@ -11,7 +11,7 @@ use crate::support::{
     with_options,
 };
 
-/// Asks for 2048 numbers a text, so that 1,000 texts are beyond what clients take.
+/// Requests 2048 numbers a text, so that the reply to 1,000 texts exceeds the limit of clients.
 fn wide(count: usize) -> EmbedRequest {
     EmbedRequest { output_dimension: 2048, ..texts(&numbered(0..count)) }
 }
@@ -87,7 +87,7 @@ async fn a_full_replica_sends_callers_elsewhere() {
     assert_eq!(pushback.to_str().unwrap(), delay.as_millis().to_string());
     assert_eq!(sample(&gateway.metrics().await, "voyage_gateway_shed_total", &[]), 1);
 
-    // The place is free as soon as its caller leaves, though the call goes on behind the door.
+    // The permit is free as soon as its caller leaves, although the upstream call goes on.
     first.abort();
     gateway.until_in_flight(0).await;
     let third = gateway.spawn(texts(&["third"])).await;

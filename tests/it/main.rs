@@ -1,6 +1,6 @@
 //! The whole gateway from outside: real gRPC over loopback to the real app, and a simulated Voyage above it.
 //!
-//! What is asserted is what the client got and what the simulator saw, never how long it took.
+//! Tests assert the client's result and the simulator's requests, never durations.
 
 #![allow(
     clippy::unwrap_used,

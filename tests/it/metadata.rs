@@ -1,4 +1,4 @@
-//! What travels beside the messages: ids, and where the answers came from.
+//! Metadata: ids, and the sources of answers.
 
 use tonic::{
     Request, Response,

@@ -1,4 +1,4 @@
-//! What `/metrics` shows after a day's work in small: everything that the catalogue promises, and sums that come out even.
+//! `/metrics` after calls of every kind: all metrics of the catalogue, with consistent sums.
 
 mod golden;
 
@@ -34,7 +34,7 @@ async fn every_rpc_ends_in_exactly_one_outcome() {
         config.retry.max_attempts = 1;
     })
     .await;
-    // Three are in flight; two are one too many; one of the three leaves.
+    // Three are in flight, one more than allowed is refused twice, and one of the three leaves.
     let mut calls = Vec::new();
     for text in ["one", "two", "three"] {
         calls.push(gateway.spawn(texts(&[text])).await);
@@ -158,7 +158,7 @@ async fn counted(gateway: &Gateway) -> (u64, u64) {
     (sample(&metrics, "voyage_gateway_budget_used_tokens", &budget), charged)
 }
 
-/// Asks until the hard stop refuses; returns what was counted.
+/// Sends calls until the budget refuses one; returns the counts.
 async fn stopped_after(fault: Fault) -> (u64, u64) {
     let gateway = Gateway::with(|config, _| {
         config.limits.daily_tokens = Some(BUDGET);
@@ -195,7 +195,7 @@ async fn the_hard_stop_counts_replies_that_are_cut_by_estimate() {
     }
 }
 
-/// Their reply is cut, and then they meet a rate limit: one leaves, and one cannot wait.
+/// Their reply is cut, then a rate limit applies: one caller leaves, and one cannot wait.
 #[tokio::test]
 async fn the_hard_stop_counts_abandoned_replies() {
     let text = "a text, which is paid for and never had, for want of time";

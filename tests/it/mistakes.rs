@@ -1,5 +1,5 @@
-//! What the log says at debug level of callers at the wrong port, in the wrong protocol, or without a deadline. Those
-//! whose TLS is wrong are among the tests of TLS.
+//! Debug log lines about callers with the wrong port or protocol, or without a deadline. `tls/mistakes` tests those with
+//! wrong TLS.
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -34,7 +34,7 @@ fn check(line: &Value, expected: &Value) {
     }
 }
 
-/// Sends bytes, and returns what arrives until the port closes the connection.
+/// Sends bytes, and returns the bytes received until the port closes the connection.
 async fn say(gateway: &Gateway, what: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(gateway.grpc()).await.unwrap();
     stream.write_all(what).await.unwrap();
@@ -183,7 +183,7 @@ async fn services_and_methods_that_are_not_there() {
         let begins = shown.trim_end_matches("...");
         assert!(path.starts_with(begins) && (shown == path || begins.len() == 100), "{line}");
     }
-    // What is there has no such line.
+    // A known path has no such line.
     connection.embed(&[], &texts(&["a text"])).await.unwrap();
     assert_eq!(log.lines(NO_SUCH).len(), 3);
 }
@@ -214,7 +214,7 @@ async fn a_call_at_the_admin_port() {
         lines[1..].iter().map(told).collect::<Vec<_>>(),
         ["/v1/models unknown path", "/v1/embeddings method not allowed", "/x.Y/Z unknown RPC",]
     );
-    // What the port is there for has no such line.
+    // A valid RPC has no such line.
     for path in ["/", "/livez", "/readyz", "/metrics", "/status"] {
         assert_eq!(gateway.page("GET", path).await.0, 200);
     }

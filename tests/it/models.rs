@@ -1,4 +1,4 @@
-//! `ModelService`: what can be asked of this gateway.
+//! `ModelService`: models and limits of the gateway.
 
 use tonic::Code;
 use voyage_gateway::{

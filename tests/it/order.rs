@@ -50,7 +50,7 @@ async fn documents_give_way_to_queries_of_another_lane() {
     };
     let document = gateway.spawn(asked(InputType::Document, "document")).await;
     gateway.until_in_flight(2).await;
-    // Somebody waits for this document.
+    // This document has a waiter.
     let shown = EmbedRequest { output_dimension: 256, ..asked(InputType::Document, "shown") };
     let shown = gateway.spawn(urgent(shown, Priority::Interactive)).await;
     gateway.until_in_flight(3).await;

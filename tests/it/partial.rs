@@ -1,4 +1,4 @@
-//! `allow_partial`, and whose fault a bad input is: never another input's, never another caller's.
+//! `allow_partial`: an invalid input fails neither other inputs nor other callers.
 
 use tonic::Code;
 use voyage_gateway::{

@@ -1,4 +1,4 @@
-//! gRPC spoken by hand over HTTP/2: for what no gRPC client would say, and for deadlines.
+//! gRPC by hand over HTTP/2, for requests that no gRPC client sends, and for deadlines.
 //!
 //! tonic's client gives up by its own clock, at the moment the gateway answers; here the gateway alone decides.
 

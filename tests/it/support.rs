@@ -5,7 +5,7 @@
 //! once. A test's gateway, simulator and clients share the test's own runtime; its end is theirs.
 //!
 //! Time is real here, so nothing may depend on how long a thing takes. A test that needs a call to be in
-//! flight holds Voyage's replies back ([`Gateway::holding`]) and looks at what the simulator and the metrics
+//! flight holds Voyage's replies back ([`Gateway::holding`]) and reads the records of the simulator and the metrics
 //! show ([`eventually`]) before it goes on. A test of a deadline moves the clock ([`pass`]).
 
 mod clock;
@@ -57,7 +57,7 @@ pub(crate) const USUAL: Shape<'static> =
 
 pub(crate) type Client = EmbeddingServiceClient<Channel>;
 
-/// What a call came to.
+/// The result of a call.
 pub(crate) type Answer = Result<Response<EmbedResponse>, Status>;
 
 /// A running gateway and the simulator it calls. Dropping it shuts both down.
@@ -224,12 +224,12 @@ impl Gateway {
         page(self.admin, method, path).await
     }
 
-    /// Tells it to stop, as SIGTERM does.
+    /// Stops it, as SIGTERM does.
     pub(crate) fn stop(&mut self) {
         drop(self.stop.take());
     }
 
-    /// Tells it to stop a second time, as another SIGTERM does.
+    /// Stops it at once, as a second SIGTERM does.
     pub(crate) fn hurry(&mut self) {
         let hurry = self.hurry.take().expect("only one hurry");
         hurry.send(()).expect("a gateway that runs");
@@ -355,7 +355,7 @@ pub(crate) fn statuses(reply: &EmbedResponse) -> Vec<CacheStatus> {
     reply.embeddings.iter().map(Embedding::cache_status).collect()
 }
 
-/// Returns what a status says to programs.
+/// Returns the machine-readable details of a status.
 pub(crate) fn details(status: &Status) -> ErrorDetails {
     status.get_error_details()
 }

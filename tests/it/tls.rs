@@ -43,7 +43,7 @@ const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
 struct Files(tempfile::TempDir);
 
 impl Files {
-    /// Writes the server's certificate and key, and whose clients are accepted.
+    /// Writes the server's certificate and key, and the authority of accepted clients.
     fn new(server: &Certified, client_ca: Option<&Authority>) -> Self {
         let files = Self(tempfile::tempdir().unwrap());
         files.write_all("", server, client_ca);
@@ -173,7 +173,7 @@ async fn until_reloads(gateway: &Gateway, outcome: &str, count: u64) {
     eventually(async || reloads(gateway, outcome).await == count).await;
 }
 
-/// Returns a configuration that binds free ports, for what is not a whole [`Gateway`].
+/// Returns a configuration that binds free ports, for tests without a whole [`Gateway`].
 fn config(tls: TlsConfig) -> Config {
     let mut config = Config { tls, ..Config::default() };
     config.server.listen.set_port(0);

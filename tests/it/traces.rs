@@ -1,4 +1,4 @@
-//! Traces of whole requests: parents, links, attributes, and what no span may have.
+//! Traces of whole requests: parents, links, attributes, and secrets that no span may contain.
 
 mod sink;
 mod trouble;
@@ -19,7 +19,7 @@ const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
 const EMBED: &str = "voyage.gateway.v1.EmbeddingService/Embed";
 
-/// A request whose caller records its trace, or does not.
+/// A request of a caller that records its trace, or does not.
 fn from(sampled: bool, request: EmbedRequest) -> Request<EmbedRequest> {
     let mut request = Request::new(request);
     let parent = format!("00-{TRACE}-{PARENT}-{:02x}", u8::from(sampled));

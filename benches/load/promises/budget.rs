@@ -87,7 +87,7 @@ async fn load(case: Case, minute: Duration) -> anyhow::Result<Verdict> {
     let start = Instant::now();
     let callers = saturate(&scene, case);
 
-    // Just before what was sent first comes back.
+    // Just before the first calls leave the window.
     sleep_until(start + minute - Duration::from_millis(500)).await;
     let calls = scene.simulator.calls();
     let good = || calls.iter().filter(|call| call.status.is_none_or(|status| status == 200));

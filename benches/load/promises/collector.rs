@@ -19,12 +19,12 @@ use crate::{
     stats::Spread,
 };
 
-/// Calls a second, far below what the gateway can do: the tail is not a queue's.
+/// Calls a second, far below the gateway's capacity, so that the tail is not caused by a queue.
 const RATE: f64 = 2_000.0;
 
 const ROUNDS: usize = 5;
 
-/// What the tail may differ by for no reason at all, in milliseconds.
+/// The tolerated noise of the tail, in milliseconds.
 const NOISE: f64 = 0.5;
 
 /// Runs a gateway that exports every trace beside one that exports none, in turns.

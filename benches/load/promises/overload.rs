@@ -25,7 +25,7 @@ const PLACES: usize = 64;
 
 const HEALTH: &str = "grpc.health.v1.Health/Check";
 
-/// gRPC's numbers for what may come back.
+/// The expected gRPC codes.
 const OK: u16 = 0;
 const UNAVAILABLE: u16 = 14;
 
@@ -36,7 +36,7 @@ pub(super) async fn run(quick: bool) -> anyhow::Result<Verdict> {
     let scene = Scene::set(UPSTREAM, &settings.concat()).await?;
     let body = |number| frame(&single(number));
 
-    // As many callers as places, each with one call after the other: this is what it can do.
+    // As many callers as permits, each with one call after the other: the capacity.
     let numbers = Arc::new(AtomicU64::new(0));
     let fresh = {
         let numbers = Arc::clone(&numbers);
@@ -111,7 +111,7 @@ async fn offer(
     Ok(seen)
 }
 
-/// Asks for health twenty times a second.
+/// Checks the health twenty times a second.
 async fn probe(client: &Client, time: Duration) -> anyhow::Result<Vec<Duration>> {
     let start = Instant::now();
     let mut ticks = interval(Duration::from_millis(50));

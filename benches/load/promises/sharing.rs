@@ -93,7 +93,7 @@ async fn off_beat(round: u64) {
     }
 }
 
-/// 100 callers ask for the same new text at once.
+/// 100 callers send the same new text at once.
 pub(super) async fn identical() -> anyhow::Result<Verdict> {
     const ROUNDS: u64 = 20;
     let scene = Scene::set(UPSTREAM, &UNLIMITED).await?;

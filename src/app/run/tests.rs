@@ -50,7 +50,7 @@ async fn a_server_that_ends_by_itself_ends_the_gateway_with_an_error() {
         config.admin.listen.set_port(0);
         let bound = app::build(&config, Secret::new("key"), app::Parts::default()).await.unwrap();
         let port = if name == "gRPC port" { &bound.grpc } else { &bound.admin };
-        // Nobody else tells a port to stop: to the gateway it has ended by itself.
+        // No other task stops ports, so this is an unexpected end.
         port.states.send_replace(PortState::Draining);
         let running = bound.run_until(pending(), pending());
         let ended = tokio::time::timeout(Duration::from_mins(1), running).await.unwrap();

@@ -1,4 +1,4 @@
-//! Who may call: each mode needs its keys, and no half of a mode leaves the door open.
+//! Authentication: each mode requires its keys, and an incomplete mode is an error.
 
 use super::*;
 

@@ -93,7 +93,7 @@ fn render() -> String {
     text
 }
 
-/// Returns a section with its keys, and then the sections within it, as TOML wants it.
+/// Returns a section with its keys, and then the sections within it, as TOML requires.
 fn section(schema: &Schema, about: &Schema, defaults: &Value, name: &str) -> String {
     let mut text = format!("\n{}[{name}]\n", comment(about));
     let definition = definition(schema, about);

@@ -23,7 +23,7 @@ fn a_filter_that_changed_before_the_log_was_set_up_is_taken_over() {
         fs::write(file.path(), "[telemetry]\nlog_filter = \"warn\"\n").unwrap();
         let followed = follow();
         assert!(enabled!(Level::WARN) && !enabled!(Level::INFO));
-        // It is in force: the next look finds no change.
+        // It is applied: the next reload finds no change.
         assert_eq!(followed.reload(), ReloadOutcome::Unchanged);
         fs::write(file.path(), "[telemetry]\nlog_filter = \"debug\"\n").unwrap();
         assert_eq!(followed.reload(), ReloadOutcome::Changed);

@@ -7,7 +7,7 @@ const SPAN: &str = "expected a span of time with its unit (ms, s, m, h, d) such 
 const SIZE: &str =
     "expected a size with its unit (B, KiB, MiB, GiB, KB, MB, GB) such as \"16KiB\" or \"256MiB\"";
 
-/// Every key, with what is said when it is set to something that is of no use to it.
+/// Every key, with its problem when the value has another type.
 const EXPECTATIONS: [(&str, &str); 49] = [
     ("server.listen", "expected an IP address and a port such as \"127.0.0.1:50051\""),
     ("server.max_request_bytes", SIZE),

@@ -16,7 +16,7 @@ fn variables_of_ours_that_are_not_utf_8_are_told_by_name() {
         ("VOYAGE_GATEWAY__SERVER__LISTEN".into(), garbage()),
         ("VOYAGE_GATEWAY_CONFIG".into(), garbage()),
         (name, "1d".into()),
-        // Somebody else's.
+        // Variables of other programs.
         ("VOYAGE_GATEWAY_PORT".into(), garbage()),
         ("PATH".into(), garbage()),
     ];

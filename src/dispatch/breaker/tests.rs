@@ -161,7 +161,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    /// Every step takes the lock once, so what tasks do at the same time is one of these sequences.
+    /// Every step takes the lock once, so concurrent tasks result in one of these sequences.
     #[test]
     fn at_most_one_probe_is_out_and_none_is_lost(steps in steps()) {
         let config = Config { min_calls: 2, ..Config::default() };

@@ -18,7 +18,7 @@ mod properties;
 mod provider;
 mod saturation;
 
-/// What `config.example.toml` shows for single models.
+/// The example of single models in `config.example.toml`.
 pub(super) fn example() -> serde_json::Value {
     serde_json::json!({ "voyage-4": { "rpm": 2000, "tpm": 8_000_000 } })
 }

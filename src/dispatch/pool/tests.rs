@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl Pool {
-    /// Looks at every file, as the poll does.
+    /// Reads every file, as the poll does.
     pub(in crate::dispatch) fn reload(&self) {
         self.entries.iter().for_each(|entry| entry.member.reload());
     }
@@ -132,7 +132,7 @@ async fn a_rejection_looks_at_the_file_at_once() {
     assert!(reject(&pool, 0, &old).await);
     let new = take(&pool, 0);
     assert!(!new.same_secret(&old));
-    assert_eq!(flags(&pool), [false], "what is in force was not rejected");
+    assert_eq!(flags(&pool), [false], "the current key was not rejected");
     // The old one is gone for good: it was rejected.
     assert!(!reject(&pool, 0, &new).await);
     assert_eq!(flags(&pool), [true]);
@@ -164,7 +164,7 @@ async fn a_new_key_that_is_rejected_gives_way_to_the_old_one() {
     assert_eq!(flags(&pool), [false]);
     let newer = take(&pool, 0);
     accept(&pool, 0, &newer);
-    // Now the old one is no longer what Voyage accepted last.
+    // Now the old one is no longer the last accepted key.
     assert!(!reject(&pool, 0, &newer).await);
 }
 
@@ -178,7 +178,7 @@ async fn an_old_key_that_is_rejected_too_leaves_nothing() {
     let new = take(&pool, 0);
     assert!(reject(&pool, 0, &new).await);
     assert!(!reject(&pool, 0, &old).await);
-    // What its file says is looked at with every rejection.
+    // Every rejection reads its file.
     files.write(0, "pa-newer");
     assert!(reject(&pool, 0, &old).await);
     assert_eq!((usable(&pool), flags(&pool)), (vec![0], vec![false]));

@@ -20,7 +20,7 @@ async fn each_waiter_has_its_own_queue_and_limiter_time() {
     let waited = |queue, limiter| Waited { queue: secs(queue), limiter: secs(limiter) };
     assert_eq!(send_info.waited(at(0)), waited(3, 7));
     assert_eq!(send_info.waited(at(3)), waited(1, 6));
-    // It joined what had left and came back behind a gate.
+    // It joined an item that was sent and requeued after a 429.
     assert_eq!(send_info.waited(at(9)), waited(0, 1));
     assert_eq!(send_info.waited(at(11)), waited(0, 0));
 

@@ -74,7 +74,7 @@ async fn a_batch_ends_soon_when_its_waiters_leave_behind_the_gate() {
     tokio::time::sleep(secs(2)).await;
     assert!(kept.batches().is_empty(), "somebody waits for it");
     task.abort();
-    // What is left is looked for once a second.
+    // Items without waiters are removed once a second.
     tokio::time::sleep(secs(2)).await;
     let took = kept.batches();
     assert!(took.len() == 1 && (secs(2)..=secs(3)).contains(&took[0]), "{took:?}");

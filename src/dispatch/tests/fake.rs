@@ -24,7 +24,7 @@ use crate::{
 /// The calls that were counted, and their tokens.
 type Counted = Vec<(Instant, u64)>;
 
-/// Whose calls they are: an alias and a model.
+/// The alias and the model of calls.
 type KeyAndModel = (Arc<str>, Arc<str>);
 
 /// Where a call panics.
@@ -47,7 +47,7 @@ pub(super) struct Call {
     pub(super) key: Arc<str>,
 }
 
-/// What the upstream does, and what it saw.
+/// The behaviour of the upstream, and its calls.
 #[derive(Debug)]
 pub(super) struct Fake {
     /// Of the calls in turn, over and over.
@@ -62,9 +62,9 @@ pub(super) struct Fake {
     pub(super) limits: Option<(usize, u64)>,
     /// The secrets that are accepted; `None`: all.
     pub(super) accepts: Mutex<Option<Vec<Arc<ApiKey>>>>,
-    /// What the next calls fail with; `None`: nothing.
+    /// The failures of the next calls; `None`: success.
     pub(super) script: Mutex<VecDeque<Option<Fault>>>,
-    /// What all further calls fail with.
+    /// The failure of all further calls.
     pub(super) down: Mutex<Option<Fault>>,
     /// Where the next calls panic.
     pub(super) panics: Mutex<VecDeque<Panic>>,
@@ -301,12 +301,12 @@ fn text_of(input: &Input) -> String {
     }
 }
 
-/// What the provider counts: about as in English prose.
+/// The provider's token count, about as in English prose.
 pub(super) fn tokens_of(text: &str) -> u64 {
     (text.len() as u64).div_ceil(5)
 }
 
-/// The vector of a text: its own bytes, so that a test sees whose it is.
+/// The vector of a text: its own bytes, so that a test can identify it.
 pub(super) fn vector_of(text: &str) -> Answer {
     Answer::Vector(Vector::new(Bytes::copy_from_slice(text.as_bytes())))
 }

@@ -1,4 +1,4 @@
-//! What leaves together, and when.
+//! The content and the time of batches.
 
 use super::*;
 use crate::units::Size;
@@ -114,7 +114,7 @@ async fn a_call_holds_no_more_than_its_tokens() {
 #[tokio::test(start_paused = true)]
 async fn a_call_holds_no_more_than_its_bytes() {
     let stage = Stage::new(slow(), &Settings::default());
-    // What is beyond the model's context is cut, so these cost few tokens for their bytes.
+    // Texts are truncated to the model's context, so these cost few tokens for their bytes.
     let long = |n: usize| format!("{n} {}", "x".repeat(6 << 20));
     let texts: Vec<String> = (0..3).map(long).collect();
     stage.run(request(&texts)).await.unwrap();
@@ -176,7 +176,7 @@ async fn items_without_waiters_are_dropped_and_refunded() {
         let texts = [format!("text {number}")];
         tasks.push(stage.start(Request { parameters: lane, ..request(&texts) }).await);
     }
-    // The first is out; of the others, every other caller leaves.
+    // The first is in flight; of the others, every second caller leaves.
     tasks.iter().skip(1).step_by(2).for_each(JoinHandle::abort);
     tokio::time::sleep(secs(5)).await;
     let sent = stage.fake.sent().concat();

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{super::isolate::apportion, *};
 
-/// Sends the texts as one request and returns what became of each.
+/// Sends the texts as one request and returns the result of each.
 async fn send(fake: Fake, texts: &[String]) -> (Vec<Result<Answer, Error>>, Arc<Fake>) {
     // Every failure is final, so that calls are those of taking apart alone.
     let settings = Settings { retry: RetryConfig { max_attempts: 1 }, ..Settings::default() };

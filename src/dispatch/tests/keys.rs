@@ -158,7 +158,7 @@ async fn a_401_reads_the_file_again_within_the_request() {
     let response = stage.run(request(&["two"])).await.unwrap();
     assert!(response.items.iter().all(|outcome| outcome.result.is_ok()));
     assert_eq!(stage.fake.sent(), [["one"], ["two"], ["two"]]);
-    assert!(!gauge(&stage, "default"), "the key in force is good");
+    assert!(!gauge(&stage, "default"), "the current key is valid");
 }
 
 #[tokio::test(start_paused = true)]

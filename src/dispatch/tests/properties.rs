@@ -19,7 +19,7 @@ struct Ask {
     read_only: bool,
     /// Milliseconds until the caller must have the answer.
     patience: u64,
-    /// Milliseconds after which the caller leaves without a word.
+    /// Milliseconds after which the caller leaves.
     leaves: Option<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! What is repeated, when, and how often.
+//! Retries: their conditions, times and number.
 
 use super::*;
 

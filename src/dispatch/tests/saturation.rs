@@ -16,12 +16,12 @@ struct Load {
     /// Tokens of a bulk document, and how many there are in a request.
     document: usize,
     documents: usize,
-    /// One query in this time; what they share a lane with is up to them.
+    /// The time between two queries; any other items may share their lane.
     query_every: Duration,
     queries: Arc<Parameters>,
 }
 
-/// What came of it: used budget in percent of all keys', and the queries' times.
+/// The result: used budget in percent of all keys', and the queries' times.
 struct Used {
     requests: f64,
     tokens: f64,
@@ -60,7 +60,7 @@ async fn ask(stage: Stage, load: Load, times: Arc<Mutex<Vec<Duration>>>) {
     }
 }
 
-/// Teaches the estimate: a fresh one reserves twice what such texts have, and is its own tests' matter.
+/// Trains the estimate: a new one reserves twice the tokens of such texts, which other tests cover.
 pub(super) fn calibrate(stage: &Stage, words: usize) {
     let counter = &stage.dispatch.shared.counter;
     let text = format!("1 2 3 {}", "word ".repeat(words));
@@ -137,7 +137,7 @@ async fn bulk_uses_tier_1s_tokens_and_queries_wait_for_one_call_at_most() {
 #[tokio::test(start_paused = true)]
 async fn single_texts_use_tier_1s_requests() {
     let load = Load { batch: batches(1, 8), latency: millis(100), document: 20, ..tier_1() };
-    // What is kept free for queries is one request a second.
+    // One request a second is reserved for queries.
     let load = Load { documents: 20, query_every: secs(2), ..load };
     let alone = three_minutes(&load, 0).await.p99;
     let loaded = three_minutes(&load, 8).await;

@@ -129,7 +129,7 @@ struct Scene {
     rpm: u32,
     /// Of a minute's 10,000 tokens, those that are spent by calls ten seconds apart.
     spent: Vec<usize>,
-    /// What the first call after these fails with.
+    /// The failure of the first call after these.
     fault: Option<Fault>,
     queue: Vec<Ask>,
     last: Ask,
@@ -140,7 +140,7 @@ impl Scene {
         Self { rpm: 1_000, spent: vec![8_000], fault: None, queue: queue.into(), last }
     }
 
-    /// The stage, and everyone but the last.
+    /// The stage, and all requests but the last.
     async fn set(&self) -> Stage {
         let settings = Settings { limits: limits(self.rpm, 10_000), ..Settings::default() };
         let script = self.spent.iter().map(|_| None).chain([self.fault.clone()]);
@@ -153,7 +153,7 @@ impl Scene {
         for (number, ask) in self.queue.iter().enumerate() {
             stage.start(ask.request(&format!("queue {number}"))).await;
         }
-        // What leaves at once is back.
+        // Items that are sent at once have returned.
         tokio::time::sleep(secs(1)).await;
         stage
     }
@@ -185,7 +185,7 @@ impl Scene {
         waits
     }
 
-    /// Asserts what holds with several lanes and classes: which of them is next can depend on a single token, so the
+    /// Asserts the bounds with several lanes and classes. The next of them can depend on a single token, so the
     /// time of the estimate is no promise there. It is not before the item could be sent if it were next, and no item
     /// is rejected that would be sent in time.
     async fn check_roughly(&self) {

@@ -37,7 +37,7 @@ fn unrecorded(headers: &HeaderMap, method: &'static str, metrics: &Metrics) -> (
     (Rpc::new(headers, method, span.context().clone(), metrics), span)
 }
 
-/// A call of `Embed` with a model that tells the service what to do.
+/// A call of `Embed`; the model selects the behaviour of the service.
 fn embed(model: &str) -> Request<Body> {
     let message = EmbedRequest { model: model.to_owned(), ..EmbedRequest::default() };
     request(EMBED, framed(&message.encode_to_vec()))
@@ -56,7 +56,7 @@ fn with(mut request: Request<Body>, name: &'static str, value: &[u8]) -> Request
     request
 }
 
-/// What a caller sees at the end of an RPC.
+/// The end of an RPC as the caller receives it.
 struct Seen {
     request_id: String,
     status: Status,

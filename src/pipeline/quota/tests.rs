@@ -1,4 +1,4 @@
-//! Quotas on pure instants: never over the rule, and what is said about waiting is the truth.
+//! Quotas by instants: no rule is exceeded, and reported waits are correct.
 
 mod accounts;
 mod bucket;

@@ -22,7 +22,7 @@ use crate::{
 /// Tokens the fake bills for a text, whatever its length.
 pub(super) const TOKENS: u64 = 7;
 
-/// What the fake does with certain texts and calls.
+/// The behaviour of the fake for certain texts and calls.
 #[derive(Default)]
 pub(super) struct Fake {
     pub(super) latency: Duration,
@@ -108,7 +108,7 @@ impl Fake {
     }
 }
 
-/// The vector of a text: its own bytes, so that a test sees whose it is.
+/// The vector of a text: its own bytes, so that a test can identify it.
 pub(super) fn vector_of(text: &str) -> Answer {
     Answer::Vector(Vector::new(Bytes::copy_from_slice(text.as_bytes())))
 }

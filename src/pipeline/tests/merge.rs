@@ -58,7 +58,7 @@ fn arrangements() -> impl Strategy<Value = Arrangement> {
     (prop::collection::vec(asks(), 1..8), some(4), some(3), some(3), 1..6_u32, 1..4_u32).prop_map(
         |(asks, cached, named, unnamed, max_inputs, max_in_flight)| Arrangement {
             asks,
-            // What the provider refuses cannot have been cached.
+            // Refused inputs cannot have been cached.
             cached: cached
                 .into_iter()
                 .filter(|number| !named.contains(number) && !unnamed.contains(number))
@@ -123,7 +123,7 @@ async fn check(arrangement: Arrangement) -> Result<(), TestCaseError> {
             }
         }
     }
-    // Refreshes and bypasses are meant to fetch what is in flight already.
+    // Refreshes and bypasses fetch inputs that are already in flight.
     if arrangement
         .asks
         .iter()

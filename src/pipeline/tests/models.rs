@@ -121,7 +121,7 @@ enum Habit {
 }
 use Habit::{IsImpatient, IsLate, Leaves, Stays};
 
-/// What calls may do beside sending, requeueing and completing.
+/// The steps of calls besides sending, requeueing and completing.
 #[derive(Clone, Copy, Debug, Default)]
 struct Calls {
     reject_late: bool,
@@ -239,7 +239,7 @@ impl World {
         charge
     }
 
-    /// Does what the dispatch does with an item, in any permitted order.
+    /// Performs the dispatch's steps with an item, in any permitted order.
     fn run_flight(&self, id: u64, owner: Box<dyn FlightOwner>) {
         loop {
             match thread_rng().gen_range(0..6) {

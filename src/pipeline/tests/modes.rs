@@ -92,7 +92,7 @@ async fn bypass_neither_reads_nor_stores_nor_joins_nor_is_joined() {
     let bypass = started(&pipeline, in_mode(CacheMode::Bypass, &["a", "a"])).await;
     let other = started(&pipeline, in_mode(CacheMode::ReadOnly, &["a"])).await;
     let again = started(&pipeline, in_mode(CacheMode::Bypass, &["a"])).await;
-    // Time enough for what gathers while the first call is out; duplicates within the request still go once.
+    // Enough time to gather while the first call is in flight; duplicates within the request are still sent once.
     tokio::time::sleep(Duration::from_millis(10)).await;
     assert_eq!(fake.calls().concat(), ["a", "a", "a"]);
     assert_eq!(sources(&bypass.await.unwrap().unwrap()), [Source::Bypassed; 2]);

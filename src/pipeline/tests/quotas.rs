@@ -1,4 +1,4 @@
-//! What callers may do and spend, from request to bill.
+//! Permissions and quotas of callers, from request to bill.
 
 use super::{fake::TOKENS, *};
 use crate::{
@@ -236,7 +236,7 @@ async fn a_joining_request_pays_only_if_earlier_ones_left() {
     assert_eq!(used(&pipeline, &first), TOKENS);
     assert_eq!(used(&pipeline, &second), TOKENS, "more than its quota: a debt");
     refused(pipeline.answer(by(&second, &["x"])).await);
-    // A debt does not keep anybody from what is free.
+    // A debt does not block requests that cost nothing.
     let opener = started(&pipeline, by(&first, &["others pay"])).await;
     pipeline.answer(by(&second, &["others pay"])).await.unwrap();
     opener.await.unwrap().unwrap();

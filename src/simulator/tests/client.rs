@@ -1,4 +1,4 @@
-//! A client that speaks just enough HTTP/1.1 to see exactly what arrives.
+//! A minimal HTTP/1.1 client that records all received bytes.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::simulator::{Options, Simulator};
 
-/// What arrived until the connection closed.
+/// The bytes received until the connection closed.
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) status: u16,

@@ -15,7 +15,7 @@ const FRAME: &str = "The request body is not valid JSON, or some arguments were 
 
 const MISSING: &str = "Your request body was missing one or more required arguments.";
 
-/// Posts each body and compares what is said behind the frame.
+/// Posts each body and compares the message after the frame.
 async fn assert_malformed(cases: &[(Value, &str)]) {
     let simulator = simulator().await;
     for (body, clauses) in cases {

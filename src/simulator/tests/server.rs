@@ -1,4 +1,4 @@
-//! What the server remembers, how it waits, how it ends.
+//! The server's records, delays and end.
 
 use std::{
     io,

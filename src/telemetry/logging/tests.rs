@@ -1,4 +1,4 @@
-//! What a line looks like, and that levels change while lines are written.
+//! The format of lines, and changes of levels at run time.
 
 use std::{
     io::Write,
@@ -10,7 +10,7 @@ use tracing::subscriber::with_default;
 
 use super::*;
 
-/// Keeps what is written.
+/// Keeps the written bytes.
 #[derive(Clone, Default)]
 struct Written(Arc<Mutex<Vec<u8>>>);
 
@@ -37,7 +37,7 @@ impl Written {
     }
 }
 
-/// Logs what `work` says through a filter of its own.
+/// Logs the events of `work` through a filter of its own.
 fn logged(filter: &str, work: impl FnOnce(&LogLevels)) -> Written {
     let written = Written::default();
     let writer = written.clone();

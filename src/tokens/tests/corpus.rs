@@ -1,10 +1,10 @@
-//! The whole corpus, split by what was learnt from it, under tokenizers that are quite unlike.
+//! The whole corpus, split by the learnt estimate, with tokenizers that differ much.
 
 use rand::{SeedableRng as _, rngs::SmallRng, seq::SliceRandom as _};
 
 use super::*;
 
-/// A tokenizer, as far as anybody can tell from its counts.
+/// A model of a tokenizer's counts.
 type Truth = fn(&str) -> u64;
 
 /// Pays by the byte, at another rate for each length of character, white space included.
@@ -50,14 +50,14 @@ fn by_vocabulary(text: &str) -> u64 {
 const TRUTHS: [(&str, Truth); 3] =
     [("simulator", count_tokens), ("bytes", by_bytes), ("vocabulary", by_vocabulary)];
 
-/// What the estimate sees of a text, and its true tokens.
+/// The measure of a text, and its true tokens.
 type Item = (Measure, u64);
 
 fn items(texts: &[String], truth: Truth) -> Vec<Item> {
     texts.iter().map(|text| (Measure::estimate(text), truth(text))).collect()
 }
 
-/// Learns what a call with these items reports, and returns that.
+/// Learns from the report of a call with these items, and returns it.
 fn learn(counter: &Counter, model: &str, call: &[Item]) -> u64 {
     let measures: Vec<Measure> = call.iter().map(|(measure, _)| *measure).collect();
     let reported = call.iter().map(|(_, tokens)| tokens).sum();
@@ -127,7 +127,7 @@ fn each_model_is_learnt_by_itself() {
         }
     }
     for (model, items) in models {
-        // Prose and code; the last are texts that nobody writes.
+        // Prose and code; the last are artificial texts.
         for call in items[..items.len().min(2_944)].chunks(128) {
             let tokens: u64 = call.iter().map(|(_, tokens)| tokens).sum();
             let guess: u64 = call.iter().map(|(measure, _)| counter.guess(model, measure)).sum();

@@ -7,7 +7,7 @@ fn text() -> impl Strategy<Value = String> {
     "([a-zA-Z]{1,9}|[0-9;{}_]{1,3}| {1,4}|\n|[éß—]|[а-я]{1,6}|[漢字かな한]{1,4}|[👍ไ]|.){0,30}"
 }
 
-/// What may be reported, by an API that means well or does not.
+/// Possible reports, correct or not.
 fn report() -> impl Strategy<Value = u64> {
     prop_oneof![Just(0), Just(1), Just(u64::MAX), any::<u64>(), 1..2_000_u64]
 }

@@ -44,7 +44,7 @@ fn keys(key: &str) -> ApiKeys {
     KeySources::from(Secret::new(key)).load(&Metrics::new().unwrap()).unwrap()
 }
 
-/// Asks for the vector of one text, of one float.
+/// Requests the vector of one text, of one float.
 async fn ask(client: &Client) -> Result<Reply, Error> {
     let parameters = Parameters {
         endpoint: Endpoint::Embeddings,
@@ -59,7 +59,7 @@ async fn ask(client: &Client) -> Result<Reply, Error> {
     client.call(&key, &parameters, &[&Input::Text("hi".to_owned())], &mut span).await
 }
 
-/// What a client makes of a server.
+/// The result of a call to a server.
 async fn failure(config: &Config) -> Arc<Failure> {
     match ask(&client(config)).await {
         Err(Error::Upstream(upstream)) => upstream,

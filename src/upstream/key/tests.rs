@@ -1,11 +1,11 @@
-//! What a key is, where it may come from, and that it is never shown.
+//! Valid keys, their sources, and their secrecy.
 
 use std::{fs, path::Path};
 
 use super::*;
 use crate::file::MAX_BYTES;
 
-/// What `config.example.toml` shows.
+/// The example in `config.example.toml`.
 pub(in crate::upstream) fn example() -> serde_json::Value {
     serde_json::json!([{
         "alias": "team-search", "file": "/run/secrets/voyage/team-search", "rpm": 2000, "tpm": 8_000_000
@@ -44,7 +44,7 @@ fn metrics() -> Metrics {
     Metrics::new().unwrap()
 }
 
-/// The key a source gives, or what is said about it.
+/// The key of a source, or its problem.
 fn read(sources: &KeySources) -> Result<String, String> {
     let keys = sources.load(&metrics()).map_err(|error| error.to_string())?;
     let [member] = &*keys.0 else { panic!("one key") };

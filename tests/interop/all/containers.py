@@ -18,7 +18,7 @@ ARCH = os.environ.get("IMAGE_ARCH")
 IMAGE = ARCH and processes.TARGET / "image" / ARCH
 
 _MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}.get(ARCH, platform.machine())
-# What runs it, where the machine does not: static, so a root needs nothing else.
+# The emulator for other architectures; static, so a root needs nothing else.
 EMULATOR = [] if _MACHINE == platform.machine() else [shutil.which(f"qemu-{_MACHINE}-static")]
 
 # `enter ROOT UID GROUP [FOLDER MOUNT]... -- COMMAND`. The mounts are the new namespace's own. A bind mount becomes

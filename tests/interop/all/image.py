@@ -47,13 +47,13 @@ def sbom():
     return json.loads((containers.IMAGE / "root" / "usr/share/voyage-gateway/sbom.cdx.json").read_text())
 
 
-def test_it_is_for_the_architecture_that_was_asked_for(described):
+def test_it_is_for_the_requested_architecture(described):
     assert (described["os"], described["architecture"]) == ("linux", containers.ARCH)
     [machine] = re.findall(r"Machine:\s+(.*)", processes.run("readelf", "--file-header", BINARY).stdout)
     assert machine == {"amd64": "Advanced Micro Devices X86-64", "arm64": "AArch64"}[containers.ARCH]
 
 
-def test_who_runs_what(config):
+def test_it_runs_the_binary_as_an_unprivileged_user(config):
     assert config["User"] == "65532:65532"
     assert config["Entrypoint"] == ["/voyage-gateway"] and config["Cmd"] == ["serve"]
     assert set(config["ExposedPorts"]) == {"50051/tcp", "9090/tcp"}
@@ -73,7 +73,7 @@ def test_there_is_the_binary_its_roots_and_papers_and_nothing_else(archive, mani
         "usr/share/voyage-gateway/sbom.cdx.json",
         "voyage-gateway",
     ]
-    # Nobody can change any of it, and only one can be run.
+    # No file is writable, and only one is executable.
     assert {(entry.uid, entry.gid) for entry in entries.values()} == {(0, 0)}
     assert [name for name, entry in entries.items() if entry.mode & 0o111] == ["voyage-gateway"]
     assert not [name for name, entry in entries.items() if entry.mode & 0o7222]
@@ -87,7 +87,7 @@ def test_the_binary_is_static(config):
     assert "INTERP" not in processes.run("readelf", "--program-headers", "--wide", BINARY).stdout
 
 
-# Stands in for a compiler.
+# A fake compiler.
 CARGO = """#!/bin/sh
 case $1 in
     auditable) mkdir -p "target/$6/release" && echo binary >"target/$6/release/voyage-gateway" ;;
@@ -120,7 +120,7 @@ def test_busybox_is_enough_to_put_it_together(tmp_path):
     assert (out / "usr/share/voyage-gateway/sbom.cdx.json").read_text() == "file:///src/src\n"
 
 
-def test_what_it_is_made_of_can_be_told(sbom):
+def test_the_sbom_lists_its_content(sbom):
     assert sbom["bomFormat"] == "CycloneDX" and sbom["metadata"]["component"]["name"] == "voyage-gateway"
     assert str(processes.ROOT) not in json.dumps(sbom)
     names = {component["name"] for component in sbom["components"]}
@@ -137,7 +137,7 @@ def test_scanners_read_the_same_from_the_binary_alone(sbom):
         file.seek(int(start, 16))
         packages = json.loads(zlib.decompress(file.read(int(size, 16))))["packages"]
     of_kind = {kind: {named(each) for each in packages if each.get("kind", "runtime") == kind} for kind in ["runtime", "build"]}
-    # What macros need is of its kind `build`, and in the SBOM too.
+    # Dependencies of macros have the kind `build`, and are in the SBOM too.
     told = {named(each) for each in [sbom["metadata"]["component"], *sbom["components"]]}
     assert of_kind["runtime"] <= told <= of_kind["runtime"] | of_kind["build"]
 

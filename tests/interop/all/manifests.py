@@ -13,7 +13,7 @@ DEPLOY = processes.ROOT / "deploy"
 CHART = DEPLOY / "helm" / "voyage-gateway"
 KUBE = processes.TOOLS / "kube"
 
-# Components together, as overlays would take them; what does not go together is said in their kustomization.yaml.
+# Valid combinations of components; their kustomization.yaml names those that are not allowed.
 COMBINATIONS = {
     "jwt": ["jwt-auth", "network-policy"],
     "jwt-cilium": ["jwt-auth", "network-policy-cilium", "autoscaling", "tracing"],
@@ -25,7 +25,7 @@ COMBINATIONS = {
     "open-route": ["open", "gateway-api"],
 }
 
-# `auth.mode = "none"`, which is nobody's component: the dev overlay's own patch says it, and here a test does.
+# `auth.mode = "none"`, which no component sets: the dev overlay sets it by a patch of its own, and so do tests.
 OPEN = """
 patches:
   - patch: |-
@@ -90,7 +90,7 @@ def helm_arguments(name):
         return []
     arguments = ["--values", CHART / "ci" / f"{name}-values.yaml"]
     if name == "production":
-        # Larger than what values are pleasant for, so it is a file here too.
+        # Too large for values, so it is a file here too.
         config = DEPLOY / "kustomize/overlays/production/config.toml"
         arguments += ["--set-file", f"config={config}"]
     return arguments
@@ -170,7 +170,7 @@ def _plain(name):
 
 
 def _normal(value):
-    """What means the same is the same: lists of named things by name, no trace of the tool."""
+    """Normalizes objects: lists of named items by name, without traces of the tool."""
     if isinstance(value, dict):
         return {key: _normal(each) for key, each in value.items() if key != "helm.sh/chart"}
     if isinstance(value, list):

@@ -65,7 +65,7 @@ class Observer:
 
 
 class Queries:
-    """What the Prometheus at an address answers."""
+    """Returns the answer of the Prometheus at an address."""
 
     def __init__(self, address):
         self.address = address

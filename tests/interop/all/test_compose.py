@@ -12,7 +12,7 @@ import processes
 from compose import FILE, load
 
 DEPLOY = processes.ROOT / "deploy"
-# What the images of others listen on, with the settings of the file.
+# The ports of the other images, with the settings of the file.
 PORTS = {"collector": {4317, 4318, 8888}, "jaeger": {4317, 16686}, "prometheus": {9090}, "grafana": {3000}}
 
 

@@ -64,7 +64,7 @@ def test_the_build_context_is_complete(tmp_path):
     # It reads the manifest, and looks for every target that is named there.
     done = processes.run("cargo", "metadata", "--no-deps", "--offline", "--format-version=1", "--manifest-path", tmp_path / "Cargo.toml")
     assert done.returncode == 0, done.stderr
-    # What the code takes in besides.
+    # Other files that the code includes.
     for file in [*(tmp_path / "src").rglob("*.rs"), tmp_path / "build.rs"]:
         if "tests" in file.parts or file.name == "tests.rs":
             continue

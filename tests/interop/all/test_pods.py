@@ -27,7 +27,7 @@ def config_text(text):
 
 
 def effective(name, tmp_path):
-    """Returns the configuration in force in a pod: the binary's own reading of the file and the variables."""
+    """Returns the effective configuration of a pod, as the binary prints it from the file and the variables."""
     text = manifests.kustomize(name)
     file = tmp_path / "config.toml"
     file.write_text(config_text(text))
@@ -72,7 +72,7 @@ def test_pods_are_restricted():
         assert inherited["allowPrivilegeEscalation"] is False, where
         assert inherited["readOnlyRootFilesystem"] is True, where
         assert pod["automountServiceAccountToken"] is False, where
-        # What restricted allows of volumes, and nothing of the host's.
+        # Volumes that the profile `restricted` allows, and none of the host's.
         kinds = {kind for volume in pod.get("volumes", []) for kind in volume if kind != "name"}
         assert kinds <= {"configMap", "secret", "projected"}, where
         assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod), where

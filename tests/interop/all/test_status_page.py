@@ -64,7 +64,7 @@ def since_start(chromium, part, name):
 
 
 def requested(chromium):
-    """Returns the URLs of everything the page asked for."""
+    """Returns the URLs of all requests of the page."""
     events = [json.loads(entry["message"])["message"] for entry in chromium.get_log("performance")]
     sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
     return {each["request"]["url"] for each in sent}
@@ -102,7 +102,7 @@ def test_it_moves_without_a_reload(busy):
             embed(busy.channel, "text 0, 0")
         until(chromium, lambda: since_start(chromium, "rpcs", "OK") == str(before + 3))
         assert chromium.execute_script("return window.sameDocument")
-        # Nothing but the gateway was asked, and nothing was wrong.
+        # All requests went to the gateway, without errors.
         urls = requested(chromium)
         assert f"http://{busy.admin}/status?as=html" in urls
         assert all(url.startswith((f"http://{busy.admin}/", "data:")) for url in urls), urls
@@ -130,13 +130,13 @@ def test_the_plots_show_the_first_requests_and_move(deploy):
         assert chromium.get_log("browser") == []
 
 
-def test_a_hidden_page_asks_nothing(busy):
+def test_a_hidden_page_sends_no_requests(busy):
     with browser() as chromium:
         hide = """Object.defineProperty(document, "hidden", {get: () => window.away ?? true})"""
         chromium.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": hide})
         chromium.get(f"http://{busy.admin}/")
         asked = f"http://{busy.admin}/status?as=html"
-        # A timer of the page's own, longer than its interval, tells when it would have asked.
+        # A timer of the page, longer than its interval, ends after the time of its next request.
         waited = "const done = arguments[0]; setTimeout(() => done(true), 2500)"
         assert chromium.execute_async_script(waited)
         assert asked not in requested(chromium)
@@ -209,7 +209,7 @@ def test_it_has_landmarks_and_headers(busy):
         assert len(chromium.find_elements(By.CSS_SELECTOR, "[aria-live]")) == 1
 
 
-def test_what_callers_say_is_text(deploy):
+def test_callers_names_are_text(deploy):
     own = deploy(simulator=["--latency", "150ms"])
     hostile = "<img/src=x/onerror=document.title='got'>"
     embed(own.channel, "text", metadata=[("x-request-id", hostile)])
@@ -220,7 +220,7 @@ def test_what_callers_say_is_text(deploy):
         assert chromium.get_log("browser") == []
 
 
-def test_idle_it_is_well(deploy):
+def test_an_idle_gateway_is_healthy(deploy):
     own = deploy()
     for size, name in ((DESKTOP, "desktop"), (PHONE, "phone")):
         with browser(size) as chromium:
@@ -231,7 +231,7 @@ def test_idle_it_is_well(deploy):
             shoot(chromium, f"idle-{name}")
 
 
-def test_it_says_whose_doing_a_failure_is(deploy):
+def test_it_names_the_side_that_caused_a_failure(deploy):
     own = deploy(simulator=["--fault", "503"])
     for number in range(12):
         failure(embed, own.channel, f"text {number}")
@@ -243,7 +243,7 @@ def test_it_says_whose_doing_a_failure_is(deploy):
         shoot(chromium, "failing-desktop")
 
 
-def test_a_rejected_key_is_said_first(deploy):
+def test_a_rejected_key_comes_first(deploy):
     own = deploy(simulator=["--fault", "401"])
     failure(embed, own.channel, "text")
     with browser(PHONE, dark=True, scripts=False) as chromium:
@@ -254,7 +254,7 @@ def test_a_rejected_key_is_said_first(deploy):
         shoot(chromium, "rejected-phone")
 
 
-def test_a_gateway_that_is_gone_is_said(deploy):
+def test_it_reports_an_unreachable_gateway(deploy):
     own = deploy()
     with browser() as chromium:
         chromium.get(f"http://{own.admin}/")

@@ -160,7 +160,7 @@ def test_commands_print_the_output_of_the_page(deploy, pki, heading):
 def test_the_page_lists_exactly_the_problems_of_the_log():
     text = Path(ROOT / "src" / "transport" / "connection_error.rs").read_text()
     said = {words.replace("{0}", "…") for words in re.findall(r'#\[error\("([^"]*)"\)\]', text)}
-    # Of what rustls says, the page has what people meet.
+    # The page has the frequent errors of rustls.
     assert {"TLS: …" if row.startswith("TLS: ") else row for row in documented()} == said
 
 

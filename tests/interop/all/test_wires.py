@@ -118,7 +118,7 @@ def test_jaeger_answers_the_queries_of_grafana(services):
         return json.loads(services.ask("jaeger", 16686, path, **query) or '{"data": null}')["data"] or []
 
     eventually(lambda: "voyage-gateway" in data("/api/services"), "the gateway among the services")
-    eventually(lambda: EMBED[1:] in data("/api/services/voyage-gateway/operations"), "what the gateway does")
+    eventually(lambda: EMBED[1:] in data("/api/services/voyage-gateway/operations"), "the operations of the gateway")
     eventually(lambda: data("/api/traces", service="voyage-gateway", operation=EMBED[1:], limit=20), "its traces")
 
 
@@ -176,7 +176,7 @@ def metrics(expression):
 def test_every_other_query_of_the_dashboard_finds_something(services, prometheus):
     asked = {expression for _, expression in queries()}
     missing = {expression for expression in asked if not metrics(expression) <= QUIET}
-    # Nothing is quiet that the dashboard does not ask for.
+    # Every series without data is one of the dashboard's.
     assert QUIET <= set().union(*map(metrics, asked))
     with channel(services) as calls:
 
@@ -255,7 +255,7 @@ def test_down_ends_all_and_loses_no_trace(own):
     assert scrapes.query("last_over_time(another_gauge[5m])")
     counted = scrapes.query('count by (job, instance) (last_over_time({__name__=~"(voyage|rpc|gen_ai)_.+"}[5m]))')
     whose = [(sample["metric"]["job"], sample["metric"]["instance"]) for sample in counted]
-    assert whose == [("voyage-gateway", own.address("gateway", 9090))], "what is scraped comes by OTLP as well"
+    assert whose == [("voyage-gateway", own.address("gateway", 9090))], "OTLP also has the scraped metrics"
     for name in ("simulator", "prometheus", "jaeger"):
         own.down(name)
 

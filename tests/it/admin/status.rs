@@ -16,7 +16,7 @@ use crate::{
     support::{Gateway, eventually, texts},
 };
 
-/// Longer than what makes an RPC a slow one.
+/// Longer than the threshold of slow RPCs.
 const LATENCY: Duration = Duration::from_millis(150);
 
 async fn status(gateway: &Gateway) -> Value {
@@ -137,7 +137,7 @@ async fn the_json_has_the_names_on_file() {
     let golden: Value =
         serde_json::from_str(include_str!("../../fixtures/status.json")).expect("JSON");
     let (golden, now) = (all_paths(&golden), all_paths(&status(&gateway).await));
-    // What is not counted is null, and has no fields.
+    // Values that are not counted are null, without fields.
     let strangers: Vec<_> = now
         .iter()
         .filter(|path| !golden.iter().any(|known| known.starts_with(path.as_str())))

@@ -1,4 +1,4 @@
-//! An issuer of tokens: keys, what they sign, and the JWK set it publishes, in a file or over HTTP.
+//! An issuer of tokens: keys, signed tokens, and a JWK set in a file or over HTTP.
 
 use std::sync::{
     Arc, Mutex,
@@ -57,7 +57,7 @@ impl Signer {
     }
 }
 
-/// What a projected token says.
+/// The claims of a projected token.
 pub(super) fn claims() -> Value {
     json!({ "aud": [AUDIENCE], "exp": FAR, "iat": 1, "iss": ISSUER, "nbf": 1, "sub": NAME })
 }
@@ -78,12 +78,12 @@ pub(super) fn key_set(signers: &[&Signer]) -> String {
 pub(super) struct Endpoint {
     content: Arc<Mutex<String>>,
     fetches: Arc<AtomicUsize>,
-    /// What the last request was.
+    /// The last request.
     request: Arc<Mutex<String>>,
 }
 
 impl Endpoint {
-    /// Serves what is published, and returns the URL.
+    /// Serves the JWK set, and returns its URL.
     pub(super) async fn serve(&self) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}/openid/v1/jwks", listener.local_addr().expect("an address"));

@@ -93,7 +93,7 @@ async fn tokens_that_are_not_good_spend_nothing() {
     gateway.client().await.embed(call(texts(&["a text"]), &[&good])).await.unwrap();
 }
 
-/// What a gateway would take that lets a token say how it is to be checked.
+/// Tokens that a gateway would accept if it trusted the token's own algorithm.
 fn signed_with_the_public_key(jwk: &Value) -> String {
     let modulus = jwk["n"].as_str().unwrap();
     let secret = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(modulus).unwrap();

@@ -1,4 +1,4 @@
-//! `auth.mode = "tokens"`, and what is the same in every mode.
+//! `auth.mode = "tokens"`, and the rules of every mode.
 
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_reflection::pb::v1::{

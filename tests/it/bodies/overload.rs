@@ -1,4 +1,4 @@
-//! A full replica: what it refuses, and what it still serves.
+//! A full replica: refused and served calls.
 
 use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
@@ -57,7 +57,7 @@ async fn a_full_replica_refuses_at_once_finishes_what_it_has_and_answers_probes(
     let question = futures_util::stream::iter([question]);
     let services = ServerReflectionClient::new(channel).server_reflection_info(question).await;
     assert!(services.unwrap().into_inner().message().await.unwrap().is_some());
-    // What costs nothing is answered too.
+    // Calls that cost nothing are answered too.
     gateway.models().await.list_models(ListModelsRequest::default()).await.unwrap();
 
     gateway.release();

@@ -1,4 +1,4 @@
-//! What takes time at the edge, on a clock that stands still: streams in memory, served by the real loop.
+//! Timeouts at the edge on a paused clock: streams in memory, served by the real loop.
 
 mod accepting;
 mod age;
@@ -35,7 +35,7 @@ use crate::support::sample;
 
 /// A path that is answered only when the test says so.
 const SLOW: &str = "/slow";
-/// A path whose answer is larger than what a stream in memory holds.
+/// A path with an answer larger than the buffer of a stream in memory.
 const LARGE: &str = "/large";
 
 const HANDSHAKE: Duration = Duration::from_secs(5);

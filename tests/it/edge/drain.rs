@@ -101,7 +101,7 @@ async fn no_call_is_taken_and_then_lost() {
         assert_eq!(status.code(), Code::Unavailable, "{status:?}");
         all.extend(answered);
     }
-    // What has cost money was answered.
+    // The call that had been sent was answered.
     let mut sent = gateway.sent().concat();
     sent.sort_unstable();
     all.sort_unstable();

@@ -1,4 +1,4 @@
-//! HTTP/2 frame by frame: for peers that do what no client library would.
+//! HTTP/2 frame by frame, for peers that no client library can imitate.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ impl Frame {
         (self.kind == GOAWAY).then(|| (payload.get_u32(), payload.get_u32()))
     }
 
-    /// Tells whether it is the last of its stream.
+    /// Returns whether it is the last of its stream.
     pub(super) fn ends(&self, stream: u32) -> bool {
         self.stream == stream && matches!(self.kind, DATA | HEADERS) && self.flags & END_STREAM != 0
     }
@@ -118,7 +118,7 @@ pub(super) struct Peer<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
-    /// A peer that has said hello and answers what it is asked.
+    /// A peer after its preface that answers pings and settings.
     pub(super) async fn polite(stream: S) -> Self {
         let mut peer = Self { stream, read: BytesMut::new(), polite: true, patience: PATIENCE };
         peer.write(&greeting()).await;

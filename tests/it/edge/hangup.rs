@@ -13,7 +13,7 @@ use crate::{
     support::{eventually, page, sample, texts},
 };
 
-/// Nobody looks by itself while a test lasts.
+/// No poll reloads files during a test.
 const SELDOM: &str = "reload.interval=30s";
 
 const CHANGED: &str = "log levels changed";
@@ -37,7 +37,7 @@ async fn reloads(process: &Process, outcome: &str) -> u64 {
     sample(&metrics, "voyage_gateway_reloads_total", &labels)
 }
 
-/// Makes one call that fails, and returns what the log says until then, the failure's line last.
+/// Makes one call that fails, and returns the log up to the failure's line.
 async fn logged(process: &mut Process) -> Vec<Value> {
     let connection = Connection::open(process.grpc).await;
     connection.embed(&[("x-request-id", "the-mark")], &texts(&[""])).await.unwrap_err();

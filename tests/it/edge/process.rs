@@ -27,7 +27,7 @@ pub(super) struct Process {
     log: Lines<BufReader<ChildStderr>>,
     pub(super) grpc: SocketAddr,
     pub(super) admin: SocketAddr,
-    /// What it logged before it listened.
+    /// The log before it listened.
     events: Vec<Value>,
 }
 
@@ -86,7 +86,7 @@ impl Process {
         self.until(|event| event["message"] == message);
     }
 
-    /// Waits for a line of the log, and returns what it says until then, that line included.
+    /// Waits for a line of the log, and returns the log up to it, that line included.
     pub(super) fn until(&mut self, is_it: impl Fn(&Value) -> bool) -> Vec<Value> {
         let mut events = Vec::new();
         for line in self.log.by_ref() {
@@ -99,7 +99,7 @@ impl Process {
         panic!("it never said so: {events:?}");
     }
 
-    /// Waits until it says no more, and returns what it said until then.
+    /// Waits for the end of the log, and returns the lines until then.
     pub(super) fn rest(&mut self) -> Vec<Value> {
         self.log.by_ref().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect()
     }
@@ -278,7 +278,7 @@ fn unprivileged() -> (Command, Option<tempfile::TempPath>) {
 fn its_memory_is_closed_to_others() {
     let (command, _copy) = unprivileged();
     let process = Process::serve(command, &[]);
-    // What the kernel says of a process of the user's own belongs to root when it may not be dumped.
+    // The files in /proc of a process that cannot be dumped belong to root.
     let folder = format!("/proc/{}", process.child.id());
     let owner = fs::metadata(format!("{folder}/environ")).unwrap().uid();
     assert_eq!(owner, 0);

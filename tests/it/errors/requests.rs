@@ -1,4 +1,4 @@
-//! Rows 30 to 32, 36 and 40: what the gateway refuses by itself, before any money is spent.
+//! Rows 30 to 32, 36 and 40: refusals of the gateway itself, before any tokens are spent.
 
 use prost_types::Duration as Wait;
 use tonic::Code;
@@ -12,7 +12,7 @@ use crate::support::{
     Gateway, details, fields, metadata, numbered, reason, statuses, texts, with_options,
 };
 
-/// What is wrong with one field of a request that is otherwise good.
+/// The violation of one field of a request that is otherwise valid.
 struct Wrong {
     field: &'static str,
     reason: &'static str,

@@ -1,4 +1,4 @@
-//! What is refused before it is a message, and by the deadline's header.
+//! Refusals before the message is decoded, and because of the deadline's header.
 
 use http::StatusCode;
 use prost::Message as _;

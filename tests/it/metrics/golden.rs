@@ -1,4 +1,4 @@
-//! `/metrics`, and what an OTLP exporter is given, are what the catalogue says.
+//! `/metrics` and OTLP have the metrics of the catalogue.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,10 +25,10 @@ use voyage_gateway::{
 
 use crate::support::{Gateway, eventually, texts};
 
-/// What only a gateway has that exports its traces.
+/// The metrics of a gateway that exports its traces.
 const OF_TRACES: [&str; 1] = [catalogue::SPANS.name];
 
-/// A metric as an exporter is given it.
+/// A metric as an exporter receives it.
 #[derive(Clone, Debug, PartialEq)]
 struct Given {
     unit: String,
@@ -40,7 +40,7 @@ struct Given {
     buckets: Vec<f64>,
 }
 
-/// Keeps what was given last.
+/// Keeps the last export.
 #[derive(Clone, Default)]
 struct Kept(Arc<Mutex<BTreeMap<String, Given>>>);
 
@@ -204,7 +204,7 @@ async fn work(gateway: &Gateway, metrics: &Metrics) {
     let limited = Fault::status(429).with_header("retry-after", "0");
     gateway.simulator().script().next_calls(1, limited);
     gateway.embed(texts(&["limited"])).await.unwrap();
-    // What it takes a certificate, an attack, a full house or a defect to cause.
+    // Series that only a certificate, an attack, a full replica or a defect causes.
     metrics.watch_certificate(|| Some(4_000_000_000));
     drop(metrics.tls_handshake());
     metrics.auth_failures("tokens", "missing", 1);

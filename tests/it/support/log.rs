@@ -10,7 +10,7 @@ use tracing::{Level, subscriber::DefaultGuard};
 
 use super::eventually;
 
-/// What is logged on the test's own thread, which is where its gateway runs, from the moment it is made.
+/// The log of the test's own thread, which runs its gateway, from the creation of this value.
 pub(crate) struct Log {
     written: Written,
     _guard: DefaultGuard,

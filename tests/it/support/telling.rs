@@ -1,4 +1,4 @@
-//! Gateways whose telemetry the test has in hand.
+//! Gateways with telemetry that the test reads.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! That documents are there, and true: every file says what it is, and no page names a file that is gone.
+//! Documents: every file begins with a description, and no page names a file that does not exist.
 
 use super::{Source, assert_none, program, root, sources};
 
-/// Folders whose files documents speak of.
+/// Folders with files that documents name.
 const FOLDERS: &[&str] = &["src/", "tests/", "docs/", "proto/", "deploy/", "examples/", "benches/"];
 
 #[test]
@@ -42,7 +42,7 @@ fn paths_in(text: &str) -> Vec<&str> {
         .collect()
 }
 
-/// Tells whether a path leads somewhere; a room may be named without its ending, as in `src/cache`.
+/// Returns whether a path exists; a room may be named without its extension, as in `src/cache`.
 fn exists(path: &str) -> bool {
     root().join(path).exists() || root().join(format!("{path}.rs")).exists()
 }
@@ -52,7 +52,7 @@ fn documents_name_files_that_exist() {
     let mut wrong = Vec::new();
     for page in pages() {
         let missing = paths_in(&page.text).into_iter().filter(|path| !exists(path));
-        wrong.extend(missing.map(|path| format!("{} speaks of {path}", page.path)));
+        wrong.extend(missing.map(|path| format!("{} names {path}", page.path)));
     }
     assert_none(&wrong);
 }
@@ -82,10 +82,10 @@ fn comments_name_files_that_exist() {
     for file in program() {
         let comments = file.text.lines().filter(|line| line.trim_start().starts_with("//"));
         for path in comments.flat_map(paths_in) {
-            // Pages are written after the code: a folder that is not begun is not missed.
+            // Folders that do not exist yet are not checked.
             let folder = path.split('/').next().unwrap_or(path);
             if root().join(folder).is_dir() && !exists(path) {
-                wrong.push(format!("{} speaks of {path}", file.path));
+                wrong.push(format!("{} names {path}", file.path));
             }
         }
     }

@@ -17,7 +17,7 @@ struct Files {
     modules: BTreeMap<Module, Names>,
 }
 
-/// What a file's top level names.
+/// The names at a file's top level.
 #[derive(Default)]
 struct Names {
     path: String,

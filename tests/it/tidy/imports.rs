@@ -2,7 +2,7 @@
 
 use super::{Source, assert_none, paths::named_in, program};
 
-/// The rooms from the top down, each with those it uses beside the foundation. A room uses only what stands
+/// The rooms from the top down, each with those it uses beside the foundation. A room uses only rooms
 /// below it. `ARCHITECTURE.md` has the same table.
 const ROOMS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
@@ -17,13 +17,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("grpc", &["pipeline"]),
     ("pipeline", &["cache", "dispatch"]),
     ("cache", &[]),
-    // The door: what is below knows no caller.
+    // The door: rooms below it know no caller.
     ("dispatch", &["upstream"]),
     ("upstream", &[]),
     ("simulator", &[]),
 ];
 
-/// What every room may use, from the top down: each uses only what stands below it.
+/// The rooms that every room may use, from the top down: each uses only those below it.
 const FOUNDATION: &[&str] = &[
     "reload",
     "tokens",
@@ -40,7 +40,7 @@ const FOUNDATION: &[&str] = &[
     "sync",
 ];
 
-/// All of the foundation that the simulator knows: a mistake in the gateway's own words must not be its as well.
+/// The part of the foundation that the simulator uses: it must not repeat errors of the gateway's JSON.
 const SIMULATOR: &[&str] = &["embedding", "model"];
 
 /// Returns whether one room may use another.
@@ -69,7 +69,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("tonic_types", &["grpc"]),
     ("prost", &["grpc"]),
     ("prost_types", &["grpc"]),
-    // `upstream` asks the cause of a failed request what it was.
+    // `upstream` reads the causes of failed requests.
     ("hyper", &["transport", "upstream", "simulator"]),
     ("hyper_util", &["transport", "simulator"]),
     ("h2", &["transport"]),

@@ -1,4 +1,4 @@
-//! That `docs/logs.md` has every line of the log from info up, and no other.
+//! `docs/logs.md` has exactly the messages of the log at info and above.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ const RESERVED: [&str; 5] = ["timestamp", "level", "target", "message", "spans"]
 /// A level and a message.
 type Line = (String, String);
 
-/// What the program says.
+/// The messages of the program.
 #[derive(Default)]
 struct Said {
     lines: BTreeSet<Line>,
@@ -104,7 +104,7 @@ fn documented() -> BTreeSet<Line> {
 #[test]
 fn every_message_is_documented_and_every_documented_one_is_said() {
     let mut files = program();
-    // What a stand-in says is no business of operators.
+    // The simulator's messages are not for operators.
     files.retain(|file| !file.path.starts_with("src/simulator"));
     let Said { lines, mut wrong } = said_in(&files);
     let documented = documented();

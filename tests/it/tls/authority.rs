@@ -45,7 +45,7 @@ impl Authority {
         self.signed(|params| params.subject_alt_names = vec![id])
     }
 
-    /// Any other certificate; nothing in it says whose it is.
+    /// Any other certificate, without a name.
     pub(super) fn signed(&self, adjust: impl FnOnce(&mut CertificateParams)) -> Certified {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();

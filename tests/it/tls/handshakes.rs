@@ -1,4 +1,4 @@
-//! What is spoken on the port, and what is not.
+//! Accepted and refused protocols of the port.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::rustls::{HandshakeKind, ProtocolVersion};
@@ -102,7 +102,7 @@ async fn every_handshake_is_a_whole_one() {
         let files = Files::new(&authority.server(2100), client_ca);
         let gateway = files.serve().await;
         for version in VERSIONS {
-            // The client keeps what it could resume between the two.
+            // The client keeps its sessions between the two.
             let config = Arc::new(client(&authority, shown, &[version]));
             embed(gateway.grpc(), &config).await.unwrap();
             let again = connect(gateway.grpc(), &config).await.unwrap();

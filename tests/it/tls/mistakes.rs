@@ -1,4 +1,4 @@
-//! What the log says at debug level of callers whose TLS, or the want of it, is not what the port has.
+//! Debug log lines about callers with wrong TLS, or without TLS.
 
 use rcgen::date_time_ymd;
 use serde_json::Value;
@@ -10,7 +10,7 @@ use crate::support::Log;
 
 const BADLY: &str = "handshake failed";
 
-/// Returns the line that the log has of a connection, and checks whose it is.
+/// Returns the log line of a connection, and checks its peer.
 async fn line(log: &Log, peer: SocketAddr) -> String {
     let line = log.line(BADLY).await;
     assert_eq!(line["level"], "DEBUG");
@@ -25,7 +25,7 @@ async fn refused(gateway: &Gateway) -> u64 {
     sample(&gateway.metrics().await, "voyage_gateway_connection_failures_total", &labels)
 }
 
-/// Connects with this TLS configuration; returns its own address and what the port sent at the end.
+/// Connects with this TLS configuration; returns its own address and the last bytes of the port.
 async fn attempt(gateway: &Gateway, config: ClientConfig) -> (SocketAddr, String) {
     let stream = TcpStream::connect(gateway.grpc()).await.unwrap();
     let own = stream.local_addr().unwrap();

@@ -1,4 +1,4 @@
-//! Client certificates: whose are accepted, and what their holders are called.
+//! Client certificates: acceptance, and names of callers.
 
 use http::{HeaderValue, Request, Response};
 use rcgen::{DnType, ExtendedKeyUsagePurpose, SanType, date_time_ymd};
@@ -94,7 +94,7 @@ async fn tell_names(files: &Files) -> SocketAddr {
     address
 }
 
-/// Asks twice over one connection what its peer is called.
+/// Returns the caller's name of two calls over one connection.
 async fn name_of(address: SocketAddr, config: &Arc<ClientConfig>) -> Option<String> {
     let stream = connect(address, config).await.unwrap();
     let (sender, connection) = h2::client::handshake(stream).await.unwrap();

@@ -1,4 +1,4 @@
-//! Changed files: what a new connection meets, and what an old one keeps.
+//! Changed files: their effect on new and on open connections.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Where a test's spans end, and what they look like there.
+//! A collector of a test's spans.
 
 use std::time::SystemTime;
 
@@ -30,12 +30,12 @@ impl Sink {
         self.0.lock().unwrap().clone()
     }
 
-    /// Returns the spans whose names begin so.
+    /// Returns the spans with names that begin so.
     pub(super) fn named(&self, name: &str) -> Vec<SpanData> {
         self.all().into_iter().filter(|span| span.name.starts_with(name)).collect()
     }
 
-    /// Waits until so many spans have ended whose names begin so, and returns them.
+    /// Waits for the end of so many spans with names that begin so, and returns them.
     pub(super) async fn until(&self, name: &str, count: usize) -> Vec<SpanData> {
         eventually(async || self.named(name).len() >= count).await;
         let spans = self.named(name);
@@ -43,7 +43,7 @@ impl Sink {
         spans
     }
 
-    /// Waits for the only span whose name begins so.
+    /// Waits for the only span with a name that begins so.
     pub(super) async fn only(&self, name: &str) -> SpanData {
         self.until(name, 1).await.remove(0)
     }

@@ -1,4 +1,4 @@
-//! Traces of what goes wrong.
+//! Traces of failures.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The sliding minute: what counts, for how long, and when there is room again.
+//! The sliding minute: entries, their duration, and the time of free budget.
 
 use super::*;
 

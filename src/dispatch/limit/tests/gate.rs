@@ -1,4 +1,4 @@
-//! What follows a 429.
+//! The gate after a 429.
 
 use super::*;
 

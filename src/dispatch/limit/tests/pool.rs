@@ -124,14 +124,14 @@ fn batch_calls_are_cut_to_one_keys_minute() {
     let keys = [("small", "pa-a", limited(200, 1_000)), ("large", "pa-b", limited(200, 100_000))];
     let (limiter, now) = (of(&Config::default(), &keys), Instant::now());
     assert_eq!(pair(limiter.for_batch(MODEL)), (194, 97_000));
-    // What is left of the large one is less than what the small one has.
+    // The large one has less budget left than the small one.
     let call = limiter.reserve(MODEL, Interactive, 99_500, now).unwrap();
     assert_eq!(index(&call), 1);
     assert_eq!(pair(limiter.for_batch(MODEL)), (194, 970));
     assert_eq!(limits(&limiter, now), (200, 1_000));
 }
 
-/// What the provider of a random load counts, a window for each of three keys.
+/// The provider's counts under a random load, a window for each of three keys.
 fn providers(limits: &[(u32, u64); 3]) -> Vec<Provider> {
     limits.iter().map(|&(rpm, tpm)| Provider::new(rpm as usize, tpm)).collect()
 }

@@ -15,7 +15,7 @@ enum Step {
         batch: bool,
         sent: bool,
     },
-    /// Lands the n-th call in flight, with so many of its tokens in the reply.
+    /// Settles the n-th call in flight with this part of its tokens.
     End {
         which: prop::sample::Index,
         end: End,
@@ -117,7 +117,7 @@ async fn run(steps: Vec<Step>) -> Arc<Limiter> {
 
 /// Ends a call; returns the tokens the provider counted.
 fn end_call(reservation: Reservation, sent: Option<u64>, end: &End, now: Instant) -> u64 {
-    // What was not sent can only be dropped.
+    // Calls that were not sent can only be dropped.
     let Some(estimate) = sent else { return 0 };
     match end {
         End::Settled { percent: None } => reservation.settle(None, now),

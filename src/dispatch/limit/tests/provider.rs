@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What the provider counted, and when.
+/// The provider's counts and their times.
 pub(super) struct Provider {
     rpm: usize,
     tpm: u64,

@@ -16,7 +16,7 @@ struct Load {
     interactive_every: u64,
     /// The tokens of the n-th call.
     tokens: fn(u64) -> u64,
-    /// What the estimate adds, in percent.
+    /// The margin of the estimate, in percent.
     margin: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Which tokens are believed, and why others are not.
+//! Accepted tokens, and the causes of rejections.
 
 mod key_sets;
 mod refusals;
@@ -24,7 +24,7 @@ const NOW: u64 = 1_800_000_000;
 struct Signer {
     algorithm: Algorithm,
     key: EncodingKey,
-    /// The public key of Ed25519: its private key's form does not tell it.
+    /// The public key of Ed25519, which the form of its private key does not contain.
     ed25519: Vec<u8>,
     id: Option<&'static str>,
 }
@@ -74,7 +74,7 @@ impl Signer {
     }
 }
 
-/// What a projected token says.
+/// The claims of a projected token.
 fn claims() -> Value {
     json!({
         "aud": [AUDIENCE, "another"],
@@ -103,7 +103,7 @@ fn key_set(keys: &[Value]) -> KeySet {
     KeySet::parse(json!({ "keys": keys }).to_string().as_bytes()).unwrap()
 }
 
-/// A judge of tokens, and the clock it looks at.
+/// A verifier of tokens, and its clock.
 fn judge(keys: &[Value]) -> (Jwt, Arc<AtomicU64>) {
     let clock = Arc::new(AtomicU64::new(NOW));
     let seen = Arc::clone(&clock);
@@ -117,7 +117,7 @@ fn judge(keys: &[Value]) -> (Jwt, Arc<AtomicU64>) {
     (jwt, clock)
 }
 
-/// Says whom a token names.
+/// Returns the caller of a token.
 fn name(jwt: &Jwt, token: &str) -> Result<String, AuthFailure> {
     jwt.name_of(token).map(|name| name.to_string())
 }
@@ -152,7 +152,7 @@ fn each_algorithm_is_verified_and_none_stands_in_for_another() {
         let (jwt, _) = judge(&[signer.jwk()]);
         for other in &signers {
             let named = name(&jwt, &other.sign(&claims()));
-            // An issuer that says what a key is for means that, even where the key could do more.
+            // The `use` of a key is binding, even if the key could do more.
             if other.algorithm == signer.algorithm {
                 assert_eq!(named.as_deref(), Ok(NAME), "{:?}", signer.algorithm);
             } else {

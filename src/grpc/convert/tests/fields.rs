@@ -1,4 +1,4 @@
-//! Every field: what it becomes, and what is wrong with it.
+//! Every field: its conversion and its violations.
 
 use super::*;
 
@@ -263,7 +263,7 @@ fn with_allow_partial_an_empty_text_fails_alone() {
     let text = |text: &str| Ok(Input::Text(text.to_owned()));
     assert_eq!(request.inputs, [text("a"), empty("inputs[1]"), text("b"), empty("inputs[3]")]);
 
-    // What is wrong with the call fails the call.
+    // Violations of the call itself fail the call.
     assert_eq!(only(partial(texts(&[]))), ("inputs".to_owned(), "EMPTY_LIST"));
     let wrong = EmbedRequest { input_type: 9, ..texts(&["", "a"]) };
     assert_eq!(only(partial(wrong)), ("input_type".to_owned(), "UNKNOWN_ENUM_VALUE"));

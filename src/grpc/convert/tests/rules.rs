@@ -1,4 +1,4 @@
-//! What a caller's rules make of its request, and when they are asked.
+//! The effect of a caller's rules on its request.
 
 use super::*;
 use crate::caller::{self, Rule};

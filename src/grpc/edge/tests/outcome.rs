@@ -68,7 +68,7 @@ async fn a_caller_who_leaves_before_the_last_byte_cancelled() {
     assert_eq!(counted(&metrics), [(EMBED.to_owned(), "CANCELLED".to_owned(), 2)]);
 }
 
-/// The status is in the headers already, so it is what the caller saw.
+/// The status is in the headers already, so the caller has received it.
 #[tokio::test]
 async fn an_error_counts_as_itself_even_if_nobody_reads_on() {
     let (edge, metrics) = edge().await;

@@ -32,7 +32,7 @@ impl EmbeddingService for Obedient {
             "panic" => panic!("a canary"),
             "hang" => pending().await,
             "full" => Err(call.refuse(&Error::Overloaded { what: "requests" })),
-            // What the service finds in its extensions, for the test to see.
+            // The extensions of the request, for the test.
             _ => Ok(tonic::Response::new(EmbedResponse {
                 model: call.rpc.request_id.to_str().unwrap().to_owned(),
                 ..EmbedResponse::default()

@@ -1,4 +1,4 @@
-//! Panics, messages that never end, and what tonic refuses.
+//! Panics, messages that never end, and errors of tonic.
 
 use std::convert::Infallible;
 

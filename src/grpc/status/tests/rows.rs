@@ -6,7 +6,7 @@ use tonic_types::ErrorDetails;
 
 use super::*;
 
-/// What else a status carries, beside `ErrorInfo`, `RequestInfo` and `RetryInfo`.
+/// The details of a status besides `ErrorInfo`, `RequestInfo` and `RetryInfo`.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Extra {
     Nothing,
@@ -148,7 +148,7 @@ fn gateway_rows() -> Vec<Row> {
     ]
 }
 
-/// What the gateway refuses on Voyage's behalf.
+/// Refusals of the gateway because of Voyage.
 fn waiting_rows() -> Vec<Row> {
     let seven = Duration::from_secs(7);
     let timeout = (Code::ResourceExhausted, "QUEUE_TIMEOUT");
@@ -201,7 +201,7 @@ fn refusal_rows() -> Vec<Row> {
     ]
 }
 
-/// Voyage's 4xx about what the operators set up.
+/// Voyage's 4xx that operators have to correct.
 fn set_up_rows() -> Vec<Row> {
     use Extra::{Help, Nothing};
     use RetryAdvice::Never;
@@ -236,7 +236,7 @@ fn set_up_rows() -> Vec<Row> {
     ]
 }
 
-/// What may pass.
+/// Failures that may be temporary.
 fn limit_and_failure_rows() -> Vec<Row> {
     use Extra::{Nothing, Quota};
     use RetryAdvice::After;

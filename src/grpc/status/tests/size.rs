@@ -7,7 +7,7 @@ use crate::grpc::{
     v1::{EmbedRequest, OutputDtype, RequestOptions},
 };
 
-/// What every client accepts, with room for the headers around it.
+/// The limit of every client, less the other headers.
 const LIMIT: usize = 4096;
 
 /// The bytes an error takes: its details, and its message as the trailer carries it.

@@ -26,7 +26,7 @@ async fn a_lower_rate_is_met_within_a_second() {
     assert_eq!(bucket.take(2, now), Err(SECOND / 2));
     bucket.take(2, now + SECOND / 2).unwrap();
     assert!(bucket.take(2, now + SECOND / 2).is_err());
-    // A higher one opens at once what it adds, less what was taken.
+    // A higher rate applies at once, less the units already taken.
     bucket.take(3, now + SECOND / 2).unwrap();
     assert!(bucket.take(3, now + SECOND / 2).is_err());
 }

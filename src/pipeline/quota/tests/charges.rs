@@ -9,7 +9,7 @@ fn account() -> Arc<Account> {
     Account::new([MINUTE, DAY], Instant::now())
 }
 
-/// What becomes of a charge.
+/// The end of a charge.
 #[derive(Clone, Copy, Debug)]
 enum End {
     Settled(u64),

@@ -1,4 +1,4 @@
-//! That a line shows no more of a stranger's words than is fit for it.
+//! Excerpts of callers' bytes in a line are short and escaped.
 
 use super::*;
 

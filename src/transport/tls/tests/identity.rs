@@ -132,7 +132,7 @@ fn names_that_cannot_be_read_are_no_identity() {
     twice.distinguished_name.push(DnType::CustomDnType(vec![2, 5, 4, 3]), "two");
     assert_eq!(name(&twice), None);
 
-    // UCS-2, which nobody should still write.
+    // UCS-2, which is obsolete.
     let mut wide = nameless();
     let text = DnValue::BmpString(BmpString::try_from("cn").unwrap());
     wide.distinguished_name.push(DnType::CommonName, text);

@@ -1,4 +1,4 @@
-//! What the files must hold, and what is said when they do not.
+//! The content of the files, and the problems of invalid ones.
 
 use std::sync::LazyLock;
 
@@ -7,7 +7,7 @@ use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
 use super::{super::served::served, authority};
 
-/// A certificate with its key, and what signed it, as PEM.
+/// A certificate with its key and its authority, as PEM.
 struct Files {
     cert: String,
     key: String,

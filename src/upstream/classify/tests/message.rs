@@ -1,4 +1,4 @@
-//! What a 400 and a 429 say, in Voyage's own words (`tests/fixtures/voyage`).
+//! Messages of 400 and 429, with Voyage's own texts (`tests/fixtures/voyage`).
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ fn text_of(body: &[u8]) -> String {
     body["detail"].as_str().unwrap().to_owned()
 }
 
-/// What a 400 with this `detail` passes on.
+/// The part of a 400's `detail` that is passed on.
 fn passed_on(detail: impl Into<Value>) -> Option<String> {
     match fault(400, &[], json!({ "detail": detail.into() }).to_string().as_bytes()) {
         Fault::InvalidRequest { detail, .. } => detail,

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use super::*;
 
-/// What the client makes of these bytes, and of what comes after them.
+/// The client's failure after these bytes and the end of the connection.
 async fn fault(reply: Vec<u8>, end: End) -> (Fault, Option<u16>) {
     let server = Server::start(reply, end);
     let failure = failure(&config(&server.url("http"))).await;

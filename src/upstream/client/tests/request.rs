@@ -1,4 +1,4 @@
-//! What the client sends, and where to.
+//! The client's requests and their address.
 
 use std::{env, io, net::TcpListener, process::Command};
 
@@ -22,7 +22,7 @@ async fn the_request_is_a_post_with_the_key() {
     ] {
         assert!(lines.contains(&line), "{line} is not in {head}");
     }
-    // What is not asked for is not sent: compressed replies are not read.
+    // No `accept-encoding`: compressed replies are not read.
     assert!(!head.to_ascii_lowercase().contains("accept-encoding"), "{head}");
     let body: serde_json::Value = serde_json::from_str(body).unwrap();
     assert_eq!(body["input"], serde_json::json!(["hi"]));
@@ -83,7 +83,7 @@ fn loopback_is_known_in_every_spelling() {
     }
 }
 
-/// The environment of this process is everybody's, so the test runs once more in a process of its own.
+/// All tests share the environment of this process, so the test runs once more in a process of its own.
 #[test]
 fn a_proxy_is_not_used_for_loopback() {
     let proxy = TcpListener::bind("127.0.0.1:0").unwrap();

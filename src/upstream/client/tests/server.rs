@@ -8,7 +8,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// What becomes of the connection after the reply.
+/// The state of the connection after the reply.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum End {
     Close,

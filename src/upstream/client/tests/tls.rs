@@ -24,7 +24,7 @@ async fn listen<F: Future<Output = ()> + Send + 'static>(
     format!("https://{address}/v1")
 }
 
-/// Reads what the client says first, so that closing is no reset.
+/// Reads the client's first bytes, so that closing is no reset.
 async fn hear_hello(stream: &mut TcpStream) {
     let mut hello = [0; 4096];
     assert!(stream.read(&mut hello).await.unwrap() > 0);

@@ -1,4 +1,4 @@
-//! What is sent: field by field, and nothing that was not asked for.
+//! Requests field by field, without fields that the caller did not set.
 
 use std::sync::Arc;
 
@@ -64,7 +64,7 @@ fn texts_arrive_exactly_as_they_are() {
     assert_eq!(sent(&parameters(Dtype::Float, None), &texts)["input"], json!(texts));
 }
 
-/// Ours has the documented fields with the documented values; what it adds is written out above.
+/// Ours has the documented fields with the documented values; additional fields are written out above.
 #[test]
 fn the_documented_request_is_part_of_ours() {
     let documented: Value = serde_json::from_slice(include_bytes!(

@@ -1,4 +1,4 @@
-//! The loop itself: how many it lets in, what it does when it cannot, and the order in which it stops.
+//! The accept loop: its limit, its errors, and the order of its end.
 
 use super::*;
 use crate::edge::frames::GOAWAY;

@@ -1,11 +1,11 @@
-//! How a connection begins, and what becomes of a peer that stays silent.
+//! The begin of connections, and peers that send nothing.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
 use crate::edge::frames::{NO_ERROR, PING, PREFACE};
 
-/// Reads to the end, however it comes; returns what was said.
+/// Reads to any end; returns the received bytes.
 async fn heard(mut peer: DuplexStream) -> Vec<u8> {
     let mut heard = Vec::new();
     let _ = peer.read_to_end(&mut heard).await;

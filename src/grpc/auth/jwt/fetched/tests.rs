@@ -1,4 +1,4 @@
-//! When keys are fetched, on a paused clock, and what becomes of the old ones.
+//! The times of fetches, on a paused clock, and the use of old keys.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -12,7 +12,7 @@ fn key_set(keys: usize) -> Vec<u8> {
     json!({ "keys": vec![key; keys] }).to_string().into_bytes()
 }
 
-/// What the URL answers, and how often it was asked.
+/// The answer of the URL, and the number of requests.
 #[derive(Clone, Default)]
 struct Url {
     fetches: Arc<AtomicU32>,
@@ -105,7 +105,7 @@ async fn a_key_that_is_missed_is_fetched_at_once_and_never_often() {
     keys.request_refresh();
     after(1).await;
     assert_eq!(url.fetches(), 2);
-    // A stranger can ask as often as he likes.
+    // Unauthenticated callers can cause any number of requests.
     for _ in 0..600 {
         keys.request_refresh();
         sleep(Duration::from_millis(100)).await;

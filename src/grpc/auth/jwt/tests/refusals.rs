@@ -1,4 +1,4 @@
-//! Tokens that somebody made up, or that are meant for somebody else.
+//! Forged tokens, and tokens for other audiences.
 
 use proptest::prelude::*;
 
@@ -46,7 +46,7 @@ fn whoever_signs_otherwise_is_not_believed() {
     let stranger = Signer::new(Algorithm::RS256, Some("one"));
     assert_eq!(name(&jwt, &stranger.sign(&claims())), Err(AuthFailure::FORGED));
 
-    // The public key's own bytes as a secret, in each form somebody may take them to have.
+    // The public key's own bytes as a secret, in each usual form.
     let jwk = signer.jwk();
     let modulus = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(jwk["n"].as_str().unwrap()).unwrap();
     for secret in
