@@ -101,7 +101,7 @@ fn a_scope_of_ones_own_wins() {
 
 proptest! {
     #[test]
-    fn nobody_has_anothers_namespace(a: String, b: String) {
+    fn no_caller_has_the_namespace_of_another(a: String, b: String) {
         let space = |name: &str| Caller::unruled(name).namespace(Scope::PerCaller).into_owned();
         prop_assert_ne!(space(&a), "");
         prop_assert_eq!(space(&a) == space(&b), a == b);

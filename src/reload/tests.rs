@@ -94,7 +94,7 @@ fn what_is_no_small_file_is_refused_without_being_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn polling_looks_again_and_again() {
+async fn polling_reads_files_repeatedly() {
     #[derive(Debug)]
     struct Counted(AtomicU32);
     impl Reload for Counted {
@@ -114,7 +114,7 @@ async fn polling_looks_again_and_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_asks_does_not_wait_for_the_next_look() {
+async fn a_reload_request_does_not_wait_for_the_next_poll() {
     #[derive(Debug)]
     struct Told(Notify);
     impl Reload for Told {
@@ -123,14 +123,14 @@ async fn who_asks_does_not_wait_for_the_next_look() {
             ReloadOutcome::Unchanged
         }
     }
-    let (told, asked) = (Arc::new(Told(Notify::new())), Arc::new(Notify::new()));
+    let (reported, asked) = (Arc::new(Told(Notify::new())), Arc::new(Notify::new()));
     // Before the first listener: it is not lost.
     asked.notify_one();
-    let files: Vec<Arc<dyn Reload>> = vec![Arc::<Told>::clone(&told)];
+    let files: Vec<Arc<dyn Reload>> = vec![Arc::<Told>::clone(&reported)];
     let polling = tokio::spawn(poll(files, Duration::from_hours(1), Arc::clone(&asked)));
     let started = tokio::time::Instant::now();
     for _ in 0..2 {
-        told.0.notified().await;
+        reported.0.notified().await;
         asked.notify_one();
     }
     assert!(started.elapsed() < Duration::from_hours(1));

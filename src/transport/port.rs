@@ -15,7 +15,7 @@ const AGE_JITTER: f64 = 0.1;
 pub enum Protocol {
     /// HTTP/2 with prior knowledge: gRPC.
     Http2,
-    /// HTTP/1.1 or HTTP/2, told apart by the first bytes: probes, scrapers and gRPC health on one port.
+    /// HTTP/1.1 or HTTP/2, detected by the first bytes: probes, scrapers and gRPC health on one port.
     Any,
 }
 

@@ -30,9 +30,9 @@ fn connections_get_what_the_others_leave_of_the_files() {
 }
 
 #[test]
-fn too_few_files_are_told_with_what_to_do() {
-    let told = TooFewFiles { limit: 100, reserved: 144 }.to_string();
-    assert!(["100", "144", "ulimit -n"].iter().all(|word| told.contains(word)), "{told}");
+fn too_few_files_are_reported_with_a_remedy() {
+    let reported = TooFewFiles { limit: 100, reserved: 144 }.to_string();
+    assert!(["100", "144", "ulimit -n"].iter().all(|word| reported.contains(word)), "{reported}");
 }
 
 #[cfg(target_os = "linux")]

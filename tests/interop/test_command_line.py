@@ -210,8 +210,8 @@ def test_a_fault_that_does_not_exist():
 
 
 def test_the_help_of_the_simulator_lists_the_faults():
-    told = gateway("simulate", "--help").stdout
-    assert "cut-body" in told and "poison=TEXT" in told
+    reported = gateway("simulate", "--help").stdout
+    assert "cut-body" in reported and "poison=TEXT" in reported
 
 
 def test_wrong_usage():

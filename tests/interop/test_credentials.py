@@ -44,8 +44,8 @@ def test_a_token_authenticates_its_caller_and_appears_nowhere(deploy, tokens):
     watched.server.logged('"why"', 3)
     log = [json.loads(line) for line in watched.server.log]
     assert [event["why"] for event in log if "why" in event] == ["unknown_token", "malformed", "malformed"]
-    told = "\n".join([*watched.server.log, metrics, *(str(error) for error in errors)])
-    assert TOKEN not in told and WRONG not in told
+    reported = "\n".join([*watched.server.log, metrics, *(str(error) for error in errors)])
+    assert TOKEN not in reported and WRONG not in reported
 
 
 def test_an_invalid_token_file_stops_the_start(tokens):

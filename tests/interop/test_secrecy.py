@@ -47,16 +47,16 @@ def scan(watched, secrets, *, pages, errors=(), exported=()):
     """
     watched.server.signal(signal.SIGTERM)
     assert watched.server.wait() == 0
-    told = {f"log, line {number}": line for number, line in enumerate(watched.server.log, 1)}
-    told |= pages
-    told |= {f"error {n}": f"{error} {error.trailing_metadata()}" for n, error in enumerate(errors, 1)}
-    told |= {f"export {number}": text for number, text in enumerate(exported, 1)}
+    reported = {f"log, line {number}": line for number, line in enumerate(watched.server.log, 1)}
+    reported |= pages
+    reported |= {f"error {n}": f"{error} {error.trailing_metadata()}" for n, error in enumerate(errors, 1)}
+    reported |= {f"export {number}": text for number, text in enumerate(exported, 1)}
     # Lines of libraries may have no message.
     events = [{"message": "", **parsed(line)} for line in watched.server.log]
     assert any(event["level"] == "TRACE" for event in events), "the log is at the level TRACE"
     for name, secret in secrets.items():
         assert len(secret) >= 6, name
-        for where, what in told.items():
+        for where, what in reported.items():
             assert secret not in what, f"{name} is in {where}"
     return events
 
@@ -83,9 +83,9 @@ def test_texts_and_keys_are_in_no_log_and_no_error(deploy, fault):
 
     watched.server.logged("rpc failed", 2)
     watched.server.kill()
-    told = "\n".join([*watched.server.log, str(error.details()), str(error.trailing_metadata())])
+    reported = "\n".join([*watched.server.log, str(error.details()), str(error.trailing_metadata())])
     for secret in (TEXT, KEY, f"{max(embedding.values):.6}"):
-        assert secret not in told
+        assert secret not in reported
 
 
 def test_keys_of_a_pool_appear_nowhere(deploy, tmp_path):
@@ -111,8 +111,8 @@ def test_keys_of_a_pool_appear_nowhere(deploy, tmp_path):
 
     watched.server.logged("Voyage rejects the API key")
     watched.server.kill()
-    told = "\n".join([*watched.server.log, str(error.details()), str(error.trailing_metadata()), metrics])
-    assert "canary" not in told
+    reported = "\n".join([*watched.server.log, str(error.details()), str(error.trailing_metadata()), metrics])
+    assert "canary" not in reported
 
 
 def test_metrics_name_neither_text_nor_model_of_a_caller(deployment):

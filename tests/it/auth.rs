@@ -65,12 +65,12 @@ async fn assert_refused(gateway: &Gateway, authorizations: &[&str], mode: &str, 
     let status = client.embed(call(texts(&["a text"]), authorizations)).await.expect_err(why);
     let expected = if why == "missing" { "CREDENTIALS_MISSING" } else { "CREDENTIALS_INVALID" };
     assert_eq!((status.code(), &*reason(&status)), (Code::Unauthenticated, expected), "{why}");
-    assert_tells_nothing(&status, authorizations);
+    assert_reveals_nothing(&status, authorizations);
     assert_eq!(counted().await, before + 1, "{why}");
 }
 
 /// Checks that a status quotes no credential and gives no reason beyond its own.
-fn assert_tells_nothing(status: &Status, authorizations: &[&str]) {
+fn assert_reveals_nothing(status: &Status, authorizations: &[&str]) {
     let shown = format!("{status:?}");
     for value in authorizations {
         let token = value.rsplit(' ').next().unwrap_or_default();

@@ -62,8 +62,8 @@ async fn the_free_tier_is_recognised_by_its_429() {
     assert_eq!(free_tier().await, 1);
 
     // The next calls fail without an upstream call.
-    let told = gateway.embed(soon("five")).await;
-    check(told, Code::ResourceExhausted, "QUEUE_TIMEOUT", 1..=60);
+    let reported = gateway.embed(soon("five")).await;
+    check(reported, Code::ResourceExhausted, "QUEUE_TIMEOUT", 1..=60);
     assert_eq!(gateway.simulator().calls().len(), 4);
     // Voyage counts every model by itself.
     let other = EmbedRequest { model: "voyage-4-lite".to_owned(), ..texts(&["five"]) };
@@ -81,9 +81,9 @@ async fn a_429_closes_the_gate_for_everyone() {
     let met = check(met, Code::ResourceExhausted, "UPSTREAM_RATE_LIMITED", 30..=60);
     assert_eq!(details(&met).error_info().unwrap().domain, "voyageai.com");
     for text in ["one", "two"] {
-        let told = within_half_a_minute(&gateway, text).await;
-        let told = check(told, Code::ResourceExhausted, "QUEUE_TIMEOUT", 30..=60);
-        assert_eq!(details(&told).error_info().unwrap().domain, "voyage-gateway");
+        let reported = within_half_a_minute(&gateway, text).await;
+        let reported = check(reported, Code::ResourceExhausted, "QUEUE_TIMEOUT", 30..=60);
+        assert_eq!(details(&reported).error_info().unwrap().domain, "voyage-gateway");
     }
     assert_eq!(gateway.simulator().calls().len(), 1);
     assert_eq!(sample(&gateway.metrics().await, "voyage_gateway_rate_limited_total", &[]), 1);

@@ -209,15 +209,15 @@ async fn when_every_key_is_rejected_hits_are_served_and_misses_fail_at_once() {
     let gateway = Gateway::with_keys(pool(&[("team-a", &one), ("team-b", &two)]), seldom).await;
     embed(&gateway, "a hit").await;
     gateway.simulator().keys().accept_only([""; 0]);
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     // No rejected key is tried again after a pause.
     let stopped = StoppedClock::new();
     for number in 0..10 {
-        told.push(gateway.embed(texts(&numbered(number..number + 1))).await.err().unwrap());
+        reported.push(gateway.embed(texts(&numbered(number..number + 1))).await.err().unwrap());
         embed(&gateway, "a hit").await;
     }
     drop(stopped);
-    for status in &told {
+    for status in &reported {
         assert_eq!(status.code(), Code::Unauthenticated);
         assert_eq!(reason(status), "UPSTREAM_UNAUTHENTICATED");
         assert_eq!(details(status).error_info().unwrap().domain, "voyageai.com");
@@ -226,12 +226,12 @@ async fn when_every_key_is_rejected_hits_are_served_and_misses_fail_at_once() {
         assert!(details(status).retry_info().is_none());
     }
     // The first met the 401 of both, the next two of one each: a key is tried twice. Then they fail without a call.
-    assert_eq!(metadata(&told[0], "attempts").as_deref(), Some("2"));
-    let status = |told: &tonic::Status| metadata(told, "httpStatus");
-    for met in &told[..3] {
+    assert_eq!(metadata(&reported[0], "attempts").as_deref(), Some("2"));
+    let status = |reported: &tonic::Status| metadata(reported, "httpStatus");
+    for met in &reported[..3] {
         assert_eq!(status(met).as_deref(), Some("401"));
     }
-    assert_eq!(status(&told[3]), None);
+    assert_eq!(status(&reported[3]), None);
     let rejected = seen(&gateway).iter().filter(|(_, status)| *status == 401).count();
     assert_eq!(rejected, 4);
     let metrics = gateway.metrics().await;
@@ -310,8 +310,8 @@ async fn neither_log_nor_metrics_nor_errors_show_a_key_of_the_pool() {
     // Voyage's words about one key name another.
     let words = format!("Neither {OLD} nor {NEW} nor pa-canary-bad may do this.");
     gateway.simulator().script().next_calls(1, Fault::status(400).with_detail(&words));
-    let told = gateway.embed(texts(&["three"])).await.err().unwrap();
-    assert_eq!(told.message().matches("[redacted]").count(), 3, "{}", told.message());
+    let reported = gateway.embed(texts(&["three"])).await.err().unwrap();
+    assert_eq!(reported.message().matches("[redacted]").count(), 3, "{}", reported.message());
     let elsewhere = Fault::status(302).with_header("location", &format!("https://{NEW}.example/"));
     gateway.simulator().script().next_calls(1, elsewhere);
     let redirected = gateway.embed(texts(&["four"])).await.err().unwrap();
@@ -320,6 +320,6 @@ async fn neither_log_nor_metrics_nor_errors_show_a_key_of_the_pool() {
     let log = log.text();
     assert!(log.contains("team-a") && log.contains("rejects the API key"), "{log}");
     assert_eq!(log.matches("rejects the API key").count(), 2, "once a key: {log}");
-    let shown = format!("{log} {told:?} {redirected:?} {}", gateway.metrics().await);
+    let shown = format!("{log} {reported:?} {redirected:?} {}", gateway.metrics().await);
     assert!(!shown.contains("canary"), "{shown}");
 }

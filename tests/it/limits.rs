@@ -39,7 +39,7 @@ async fn a_reply_that_no_client_takes_is_refused_before_it_costs_anything() {
 }
 
 #[tokio::test]
-async fn a_caller_who_can_take_more_says_so() {
+async fn max_response_bytes_raises_the_limit() {
     let gateway = Gateway::start().await;
     let limited = |bytes| {
         let options = RequestOptions { max_response_bytes: bytes, ..RequestOptions::default() };

@@ -207,11 +207,11 @@ async fn a_call_at_the_admin_port() {
         Code::Unimplemented
     );
     let lines = log.lines(NOT_ADMIN);
-    let told = |line: &Value| {
+    let reported = |line: &Value| {
         format!("{} {}", line["path"].as_str().unwrap(), line["problem"].as_str().unwrap())
     };
     assert_eq!(
-        lines[1..].iter().map(told).collect::<Vec<_>>(),
+        lines[1..].iter().map(reported).collect::<Vec<_>>(),
         ["/v1/models unknown path", "/v1/embeddings method not allowed", "/x.Y/Z unknown RPC",]
     );
     // A valid RPC has no such line.

@@ -19,20 +19,20 @@ async fn a_task_that_ends_or_panics_is_noticed() {
 }
 
 #[test]
-fn an_end_by_itself_says_whose() {
+fn an_unexpected_end_names_the_task() {
     assert_eq!(RunError("admin port").to_string(), "the admin port ended by itself");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_has_as_long_as_is_enough() {
+async fn a_server_has_enough_time() {
     for (takes, taken) in [(1, 1), (5, 5), (20, 10)] {
         let states = watch::Sender::new(PortState::Serving);
-        let mut told = states.subscribe();
+        let mut reported = states.subscribe();
         let task = Task::start("server", async move {
-            transport::reached(&mut told, PortState::Draining).await;
+            transport::reached(&mut reported, PortState::Draining).await;
             tokio::select! {
                 () = sleep(Duration::from_secs(takes)) => {}
-                () = transport::reached(&mut told, PortState::Cut) => {}
+                () = transport::reached(&mut reported, PortState::Cut) => {}
             }
         });
         let started = tokio::time::Instant::now();

@@ -10,7 +10,7 @@ const JWT: [&str; 4] = [
     "auth.jwt.jwks_file=/etc/jwks.json",
 ];
 
-fn told(set: &[&str]) -> Vec<String> {
+fn reported(set: &[&str]) -> Vec<String> {
     match load_set(set) {
         Ok(_) => Vec::new(),
         Err(problems) => problems.0,
@@ -26,7 +26,7 @@ fn each_mode_is_taken_with_its_keys() {
         &JWT,
         &["auth.mode=none", "auth.tokens_file=/etc/tokens"],
     ] {
-        assert_eq!(told(set), [] as [&str; 0], "{set:?}");
+        assert_eq!(reported(set), [] as [&str; 0], "{set:?}");
     }
     let url = "auth.jwt.jwks_url=https://kubernetes.default.svc.cluster.local/openid/v1/jwks";
     let (ca, token) = ("auth.jwt.jwks_ca_file=/ca.crt", "auth.jwt.jwks_token_file=/token");
@@ -56,23 +56,23 @@ fn a_mode_without_its_keys_is_refused() {
             ],
         ),
     ] {
-        assert_eq!(told(set), problems, "{set:?}");
+        assert_eq!(reported(set), problems, "{set:?}");
     }
     let two = [&JWT[..], &["auth.jwt.jwks_url=https://issuer.example/jwks"]].concat();
     let exactly = "auth.jwt.jwks_file: exactly one of auth.jwt.jwks_file and auth.jwt.jwks_url must be set (from --set)";
-    assert_eq!(told(&two), [exactly]);
+    assert_eq!(reported(&two), [exactly]);
 }
 
 #[test]
 fn a_key_without_its_mode_is_no_open_door() {
     let demand = "auth.mode: must be set, because auth.tokens_file or auth.jwt is";
     for set in [&["auth.tokens_file=/etc/tokens"][..], &JWT[1..], &["auth.jwt.leeway=1m"]] {
-        assert_eq!(told(set), [demand], "{set:?}");
+        assert_eq!(reported(set), [demand], "{set:?}");
     }
 }
 
 #[test]
-fn values_that_cannot_be_meant_are_told() {
+fn implausible_values_are_reported() {
     for (set, told_of) in [
         ("auth.tokens_file=", "auth.tokens_file: must not be empty"),
         ("auth.jwt.issuer=", "auth.jwt.issuer: must not be empty"),
@@ -91,7 +91,7 @@ fn values_that_cannot_be_meant_are_told() {
         ("auth.jwt.isuer=canary", "auth.jwt.isuer: unknown key; did you mean \"issuer\"?"),
         ("auth.jwt=canary", "auth.jwt: expected a section of keys"),
     ] {
-        let problems = told(&["auth.mode=none", set]);
+        let problems = reported(&["auth.mode=none", set]);
         assert!(problems.iter().any(|problem| problem.starts_with(told_of)), "{set}: {problems:?}");
         assert!(!problems.concat().contains("canary"), "{problems:?}");
     }

@@ -30,24 +30,24 @@ fn two_places_for_keys_are_too_many() {
     let two = [("VOYAGE_API_KEY", "pa-canary"), ("VOYAGE_API_KEY_FILE", "/k")];
     assert_eq!(sources("", &two), Err(both.to_owned()));
     for variable in ["VOYAGE_API_KEY", "VOYAGE_API_KEY_FILE"] {
-        let told = format!(
+        let reported = format!(
             "{variable} is set and so are upstream.keys, which would leave it unused: unset {variable}, or put its key \
              into a file of [[upstream.keys]]"
         );
-        assert_eq!(sources(POOL, &[(variable, "pa-canary")]), Err(told));
+        assert_eq!(sources(POOL, &[(variable, "pa-canary")]), Err(reported));
     }
 }
 
 #[test]
 fn a_key_that_stands_where_its_path_belongs_is_not_shown() {
-    let told = "must be the path of a file that holds the key, and looks like the key itself";
+    let reported = "must be the path of a file that holds the key, and looks like the key itself";
     for canary in ["pa-canary", "al-canary"] {
         let environment = [("VOYAGE_API_KEY_FILE", canary)];
-        assert_eq!(sources("", &environment), Err(format!("VOYAGE_API_KEY_FILE {told}")));
+        assert_eq!(sources("", &environment), Err(format!("VOYAGE_API_KEY_FILE {reported}")));
         let config = format!("[[upstream.keys]]\nalias = 'a'\nfile = '{canary}'\n");
         assert_eq!(
             report(load_file(&config)),
-            format!("upstream.keys: item 1: \"file\": {told} (from file.toml)")
+            format!("upstream.keys: item 1: \"file\": {reported} (from file.toml)")
         );
     }
 }
@@ -62,14 +62,14 @@ fn every_key_of_the_pool_is_checked() {
         key("two words", "file = '/c'"),
         key(&"l".repeat(65), "file = '/d'"),
     ];
-    let told = report(load_file(&config.concat()));
-    let told: Vec<&str> = told.lines().collect();
+    let reported = report(load_file(&config.concat()));
+    let reported: Vec<&str> = reported.lines().collect();
     let said = |item: u32, key: &str, demand: &str| {
         format!("upstream.keys: item {item}: {key:?}: {demand} (from file.toml)")
     };
     let alias = "must be 1 to 64 visible ASCII characters";
     assert_eq!(
-        told,
+        reported,
         [
             said(1, "rpm", "must be at least 1"),
             said(2, "alias", alias),
@@ -81,19 +81,19 @@ fn every_key_of_the_pool_is_checked() {
         ]
     );
     let many: String = (0..65).map(|n| key(&n.to_string(), "file = '/a'")).collect();
-    let told = "upstream.keys: must be at most 64 keys (from file.toml)";
-    assert_eq!(report(load_file(&many)), told);
+    let reported = "upstream.keys: must be at most 64 keys (from file.toml)";
+    assert_eq!(report(load_file(&many)), reported);
 }
 
 #[test]
-fn what_a_key_of_the_pool_lacks_or_has_too_much_is_told_by_its_place() {
-    let told = report(load_file(&format!("{POOL}[[upstream.keys]]\nalias = 'b'\n")));
-    assert_eq!(told, "upstream.keys: item 2: missing field `file` (from file.toml)");
-    let told = report(load_file(&format!("{POOL}key = 'pa-canary'\n")));
+fn missing_and_unknown_fields_of_a_pool_key_are_reported_by_position() {
+    let reported = report(load_file(&format!("{POOL}[[upstream.keys]]\nalias = 'b'\n")));
+    assert_eq!(reported, "upstream.keys: item 2: missing field `file` (from file.toml)");
+    let reported = report(load_file(&format!("{POOL}key = 'pa-canary'\n")));
     let known = "unknown key; known are alias, file, rpm, tpm";
-    assert_eq!(told, format!("upstream.keys: item 1: \"key\": {known} (from file.toml)"));
-    let told = report(load_file("[upstream.keys]\nalias = 'a'\nfile = '/keys/a'\n"));
-    assert_eq!(told, "upstream.keys: expected a list (from file.toml)");
+    assert_eq!(reported, format!("upstream.keys: item 1: \"key\": {known} (from file.toml)"));
+    let reported = report(load_file("[upstream.keys]\nalias = 'a'\nfile = '/keys/a'\n"));
+    assert_eq!(reported, "upstream.keys: expected a list (from file.toml)");
 }
 
 #[test]
@@ -102,12 +102,15 @@ fn a_list_is_set_as_a_whole() {
     let expected = load_file(POOL).unwrap();
     assert_eq!(load_set(&[&format!("upstream.keys={list}")]), Ok(expected.clone()));
     assert_eq!(load_environment(&[("VOYAGE_GATEWAY__UPSTREAM__KEYS", list)]), Ok(expected));
-    let told = "upstream.keys: expected a list, which is set as a whole: no item of it can be set alone (from";
+    let reported = "upstream.keys: expected a list, which is set as a whole: no item of it can be set alone (from";
     for setting in ["upstream.keys.0.file=/canary", "upstream.keys.file=/canary"] {
-        assert_eq!(report(load_set(&[setting])), format!("{told} --set)"));
+        assert_eq!(report(load_set(&[setting])), format!("{reported} --set)"));
     }
     let variable = "VOYAGE_GATEWAY__UPSTREAM__KEYS__0__FILE";
-    assert_eq!(report(load_environment(&[(variable, "/canary")])), format!("{told} {variable})"));
+    assert_eq!(
+        report(load_environment(&[(variable, "/canary")])),
+        format!("{reported} {variable})")
+    );
 }
 
 #[test]

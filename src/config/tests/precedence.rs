@@ -63,8 +63,11 @@ fn a_section_may_be_set_as_a_whole_and_its_keys_after_it() {
         set: strings(&["cache={ ttl = 'soon' }"]),
         ..Sources::default()
     };
-    let told = report(load(&sources));
-    assert!(told.starts_with("cache.ttl: ") && told.ends_with("(from --set)"), "{told}");
+    let reported = report(load(&sources));
+    assert!(
+        reported.starts_with("cache.ttl: ") && reported.ends_with("(from --set)"),
+        "{reported}"
+    );
 }
 
 #[test]
@@ -79,7 +82,7 @@ fn other_variables_are_left_alone() {
 }
 
 #[test]
-fn text_becomes_what_the_key_wants() {
+fn text_becomes_the_type_of_the_key() {
     let config = load_environment(&[
         ("VOYAGE_GATEWAY__SERVER__REFLECTION", "false"),
         ("VOYAGE_GATEWAY__BATCH__MAX_INPUTS", "128"),

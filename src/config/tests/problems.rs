@@ -73,29 +73,29 @@ const EXPECTATIONS: [(&str, &str); 49] = [
 fn every_key_says_what_it_expects_and_never_what_it_got() {
     let canary = "a secret = canary, expected canary";
     for (key, expectation) in EXPECTATIONS {
-        let told = report(load_set(&[&format!("{key}={canary}")]));
-        assert_eq!(told, format!("{key}: {expectation} (from --set)"));
-        let told = report(load_file(&format!("{key} = '{canary}'")));
-        assert_eq!(told, format!("{key}: {expectation} (from file.toml)"));
+        let reported = report(load_set(&[&format!("{key}={canary}")]));
+        assert_eq!(reported, format!("{key}: {expectation} (from --set)"));
+        let reported = report(load_file(&format!("{key} = '{canary}'")));
+        assert_eq!(reported, format!("{key}: {expectation} (from file.toml)"));
     }
 }
 
 #[test]
 fn every_key_refuses_a_table_and_most_a_number() {
     for (key, expectation) in EXPECTATIONS {
-        let told = report(load_file(&format!("{key} = {{ canary = 'canary' }}")));
-        assert!(told.starts_with(&format!("{key}: expected ")), "{told}");
-        assert!(!told.contains("canary"), "{told}");
+        let reported = report(load_file(&format!("{key} = {{ canary = 'canary' }}")));
+        assert!(reported.starts_with(&format!("{key}: expected ")), "{reported}");
+        assert!(!reported.contains("canary"), "{reported}");
         if !expectation.starts_with("expected a whole number") {
-            let told = report(load_file(&format!("{key} = 424242")));
-            assert!(told.starts_with(&format!("{key}: expected ")), "{told}");
-            assert!(!told.contains("424242"), "{told}");
+            let reported = report(load_file(&format!("{key} = 424242")));
+            assert!(reported.starts_with(&format!("{key}: expected ")), "{reported}");
+            assert!(!reported.contains("424242"), "{reported}");
         }
     }
 }
 
 #[test]
-fn all_problems_are_told_at_once_each_with_its_origin() {
+fn all_problems_are_reported_at_once_each_with_its_origin() {
     let file = File::new(
         "[server]\nlisten = 'here'\nlistne = 1\n[batch]\nmax_inputs = 0\n[cash]\nttl = '1d'\n",
     );
@@ -109,10 +109,10 @@ fn all_problems_are_told_at_once_each_with_its_origin() {
         set: strings(&["batch.max_in_flight=-1", "canary", "admin.listen.port=1"]),
     };
     let file = file.path().display();
-    let told = report(load(&sources));
-    let told: Vec<&str> = told.lines().collect();
+    let reported = report(load(&sources));
+    let reported: Vec<&str> = reported.lines().collect();
     assert_eq!(
-        told,
+        reported,
         [
             "VOYAGE_GATEWAY____TTL: the name must be VOYAGE_GATEWAY__SECTION__KEY",
             "--set: expected section.key=value",
@@ -199,7 +199,7 @@ fn an_array_is_left_out_as_a_whole() {
         read("[{ alias = 'a', rpm = 1 }]"),
         (Pool { members: vec![member], spare: 2 }, Ok(()))
     );
-    for (items, told) in [
+    for (items, reported) in [
         ("[{ alias = 'a', rpm = 1 }, 3]", "item 2: expected a section of keys"),
         (
             "[{ alias = 'a', rpm = 'canary' }]",
@@ -211,14 +211,14 @@ fn an_array_is_left_out_as_a_whole() {
         ),
         ("[{ rpm = 1 }]", "item 1: missing field `alias`"),
     ] {
-        let told = format!("members: {told} (from --set)");
-        assert_eq!(read(items), (Pool { members: vec![], spare: 2 }, Err(told)));
+        let reported = format!("members: {reported} (from --set)");
+        assert_eq!(read(items), (Pool { members: vec![], spare: 2 }, Err(reported)));
     }
 }
 
 #[test]
 fn malformed_files_are_placed_and_not_quoted() {
-    for (content, told) in [
+    for (content, reported) in [
         (
             "[cache]\nttl = canary",
             "line 2, column 7: string values must be quoted, expected literal string",
@@ -231,16 +231,16 @@ fn malformed_files_are_placed_and_not_quoted() {
             "line 2, column 14: a number is out of range",
         ),
     ] {
-        assert_eq!(report(load_file(content)), format!("file.toml: {told}"), "{content}");
+        assert_eq!(report(load_file(content)), format!("file.toml: {reported}"), "{content}");
     }
 }
 
 #[test]
 fn unreadable_files_are_named() {
     let path = std::env::temp_dir().join("voyage-gateway-none").join("config.toml");
-    let told = report(load(&Sources { file: Some(path.clone()), ..Sources::default() }));
+    let reported = report(load(&Sources { file: Some(path.clone()), ..Sources::default() }));
     assert_eq!(
-        told,
+        reported,
         format!("{}: cannot be read: No such file or directory (os error 2)", path.display())
     );
 }
@@ -248,13 +248,14 @@ fn unreadable_files_are_named() {
 #[test]
 fn files_are_utf8() {
     let file = File::new(b"cache.ttl = '\xff'");
-    let told = report(load(&Sources { file: Some(file.path().to_owned()), ..Sources::default() }));
-    assert_eq!(told, format!("{}: cannot be read: it is not UTF-8", file.path().display()));
+    let reported =
+        report(load(&Sources { file: Some(file.path().to_owned()), ..Sources::default() }));
+    assert_eq!(reported, format!("{}: cannot be read: it is not UTF-8", file.path().display()));
 }
 
 #[test]
-fn values_out_of_range_are_told() {
-    for (set, told) in [
+fn values_out_of_range_are_reported() {
+    for (set, reported) in [
         ("server.max_request_bytes=1023B", "server.max_request_bytes: must be 1KiB to 1GiB"),
         ("server.max_request_bytes=2GiB", "server.max_request_bytes: must be 1KiB to 1GiB"),
         ("server.default_deadline=0s", "server.default_deadline: must be longer than 0s"),
@@ -299,18 +300,18 @@ fn values_out_of_range_are_told() {
         ),
     ] {
         let problems = load_set(&[set]).unwrap_err();
-        assert_eq!(problems.0[0], format!("{told} (from --set)"), "{set}");
+        assert_eq!(problems.0[0], format!("{reported} (from --set)"), "{set}");
     }
 }
 
 #[test]
 fn problems_of_one_model_name_it() {
-    for (set, told) in [
+    for (set, reported) in [
         (".tokenizer=", ".tokenizer: must not be empty"),
         (".tokeniser=/t.json", ".tokeniser: unknown key; did you mean \"tokenizer\"?"),
     ] {
         let problems = load_set(&[&format!("tokens.models.\"voyage-3.5\"{set}")]).unwrap_err();
-        assert_eq!(problems.0[0], format!("tokens.models.\"voyage-3.5\"{told} (from --set)"));
+        assert_eq!(problems.0[0], format!("tokens.models.\"voyage-3.5\"{reported} (from --set)"));
     }
     assert_eq!(
         report(load_file("[tokens.models.\"voyage-3.5\"]")),
@@ -374,18 +375,18 @@ fn base_urls_are_checked() {
         "https://host\n",
         "https://ho st",
     ] {
-        let told = report(load_set(&[&format!("upstream.base_url={bad}")]));
-        assert_eq!(told, format!("upstream.base_url: {expectation} (from --set)"), "{bad}");
+        let reported = report(load_set(&[&format!("upstream.base_url={bad}")]));
+        assert_eq!(reported, format!("upstream.base_url: {expectation} (from --set)"), "{bad}");
     }
 }
 
 #[test]
 fn an_open_port_needs_a_word_about_auth() {
-    let told = "auth.mode: must be set, because server.listen is not a loopback address; \"none\" lets every \
+    let reported = "auth.mode: must be set, because server.listen is not a loopback address; \"none\" lets every \
                 client call";
     for open in ["0.0.0.0:50051", "[::]:50051", "10.0.0.1:1", "[::ffff:10.0.0.1]:1"] {
         let listen = format!("server.listen={open}");
-        assert_eq!(report(load_set(&[&listen])), told);
+        assert_eq!(report(load_set(&[&listen])), reported);
         load_set(&[&listen, "auth.mode=none"]).unwrap();
     }
     for closed in ["127.0.0.1:0", "127.1.2.3:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
@@ -401,7 +402,7 @@ fn tls_needs_a_certificate_and_its_key() {
     }
     let needs_cert = |other: &str| format!("tls.cert: must be set, because tls.{other} is");
     let needs_key = |other: &str| format!("tls.key: must be set, because tls.{other} is");
-    for (set, told) in [
+    for (set, reported) in [
         (vec![cert], vec![needs_key("cert")]),
         (vec![cert, ca], vec![needs_key("cert")]),
         (vec![key], vec![needs_cert("key")]),
@@ -413,7 +414,7 @@ fn tls_needs_a_certificate_and_its_key() {
             vec!["tls.client_ca: must not be empty (from --set)".to_owned()],
         ),
     ] {
-        assert_eq!(report(load_set(&set)).lines().collect::<Vec<_>>(), told, "{set:?}");
+        assert_eq!(report(load_set(&set)).lines().collect::<Vec<_>>(), reported, "{set:?}");
     }
     assert!(!load_set(&[]).unwrap().tls.is_on());
     assert!(load_set(&[cert, key]).unwrap().tls.is_on());
@@ -433,11 +434,11 @@ fn keys_that_could_not_be_read_are_not_judged_by_their_defaults() {
     // Neither are keys of a file that could not be read, while others are.
     let file = File::new("[");
     let set = strings(&["server.listen=0.0.0.0:1", "batch.max_inputs=0"]);
-    let told =
+    let reported =
         report(load(&Sources { file: Some(file.path().to_owned()), set, ..Sources::default() }));
-    let told: Vec<&str> = told.lines().collect();
-    assert_eq!(told.len(), 2, "{told:?}");
-    assert_eq!(told[1], "batch.max_inputs: must be 1 to 1000 (from --set)");
+    let reported: Vec<&str> = reported.lines().collect();
+    assert_eq!(reported.len(), 2, "{reported:?}");
+    assert_eq!(reported[1], "batch.max_inputs: must be 1 to 1000 (from --set)");
 }
 
 proptest! {

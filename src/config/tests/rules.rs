@@ -66,8 +66,8 @@ const RPCS: &str =
     "callers.a.rpcs: must hold names of RPCs only: Embed, GetGatewayInfo, ListModels";
 
 #[test]
-fn rules_that_make_no_sense_are_told() {
-    for (set, told) in [
+fn invalid_rules_are_reported() {
+    for (set, reported) in [
         ("callers.a.requests_per_second=0", "callers.a.requests_per_second: must be at least 1"),
         (
             "callers.'a b'.tokens_per_minute=0",
@@ -89,6 +89,6 @@ fn rules_that_make_no_sense_are_told() {
         ("callers.a=2", "callers.a: expected a section of keys"),
         ("callers.''.weight=2", "callers.\"\": must not be empty: every caller has a name"),
     ] {
-        assert_eq!(report(load_set(&[set])), format!("{told} (from --set)"), "{set}");
+        assert_eq!(report(load_set(&[set])), format!("{reported} (from --set)"), "{set}");
     }
 }

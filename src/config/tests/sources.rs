@@ -21,10 +21,10 @@ fn variables_of_ours_that_are_not_utf_8_are_told_by_name() {
         ("PATH".into(), garbage()),
     ];
     let environment = variables.into_iter().collect();
-    let told = report(load(&Sources { environment, ..Sources::default() }));
-    let told: Vec<&str> = told.lines().collect();
+    let reported = report(load(&Sources { environment, ..Sources::default() }));
+    let reported: Vec<&str> = reported.lines().collect();
     assert_eq!(
-        told,
+        reported,
         [
             "VOYAGE_GATEWAY_CONFIG: expected UTF-8",
             "VOYAGE_GATEWAY__CACHE\u{fffd}__TTL: expected UTF-8",
@@ -37,8 +37,8 @@ fn variables_of_ours_that_are_not_utf_8_are_told_by_name() {
 fn a_key_that_is_not_utf_8_is_not_a_missing_one() {
     for name in ["VOYAGE_API_KEY", "VOYAGE_API_KEY_FILE"] {
         let environment = [(name, garbage())].into_iter().collect();
-        let told = api_keys(&Config::default(), &environment).unwrap_err();
-        assert_eq!(told, format!("{name} is not UTF-8"));
+        let reported = api_keys(&Config::default(), &environment).unwrap_err();
+        assert_eq!(reported, format!("{name} is not UTF-8"));
     }
 }
 
@@ -50,15 +50,15 @@ fn only_a_small_file_of_text_is_read() {
         ("/", "not a regular file"),
         ("/no/such/file", "No such file or directory (os error 2)"),
     ] {
-        let told = report(load(&Sources { file: Some(path.into()), ..Sources::default() }));
-        assert_eq!(told, format!("{path}: cannot be read: {problem}"));
+        let reported = report(load(&Sources { file: Some(path.into()), ..Sources::default() }));
+        assert_eq!(reported, format!("{path}: cannot be read: {problem}"));
     }
     let too_large = "#".repeat(1024 * 1024 + 1);
-    let told = report(load_file(&too_large));
-    assert_eq!(told, "file.toml: cannot be read: larger than 1048576 bytes");
+    let reported = report(load_file(&too_large));
+    assert_eq!(reported, "file.toml: cannot be read: larger than 1048576 bytes");
     assert_eq!(load_file(&too_large[1..]), Ok(Config::default()));
-    let told = report(load_file_of(b"# \xff"));
-    assert_eq!(told, "file.toml: cannot be read: it is not UTF-8");
+    let reported = report(load_file_of(b"# \xff"));
+    assert_eq!(reported, "file.toml: cannot be read: it is not UTF-8");
 }
 
 #[test]
@@ -72,7 +72,10 @@ fn a_filter_is_made_of_levels() {
     for filter in
         ["inof", "voyage_gateway::dispatch", "info,hyper=loud", "a=b=c", "", "info,", "hyper="]
     {
-        let told = report(load_set(&[&format!("telemetry.log_filter='{filter}'")]));
-        assert!(told.starts_with("telemetry.log_filter: must be a level or levels"), "{told}");
+        let reported = report(load_set(&[&format!("telemetry.log_filter='{filter}'")]));
+        assert!(
+            reported.starts_with("telemetry.log_filter: must be a level or levels"),
+            "{reported}"
+        );
     }
 }

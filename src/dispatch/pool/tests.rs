@@ -113,9 +113,12 @@ async fn a_single_rejected_key_is_tried_again_soon_and_other_items_fail() {
     // One 401 may be a slip: the next call tries it at once, and only that one.
     assert!(take(&pool, 0).same_secret(&a));
     assert!(!reject(&pool, 0, &a).await);
-    let told = pool.refusal(&parameters, Instant::now());
-    let Some(Error::Upstream(told)) = told else { panic!("{told:?}") };
-    assert_eq!((&told.fault, told.status, &*told.key), (&Fault::Unauthenticated, None, "key-0"));
+    let reported = pool.refusal(&parameters, Instant::now());
+    let Some(Error::Upstream(reported)) = reported else { panic!("{reported:?}") };
+    assert_eq!(
+        (&reported.fault, reported.status, &*reported.key),
+        (&Fault::Unauthenticated, None, "key-0")
+    );
     tokio::time::advance(PAUSE_WITHOUT_OTHERS).await;
     assert_eq!(pool.refusal(&parameters, Instant::now()), None);
     assert!(take(&pool, 0).same_secret(&a));
@@ -123,12 +126,12 @@ async fn a_single_rejected_key_is_tried_again_soon_and_other_items_fail() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rejection_looks_at_the_file_at_once() {
+async fn a_rejection_reads_the_file_at_once() {
     let (files, pool) = Files::new(&["pa-old"]);
     let old = take(&pool, 0);
     accept(&pool, 0, &old);
     files.write(0, "pa-new\n");
-    assert!(take(&pool, 0).same_secret(&old), "nobody has looked");
+    assert!(take(&pool, 0).same_secret(&old), "the file has not been read again");
     assert!(reject(&pool, 0, &old).await);
     let new = take(&pool, 0);
     assert!(!new.same_secret(&old));

@@ -107,20 +107,20 @@ async fn while_every_key_is_rejected_nothing_is_sent_and_hits_are_served() {
     let stage = Stage::new(fake(), &settings(several(&["a", "b"])));
     stage.run(request(&["a hit"])).await.unwrap();
     stage.fake.accept_only([]);
-    let told = failure(stage.run(request(&["a miss"])).await);
-    assert_eq!(told.fault, Fault::Unauthenticated);
+    let reported = failure(stage.run(request(&["a miss"])).await);
+    assert_eq!(reported.fault, Fault::Unauthenticated);
     assert_eq!(stage.fake.calls().len(), 3, "each key is tried once");
     // One 401 may be a slip: the next two calls try each again.
     for text in ["a try", "another try"] {
-        let told = failure(stage.run(request(&[text])).await);
-        assert_eq!(told.fault, Fault::Unauthenticated);
+        let reported = failure(stage.run(request(&[text])).await);
+        assert_eq!(reported.fault, Fault::Unauthenticated);
     }
     let sent = stage.fake.calls().len();
     assert_eq!(sent, 5);
     for number in 0..50 {
         let started = Instant::now();
-        let told = failure(stage.run(request(&[format!("miss {number}")])).await);
-        assert_eq!((&told.fault, told.status), (&Fault::Unauthenticated, None));
+        let reported = failure(stage.run(request(&[format!("miss {number}")])).await);
+        assert_eq!((&reported.fault, reported.status), (&Fault::Unauthenticated, None));
         assert_eq!(started.elapsed(), Duration::ZERO);
         stage.run(request(&["a hit"])).await.unwrap();
     }
@@ -217,8 +217,8 @@ async fn the_wait_for_full_keys_ends_with_the_first_free_key() {
     stage.run(request(&["one"])).await.unwrap();
     tokio::time::sleep(secs(10)).await;
     stage.run(request(&["two"])).await.unwrap();
-    let told = stage.run(within(&["three"], secs(20))).await;
-    let Err(Error::QueueTimeout { retry_after }) = told else { panic!("{told:?}") };
+    let reported = stage.run(within(&["three"], secs(20))).await;
+    let Err(Error::QueueTimeout { retry_after }) = reported else { panic!("{reported:?}") };
     // A minute after the first reply; the second came ten seconds later.
     assert_eq!(retry_after + secs(10) + millis(100), MINUTE);
     tokio::time::sleep(retry_after).await;
@@ -239,8 +239,8 @@ async fn a_call_must_fit_one_key_not_both_together() {
     }
     assert_eq!(aliases(&stage), ["a", "b"]);
     // 300 tokens are left of each.
-    let told = stage.run(within(&[words(450)], secs(20))).await;
-    let Err(Error::QueueTimeout { retry_after }) = told else { panic!("{told:?}") };
+    let reported = stage.run(within(&[words(450)], secs(20))).await;
+    let Err(Error::QueueTimeout { retry_after }) = reported else { panic!("{reported:?}") };
     assert_eq!(retry_after + secs(20) + millis(100), MINUTE);
     stage.run(within(&[words(250)], secs(20))).await.unwrap();
 }
@@ -255,8 +255,8 @@ async fn the_wait_behind_other_items_is_estimated_right() {
     let calls: Vec<_> =
         (0..6).map(|number| stage.spawn(request(&[format!("text {number}")]))).collect();
     tokio::time::sleep(secs(1)).await;
-    let told = stage.run(within(&["text 6"], secs(150))).await;
-    let Err(Error::QueueTimeout { retry_after }) = told else { panic!("{told:?}") };
+    let reported = stage.run(within(&["text 6"], secs(150))).await;
+    let Err(Error::QueueTimeout { retry_after }) = reported else { panic!("{reported:?}") };
     let foretold = Instant::now() + retry_after;
     let seventh = stage.spawn(request(&["text 6"]));
     for call in calls {

@@ -140,7 +140,7 @@ async fn a_429_closes_the_gate_for_all_calls_until_retry_after() {
             other => panic!("{other:?}"),
         }
     }
-    assert!(closed.elapsed() < millis(10), "they are told at once");
+    assert!(closed.elapsed() < millis(10), "they are reported at once");
     patient.await.unwrap().unwrap();
     assert!(stage.fake.sent_at("patient").unwrap() - closed >= secs(19) + millis(995));
     assert_eq!(stage.fake.sent(), [["met it, hasty"], ["patient"]]);

@@ -77,9 +77,12 @@ fn a_file_that_cannot_be_used_is_named_with_its_line() {
             tokens_file: Some(path.to_path_buf()),
             jwt: JwtConfig { jwks_file: Some(path.to_path_buf()), ..JwtConfig::default() },
         };
-        let told = Authenticator::new(&config, None, &Metrics::new().unwrap()).unwrap_err();
-        let told = told.to_string();
-        assert!(told.starts_with(&format!("{key}: {}: {problem}", path.display())), "{told}");
-        assert!(!told.contains("canary"), "{told}");
+        let reported = Authenticator::new(&config, None, &Metrics::new().unwrap()).unwrap_err();
+        let reported = reported.to_string();
+        assert!(
+            reported.starts_with(&format!("{key}: {}: {problem}", path.display())),
+            "{reported}"
+        );
+        assert!(!reported.contains("canary"), "{reported}");
     }
 }

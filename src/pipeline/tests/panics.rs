@@ -3,7 +3,7 @@
 use super::{fake::vector_of, *};
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_in_a_call_frees_the_keys_and_tells_the_waiters() {
+async fn a_panic_in_a_call_frees_the_keys_and_fails_the_waiters() {
     let fake = Fake::with(|fake| fake.panics = ["boom".to_owned()].into());
     let pipeline = pipeline(&fake);
     let opener = started(&pipeline, request(&["boom", "bystander"])).await;

@@ -7,7 +7,7 @@ fn caller(name: &str, named: bool) -> Caller {
 }
 
 #[test]
-fn strangers_share_a_series_when_there_are_too_many() {
+fn callers_beyond_the_limit_share_a_series() {
     let names = CallerNames::default();
     let labels: HashSet<Arc<str>> = (0..100_000)
         .map(|number| names.label(Some(&caller(&format!("stranger {number}"), false))))
@@ -32,7 +32,7 @@ fn named_callers_share_a_series_when_there_are_too_many() {
 }
 
 #[test]
-fn nobody_passes_for_nobody() {
+fn no_credential_is_the_anonymous_caller() {
     let names = CallerNames::default();
     assert_eq!(&*names.label(None), ABANDONED);
     for named in [false, true] {

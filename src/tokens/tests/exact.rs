@@ -109,7 +109,7 @@ fn a_tokenizer_of_another_model_is_found_out() {
 }
 
 #[test]
-fn what_cannot_be_loaded_is_told_by_key_and_path_without_its_content() {
+fn unreadable_files_are_reported_by_key_and_path_without_their_content() {
     let path = Path::new("/nowhere/tokenizer.json");
     assert_eq!(
         load_path(path).unwrap_err().to_string(),
@@ -127,8 +127,8 @@ fn what_cannot_be_loaded_is_told_by_key_and_path_without_its_content() {
         .unwrap()
         .set_len(MAX_TOKENIZER_BYTES + 1)
         .unwrap();
-    let told = large.load().unwrap_err().to_string();
-    assert!(told.ends_with(" cannot be read: larger than 67108864 bytes"), "{told}");
+    let reported = large.load().unwrap_err().to_string();
+    assert!(reported.ends_with(" cannot be read: larger than 67108864 bytes"), "{reported}");
     for content in ["", "canary", "\"canary\"", "{\"model\": \"canary\"}", "[]"] {
         let file = File::new(content);
         assert_eq!(

@@ -12,7 +12,7 @@ fn counts(text: &str) -> Vec<(usize, u32)> {
 }
 
 #[test]
-fn characters_are_told_apart() {
+fn kinds_of_characters_are_distinguished() {
     assert_eq!(counts(""), []);
     assert_eq!(counts("abc x"), [(LETTERS, 4), (WORDS, 2)]);
     assert_eq!(counts("42"), [(DIGITS, 2)]);

@@ -1,4 +1,4 @@
-//! What certificates and keys come to, whatever is in the files. How connections fare is told in `tests/it`.
+//! Valid and invalid certificates and keys. `tests/it` tests connections.
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, IsCa, KeyPair,

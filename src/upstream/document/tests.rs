@@ -98,7 +98,7 @@ async fn an_invalid_document_is_an_error() {
     let redirect =
         format!("HTTP/1.1 302 Found\r\nlocation: {elsewhere}\r\ncontent-length: 0\r\n\r\n");
     let large = ok(&vec![b' '; MAX_BYTES + 1]);
-    for (reply, told) in [
+    for (reply, reported) in [
         (
             b"HTTP/1.1 404 Not Found\r\ncontent-length: 6\r\n\r\ncanary".to_vec(),
             "the server answered 404",
@@ -108,7 +108,7 @@ async fn an_invalid_document_is_an_error() {
         (large, "larger than 1048576 bytes"),
     ] {
         let (url, _served) = serve(reply).await;
-        assert_eq!(Document::new(&url).fetch().await.unwrap_err(), told);
+        assert_eq!(Document::new(&url).fetch().await.unwrap_err(), reported);
     }
     assert!(!untouched.is_finished(), "a redirect was followed");
     untouched.abort();
@@ -116,8 +116,8 @@ async fn an_invalid_document_is_an_error() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/canary", listener.local_addr().unwrap());
     drop(listener);
-    let told = Document::new(&url).fetch().await.unwrap_err();
-    assert!(told.contains("refused") && !told.contains("canary"), "{told}");
+    let reported = Document::new(&url).fetch().await.unwrap_err();
+    assert!(reported.contains("refused") && !reported.contains("canary"), "{reported}");
 }
 
 /// Serves one reply over TLS; returns the URL, and the CA that makes it good.
@@ -152,8 +152,8 @@ async fn the_server_is_certified_by_the_given_authorities_only() {
         |file: &File| Document::new(&url).with_ca(WHAT, file.path(), &metrics()).unwrap();
     assert_eq!(trusting(&authority).fetch().await.as_deref(), Ok(b"{}".as_slice()));
     for document in [Document::new(&url), trusting(&other)] {
-        let told = document.fetch().await.unwrap_err();
-        assert!(told.contains("certificate"), "{told}");
+        let reported = document.fetch().await.unwrap_err();
+        assert!(reported.contains("certificate"), "{reported}");
     }
     // The authorities may change while the gateway runs.
     let changing = trusting(&other);
@@ -166,8 +166,8 @@ async fn the_server_is_certified_by_the_given_authorities_only() {
 fn files_that_cannot_be_used_are_named() {
     let document = || Document::new("https://issuer.example/jwks");
     let refused = |result: Result<Document, LoadError>, path: &Path, problem: &str| {
-        let told = result.unwrap_err().to_string();
-        assert_eq!(told, format!("{WHAT}: {}: {problem}", path.display()));
+        let reported = result.unwrap_err().to_string();
+        assert_eq!(reported, format!("{WHAT}: {}: {problem}", path.display()));
     };
     for content in [b"".as_slice(), b"canary", b"-----BEGIN CERTIFICATE-----\ncanary\n"] {
         let file = File::new(content);

@@ -59,8 +59,8 @@ fn given(key: &str) -> Result<String, String> {
 fn in_file(content: impl AsRef<[u8]>) -> Result<String, String> {
     let folder = Folder::new();
     let path = folder.file("key", content);
-    let told = read(&KeySources::file("VOYAGE_API_KEY_FILE", &path));
-    told.map_err(|told| told.replace(path.to_str().unwrap(), "FILE"))
+    let reported = read(&KeySources::file("VOYAGE_API_KEY_FILE", &path));
+    reported.map_err(|reported| reported.replace(path.to_str().unwrap(), "FILE"))
 }
 
 #[test]
@@ -74,8 +74,8 @@ fn white_space_around_a_key_is_no_part_of_it() {
 fn an_empty_key_is_no_key() {
     for empty in ["", " \n"] {
         assert_eq!(given(empty), Err("VOYAGE_API_KEY: the API key is empty".to_owned()));
-        let told = "VOYAGE_API_KEY_FILE: FILE: the API key is empty";
-        assert_eq!(in_file(empty), Err(told.to_owned()));
+        let reported = "VOYAGE_API_KEY_FILE: FILE: the API key is empty";
+        assert_eq!(in_file(empty), Err(reported.to_owned()));
     }
 }
 
@@ -95,10 +95,13 @@ fn a_key_is_visible_ascii_and_not_long() {
 
 #[test]
 fn only_small_files_are_read() {
-    let told = |path: &Path| read(&KeySources::file("VOYAGE_API_KEY_FILE", path)).unwrap_err();
-    assert_eq!(told(Path::new("/dev/zero")), "VOYAGE_API_KEY_FILE: /dev/zero: not a regular file");
+    let reported = |path: &Path| read(&KeySources::file("VOYAGE_API_KEY_FILE", path)).unwrap_err();
+    assert_eq!(
+        reported(Path::new("/dev/zero")),
+        "VOYAGE_API_KEY_FILE: /dev/zero: not a regular file"
+    );
     let missing = "VOYAGE_API_KEY_FILE: /nowhere/key: No such file or directory (os error 2)";
-    assert_eq!(told(Path::new("/nowhere/key")), missing);
+    assert_eq!(reported(Path::new("/nowhere/key")), missing);
     let huge = vec![b'k'; usize::try_from(MAX_BYTES).unwrap() + 1];
     assert_eq!(
         in_file(huge),
@@ -115,8 +118,8 @@ fn two_files_with_one_key_are_refused_by_their_aliases() {
         ..KeyConfig::default()
     };
     let sources = [config("a", "pa-canary"), config("b", "pa-2"), config("c", "pa-canary\n")];
-    let told = KeySources::configured(&sources).load(&metrics()).unwrap_err().to_string();
-    assert_eq!(told, "upstream.keys: the files of a and c hold the same API key");
+    let reported = KeySources::configured(&sources).load(&metrics()).unwrap_err().to_string();
+    assert_eq!(reported, "upstream.keys: the files of a and c hold the same API key");
     let keys = KeySources::configured(&sources[..2]).load(&metrics()).unwrap();
     let aliases: Vec<&str> = keys.members().map(|member| &**member.alias()).collect();
     assert_eq!(aliases, ["a", "b"]);

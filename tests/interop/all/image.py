@@ -138,8 +138,8 @@ def test_scanners_read_the_same_from_the_binary_alone(sbom):
         packages = json.loads(zlib.decompress(file.read(int(size, 16))))["packages"]
     of_kind = {kind: {named(each) for each in packages if each.get("kind", "runtime") == kind} for kind in ["runtime", "build"]}
     # Dependencies of macros have the kind `build`, and are in the SBOM too.
-    told = {named(each) for each in [sbom["metadata"]["component"], *sbom["components"]]}
-    assert of_kind["runtime"] <= told <= of_kind["runtime"] | of_kind["build"]
+    reported = {named(each) for each in [sbom["metadata"]["component"], *sbom["components"]]}
+    assert of_kind["runtime"] <= reported <= of_kind["runtime"] | of_kind["build"]
 
 
 def named(package):

@@ -152,7 +152,7 @@ async fn the_json_has_the_names_on_file() {
 }
 
 #[tokio::test]
-async fn it_tells_what_happened() {
+async fn its_spans_describe_the_batch() {
     let gateway = Gateway::with(|_, simulator| {
         simulator.latency = Latency { base: LATENCY, ..Latency::default() };
     })
@@ -163,27 +163,27 @@ async fn it_tells_what_happened() {
     gateway.embed(texts(&["a", "b"])).await.unwrap();
     gateway.embed(texts::<&str>(&[])).await.err().unwrap();
     eventually(async || status(&gateway).await["rpcs"]["all"]["since_start"] == 3.0).await;
-    let told = status(&gateway).await;
+    let reported = status(&gateway).await;
     let outcome = |name: &str| {
-        let outcomes = told["rpcs"]["outcomes"].as_array().unwrap();
+        let outcomes = reported["rpcs"]["outcomes"].as_array().unwrap();
         let found = outcomes.iter().find(|outcome| outcome["name"] == name).unwrap();
         found["last_minute"].to_string()
     };
     assert_eq!([outcome("ok"), outcome("caller"), outcome("upstream")], ["2.0", "1.0", "0.0"]);
-    assert_eq!(told["cache"]["hit_ratio_since_start"], 0.5);
-    assert_eq!(told["upstream"]["calls"]["since_start"], 2.0);
-    assert_eq!(told["health"]["state"], "impaired");
-    assert_eq!(told["health"]["voyage"][0]["code"], "calls_failed");
-    assert_eq!(told["health"]["callers"][0]["code"], "refused");
-    let error = &told["upstream"]["errors"][0];
+    assert_eq!(reported["cache"]["hit_ratio_since_start"], 0.5);
+    assert_eq!(reported["upstream"]["calls"]["since_start"], 2.0);
+    assert_eq!(reported["health"]["state"], "impaired");
+    assert_eq!(reported["health"]["voyage"][0]["code"], "calls_failed");
+    assert_eq!(reported["health"]["callers"][0]["code"], "refused");
+    let error = &reported["upstream"]["errors"][0];
     assert_eq!(error["reason"], "UPSTREAM_UNAVAILABLE");
     assert_eq!((&error["status"], &error["key"]), (&Value::from(503), &Value::from("default")));
-    let slow = told["slow_rpcs"].as_array().unwrap();
+    let slow = reported["slow_rpcs"].as_array().unwrap();
     // On a busy machine the other RPCs may be slow too.
     assert_eq!(slow[0]["method"], "voyage.gateway.v1.EmbeddingService/Embed");
     assert_eq!(slow[0]["caller"], "anonymous");
     assert_eq!(slow[0]["trace_id"].as_str().unwrap().len(), 32);
-    assert_eq!(told["callers"][0]["caller"], "anonymous");
+    assert_eq!(reported["callers"][0]["caller"], "anonymous");
     let page = gateway.page("GET", "/").await.1;
     assert!(page.contains("UPSTREAM_UNAVAILABLE"), "{page}");
     assert!(page.contains(slow[0]["request_id"].as_str().unwrap()), "{page}");
@@ -196,8 +196,11 @@ async fn a_rejected_key_is_named_and_never_shown() {
     gateway.embed(texts(&["a secret text"])).await.err().unwrap();
     eventually(async || status(&gateway).await["health"]["state"] == "failing").await;
     let (page, json) = (gateway.page("GET", "/").await.1, gateway.page("GET", "/status").await.1);
-    for told in [&page, &json] {
-        assert!(told.contains("rejects the key default"), "{told}");
-        assert!(!told.contains(crate::support::KEY) && !told.contains("a secret text"), "{told}");
+    for reported in [&page, &json] {
+        assert!(reported.contains("rejects the key default"), "{reported}");
+        assert!(
+            !reported.contains(crate::support::KEY) && !reported.contains("a secret text"),
+            "{reported}"
+        );
     }
 }

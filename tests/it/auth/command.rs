@@ -45,9 +45,12 @@ fn it_refuses_what_could_be_guessed_and_quotes_nothing() {
         (two.as_bytes(), "visible ASCII"),
     ] {
         let done = hash_token(&["--caller", "search"], input);
-        let told = String::from_utf8(done.stderr).unwrap();
-        assert_eq!((done.status.code(), done.stdout.len()), (Some(1), 0), "{told}");
-        assert!(told.contains(why) && !told.contains("canary") && !told.contains(SEARCH), "{told}");
+        let reported = String::from_utf8(done.stderr).unwrap();
+        assert_eq!((done.status.code(), done.stdout.len()), (Some(1), 0), "{reported}");
+        assert!(
+            reported.contains(why) && !reported.contains("canary") && !reported.contains(SEARCH),
+            "{reported}"
+        );
     }
 }
 
@@ -65,6 +68,6 @@ fn it_needs_a_name_that_means_nothing_else() {
 #[test]
 fn its_help_says_how_to_make_a_token() {
     let done = hash_token(&["--help"], b"");
-    let told = String::from_utf8(done.stdout).unwrap();
-    assert!(told.contains("openssl rand -base64 32"), "{told}");
+    let reported = String::from_utf8(done.stdout).unwrap();
+    assert!(reported.contains("openssl rand -base64 32"), "{reported}");
 }

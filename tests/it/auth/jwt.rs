@@ -102,7 +102,7 @@ fn signed_with_the_public_key(jwk: &Value) -> String {
 }
 
 #[tokio::test]
-async fn a_key_that_is_added_to_the_file_is_soon_believed_and_one_that_goes_is_not() {
+async fn added_keys_are_accepted_and_removed_keys_rejected_after_a_reload() {
     let folder = Folder::new();
     let (old, new) = (Signer::ec("old"), Signer::ec("new"));
     let gateway = gateway(&folder, &[&old]).await;

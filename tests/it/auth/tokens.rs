@@ -147,13 +147,13 @@ async fn a_file_that_cannot_be_used_stops_the_start() {
     config.admin.listen.set_port(0);
     config.auth.mode = Some(AuthMode::Tokens);
     config.auth.tokens_file = Some(folder.swap("tokens", "# callers\n\ncanary\n"));
-    let told = app::build(&config, Secret::new(KEY), app::Parts::default())
+    let reported = app::build(&config, Secret::new(KEY), app::Parts::default())
         .await
         .err()
         .unwrap()
         .to_string();
     let file = folder.path("tokens");
     let line = format!("auth.tokens_file: {}: line 3: expected NAME sha256:HEX", file.display());
-    assert!(told.starts_with(&line), "{told}");
-    assert!(!told.contains("canary"));
+    assert!(reported.starts_with(&line), "{reported}");
+    assert!(!reported.contains("canary"));
 }

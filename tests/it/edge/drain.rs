@@ -60,8 +60,8 @@ async fn health_watches_get_the_status_first_and_stay_for_the_delay() {
     let mut gateway = Gateway::with(|config, _| config.drain.delay = FOR_EVER).await;
     let mut statuses = watch(gateway.grpc()).await;
     gateway.stop();
-    let told = statuses.message().await.unwrap().unwrap();
-    assert_eq!(told.status(), ServingStatus::NotServing);
+    let reported = statuses.message().await.unwrap().unwrap();
+    assert_eq!(reported.status(), ServingStatus::NotServing);
     // It still serves, and goes on watching.
     gateway.embed(texts(&["a text"])).await.unwrap();
     let next = statuses.message();

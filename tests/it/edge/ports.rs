@@ -72,10 +72,10 @@ async fn an_aged_connection_gets_goaway_and_its_call_finishes() {
     let mut peer = Peer::polite(TcpStream::connect(gateway.grpc()).await.unwrap()).await;
     peer.request(1, EMBED, &framed(&texts(&["in flight"]).encode_to_vec())).await;
     gateway.until_calls(1).await;
-    let told = peer.until(|frame| frame.kind == GOAWAY).await;
-    assert_eq!(told.goaway(), Some((ANY_STREAM, NO_ERROR)));
-    let told = peer.until(|frame| frame.kind == GOAWAY).await;
-    assert_eq!(told.goaway(), Some((1, NO_ERROR)));
+    let reported = peer.until(|frame| frame.kind == GOAWAY).await;
+    assert_eq!(reported.goaway(), Some((ANY_STREAM, NO_ERROR)));
+    let reported = peer.until(|frame| frame.kind == GOAWAY).await;
+    assert_eq!(reported.goaway(), Some((1, NO_ERROR)));
 
     gateway.release();
     let data = peer.until(|frame| frame.kind == DATA).await;

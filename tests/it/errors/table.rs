@@ -237,7 +237,7 @@ async fn voyages_words_about_a_bad_request_reach_the_caller_without_the_key() {
 }
 
 #[tokio::test]
-async fn a_row_names_the_model_that_was_asked_for() {
+async fn a_row_names_the_requested_model() {
     let gateway = Gateway::start().await;
     gateway.simulator().script().always(status(400));
     let request = voyage_gateway::grpc::v1::EmbedRequest {

@@ -248,11 +248,11 @@ async fn what_is_shown_and_exported_is_what_the_catalogue_says() {
     let names: BTreeSet<_> = of_catalogue.iter().map(|metric| metric.name.to_owned()).collect();
     assert_eq!(given.keys().cloned().collect::<BTreeSet<_>>(), names);
     for metric in of_catalogue {
-        let mut told = given[metric.name].clone();
+        let mut reported = given[metric.name].clone();
         let said = Given::of(metric);
         // Here, some optional labels may be on every series.
-        told.required = &told.required & &said.required;
-        assert_eq!(told, said, "{}", metric.name);
+        reported.required = &reported.required & &said.required;
+        assert_eq!(reported, said, "{}", metric.name);
     }
 
     let mut families = families(&gateway.metrics().await);

@@ -15,7 +15,7 @@ async fn unusable_files_are_named() {
     let authority = Authority::new();
     let server = authority.server(2100);
     let files = Files::new(&server, Some(&authority));
-    let told = async || {
+    let reported = async || {
         let error = app::build(&config(files.section("")), Secret::new(KEY), app::Parts::default())
             .await
             .err()
@@ -24,13 +24,13 @@ async fn unusable_files_are_named() {
         error.to_string()
     };
     files.write("key.pem", &authority.server(2100).key_pem());
-    let problem = told().await;
+    let problem = reported().await;
     assert!(problem.starts_with(&format!("tls: {}, ", text(&files.path("cert.pem")))), "{problem}");
     assert!(problem.contains("tls.key: it is not the key of the first certificate"), "{problem}");
 
     files.write("key.pem", &server.key_pem());
     files.write("ca.pem", "canary");
-    let problem = told().await;
+    let problem = reported().await;
     assert!(problem.contains("tls.client_ca: there is no certificate in it"), "{problem}");
     assert!(!problem.contains("canary"), "{problem}");
 

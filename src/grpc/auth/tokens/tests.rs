@@ -44,12 +44,12 @@ fn a_bad_line_is_named_and_not_quoted() {
         &format!("canary sha256:{ABC} canary"),
         &format!("sha256:{ABC}"),
     ] {
-        let told = parse(&format!("# one\n\n{line}\n")).unwrap_err();
-        assert_eq!(told, format!("line 3: {FORM}"), "{line}");
+        let reported = parse(&format!("# one\n\n{line}\n")).unwrap_err();
+        assert_eq!(reported, format!("line 3: {FORM}"), "{line}");
     }
     for name in ["anonymous", "default", "abandoned", "café", "a\u{1}", &"n".repeat(257)] {
-        let told = parse(&format!("{name} sha256:{ABC}")).unwrap_err();
-        assert_eq!(told, format!("line 1: {NAME_FORM}"), "{name}");
+        let reported = parse(&format!("{name} sha256:{ABC}")).unwrap_err();
+        assert_eq!(reported, format!("line 1: {NAME_FORM}"), "{name}");
     }
     assert_eq!(Tokens::parse(b"caf\xe9 sha256:00").unwrap_err(), format!("line 1: {FORM}"));
     for empty in ["", "\n", "# nobody"] {
@@ -60,8 +60,8 @@ fn a_bad_line_is_named_and_not_quoted() {
 #[test]
 fn a_token_has_one_owner() {
     let text = format!("\none sha256:{ABC}\none sha256:{ABC}\ntwo sha256:{ABC}\n");
-    let told = parse(&text).unwrap_err();
-    assert_eq!(told, "line 4: the token of line 2 belongs to another name");
+    let reported = parse(&text).unwrap_err();
+    assert_eq!(reported, "line 4: the token of line 2 belongs to another name");
 }
 
 #[test]
@@ -108,8 +108,8 @@ fn what_could_be_guessed_gets_no_entry() {
 proptest! {
     #[test]
     fn foreign_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-        if let Err(told) = Tokens::parse(&bytes) {
-            prop_assert!(told.starts_with("line ") || told == "the file has no entry");
+        if let Err(reported) = Tokens::parse(&bytes) {
+            prop_assert!(reported.starts_with("line ") || reported == "the file has no entry");
         }
     }
 

@@ -292,7 +292,7 @@ fn all_wrong(empty: usize) -> EmbedRequest {
 }
 
 #[test]
-fn everything_wrong_is_told_at_once_and_the_inputs_last() {
+fn all_violations_are_listed_at_once_and_inputs_last() {
     let fields: Vec<_> = found(all_wrong(2)).into_iter().map(|(field, _)| field).collect();
     let expected = [
         "model",
@@ -311,7 +311,7 @@ fn everything_wrong_is_told_at_once_and_the_inputs_last() {
 }
 
 #[test]
-fn at_most_sixteen_violations_are_told() {
+fn at_most_sixteen_violations_are_listed() {
     let fields: Vec<_> = found(all_wrong(16_384)).into_iter().map(|(field, _)| field).collect();
     assert_eq!(fields.len(), 16);
     assert_eq!(fields[8..10], ["options.max_response_bytes", "inputs[0]"]);

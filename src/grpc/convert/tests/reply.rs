@@ -105,7 +105,7 @@ fn a_reply_without_a_vector_has_no_dimension() {
 }
 
 #[test]
-fn sources_are_told_and_counted() {
+fn sources_are_reported_and_counted() {
     let sources = [
         (Source::Hit, CacheStatus::Hit),
         (Source::Hit, CacheStatus::Hit),
@@ -122,7 +122,7 @@ fn sources_are_told_and_counted() {
 }
 
 #[test]
-fn usage_is_told_and_clamped() {
+fn usage_is_reported_and_clamped() {
     let response = Response { tokens: 37, estimated: true, ..response(Vec::new()) };
     let shape = shape_of(Dtype::Float, VectorEncoding::Values);
     let expected = Usage { total_tokens: 37, estimated: true, ..Usage::default() };

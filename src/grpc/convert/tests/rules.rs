@@ -31,7 +31,7 @@ fn rules_are_asked_after_the_fields_and_before_the_size() {
 }
 
 #[test]
-fn the_default_model_is_asked_for_by_its_name() {
+fn rules_apply_to_the_default_model_by_its_name() {
     let rule = |model: &str| Rule { models: Some(vec![model.to_owned()]), ..Rule::default() };
     assert!(by(rule("voyage-4"), hi()).is_ok());
     assert!(by(rule("voyage-4-lite"), hi()).is_err());

@@ -122,7 +122,7 @@ async fn every_answer_has_its_request_id_and_errors_tell_it() {
 }
 
 #[tokio::test]
-async fn the_service_is_told_the_request_id() {
+async fn the_service_receives_the_request_id() {
     let (edge, _) = edge().await;
     let response = edge.serve(with(embed(""), "x-request-id", b"the-id")).await;
     let body = response.into_body().collect().await.unwrap().to_bytes();

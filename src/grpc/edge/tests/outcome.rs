@@ -27,7 +27,7 @@ async fn an_rpc_counts_by_the_status_its_caller_saw() {
 }
 
 #[tokio::test]
-async fn strangers_methods_share_one_name() {
+async fn unknown_methods_share_one_name() {
     let (edge, metrics) = edge().await;
     for method in ["a.B/C", "d.E/F"] {
         call(&edge, request(method, Bytes::new())).await;
@@ -70,7 +70,7 @@ async fn a_caller_who_leaves_before_the_last_byte_cancelled() {
 
 /// The status is in the headers already, so the caller has received it.
 #[tokio::test]
-async fn an_error_counts_as_itself_even_if_nobody_reads_on() {
+async fn an_error_keeps_its_reason_even_if_the_reply_is_not_read() {
     let (edge, metrics) = edge().await;
     drop(edge.serve(embed("full")).await);
     assert_eq!(counted(&metrics), once(EMBED, "UNAVAILABLE"));
@@ -126,7 +126,7 @@ fn method() -> &'static str {
 }
 
 #[tokio::test]
-async fn streams_that_need_no_credential_are_bounded_and_hold_nobody_else_up() {
+async fn streams_without_a_credential_are_bounded_and_delay_no_calls() {
     let (edge, _) = edge().await;
     let watch = || request(WATCH, framed(&[]));
     let mut open = Vec::new();

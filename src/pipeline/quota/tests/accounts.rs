@@ -37,7 +37,7 @@ async fn a_million_callers_are_not_remembered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn strangers_share_a_quota_when_there_are_too_many() {
+async fn callers_beyond_the_limit_share_a_quota() {
     let quotas = quotas();
     for number in 0..REMEMBERED {
         spend(&quotas, &caller(&format!("stranger {number}")), 100).unwrap();

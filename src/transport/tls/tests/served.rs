@@ -51,7 +51,7 @@ fn whole_files_are_taken() {
 }
 
 #[test]
-fn what_cannot_be_used_is_told_by_its_setting() {
+fn unusable_files_are_reported_by_their_setting() {
     let Files { cert, key, ca, other_key } = &*FILES;
     let canary = "-----BEGIN CERTIFICATE-----\nY2FuYXJ5\n-----END CERTIFICATE-----\n";
     let bad_key = "-----BEGIN PRIVATE KEY-----\nY2FuYXJ5\n-----END PRIVATE KEY-----\n";
@@ -61,7 +61,7 @@ fn what_cannot_be_used_is_told_by_its_setting() {
     let no_cert = "tls.cert: there is no certificate in it; expected PEM";
     let no_key = "tls.key: there is no key in it; expected PEM, not encrypted";
     let other = "tls.key: it is not the key of the first certificate in tls.cert";
-    for (files, told) in [
+    for (files, reported) in [
         (["", key, ca], no_cert),
         (["canary", key, ca], no_cert),
         ([key, cert, ca], no_cert),
@@ -93,7 +93,7 @@ fn what_cannot_be_used_is_told_by_its_setting() {
         ([cert, key, canary], "tls.client_ca: certificate 1 is malformed"),
     ] {
         let problem = outcome(&files).unwrap_err();
-        assert_eq!(problem, told);
+        assert_eq!(problem, reported);
         assert!(!problem.contains("canary"), "{problem}");
     }
     assert!(outcome(&[cert]).is_err());

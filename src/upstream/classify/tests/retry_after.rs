@@ -10,7 +10,7 @@ fn read(value: &str) -> Option<Duration> {
 }
 
 #[test]
-fn seconds_are_believed_up_to_a_minute() {
+fn seconds_count_up_to_a_minute() {
     for (value, wait) in [
         ("0", 0),
         ("1", 1),
@@ -76,7 +76,7 @@ fn anything_else_is_ignored() {
 proptest! {
     /// Any value is at most a minute, and only numbers and dates have an effect.
     #[test]
-    fn no_bytes_are_believed_beyond_a_minute(value: Vec<u8>, date: Vec<u8>) {
+    fn no_bytes_of_a_date_wait_longer_than_a_minute(value: Vec<u8>, date: Vec<u8>) {
         let mut headers = HeaderMap::new();
         for (name, bytes) in [("retry-after", &value), ("date", &date)] {
             if let Ok(bytes) = HeaderValue::from_bytes(bytes) {

@@ -56,7 +56,7 @@ fn retry_after_travels_with_what_is_worth_a_retry() {
 }
 
 #[test]
-fn a_redirect_tells_its_host_and_nothing_more() {
+fn a_redirect_reports_only_its_host() {
     let to = |location: &str| match fault(307, &[("location", location)], b"") {
         Fault::Redirect { location } => location,
         other => panic!("{other:?}"),

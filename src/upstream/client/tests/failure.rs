@@ -199,7 +199,7 @@ async fn another_2xx_is_unexpected_even_with_an_answer() {
 }
 
 #[tokio::test]
-async fn no_failure_tells_the_key_or_the_text() {
+async fn no_failure_contains_the_key_or_the_text() {
     for (reply, end) in [
         (http("401 Unauthorized", format!(r#"{{"detail":"{KEY} hi"}}"#)), End::Close),
         (http("500 Oops", format!("{KEY} hi")), End::Close),

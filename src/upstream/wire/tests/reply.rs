@@ -121,7 +121,7 @@ fn an_index_is_a_whole_number_and_never_missing() {
 }
 
 #[test]
-fn vectors_have_the_dimension_asked_for() {
+fn vectors_have_the_requested_dimension() {
     for floats in [&[][..], &[1.0], &[1.0, 2.0, 3.0]] {
         for embedding in [base64(&little_endian(floats)), json!(floats)] {
             let bad = refusal(1, &reply(&[(0.into(), embedding)]));

@@ -16,10 +16,10 @@ async fn connections_age_each_at_its_own_time() {
     for _ in 0..50 {
         let mut peer = edge.polite().await;
         peers.spawn(async move {
-            let told = peer.until(is_goaway).await;
+            let reported = peer.until(is_goaway).await;
             let age = started.elapsed();
             // First that the end is near, so that calls under way still get in; then, after a PING, the end.
-            assert_eq!(told.goaway(), Some((ANY_STREAM, NO_ERROR)));
+            assert_eq!(reported.goaway(), Some((ANY_STREAM, NO_ERROR)));
             assert_eq!(peer.until_end().await, [(0, NO_ERROR)]);
             age
         });

@@ -46,8 +46,8 @@ fn keys_that_sign_no_tokens_are_passed_over() {
         changed("alg", json!("none")),
     ];
     for other in &others {
-        let told = parse(&json!({ "keys": [other] }).to_string()).unwrap_err();
-        assert!(told.starts_with("the set has no key"), "{other}: {told}");
+        let reported = parse(&json!({ "keys": [other] }).to_string()).unwrap_err();
+        assert!(reported.starts_with("the set has no key"), "{other}: {reported}");
     }
     let (jwt, _) = judge(&[&others[..], std::slice::from_ref(&good)].concat());
     assert_eq!(name(&jwt, &signer.sign(&claims())).as_deref(), Ok(NAME));

@@ -40,7 +40,7 @@ fn claims_that_do_not_fit_are_refused_by_what_is_wrong() {
 }
 
 #[test]
-fn whoever_signs_otherwise_is_not_believed() {
+fn tokens_with_other_signatures_are_rejected() {
     let signer = Signer::new(Algorithm::RS256, Some("one"));
     let (jwt, _) = judge(&[signer.jwk()]);
     let stranger = Signer::new(Algorithm::RS256, Some("one"));
@@ -134,7 +134,7 @@ fn parts_that_are_missing_or_too_many_are_refused() {
 
 proptest! {
     #[test]
-    fn made_up_tokens_name_nobody(token in "[A-Za-z0-9_.=-]{0,300}|\\PC{0,40}") {
+    fn forged_tokens_are_rejected(token in "[A-Za-z0-9_.=-]{0,300}|\\PC{0,40}") {
         let (jwt, _) = judge(&[json!({ "kty": "OKP", "crv": "Ed25519", "x": "A".repeat(43) })]);
         prop_assert!(name(&jwt, &token).is_err());
     }
