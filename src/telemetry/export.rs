@@ -14,15 +14,8 @@ mod target;
 
 use std::{io, path::PathBuf, sync::Arc, thread, time::Duration};
 
-use opentelemetry_sdk::{
-    metrics::PeriodicReader,
-    trace::{Config, SdkTracerProvider, ShouldSample},
-};
-use tokio::{
-    runtime::{self, Runtime},
-    sync::oneshot,
-    time::timeout,
-};
+use opentelemetry_sdk::{metrics::PeriodicReader, trace::SdkTracerProvider};
+use tokio::{sync::oneshot, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 pub use environment::{InvalidVariable, OtelEnvironment};
@@ -32,7 +25,7 @@ use super::{
     resource::resource,
     trace::{self, Tracer},
 };
-use collector::{Collector, Outage};
+use collector::{Collector, ExportRuntime, Outage};
 use config::{ExportConfig, SignalConfig};
 use metrics::MetricExporter;
 use span_counts::SpanCounts;
@@ -107,11 +100,9 @@ pub fn start(
             counts: Arc::clone(&flush.counts),
         };
         let processor = CountingProcessor::new(environment.batching, exporter);
-        let sampler: Box<dyn ShouldSample> = match config.sample_ratio {
-            Some(ratio) => trace::parent_based(ratio).into(),
-            // Of the environment.
-            None => Config::default().sampler,
-        };
+        let configured = config.sample_ratio.map(trace::parent_based);
+        let sampler = configured.or_else(|| environment.sampler.clone());
+        let sampler = sampler.unwrap_or_else(|| trace::parent_based(1.0));
         let provider = trace::provider(sampler, processor, resource.clone());
         Tracer::of(flush.tracer_provider.insert(provider))
     } else {
@@ -153,7 +144,7 @@ impl Exported {
 pub struct Flush {
     cancelled: CancellationToken,
     /// The exporters' own: a hung collector keeps no thread of the gateway busy.
-    runtime: Option<Runtime>,
+    runtime: Option<Arc<ExportRuntime>>,
     tracer_provider: Option<SdkTracerProvider>,
     /// `Some` if they are pushed.
     metrics: Option<Metrics>,
@@ -171,19 +162,15 @@ impl Flush {
         let Some(target) = &config.otlp else { return Ok(None) };
         let runtime = match self.runtime.take() {
             Some(runtime) => runtime,
-            None => runtime::Builder::new_multi_thread()
-                .worker_threads(1)
-                .thread_name("otlp-export")
-                .enable_all()
-                .build()?,
+            None => ExportRuntime::start()?,
         };
-        let runtime = self.runtime.insert(runtime).handle().clone();
+        let runtime = Arc::clone(self.runtime.insert(runtime));
         let host = target.uri.authority().map_or("", http::uri::Authority::as_str);
         let protocol = target.protocol.as_str();
         tracing::info!(signal, protocol, host, "telemetry is exported");
         let outage = Arc::new(Outage::new(signal));
         let exporter = {
-            let _inside = runtime.enter();
+            let _inside = runtime.handle().enter();
             exporter(target, &outage).map_err(ExportError::Collector)?
         };
         let cancelled = self.cancelled.clone();
@@ -235,10 +222,6 @@ impl Flush {
 impl Drop for Flush {
     fn drop(&mut self) {
         self.cancelled.cancel();
-        if let Some(runtime) = self.runtime.take() {
-            // Waiting for it is forbidden within another runtime.
-            runtime.shutdown_background();
-        }
     }
 }
 

@@ -102,9 +102,13 @@ fn parsed(filter: &str) -> Result<EnvFilter, ParseError> {
     EnvFilter::try_new(format!("error,h2=error,{}=info,{filter}", module_path!()))
 }
 
-/// Logs where a panic happened and never its message, which may quote a request.
+/// Logs where a panic happened and never its message, which may quote a request. A failed print panics within `std`;
+/// the console exporter, which alone prints, reports it.
 fn log_panics() {
     panic::set_hook(Box::new(|panic| {
+        if panic.location().is_some_and(|at| at.file().ends_with("std/src/io/stdio.rs")) {
+            return;
+        }
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let thread = thread::current();
         tracing::error!(place, thread = thread.name(), "panicked");

@@ -1,7 +1,11 @@
 """The effects of OTEL_ variables, seen from outside the process."""
 
+import fcntl
 import gzip
 import http.server
+import os
+import struct
+import termios
 import threading
 
 import deployment
@@ -45,6 +49,34 @@ def test_a_closed_standard_output_fails_no_call():
         processes.eventually(is_noticed, "a log line")
         embed(running.channel, "text")
         assert running.counted("voyage_gateway_telemetry_spans_total", result="failed") > 0
+    finally:
+        running.close()
+
+
+def test_a_standard_output_that_is_closed_in_the_middle_of_a_span_is_no_panic():
+    reader, writer = os.pipe()
+    # Smaller than a span: printing one fills it.
+    size = fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    # Only the gateway has the pipe's other end.
+    inherited = ("bash", "-c", 'exec "$@" >/proc/$PPID/fd/$PIPE', "bash", processes.BINARY)
+    variables = {"OTEL_TRACES_EXPORTER": "console", "OTEL_TRACES_SAMPLER": "always_on", "OTEL_BSP_SCHEDULE_DELAY": "1"}
+    voyage = processes.simulate()
+    server = processes.serve(
+        deployment.base_url(voyage), command=inherited, VOYAGE_API_KEY="test-key", PIPE=str(writer), **variables
+    )
+    os.close(writer)
+    running = deployment.Deployment(server, voyage)
+    try:
+
+        def is_full():
+            embed(running.channel, "text")
+            (waiting,) = struct.unpack("i", fcntl.ioctl(reader, termios.FIONREAD, b"0000"))
+            return waiting == size
+
+        processes.eventually(is_full, "a full pipe")
+        os.close(reader)
+        server.logged("standard output is closed")
+        assert not any("panicked" in line for line in server.log)
     finally:
         running.close()
 

@@ -1,6 +1,7 @@
 //! An OTLP exporter with its own runtime, a deadline for each export, and cancellation at the process's end.
 
 use std::{
+    io,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -10,8 +11,41 @@ use std::{
 
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use parking_lot::Mutex;
-use tokio::{runtime::Handle, time::timeout};
+use tokio::{
+    runtime::{Builder, Handle, Runtime},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
+
+/// The runtime of all exporters. It ends with the last of them: a timer of an export that is still running would panic.
+#[derive(Debug)]
+pub(super) struct ExportRuntime {
+    /// `None` only while it is dropped.
+    runtime: Option<Runtime>,
+    handle: Handle,
+}
+
+impl ExportRuntime {
+    pub(super) fn start() -> io::Result<Arc<Self>> {
+        let mut builder = Builder::new_multi_thread();
+        let runtime = builder.worker_threads(1).thread_name("otlp-export").enable_all().build()?;
+        let handle = runtime.handle().clone();
+        Ok(Arc::new(Self { runtime: Some(runtime), handle }))
+    }
+
+    pub(super) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+impl Drop for ExportRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Waiting for it is forbidden within another runtime.
+            runtime.shutdown_background();
+        }
+    }
+}
 
 /// The exporter of a signal to its collector.
 #[derive(Debug)]
@@ -19,7 +53,7 @@ pub(super) struct Collector<E> {
     pub(super) exporter: E,
     /// For one export with its retries.
     pub(super) timeout: Duration,
-    pub(super) runtime: Handle,
+    pub(super) runtime: Arc<ExportRuntime>,
     pub(super) cancelled: CancellationToken,
     pub(super) outage: Arc<Outage>,
 }
@@ -30,7 +64,7 @@ impl<E> Collector<E> {
     where
         F: Future<Output = OTelSdkResult> + 'a,
     {
-        let sent = self.runtime.block_on(async {
+        let sent = self.runtime.handle().block_on(async {
             tokio::select! {
                 biased;
                 () = self.cancelled.cancelled() => Err(OTelSdkError::AlreadyShutdown),

@@ -10,6 +10,7 @@ use std::{path::PathBuf, time::Duration};
 
 use http::{HeaderName, HeaderValue, Uri};
 use opentelemetry::KeyValue;
+use opentelemetry_sdk::trace::Sampler;
 
 pub use reader::InvalidVariable;
 
@@ -19,18 +20,7 @@ use reader::{VariableReader, pairs};
 /// A variable that a library reads, its valid values, and whether a value is valid.
 type Check = (&'static str, &'static str, fn(&str) -> bool);
 
-const CHECKS: [Check; 9] = [
-    (
-        "OTEL_TRACES_SAMPLER",
-        "always_on, always_off, traceidratio, or these with parentbased_ before",
-        |name| {
-            let name = name.strip_prefix("parentbased_").unwrap_or(name);
-            ["always_on", "always_off", "traceidratio"].contains(&name)
-        },
-    ),
-    ("OTEL_TRACES_SAMPLER_ARG", "a number from 0 to 1", |ratio| {
-        ratio.parse().is_ok_and(|ratio: f64| (0.0..=1.0).contains(&ratio))
-    }),
+const CHECKS: [Check; 7] = [
     ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "a whole number", is_count),
     ("OTEL_SPAN_EVENT_COUNT_LIMIT", "a whole number", is_count),
     ("OTEL_SPAN_LINK_COUNT_LIMIT", "a whole number", is_count),
@@ -68,6 +58,7 @@ pub struct OtelEnvironment {
     pub(super) attributes: Vec<KeyValue>,
     /// Whether a caller's `traceparent` is used.
     pub(super) propagates: Option<bool>,
+    pub(super) sampler: Option<Sampler>,
     pub(super) traces: SignalEnvironment,
     pub(super) metrics: SignalEnvironment,
     pub(super) batching: Batching,
@@ -102,6 +93,7 @@ impl OtelEnvironment {
             disabled: reader.flag(&["OTEL_SDK_DISABLED"]).unwrap_or_default(),
             attributes: attributes(&mut reader),
             propagates: propagates(&mut reader),
+            sampler: sampler(&mut reader),
             traces: signal(&mut reader, "TRACES", "OTEL_BSP_EXPORT_TIMEOUT"),
             metrics: signal(&mut reader, "METRICS", "OTEL_METRIC_EXPORT_TIMEOUT"),
             batching: batching(&mut reader),
@@ -143,6 +135,24 @@ fn propagates(reader: &mut VariableReader<'_>) -> Option<bool> {
         return tracecontext.then_some(true);
     }
     Some(tracecontext)
+}
+
+/// Returns the sampler. The SDK's own reading takes an invalid ratio for 0 or 1.
+fn sampler(reader: &mut VariableReader<'_>) -> Option<Sampler> {
+    const NAMES: &str = "always_on, always_off, traceidratio, or these with parentbased_ before";
+    let ratio = reader.parsed(&["OTEL_TRACES_SAMPLER_ARG"], "a number from 0 to 1", |ratio| {
+        ratio.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio))
+    });
+    reader.parsed(&["OTEL_TRACES_SAMPLER"], NAMES, |name| {
+        let root = match name.strip_prefix("parentbased_").unwrap_or(name) {
+            "always_on" => Sampler::AlwaysOn,
+            "always_off" => Sampler::AlwaysOff,
+            "traceidratio" => Sampler::TraceIdRatioBased(ratio.unwrap_or(1.0)),
+            _ => return None,
+        };
+        let is_parent_based = name.starts_with("parentbased_");
+        Some(if is_parent_based { Sampler::ParentBased(Box::new(root)) } else { root })
+    })
 }
 
 fn batching(reader: &mut VariableReader<'_>) -> Batching {
@@ -240,7 +250,10 @@ fn endpoint(text: &str) -> Option<Uri> {
     let uri: Uri = text.parse().ok()?;
     let authority = uri.authority()?;
     let is_known = matches!(uri.scheme_str(), None | Some("http" | "https"));
-    let is_clean = !authority.as_str().contains('@') && !authority.host().is_empty();
+    // `Uri` accepts a port that is none.
+    let has_port = authority.as_str().rsplit_once(':').is_none_or(|(_, port)| port.ends_with(']'))
+        || authority.port_u16().is_some();
+    let is_clean = !authority.as_str().contains('@') && !authority.host().is_empty() && has_port;
     (is_known && is_clean).then_some(uri)
 }
 

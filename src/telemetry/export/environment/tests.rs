@@ -32,13 +32,28 @@ fn an_empty_variable_is_unset() {
     assert_eq!(read(&variables).traces.endpoint, None);
 }
 
-/// The SDK reads them itself, and matches case.
 #[test]
 fn all_six_samplers_are_known() {
-    let names = ["always_on", "always_off", "traceidratio"];
-    for name in names.into_iter().flat_map(|name| [name.to_owned(), format!("parentbased_{name}")])
-    {
-        assert!(refused(&[("OTEL_TRACES_SAMPLER", &name)]).is_empty(), "{name}");
+    for (name, sampler) in [
+        ("always_on", "AlwaysOn"),
+        ("always_off", "AlwaysOff"),
+        ("traceidratio", "TraceIdRatioBased(0.25)"),
+        ("parentbased_always_on", "ParentBased(AlwaysOn)"),
+        ("parentbased_always_off", "ParentBased(AlwaysOff)"),
+        ("parentbased_traceidratio", "ParentBased(TraceIdRatioBased(0.25))"),
+    ] {
+        let read = read(&[("OTEL_TRACES_SAMPLER", name), ("OTEL_TRACES_SAMPLER_ARG", "0.25")]);
+        assert!(read.invalid().is_empty(), "{name}");
+        assert_eq!(format!("{:?}", read.sampler.unwrap()), sampler);
+    }
+}
+
+#[test]
+fn an_invalid_ratio_is_1_as_its_warning_says() {
+    for ratio in ["-1", "2", "NaN", "half"] {
+        let read =
+            read(&[("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", ratio)]);
+        assert_eq!(format!("{:?}", read.sampler.unwrap()), "TraceIdRatioBased(1.0)", "{ratio}");
     }
 }
 
@@ -57,6 +72,8 @@ fn an_invalid_variable_is_named_once() {
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://collector"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:word@collector:4317"),
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "/only/a/path"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:99999"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[::1]:99999"),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "a b=c"),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "-1"),
@@ -73,6 +90,7 @@ fn an_invalid_variable_is_named_once() {
         ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "-3"),
         ("OTEL_TRACES_SAMPLER", "Always_On"),
         ("OTEL_TRACES_SAMPLER_ARG", "7"),
+        ("OTEL_TRACES_SAMPLER_ARG", "NaN"),
         ("OTEL_SPAN_LINK_COUNT_LIMIT", "\u{fffd}"),
     ] {
         assert_eq!(refused(&[(variable, value)]), [variable], "{variable}={value}");

@@ -1,6 +1,6 @@
 //! The certificates of a connection to a collector.
 
-use reqwest::ClientBuilder;
+use reqwest::{Client, ClientBuilder};
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 /// Certificates as PEM that has been parsed once.
@@ -18,13 +18,14 @@ impl Tls {
         &mut self,
         pem: Vec<u8>,
     ) -> Result<(), String> {
-        match reqwest::Certificate::from_pem_bundle(&pem) {
-            Ok(certificates) if !certificates.is_empty() => {
-                self.authorities = Some(pem);
-                Ok(())
-            }
-            Ok(_) | Err(_) => Err("expected certificates as PEM".to_owned()),
+        let certificates = reqwest::Certificate::from_pem_bundle(&pem).unwrap_or_default();
+        let is_empty = certificates.is_empty();
+        // Building a client reads the certificates within the PEM.
+        if is_empty || Client::builder().tls_certs_only(certificates).build().is_err() {
+            return Err("expected certificates as PEM".to_owned());
         }
+        self.authorities = Some(pem);
+        Ok(())
     }
 
     /// Sends a client certificate. Returns the problem if the PEM of either file is invalid.
@@ -34,6 +35,7 @@ impl Tls {
         key: Vec<u8>,
     ) -> Result<(), String> {
         identity(&certificate, &key)
+            .and_then(|own| Client::builder().tls_certs_only([]).identity(own).build())
             .map_err(|_| "expected a certificate and its key as PEM".to_owned())?;
         self.identity = Some((certificate, key));
         Ok(())

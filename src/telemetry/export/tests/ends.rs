@@ -102,6 +102,18 @@ async fn dropping_the_exporters_does_not_wait() {
     drop(exported);
 }
 
+/// The SDK's thread may begin an export of metrics just before the end.
+#[test]
+fn an_export_that_outlives_the_end_does_not_panic() {
+    let variables = environment(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317")]);
+    let signal = ExportConfig::new(&TelemetryConfig::default(), &variables).unwrap().metrics;
+    let mut flush = Flush::default();
+    let collector = flush.collector("metrics", &signal, Target::metric_exporter).unwrap().unwrap();
+    drop(flush);
+    let waiting = async { tokio::time::sleep(Duration::from_millis(1)).await };
+    collector.runtime.handle().block_on(waiting);
+}
+
 #[tokio::test]
 async fn a_transient_failure_is_retried() {
     let collector = FakeCollector::start(OtlpProtocol::Grpc, Manner::UnavailableFor(2)).await;

@@ -85,15 +85,42 @@ async fn a_collector_with_mutual_tls_receives_spans() {
     }
 }
 
+/// PEM of something that is no certificate.
+const HUSH: &str = "-----BEGIN CERTIFICATE-----\nhush\n-----END CERTIFICATE-----\n";
+
 #[test]
 fn an_invalid_certificate_stops_the_start() {
-    let file = File::new("no certificate: hush");
-    let config = TelemetryConfig {
-        otlp_endpoint: Some("https://collector:4317".to_owned()),
-        otlp_ca_file: Some(file.0.to_path_buf()),
-        ..TelemetryConfig::default()
-    };
-    let error = start(&config, &environment(&[])).unwrap_err().to_string();
-    assert!(error.starts_with("telemetry.otlp_ca_file "), "{error}");
-    assert!(!error.contains("hush"), "{error}");
+    let key = File::new(&certified("localhost").signing_key.serialize_pem());
+    for content in ["no certificate: hush", HUSH] {
+        let file = File::new(content);
+        let authorities =
+            TelemetryConfig { otlp_ca_file: Some(file.0.to_path_buf()), ..TelemetryConfig::default() };
+        let identity = TelemetryConfig {
+            otlp_cert_file: Some(file.0.to_path_buf()),
+            otlp_key_file: Some(key.0.to_path_buf()),
+            ..TelemetryConfig::default()
+        };
+        for (setting, config) in [("otlp_ca_file", authorities), ("otlp_cert_file", identity)] {
+            let endpoint = Some("https://collector:4317".to_owned());
+            let config = TelemetryConfig { otlp_endpoint: endpoint, ..config };
+            let error = start(&config, &environment(&[])).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("telemetry.{setting} ")), "{error}");
+            assert!(!error.contains("hush"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn an_invalid_certificate_of_a_variable_is_ignored() {
+    let (file, key) =
+        (File::new(HUSH), File::new(&certified("localhost").signing_key.serialize_pem()));
+    for protocol in ["grpc", "http/protobuf"] {
+        started(&[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector:4317"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
+            ("OTEL_EXPORTER_OTLP_CERTIFICATE", file.path()),
+            ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", file.path()),
+            ("OTEL_EXPORTER_OTLP_CLIENT_KEY", key.path()),
+        ]);
+    }
 }
