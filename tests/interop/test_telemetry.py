@@ -55,7 +55,7 @@ def test_a_closed_standard_output_fails_no_call():
 
 def test_a_standard_output_that_is_closed_in_the_middle_of_a_span_is_no_panic():
     reader, writer = os.pipe()
-    # Smaller than a span: printing one fills it.
+    # Smaller than a few spans. A line that does not fit waits.
     size = fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
     # Only the gateway has the pipe's other end.
     inherited = ("bash", "-c", 'exec "$@" >/proc/$PPID/fd/$PIPE', "bash", processes.BINARY)
@@ -71,7 +71,7 @@ def test_a_standard_output_that_is_closed_in_the_middle_of_a_span_is_no_panic():
         def is_full():
             embed(running.channel, "text")
             (waiting,) = struct.unpack("i", fcntl.ioctl(reader, termios.FIONREAD, b"0000"))
-            return waiting == size
+            return waiting > size - 512
 
         processes.eventually(is_full, "a full pipe")
         os.close(reader)
