@@ -93,8 +93,10 @@ fn an_invalid_certificate_stops_the_start() {
     let key = File::new(&certified("localhost").signing_key.serialize_pem());
     for content in ["no certificate: hush", HUSH] {
         let file = File::new(content);
-        let authorities =
-            TelemetryConfig { otlp_ca_file: Some(file.0.to_path_buf()), ..TelemetryConfig::default() };
+        let authorities = TelemetryConfig {
+            otlp_ca_file: Some(file.0.to_path_buf()),
+            ..TelemetryConfig::default()
+        };
         let identity = TelemetryConfig {
             otlp_cert_file: Some(file.0.to_path_buf()),
             otlp_key_file: Some(key.0.to_path_buf()),
