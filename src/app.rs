@@ -235,7 +235,7 @@ fn ports(
         tracing::warn!(
             max_connections,
             reserved,
-            "server.max_connections is cut to what the limit of open files leaves"
+            "server.max_connections is lowered to fit the limit of open files"
         );
     }
     let timing = Timing::with_age(server.connection_age.get(), server.connection_age_grace.get());

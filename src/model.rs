@@ -87,8 +87,8 @@ pub struct Model {
     pub rpm: u32,
     /// Tokens a minute of an account in tier 1; tier 3 has three times as many.
     pub tpm: u64,
-    /// US dollars for a million tokens, as docs.voyageai.com/docs/pricing lists them (state of autumn 2026). What is free
-    /// at first, discounts of batch jobs, and the pixels of multimodal models are not in it.
+    /// US dollars for a million tokens, as docs.voyageai.com/docs/pricing lists them (state of autumn 2026). Free first
+    /// tokens, discounts of batch jobs, and the pixels of multimodal models are not in it.
     pub price: f64,
 }
 

@@ -56,7 +56,7 @@ pub enum ReloadOutcome {
 pub struct LoadError {
     /// The setting that names the files.
     what: &'static str,
-    /// The file and what is wrong with it, without its content.
+    /// The file and its problem, without its content.
     problem: String,
 }
 

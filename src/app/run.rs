@@ -28,7 +28,7 @@ const ADMIN_GRACE: Duration = Duration::from_secs(1);
 
 /// A task of the gateway ended before shutdown.
 #[derive(Debug, thiserror::Error)]
-#[error("the {0} ended by itself")]
+#[error("the {0} ended unexpectedly")]
 pub struct RunError(&'static str);
 
 impl Bound {
@@ -38,7 +38,7 @@ impl Bound {
     ///
     /// # Errors
     ///
-    /// A server ended by itself, which is a defect. The rest was drained.
+    /// A server ended unexpectedly, which is a defect. The rest was drained.
     pub async fn run_until(
         self,
         shutdown: impl Future<Output = ()>,
@@ -67,7 +67,7 @@ impl Bound {
         };
         match lost {
             None => tracing::info!("draining"),
-            Some(name) => tracing::error!(task = name, "ended by itself: draining"),
+            Some(name) => tracing::error!(task = name, "task ended unexpectedly: draining"),
         }
         let hurry = hurry.shared();
         health.drain().await;

@@ -30,7 +30,7 @@ pub(super) fn run(sources: &Sources) -> Result<(), Failure> {
     let keys = config::api_keys(&config, &sources.environment).map_err(Failure::Usage)?;
     let levels = telemetry::init_logging(&config.telemetry).context("logging")?;
     if let Err(error) = undumpable {
-        tracing::warn!(%error, "core dumps cannot be forbidden: they would hold the API key");
+        tracing::warn!(%error, "cannot disable core dumps, which would contain the API key");
     }
     warn(&config);
     process::raise_file_limit();

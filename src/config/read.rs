@@ -1,6 +1,6 @@
 //! Deserializes TOML values into the sections' types.
 //!
-//! The errors of `toml`'s own deserializer quote the value. Those of this one contain only what was expected.
+//! The errors of `toml`'s own deserializer quote the value. Those of this one contain only the expected form.
 
 use std::fmt::{self, Display};
 
@@ -83,7 +83,7 @@ impl de::Error for Refusal {
     }
 }
 
-/// Builds a refusal that says what was expected, without Rust's names of types.
+/// Builds an error with the expected form, without Rust's names of types.
 fn expected(wanted: &str) -> Refusal {
     let wanted = match wanted {
         "u32" => "a whole number from 0 to 4294967295",

@@ -1,6 +1,6 @@
 //! The pool of API keys.
 //!
-//! A key that Voyage rejects is set aside until its file changes; now and then a call tries it again. Meanwhile the
+//! A key that Voyage rejects is set aside until its file changes; periodically, a call tries it again. Meanwhile the
 //! file's previous key is used, if Voyage accepted it. While every key is set aside, only such tries are sent, and
 //! other items fail at once.
 
@@ -227,7 +227,7 @@ impl Entry {
         tracing::error!(
             key = %key.alias(),
             falls_back,
-            "Voyage rejects the API key; it is set aside until it changes, and tried again now and then"
+            "Voyage rejects the API key; it is set aside until its file changes, and retried periodically"
         );
     }
 }
@@ -251,7 +251,7 @@ impl History {
     }
 }
 
-/// Says how many keys there are.
+/// Prints the number of keys.
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Pool({} keys)", self.len())

@@ -135,7 +135,7 @@ impl Drop for BatchSpan {
     }
 }
 
-/// Says in an attempt's span how it failed.
+/// Records the failure of an attempt in its span.
 pub(super) fn attempt_failed(span: &mut Span, failure: &Upstream) {
     if !span.is_recorded() {
         return;

@@ -153,7 +153,7 @@ impl Edge {
             guard.take_place(&self.unauthenticated_streams)?;
         }
         let timeout = match deadline::parse(request.headers()) {
-            // The answer to an unknown method is UNIMPLEMENTED, whatever else is wrong with the request.
+            // The answer to an unknown method is UNIMPLEMENTED, even if the request has other errors.
             Err(_) if rpc.method == OTHER_METHOD => None,
             timeout => timeout?,
         };

@@ -131,7 +131,7 @@ pub struct Response {
     pub estimated: bool,
     /// The upstream calls that this request paid for, in whole or in part.
     pub calls: Vec<Arc<CallStats>>,
-    /// The time during which upstream calls for its inputs were in flight, whichever request paid.
+    /// The time during which upstream calls for its inputs were in flight, including those paid by other requests.
     pub upstream_time: Duration,
 }
 

@@ -50,7 +50,7 @@ pub(super) fn texts(body: &Value) -> Vec<String> {
     }
 }
 
-/// Parses a body; `None` stands for bytes that are not JSON.
+/// Parses a body; `None`: it is not JSON.
 pub(super) fn read(body: Option<&Value>) -> Result<RequestBody, ErrorReply> {
     let refuse = |clause: &str| ErrorReply::malformed(&[clause.to_owned()]);
     let body = body.ok_or_else(|| refuse("Error for argument '0': JSON decode error"))?;

@@ -42,7 +42,7 @@ pub(super) struct Simulation {
 enum NoAnswer {
     #[error("the script resets the connection")]
     Reset,
-    #[error("the request broke off")]
+    #[error("the connection closed during the request")]
     BrokenRequest,
 }
 

@@ -1,4 +1,4 @@
-//! An estimate of one model's tokens that corrects itself from what calls report.
+//! An estimate of one model's tokens that learns from the usage that calls report.
 //!
 //! A text's tokens are estimated as a weighted sum of its `Counts`. A Kalman filter (recursive least squares with a
 //! prior) tracks the weights and the uncertainty of each mixture of classes, so that a script that was never seen

@@ -35,7 +35,7 @@ pub struct Client {
 
 /// The client cannot be built: no certificate store, or another failure of the TLS set-up.
 #[derive(Debug, thiserror::Error)]
-#[error("the HTTPS client cannot be set up (is a CA store installed, or SSL_CERT_FILE set?): {0}")]
+#[error("cannot set up the HTTPS client (a CA store or SSL_CERT_FILE is required): {0}")]
 pub struct BuildError(#[source] reqwest::Error);
 
 impl Client {

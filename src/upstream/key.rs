@@ -110,7 +110,7 @@ pub enum KeyError {
     #[error("upstream.keys: the files of {0} and {1} hold the same API key")]
     Twice(Arc<str>, Arc<str>),
     /// There is no key.
-    #[error("there is no API key")]
+    #[error("no API key")]
     Missing,
 }
 

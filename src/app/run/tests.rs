@@ -20,7 +20,7 @@ async fn a_task_that_ends_or_panics_is_noticed() {
 
 #[test]
 fn an_unexpected_end_names_the_task() {
-    assert_eq!(RunError("admin port").to_string(), "the admin port ended by itself");
+    assert_eq!(RunError("admin port").to_string(), "the admin port ended unexpectedly");
 }
 
 #[tokio::test(start_paused = true)]

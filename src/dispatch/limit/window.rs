@@ -192,7 +192,7 @@ impl Window {
         (passes && has_requests, limits.tokens.saturating_sub(used.tokens))
     }
 
-    /// Returns when the next entry is forgotten or the gate reopens, whichever is first.
+    /// Returns when the next entry is forgotten or the gate reopens: the earlier time.
     #[cfg(test)]
     pub(super) fn next_change(&self, now: Instant) -> Option<Instant> {
         let oldest = self.log.front().map(|entry| entry.until);

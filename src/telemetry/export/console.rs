@@ -29,7 +29,7 @@ impl<E> Console<E> {
         }
         printed.unwrap_or_else(|| {
             if !self.is_closed.swap(true, Relaxed) {
-                tracing::warn!("standard output is closed; telemetry is not printed any more");
+                tracing::warn!("standard output is closed; telemetry is no longer printed");
             }
             Err(OTelSdkError::InternalFailure("standard output is closed".to_owned()))
         })

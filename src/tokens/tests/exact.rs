@@ -10,8 +10,8 @@ fn alphabet() -> Vec<char> {
     shown.into_iter().map(char::from).chain(stand_ins).collect()
 }
 
-/// A byte-level BPE that joins these pairs, with the pattern by which the large ones separate words. It is
-/// told to cut and to pad, which no count may show.
+/// A byte-level BPE that joins these pairs, with the pattern by which the large ones separate words. Its
+/// truncation and padding are on, and must not change counts.
 fn bpe(merges: &[[&str; 2]]) -> Value {
     let letters = alphabet().into_iter().map(String::from);
     let vocabulary: serde_json::Map<String, Value> = letters
