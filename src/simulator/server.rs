@@ -248,9 +248,13 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !key.is_empty()).then_some(key)
 }
 
-/// Returns whether the body is read as JSON: the content type is JSON or, as in `FastAPI`, absent.
+/// Returns whether the body is read as JSON, as in `FastAPI`: the content type is JSON, empty or absent.
 fn is_json(headers: &HeaderMap) -> bool {
-    let Some(content_type) = headers.get(CONTENT_TYPE) else { return true };
+    let content_type = headers.get(CONTENT_TYPE).filter(|content_type| !content_type.is_empty());
+    let Some(content_type) = content_type else { return true };
     let essence = content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
-    essence.trim().eq_ignore_ascii_case("application/json")
+    let essence = essence.trim().to_ascii_lowercase();
+    essence
+        .strip_prefix("application/")
+        .is_some_and(|subtype| subtype == "json" || subtype.ends_with("+json"))
 }

@@ -181,23 +181,33 @@ async fn other_routes_and_content_types_are_refused() {
                 .unwrap();
         assert_eq!((reply.status, reply.detail().as_str()), (status, detail));
     }
-    let form = "content-type: application/x-www-form-urlencoded";
-    let reply =
-        exchange(&simulator, &request("POST /v1/embeddings", &[KEY, form, CLOSE], good.as_bytes()))
-            .await
-            .unwrap();
-    assert_eq!(reply.status, 400);
+    for content_type in ["application/x-www-form-urlencoded", "text/json", "application/jsonp", ";"]
+    {
+        let content_type = format!("content-type: {content_type}");
+        let headers = [KEY, &content_type, CLOSE];
+        let form = request("POST /v1/embeddings", &headers, good.as_bytes());
+        let reply = exchange(&simulator, &form).await.unwrap();
+        assert_eq!(reply.status, 400, "{content_type}");
+    }
 }
 
+/// As in `FastAPI`: without a content type as well.
 #[tokio::test]
-async fn a_body_without_a_content_type_is_json() {
+async fn bodies_are_json_by_their_content_type() {
     let simulator = simulator().await;
     let body = texts(&["a", "b"]);
     let bytes = body.to_string();
-    let untyped = request("POST /v1/embeddings", &[KEY, CLOSE], bytes.as_bytes());
-    let reply = exchange(&simulator, &untyped).await.unwrap();
-    assert_eq!(reply.status, 200);
-    assert_eq!(reply.json(), post(&simulator, &body).await.unwrap().json());
+    let vectors = post(&simulator, &body).await.unwrap().json();
+    let suffix = "content-type: application/vnd.api+json";
+    for content_type in
+        [None, Some("content-type:"), Some("content-type: Application/JSON;"), Some(suffix)]
+    {
+        let headers: Vec<&str> = [KEY, CLOSE].into_iter().chain(content_type).collect();
+        let request = request("POST /v1/embeddings", &headers, bytes.as_bytes());
+        let reply = exchange(&simulator, &request).await.unwrap();
+        assert_eq!(reply.status, 200, "{content_type:?}");
+        assert_eq!(reply.json(), vectors, "{content_type:?}");
+    }
 }
 
 #[tokio::test]
