@@ -105,11 +105,15 @@ impl Scheduler {
 
     /// Raises the priority of an item of a returned batch, and rejects late waiters.
     pub(super) fn joined_returned(&mut self, id: u64, priority: Priority, now: Instant) {
-        for Returned { batch, .. } in &mut self.returned {
+        for Returned { batch, at, blocked } in &mut self.returned {
             let Some(joined) = batch.items.iter_mut().find(|queued| queued.item.id == id) else {
                 continue;
             };
-            joined.item.priority = joined.item.priority.min(priority);
+            if priority < joined.item.priority {
+                joined.item.priority = priority;
+                // There may be budget for this priority now.
+                *at = if *blocked { now } else { *at };
+            }
             let (limiter, model) = (&self.shared.limiter, &batch.parameters.model);
             let until = limiter.free_at(model, batch.priority(), batch.tokens(), now);
             if until > now {

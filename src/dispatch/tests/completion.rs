@@ -98,3 +98,24 @@ async fn joining_an_item_that_is_still_counted_raises_its_priority() {
     assert_eq!(completed.recv().await.unwrap().0, "text 15");
     assert_eq!(completed.recv().await.unwrap().0, "text 0");
 }
+
+#[tokio::test(start_paused = true)]
+async fn joining_a_batch_that_waits_to_be_sent_again_raises_its_priority() {
+    let settings =
+        Settings { batch: batches(1, 1), limits: limits(100, 100_000), ..Settings::default() };
+    let busy = Fault::Unavailable { retry_after: None };
+    let script = std::iter::repeat_n(None, 96).chain([Some(busy)]);
+    let stage = Stage::new(Fake::failing(script), &settings);
+    let (items, mut completed) = items(&numbered("text", 97), &[]);
+    stage.dispatch.submit(&parameters(), items);
+    for _ in 0..96 {
+        assert!(completed.recv().await.unwrap().1.is_ok());
+    }
+    // The last call has failed, and the other requests of the minute are reserved for interactive items.
+    tokio::time::sleep(secs(5)).await;
+    assert!(completed.try_recv().is_err());
+    let joined = Instant::now();
+    stage.dispatch.joined(&parameters(), 96, Priority::Interactive);
+    assert!(completed.recv().await.unwrap().1.is_ok());
+    assert!(joined.elapsed() < secs(1), "{:?}", joined.elapsed());
+}
