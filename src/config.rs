@@ -19,7 +19,7 @@ use crate::{
     admin, cache, caller,
     caller::Rules,
     check::{Validation, Violation, quoted},
-    dispatch,
+    dispatch, file,
     grpc::{self, auth::AuthMode},
     pipeline,
     reload::{self, Live},
@@ -113,7 +113,15 @@ pub struct Problems(pub Vec<String>);
 ///
 /// All problems of the sources and their values.
 pub fn load(sources: &Sources) -> Result<Config, Problems> {
-    let mut tree = Tree::gather(sources);
+    load_content(sources, sources.file().map(|file| file::read(&file)))
+}
+
+/// As [`load`], with the content of the TOML file.
+fn load_content(
+    sources: &Sources,
+    content: Option<Result<Vec<u8>, String>>,
+) -> Result<Config, Problems> {
+    let mut tree = Tree::gather(sources, content);
     let config: Config = tree.read();
     for (section, violation) in config.violations() {
         tree.report(section, &violation);
@@ -135,8 +143,9 @@ pub fn live_rules(
     let fixed = || Live::fixed(WHAT, Rules::new(&config.callers), metrics.clone());
     let Some(file) = sources.file() else { return fixed() };
     let sources = sources.clone();
-    let reload = move |_: &[Vec<u8>]| {
-        let config = load(&sources).map_err(|problems| problems.to_string())?;
+    let reload = move |contents: &[Vec<u8>]| {
+        let content = contents.first().cloned().map(Ok);
+        let config = load_content(&sources, content).map_err(|problems| problems.to_string())?;
         let log = log.iter().try_for_each(|log| log.change(&config.telemetry.log_filter));
         log.map_err(|error| error.to_string())?;
         Ok(Rules::new(&config.callers))

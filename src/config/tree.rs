@@ -8,7 +8,7 @@ use toml::{Table, Value, de::DeTable};
 
 use super::FILE_VARIABLE;
 use super::{Problems, Sources, path::KeyPath, read};
-use crate::{check::Violation, file};
+use crate::check::Violation;
 
 /// The prefix of variables that set a key.
 const VARIABLE_PREFIX: &str = "VOYAGE_GATEWAY__";
@@ -36,10 +36,10 @@ struct Override {
 
 impl Tree {
     /// Merges the sources; later ones take precedence.
-    pub(super) fn gather(sources: &Sources) -> Self {
+    pub(super) fn gather(sources: &Sources, content: Option<Result<Vec<u8>, String>>) -> Self {
         let mut tree = Self::default();
-        if let Some(file) = sources.file() {
-            tree.read_file(&file);
+        if let (Some(file), Some(content)) = (sources.file(), content) {
+            tree.read_file(&file, content);
         }
         // The variables are sorted: a section's own variable precedes those of its keys.
         for (name, text) in &sources.environment.0 {
@@ -104,9 +104,9 @@ impl Tree {
     }
 
     /// Reads the file into the empty tree.
-    fn read_file(&mut self, path: &Path) {
+    fn read_file(&mut self, path: &Path, content: Result<Vec<u8>, String>) {
         let utf8 = |content| String::from_utf8(content).map_err(|_| "it is not UTF-8".to_owned());
-        let text = file::read(path).and_then(utf8);
+        let text = content.and_then(utf8);
         let text = text.map_err(|problem| format!("cannot be read: {problem}"));
         let file = path.display().to_string();
         match text.and_then(|text| parse(&text)) {

@@ -187,10 +187,11 @@ fn an_array_is_left_out_as_a_whole() {
     }
 
     let read = |items: &str| {
-        let mut tree = Tree::gather(&Sources {
+        let sources = Sources {
             set: vec![format!("members={items}"), "spare=2".to_owned()],
             ..Sources::default()
-        });
+        };
+        let mut tree = Tree::gather(&sources, None);
         let pool: Pool = tree.read();
         (pool, tree.finish().map_err(|problems| problems.to_string()))
     };
