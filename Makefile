@@ -37,8 +37,9 @@ test: fmt lint docs unit interop ## Check what Rust and Python 3.11 can check
 fmt: ## Check the format of the code
 	cargo fmt --check
 
-lint: ## Run clippy, on the tests too
+lint: ## Run clippy, on the tests too, and on the build without features
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked -- -D warnings
 
 # Private items too: the readers of these pages work on the code.
 docs: ## Check the links of the code's documentation

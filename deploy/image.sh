@@ -38,10 +38,10 @@ files() {
         # Zig has a C compiler and a libc for other architectures.
         *) build=zigbuild ;;
     esac
-    cargo auditable "$build" --locked --release --target "$target" --bin voyage-gateway
+    cargo auditable "$build" --locked --release --features tokenizers --target "$target" --bin voyage-gateway
     # Linked crates only, without build dependencies. The tool writes the file beside Cargo.toml.
     SOURCE_DATE_EPOCH=${IMAGE_TIME:-0} \
-        cargo cyclonedx --quiet --format json --spec-version 1.5 --target "$target" --no-build-deps --override-filename sbom.cdx
+        cargo cyclonedx --quiet --features tokenizers --format json --spec-version 1.5 --target "$target" --no-build-deps --override-filename sbom.cdx
     # Removes the path of the build.
     sed "s|file://$PWD|file:///src|g" sbom.cdx.json >target/sbom.cdx.json
     rm sbom.cdx.json

@@ -6,30 +6,23 @@
 
 mod config;
 mod estimate;
+mod exact;
 mod measure;
 
-use std::{
-    collections::HashMap,
-    fmt,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::HashMap, fmt, path::PathBuf, sync::Arc};
 
 use parking_lot::{Mutex, MutexGuard};
-use tokenizers::Tokenizer;
 
 pub use config::{Config, ModelConfig};
 pub use measure::Measure;
 
-use crate::{file, model};
+use crate::model;
 use estimate::{Estimate, Vector};
+use exact::Tokenizer;
 use measure::Tokens;
 
 /// The most models with an estimate of their own, since callers choose the names. Further ones share one.
 const MAX_MODELS: usize = 64;
-
-/// The largest `tokenizer.json` in bytes: more than today's models need.
-const MAX_TOKENIZER_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Why a tokenizer could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -59,11 +52,12 @@ impl fmt::Debug for Counter {
 impl Counter {
     /// Loads the configured tokenizers, each in some tenths of a second.
     pub fn new(config: &Config) -> Result<Self, LoadError> {
-        let tokenizers =
-            config.models.iter().map(|(model, ModelConfig { tokenizer: path })| match load(path) {
+        let tokenizers = config.models.iter().map(|(model, ModelConfig { tokenizer: path })| {
+            match Tokenizer::load(path) {
                 Ok(tokenizer) => Ok((model.clone(), tokenizer)),
                 Err(reason) => Err(LoadError { model: model.clone(), path: path.clone(), reason }),
-            });
+            }
+        });
         let tokenizers = tokenizers.collect::<Result<_, _>>()?;
         Ok(Self(Arc::new(Inner { tokenizers, estimates: Mutex::new(Estimates::new()) })))
     }
@@ -76,12 +70,8 @@ impl Counter {
     /// Measures a text for a model. This takes about two nanoseconds a byte, and a hundred times that with a
     /// tokenizer: then long texts must not block a thread that serves calls.
     pub fn measure(&self, model: &str, text: &str) -> Measure {
-        let exact = self.0.tokenizers.get(model).and_then(|tokenizer| {
-            // Special tokens as in the official SDK's `count_tokens`; the current models have none.
-            tokenizer.encode_fast(text, true).ok()
-        });
-        match exact {
-            Some(encoding) => Measure::exact(text, encoding.len()),
+        match self.0.tokenizers.get(model).and_then(|tokenizer| tokenizer.count(text)) {
+            Some(tokens) => Measure::exact(text, tokens),
             None => Measure::estimate(text),
         }
     }
@@ -180,22 +170,6 @@ impl Estimates {
             &mut self.others
         }
     }
-}
-
-/// Loads a tokenizer that counts whole texts.
-fn load(path: &Path) -> Result<Tokenizer, String> {
-    /// The parser's own message is left out: it quotes the file, which may be another one by mistake.
-    const MALFORMED: &str =
-        "is not a Hugging Face tokenizer.json (an unresolved Git LFS pointer, perhaps)";
-
-    let read = |content: Vec<u8>| {
-        let mut tokenizer = Tokenizer::from_bytes(content)?;
-        tokenizer.with_truncation(None)?.with_padding(None);
-        Ok(tokenizer)
-    };
-    let content = file::read_within(path, MAX_TOKENIZER_BYTES)
-        .map_err(|why| format!("cannot be read: {why}"))?;
-    read(content).map_err(|_: tokenizers::Error| MALFORMED.to_owned())
 }
 
 /// Returns the sum of the exact counts, and the character counts of the other texts.

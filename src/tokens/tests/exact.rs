@@ -125,7 +125,7 @@ fn unreadable_files_are_reported_by_key_and_path_without_their_content() {
         .write(true)
         .open(&large.0)
         .unwrap()
-        .set_len(MAX_TOKENIZER_BYTES + 1)
+        .set_len(crate::tokens::exact::MAX_BYTES + 1)
         .unwrap();
     let reported = large.load().unwrap_err().to_string();
     assert!(reported.ends_with(" cannot be read: larger than 67108864 bytes"), "{reported}");
