@@ -38,6 +38,10 @@ pub struct LoadError {
 pub struct Counter(Arc<Inner>);
 
 struct Inner {
+    #[cfg_attr(
+        not(feature = "tokenizers"),
+        expect(clippy::zero_sized_map_values, reason = "no tokenizer can be loaded")
+    )]
     tokenizers: HashMap<String, Tokenizer>,
     estimates: Mutex<Estimates>,
 }
