@@ -1,5 +1,6 @@
 """The deployed pods: their restrictions, their sizes, and the behaviour of the process in them."""
 
+import contextlib
 import ipaddress
 import os
 import re
@@ -397,7 +398,11 @@ def test_a_pod_with_tokens_accepts_its_callers_only(name, tmp_path, certificates
 
 def listening(pid):
     """Returns the TCP ports that a process listens on, as the kernel knows them."""
-    sockets = {os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()}
+    sockets = set()
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        # A descriptor may be closed since it was listed.
+        with contextlib.suppress(FileNotFoundError):
+            sockets.add(os.readlink(each))
     listed = [line.split() for name in ["tcp", "tcp6"] for line in open(f"/proc/net/{name}").readlines()[1:]]
     own = [fields for fields in listed if f"socket:[{fields[9]}]" in sockets]
     return {int(fields[1].rpartition(":")[2], 16) for fields in own if fields[3] == "0A"}
