@@ -283,16 +283,7 @@ impl Drop for Flying<'_> {
 }
 
 fn failure(key: &ApiKey, parameters: &Parameters, fault: Fault) -> Error {
-    Error::Upstream(Arc::new(UpstreamError {
-        fault,
-        endpoint: parameters.endpoint,
-        model: Arc::clone(&parameters.model),
-        status: None,
-        attempts: 1,
-        request_id: None,
-        key: Arc::clone(key.alias()),
-        tokens: 0,
-    }))
+    Error::Upstream(Arc::new(UpstreamError::new(fault, parameters, Arc::clone(key.alias()))))
 }
 
 fn text_of(input: &Input) -> String {
