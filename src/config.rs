@@ -9,14 +9,7 @@ mod path;
 mod read;
 mod tree;
 
-use std::{
-    fmt,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -150,17 +143,8 @@ pub fn live_rules(
     let fixed = || Live::fixed(WHAT, Rules::new(&config.callers), metrics.clone());
     let Some(file) = sources.file() else { return fixed() };
     let sources = sources.clone();
-    let had_content = AtomicBool::new(false);
     let reload = move |contents: &[Vec<u8>]| {
         let content = contents.first().cloned().map(Ok);
-        if contents.concat().trim_ascii().is_empty() {
-            // Perhaps its writer has only truncated it: without rules, callers have no quotas.
-            if had_content.load(Ordering::Relaxed) {
-                return Err("is empty; a file without settings needs at least a comment".to_owned());
-            }
-        } else {
-            had_content.store(true, Ordering::Relaxed);
-        }
         let config = load_content(&sources, content).map_err(|problems| problems.to_string())?;
         let log = log.iter().try_for_each(|log| log.change(&config.telemetry.log_filter));
         log.map_err(|error| error.to_string())?;

@@ -53,20 +53,6 @@ fn a_file_that_makes_no_sense_changes_no_rule() {
 }
 
 #[test]
-fn an_emptied_file_is_refused_and_an_empty_one_may_be_filled() {
-    let file = File::new("");
-    let live = live(&in_file(&file));
-    let change = |content: &str| {
-        fs::write(file.path(), content).unwrap();
-        (live.reload(), weight(&live))
-    };
-    assert_eq!(change("[callers.search]\nweight = 2\n"), (ReloadOutcome::Changed, 2));
-    assert_eq!(change(""), (ReloadOutcome::Refused, 2));
-    assert_eq!(change(" \n"), (ReloadOutcome::Refused, 2));
-    assert_eq!(change("# no rules\n"), (ReloadOutcome::Changed, 1));
-}
-
-#[test]
 fn without_a_file_the_rules_stay_as_they_are() {
     let set = strings(&["callers.search.weight=2"]);
     let live = live(&Sources { set, ..Sources::default() });
