@@ -28,9 +28,9 @@ use tonic::body::Body;
 use voyage_gateway::{
     app,
     config::Config,
-    embedding::{Answer, Input, Parameters, Vector},
     error::Error,
     grpc::{Edge, v1::EmbedRequest},
+    item::{Answer, Input, Parameters, Usage, Vector},
     secret::Secret,
     telemetry::{
         Metrics, Telemetry,
@@ -184,7 +184,8 @@ impl Upstream for Stand {
     ) -> BoxFuture<'a, Result<Reply, Error>> {
         let vector = Vector::new(Bytes::from_static(&[0; VECTOR_BYTES]));
         let answers = vec![Answer::Vector(vector); inputs.len()];
-        let reply = Reply { answers, total_tokens: Some(50), request_id: None, warning: None };
+        let reply =
+            Reply { answers, usage: Some(Usage::of_tokens(50)), request_id: None, warning: None };
         Box::pin(std::future::ready(Ok(reply)))
     }
 }

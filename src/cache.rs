@@ -15,7 +15,7 @@ pub use config::Config;
 pub use key::{Key, KeyDeriver, KeyPrefix};
 
 use crate::{
-    embedding::Answer,
+    item::{Answer, Usage},
     telemetry::{Cached, Metrics},
 };
 
@@ -23,12 +23,27 @@ use crate::{
 const ENTRY_OVERHEAD: usize = 458;
 
 /// An answer and its cost when it was fetched, which a hit saves.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Stored {
     /// The answer.
     pub answer: Answer,
     /// Its share of the tokens that were billed or, where Voyage reported none, estimated.
     pub tokens: u32,
+    /// Its share of the pixels.
+    pub pixels: u32,
+}
+
+impl Stored {
+    /// Takes an answer and what it cost.
+    pub fn new(answer: Answer, cost: &Usage) -> Self {
+        let saturate = |count| u32::try_from(count).unwrap_or(u32::MAX);
+        Self { answer, tokens: saturate(cost.tokens), pixels: saturate(cost.pixels()) }
+    }
+
+    /// Returns what a hit saves.
+    pub fn saves(&self) -> Usage {
+        Usage { image_pixels: self.pixels.into(), ..Usage::of_tokens(self.tokens.into()) }
+    }
 }
 
 /// Answers in memory.
@@ -101,7 +116,7 @@ impl Cache {
 
 /// Returns the bytes of an entry: key, payload and overhead.
 fn weight(answer: &Answer) -> u32 {
-    let bytes = size_of::<Key>() + answer.size() + ENTRY_OVERHEAD;
+    let bytes = size_of::<Key>() + answer.bytes() + ENTRY_OVERHEAD;
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 

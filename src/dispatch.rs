@@ -34,9 +34,9 @@ pub use send_info::SendInfo;
 
 use crate::{
     caller::Priority,
-    embedding::{Input, Parameters},
     error::Error,
-    model, sync,
+    item::{Input, Media, Parameters, Size, Usage},
+    sync,
     telemetry::{BreakerState, DispatchState, Metrics, RateWindow},
     tokens::{Counter, Measure},
     upstream::{ApiKeys, Upstream},
@@ -127,11 +127,12 @@ impl Dispatch {
         inputs: &[&Input],
     ) -> Result<Vec<Measure>, Error> {
         if !self.needs_blocking(parameters, inputs.iter().copied()) {
-            return Ok(inputs.iter().map(|input| self.shared.measure(parameters, input)).collect());
+            let measure = self.shared.measuring(parameters);
+            return Ok(inputs.iter().map(|input| measure(input)).collect());
         }
         let (shared, parameters) = (Arc::clone(&self.shared), Arc::clone(parameters));
         let inputs: Vec<Input> = inputs.iter().map(|&input| input.clone()).collect();
-        let count = move || inputs.iter().map(|input| shared.measure(&parameters, input)).collect();
+        let count = move || inputs.iter().map(shared.measuring(&parameters)).collect();
         let counted = tokio::task::spawn_blocking(count).await;
         counted.map_err(|_| Error::Internal { cause: "counting tokens panicked" })
     }
@@ -173,26 +174,32 @@ impl Dispatch {
         inputs: impl Iterator<Item = &'a Input>,
     ) -> bool {
         self.shared.counter.is_exact(&parameters.model)
-            && inputs.map(Input::size).sum::<usize>() > MAX_BYTES_COUNTED_HERE
+            && inputs.flat_map(Input::texts).map(str::len).sum::<usize>() > MAX_BYTES_COUNTED_HERE
     }
 
     /// Counts the items' tokens and sends them to the scheduler.
     fn queue(&self, parameters: &Arc<Parameters>, items: Vec<Item>) {
         let at = Instant::now();
+        let shared = &self.shared;
+        let measuring = shared.measuring(parameters);
         let mut accepted = Vec::with_capacity(items.len());
         for item in items {
-            let Some(permit) = self.shared.pending.enter(item.input.footprint()) else {
-                self.shared.metrics.shed();
+            let Some(permit) = shared.pending.enter(item.input.footprint()) else {
+                shared.metrics.shed();
                 let full = Error::Overloaded { what: "inputs waiting for Voyage" };
                 item.owner.complete(Err(full), Bill::default());
                 continue;
             };
-            let shared = &self.shared;
-            let measure = item.measure.unwrap_or_else(|| shared.measure(parameters, &item.input));
+            let measure = item.measure.unwrap_or_else(|| measuring(&item.input));
             accepted.push(Queued {
+                size: Size {
+                    inputs: 1,
+                    chunks: item.input.chunks() as u64,
+                    tokens: shared.tokens_to_reserve(parameters, &measure),
+                    bytes: item.input.bytes() as u64,
+                },
                 item,
                 measure,
-                tokens: shared.tokens_to_reserve(parameters, &measure),
                 expected: shared.counter.guess(&parameters.model, &measure),
                 at,
                 wasted: 0,
@@ -215,8 +222,24 @@ impl Dispatch {
 }
 
 impl Shared {
-    fn measure(&self, parameters: &Parameters, input: &Input) -> Measure {
-        self.counter.measure(&parameters.model, input.text())
+    /// Returns a function that measures inputs of these parameters; the text they share is measured once.
+    fn measuring<'a>(&'a self, parameters: &'a Parameters) -> impl Fn(&Input) -> Measure + 'a {
+        let shared = self.counter.measure(&parameters.model, parameters.shared_text());
+        move |input| {
+            let own = self.counter.measure(&parameters.model, input.texts());
+            (own + shared).with_media(input.media().tokens)
+        }
+    }
+
+    /// Returns the most likely usage of an item.
+    fn guess(&self, parameters: &Parameters, queued: &Queued) -> Usage {
+        let Media { image_pixels, video_pixels, .. } = queued.item.input.media();
+        Usage {
+            tokens: self.counter.guess(&parameters.model, &queued.measure),
+            text_tokens: self.counter.guess_texts(&parameters.model, &queued.measure),
+            image_pixels,
+            video_pixels,
+        }
     }
 
     /// Returns the error for all items while nothing can be sent.
@@ -226,10 +249,7 @@ impl Shared {
 
     fn tokens_to_reserve(&self, parameters: &Parameters, measure: &Measure) -> u64 {
         let bound = self.counter.bound(&parameters.model, measure);
-        match model::find(&parameters.model) {
-            Some(model) if parameters.truncation => bound.min(model.context_tokens.into()),
-            _ => bound,
-        }
+        parameters.max_input_tokens().map_or(bound, |most| bound.min(most))
     }
 }
 

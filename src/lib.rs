@@ -6,7 +6,7 @@
 //!   [`admin`] is the operators' port.
 //! - Before the door, work ends with its caller: [`transport`], [`grpc`], [`pipeline`], [`cache`].
 //! - Behind the door, work is paid for and completes: [`dispatch`], [`upstream`].
-//! - The foundation, from the top down: [`reload`], [`tokens`], [`telemetry`], [`caller`], [`error`], [`embedding`],
+//! - The foundation, from the top down: [`reload`], [`tokens`], [`telemetry`], [`caller`], [`error`], [`item`],
 //!   [`model`], [`peer`], [`check`], [`units`], [`secret`], [`file`](mod@file).
 //! - [`simulator`] is a Voyage on loopback that can misbehave.
 //!
@@ -34,9 +34,9 @@ pub mod upstream;
 
 pub mod caller;
 pub mod check;
-pub mod embedding;
 pub mod error;
 pub mod file;
+pub mod item;
 pub mod model;
 pub mod peer;
 pub mod reload;

@@ -88,8 +88,10 @@ pub struct Model {
     /// Tokens a minute of an account in tier 1; tier 3 has three times as many.
     pub tpm: u64,
     /// US dollars for a million tokens, as docs.voyageai.com/docs/pricing lists them (state of autumn 2026). Free first
-    /// tokens, discounts of batch jobs, and the pixels of multimodal models are not in it.
+    /// tokens and discounts of batch jobs are not in it.
     pub price: f64,
+    /// US dollars for a billion pixels.
+    pub pixel_price: f64,
 }
 
 /// Maximum of inputs in an upstream request, for every model and endpoint.
@@ -114,10 +116,10 @@ impl Model {
         self.dimensions.first().copied()
     }
 
-    /// Returns the price of tokens in US dollars.
+    /// Returns the price of tokens and pixels in US dollars.
     #[expect(clippy::cast_precision_loss, reason = "nothing depends on the last digits")]
-    pub fn cost(&self, tokens: u64) -> f64 {
-        tokens as f64 * self.price / 1e6
+    pub fn cost(&self, tokens: u64, pixels: u64) -> f64 {
+        tokens as f64 * self.price / 1e6 + pixels as f64 * self.pixel_price / 1e9
     }
 
     const fn text(
@@ -140,12 +142,18 @@ impl Model {
             rpm: TIER_1_RPM,
             tpm: TIER_1_TPM,
             price,
+            pixel_price: 0.0,
         }
     }
 
     const fn with_tpm(mut self, tpm: u64) -> Self {
         self.tpm = tpm;
         self
+    }
+
+    const fn multimodal(mut self) -> Self {
+        self.pixel_price = 0.6;
+        self.of_kind(Kind::Multimodal)
     }
 
     const fn of_kind(mut self, kind: Kind) -> Self {
@@ -165,6 +173,7 @@ impl Model {
             rpm: TIER_1_RPM,
             tpm: 2_000_000,
             price,
+            pixel_price: 0.0,
         }
     }
 }
@@ -193,10 +202,10 @@ pub const CATALOGUE: &[Model] = &[
     Model::text("voyage-context-3", MATRYOSHKA, 32_000, 120_000, 0.18)
         .of_kind(Kind::Contextualized),
     Model::text("voyage-multimodal-3.5", MATRYOSHKA, 32_000, 320_000, 0.12)
-        .of_kind(Kind::Multimodal)
+        .multimodal()
         .with_tpm(2_000_000),
     Model::text("voyage-multimodal-3", &[1_024], 32_000, 320_000, 0.12)
-        .of_kind(Kind::Multimodal)
+        .multimodal()
         .with_tpm(2_000_000),
     Model::reranker("rerank-3", 32_000, 600_000, 0.05),
     Model::reranker("rerank-3-lite", 32_000, 600_000, 0.02).with_tpm(4_000_000),

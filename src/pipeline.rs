@@ -24,8 +24,8 @@ use crate::{
     cache::{Cache, Key, KeyDeriver},
     caller::Scope,
     dispatch::{Dispatch, Item, LimitsConfig},
-    embedding::Input,
     error::{Error, Phase},
+    item::{Input, Parameters},
     sync,
     telemetry::{Metrics, trace::TraceContext},
     tokens::Measure,
@@ -100,21 +100,21 @@ impl Pipeline {
         let mut gathering = Gathering::new(&request, inputs.len());
         let items = self.find(inputs, trace, &mut gathering).await?;
         let wait = Wait::begin(trace, &gathering);
-        if !items.is_empty() {
-            self.dispatch.submit(&request.parameters, items);
+        for LaneItems { parameters, items } in items {
+            self.dispatch.submit(&parameters, items);
         }
         gathering.wait().await?;
         drop(wait);
         Ok(gathering.finish())
     }
 
-    /// Looks the inputs up, and joins or opens flights for the misses; returns the items that must be sent.
+    /// Looks the inputs up, and joins or opens flights for the misses; returns the items that must be sent, by lane.
     async fn find(
         &self,
         inputs: Vec<Result<Input, Error>>,
         trace: &TraceContext,
         gathering: &mut Gathering<'_>,
-    ) -> Result<Vec<Item>, Error> {
+    ) -> Result<Vec<LaneItems>, Error> {
         let mut look_up = LookUp::begin(gathering, trace, &self.metrics);
         let misses = self.look_up(inputs, look_up.gathering);
         look_up.span.ends();
@@ -208,13 +208,13 @@ impl Pipeline {
         Ok(ready)
     }
 
-    /// Joins or opens a flight for every miss; returns the items of the opened flights.
+    /// Joins or opens a flight for every miss; returns the items of the opened flights, by lane.
     fn join(
         &self,
         misses: Vec<Miss>,
         trace: &TraceContext,
         gathering: &mut Gathering<'_>,
-    ) -> Vec<Item> {
+    ) -> Vec<LaneItems> {
         if misses.is_empty() {
             return Vec::new();
         }
@@ -230,31 +230,49 @@ impl Pipeline {
             patience: patience.map_or(request.deadline, |at| at.min(request.deadline)),
             results: gathering.results(),
         });
-        let mut items = Vec::new();
+        let mut lanes: Vec<LaneItems> = Vec::new();
+        let mut first = None;
         for (number, Miss { key, input, measure, slots, charge }) in misses.into_iter().enumerate()
         {
             let copies = u32::try_from(slots.len()).unwrap_or(u32::MAX);
             let waiter = Waiter { requester: Arc::clone(&requester), number, copies, charge };
-            let (flight, join) = self.flights.join(key, request.cache_mode, waiter);
+            let (flight, join) =
+                self.flights.join(key, input.call_group(), request.cache_mode, waiter);
             let joined = !matches!(join, Join::Opened(_));
             match join {
-                Join::Opened(owner) => items.push(Item {
-                    id: flight.id(),
-                    input,
-                    measure,
-                    priority: request.priority,
-                    caller: request.caller.clone(),
-                    owner,
-                }),
+                Join::Opened(owner) => {
+                    let item = Item {
+                        id: flight.id(),
+                        request: *first.get_or_insert(flight.id()),
+                        input,
+                        measure,
+                        priority: request.priority,
+                        caller: request.caller.clone(),
+                        owner,
+                    };
+                    let parameters = flight.lane(&request.parameters);
+                    match lanes.iter_mut().find(|lane| lane.parameters == parameters) {
+                        Some(lane) => lane.items.push(item),
+                        None => lanes.push(LaneItems { parameters, items: vec![item] }),
+                    }
+                }
                 Join::Joined if !flight.was_sent() => {
-                    self.dispatch.joined(&request.parameters, flight.id(), request.priority);
+                    let parameters = flight.lane(&request.parameters);
+                    self.dispatch.joined(&parameters, flight.id(), request.priority);
                 }
                 Join::Joined | Join::Completed => {}
             }
             gathering.expect(slots, flight, joined);
         }
-        items
+        lanes
     }
+}
+
+/// Items of a request that may share calls.
+#[derive(Debug)]
+struct LaneItems {
+    parameters: Arc<Parameters>,
+    items: Vec<Item>,
 }
 
 /// A distinct input that is not in the cache.

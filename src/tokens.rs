@@ -19,7 +19,6 @@ pub use measure::Measure;
 use crate::model;
 use estimate::{Estimate, Vector};
 use exact::Tokenizer;
-use measure::Tokens;
 
 /// The most models with an estimate of their own, since callers choose the names. Further ones share one.
 const MAX_MODELS: usize = 64;
@@ -71,47 +70,53 @@ impl Counter {
         self.0.tokenizers.contains_key(model)
     }
 
-    /// Measures a text for a model. This takes about two nanoseconds a byte, and a hundred times that with a
+    /// Measures texts for a model. This takes about two nanoseconds a byte, and a hundred times that with a
     /// tokenizer: then long texts must not block a thread that serves calls.
-    pub fn measure(&self, model: &str, text: &str) -> Measure {
-        match self.0.tokenizers.get(model).and_then(|tokenizer| tokenizer.count(text)) {
+    pub fn measure<'a>(&self, model: &str, texts: impl IntoIterator<Item = &'a str>) -> Measure {
+        let tokenizer = self.0.tokenizers.get(model);
+        let measure = |text| match tokenizer.and_then(|tokenizer| tokenizer.count(text)) {
             Some(tokens) => Measure::exact(text, tokens),
             None => Measure::estimate(text),
-        }
+        };
+        texts.into_iter().map(measure).reduce(|one, other| one + other).unwrap_or_default()
     }
 
     /// Returns the most likely number of tokens: the exact one if there is a tokenizer, otherwise an estimate
-    /// of at most the text's bytes and at least 1 for a text that is not empty.
+    /// of at most the texts' bytes and at least 1 for texts that are not empty; with the tokens of media.
     pub fn guess(&self, model: &str, measure: &Measure) -> u64 {
-        match &measure.tokens {
-            Tokens::Exact(tokens) => (*tokens).into(),
-            Tokens::Estimated(counts) => {
-                let likely = self.estimates().of(model).likely(&counts.map(f64::from));
-                whole(likely.round(), 1, measure.bytes)
-            }
+        self.guess_texts(model, measure) + u64::from(measure.media)
+    }
+
+    /// Returns the most likely number of tokens without those of media.
+    pub fn guess_texts(&self, model: &str, measure: &Measure) -> u64 {
+        if !measure.is_estimated() {
+            return measure.exact.into();
         }
+        let likely = self.estimates().of(model).likely(&measure.counts.map(f64::from));
+        u64::from(measure.exact) + whole(likely.round(), 1, measure.bytes)
     }
 
     /// Returns the number of tokens to reserve and to split by: at least the guess, with a margin for its error,
-    /// and at most the text's bytes. With a tokenizer it is the guess itself until reports exceed it.
+    /// and at most the texts' bytes. With a tokenizer it is the guess itself until reports exceed it. Tokens of media
+    /// have no margin.
     ///
     /// The margin is made for calls: the sum over a call's texts is hardly ever below the report,
     /// while a single short text may have a token more.
     pub fn bound(&self, model: &str, measure: &Measure) -> u64 {
+        let Measure { bytes, exact, counts, media } = *measure;
         let estimates = self.estimates();
-        match &measure.tokens {
-            Tokens::Exact(tokens) => {
-                let bound = estimates.of(model).bound_exact(f64::from(*tokens));
-                whole(bound.ceil(), *tokens, measure.bytes.max(*tokens))
-            }
-            Tokens::Estimated(counts) => {
-                let bound = estimates.of(model).bound(&counts.map(f64::from));
-                whole(bound.ceil(), 1, measure.bytes)
-            }
-        }
+        let estimate = estimates.of(model);
+        let counted = estimate.bound_exact(f64::from(exact));
+        let counted = whole(counted.ceil(), exact, bytes.max(exact));
+        let estimated = if measure.is_estimated() {
+            whole(estimate.bound(&counts.map(f64::from)).ceil(), 1, bytes)
+        } else {
+            0
+        };
+        counted + estimated + u64::from(media)
     }
 
-    /// Learns from the number of tokens that Voyage reported for a call with these texts: its usage, or the
+    /// Learns from the number of tokens that Voyage reported for the texts of a call: its usage, or the
     /// size that it refused.
     ///
     /// Ignores impossible numbers, and calls with a text that may have been cut to the model's context.
@@ -178,13 +183,9 @@ impl Estimates {
 
 /// Returns the sum of the exact counts, and the character counts of the other texts.
 fn split(measures: &[Measure]) -> (f64, Vec<Vector>) {
-    let (mut exact, mut texts) = (0.0, Vec::new());
-    for measure in measures {
-        match &measure.tokens {
-            Tokens::Exact(tokens) => exact += f64::from(*tokens),
-            Tokens::Estimated(counts) => texts.push(counts.map(f64::from)),
-        }
-    }
+    let exact = measures.iter().map(|measure| f64::from(measure.exact)).sum();
+    let estimated = measures.iter().filter(|measure| measure.is_estimated());
+    let texts = estimated.map(|measure| measure.counts.map(f64::from)).collect();
     (exact, texts)
 }
 

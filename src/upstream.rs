@@ -24,8 +24,8 @@ pub use key::{
 };
 
 use crate::{
-    embedding::{Answer, Input, Parameters},
     error::Error,
+    item::{Answer, Input, Parameters, Usage},
     telemetry::trace::Span,
 };
 
@@ -49,8 +49,8 @@ pub trait Upstream: Send + Sync + 'static {
 pub struct Reply {
     /// One answer for each input, in the order of the inputs.
     pub answers: Vec<Answer>,
-    /// Tokens that Voyage billed; `None` when the reply has no usage.
-    pub total_tokens: Option<u64>,
+    /// What Voyage billed; `None` when the reply has no usage.
+    pub usage: Option<Usage>,
     /// Voyage's `x-request-id`.
     pub request_id: Option<Arc<str>>,
     /// Voyage's `x-api-warning`, such as a missing payment method.

@@ -1,20 +1,16 @@
 //! Cache keys: a secret-prefixed SHA-256 over a canonical encoding of everything that shapes an answer.
 //!
-//! The encoding is injective: fixed-width fields, and every text after its length. The input is hashed
-//! unchanged. The secret prevents offline guesses of texts from their keys, and collisions made by callers.
+//! The encoding ([`Encoder`]) is injective, and the input is hashed unchanged. The secret prevents offline guesses of texts from their keys, and collisions made by callers.
 //! SHA-256 is faster than BLAKE3 on short texts where the CPU has SHA instructions.
 
 use std::hash::{Hash, Hasher};
 
 use sha2::{Digest, Sha256};
 
-use crate::{
-    embedding::{Endpoint, Input, InputType, Parameters},
-    model::Dtype,
-};
+use crate::item::{Encoder, Input, Parameters};
 
 /// Raised whenever the encoding or the meaning of a cached answer changes.
-const SCHEMA: u8 = 1;
+const SCHEMA: u8 = 2;
 
 /// The key of one input under one set of parameters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,7 +47,7 @@ impl KeyDeriver {
     /// Uses a secret of 32 bytes or more.
     pub fn new(secret: &[u8]) -> Self {
         let mut state = Sha256::new();
-        write(&mut state, secret);
+        encoder(&mut state).bytes(secret);
         Self { secret: state }
     }
 
@@ -62,32 +58,13 @@ impl KeyDeriver {
 
     /// Hashes the part that all inputs of a request share. Different namespaces share no answers.
     pub fn prefix(&self, namespace: &str, parameters: &Parameters) -> KeyPrefix {
-        // Every field by name: a new parameter must become part of the key before this compiles.
-        let Parameters { endpoint, model, input_type, dimension, dtype, truncation } = parameters;
         let mut state = self.secret.clone();
-        write(&mut state, namespace.as_bytes());
-        write(&mut state, model.as_bytes());
-        state.update([
-            SCHEMA,
-            match endpoint {
-                Endpoint::Embeddings => 0,
-            },
-            match input_type {
-                None => 0,
-                Some(InputType::Query) => 1,
-                Some(InputType::Document) => 2,
-            },
-            match dtype {
-                Dtype::Float => 0,
-                Dtype::Int8 => 1,
-                Dtype::Uint8 => 2,
-                Dtype::Binary => 3,
-                Dtype::Ubinary => 4,
-            },
-            u8::from(*truncation),
-        ]);
-        // No model has dimension 0, so it can stand for "the default".
-        state.update(dimension.unwrap_or(0).to_le_bytes());
+        {
+            let mut encoder = encoder(&mut state);
+            encoder.tag(SCHEMA);
+            encoder.bytes(namespace.as_bytes());
+            parameters.encode(&mut encoder);
+        }
         KeyPrefix(state)
     }
 }
@@ -100,14 +77,13 @@ impl KeyPrefix {
     /// Returns the key of one input.
     pub fn key(&self, input: &Input) -> Key {
         let mut state = self.0.clone();
-        write(&mut state, input.identity());
+        input.encode(&mut encoder(&mut state));
         Key(state.finalize().into())
     }
 }
 
-fn write(state: &mut Sha256, bytes: &[u8]) {
-    state.update((bytes.len() as u64).to_le_bytes());
-    state.update(bytes);
+fn encoder(state: &mut Sha256) -> Encoder<impl FnMut(&[u8])> {
+    Encoder::new(|piece| state.update(piece))
 }
 
 impl std::fmt::Debug for KeyDeriver {

@@ -4,7 +4,7 @@ use tokio::time::{Duration, advance};
 
 use super::*;
 use crate::{
-    embedding::{Endpoint, Input, InputType, Parameters, Vector},
+    item::{Input, InputType, Parameters, TextParameters, Vector, VectorParameters},
     model::Dtype,
     units::{Size, TimeSpan},
 };
@@ -19,18 +19,11 @@ fn cache(max_bytes: u64, ttl: Duration) -> Cache {
 
 fn stored(bytes: usize, fill: u8) -> Stored {
     let answer = Answer::Vector(Vector::new(Bytes::from(vec![fill; bytes])));
-    Stored { answer, tokens: fill.into() }
+    Stored { answer, tokens: fill.into(), pixels: 0 }
 }
 
 fn parameters() -> Parameters {
-    Parameters {
-        endpoint: Endpoint::Embeddings,
-        model: "voyage-4".into(),
-        input_type: None,
-        dimension: None,
-        dtype: Dtype::Float,
-        truncation: true,
-    }
+    Parameters::texts("voyage-4", TextParameters::default())
 }
 
 fn key(text: &str) -> Key {
@@ -147,10 +140,13 @@ fn asked() -> impl Strategy<Value = Asked> {
     let dimension = prop::sample::select(vec![None, Some(1), Some(256), Some(1 << 24)]);
     (word(), word(), input_type, dimension, dtype, any::<bool>(), word()).prop_map(
         |(namespace, model, input_type, dimension, dtype, truncation, text)| {
-            let endpoint = Endpoint::Embeddings;
-            let model = model.into();
-            let parameters =
-                Parameters { endpoint, model, input_type, dimension, dtype, truncation };
+            let parameters = Parameters::texts(
+                model,
+                TextParameters {
+                    vector: VectorParameters { input_type, dimension, dtype },
+                    truncation,
+                },
+            );
             (namespace.to_owned(), parameters, text.to_owned())
         },
     )

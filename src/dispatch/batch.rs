@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     caller::Priority,
-    embedding::Parameters,
     error::{Error, Phase, Upstream},
+    item::{Parameters, Size, Usage},
     telemetry::Metrics,
     tokens::Measure,
 };
@@ -72,8 +72,20 @@ impl Batch {
         }
     }
 
+    pub(super) fn size(&self) -> Size {
+        self.items.iter().fold(Size::default(), |mut sum, queued| {
+            sum += queued.size;
+            sum
+        })
+    }
+
     pub(super) fn tokens(&self) -> u64 {
-        self.items.iter().map(|queued| queued.tokens).sum()
+        self.size().tokens
+    }
+
+    /// Returns whether all of its items were first needed for the same request.
+    pub(super) fn is_of_one_request(&self) -> bool {
+        self.items.windows(2).all(|pair| pair[0].item.request == pair[1].item.request)
     }
 
     /// Returns the tokens expected in the reply.
@@ -161,7 +173,7 @@ impl Batch {
     /// Counts its end, if it was sent.
     pub(super) fn ended(&self, metrics: &Metrics, result: Result<Option<u64>, &'static str>) {
         if let Some(at) = self.first_at {
-            metrics.embeddings(&self.parameters.model, at.elapsed(), result);
+            metrics.operation(&self.parameters, at.elapsed(), result);
         }
     }
 
@@ -178,7 +190,7 @@ impl Batch {
         drop(span);
         for queued in items {
             let (wasted, stats) = (queued.wasted, Arc::clone(&stats));
-            let bill = Bill { tokens: 0, wasted, guessed: false, stats };
+            let bill = Bill { usage: Usage::default(), wasted, guessed: false, stats };
             queued.item.owner.complete(Err(error.clone()), bill);
         }
     }

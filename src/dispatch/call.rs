@@ -8,15 +8,15 @@ use super::{
     Shared,
     batch::Batch,
     breaker::BreakerPermit,
-    isolate::{Split, apportion, split},
+    isolate::{Split, apportion_usage, split},
     limit::Reservation,
     pending::{Bill, ReplyMetadata},
     retry,
     spans::attempt_failed,
 };
 use crate::{
-    embedding::{Input, Parameters},
     error::{Error, Fault, Upstream},
+    item::{Input, Media, Parameters, Usage},
     telemetry::Replied,
     upstream::Reply,
 };
@@ -90,7 +90,7 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call) {
     match result {
         Ok(reply) => {
             permit.succeeded(now);
-            reservation.settle(reply.total_tokens, now);
+            reservation.settle(reply.usage.map(|usage| usage.tokens), now);
             shared.pool.accepted(index, &key, sent_at);
             hand_out(&shared, batch, reply);
         }
@@ -170,7 +170,9 @@ fn after(
         batch.span.backs_off(at.duration_since(now));
         return vec![Returned { batch, at, blocked: false }];
     }
-    let Split { failed, resend } = split(&failure.fault, std::mem::take(&mut batch.items));
+    let bisects = !(batch.parameters.endpoint().fails_as_whole() && batch.is_of_one_request());
+    let fault = believed(&batch, &failure.fault);
+    let Split { failed, resend } = split(&fault, std::mem::take(&mut batch.items), bisects);
     if !failed.is_empty() {
         batch.part(failed).fail(&error, &shared.metrics);
     }
@@ -182,6 +184,19 @@ fn after(
     batch.span.splits(resend.iter().map(Vec::len).sum());
     let parts = resend.into_iter().map(|items| batch.part(items));
     parts.map(|batch| Returned { batch, at: now, blocked: false }).collect()
+}
+
+/// Returns the fault without the index of an input that Voyage may not have meant: an input is believed to be too long
+/// only if it is expected to have more than half of the limit, where an index may count something else.
+fn believed(batch: &Batch, fault: &Fault) -> Fault {
+    if let Fault::InputTooLong { index, limit } = fault
+        && !batch.parameters.endpoint().names_inputs()
+        && let Some(queued) = batch.items.get(*index)
+        && limit.is_some_and(|limit| queued.expected <= limit / 2)
+    {
+        return Fault::InputTooLong { index: usize::MAX, limit: *limit };
+    }
+    fault.clone()
 }
 
 /// Queues the items again after a 429, which costs no retry, and rejects late waiters.
@@ -227,29 +242,31 @@ fn teach(shared: &Shared, batch: &Batch, fault: &Fault) {
 }
 
 fn hand_out(shared: &Shared, batch: Batch, reply: Reply) {
-    batch.ended(&shared.metrics, Ok(reply.total_tokens));
+    batch.ended(&shared.metrics, Ok(reply.usage.map(|usage| usage.tokens)));
     let measures = batch.measures();
     let Batch { parameters, items, stats, span, .. } = batch;
-    span.used(reply.total_tokens.unwrap_or_default());
+    span.used(reply.usage.map_or(0, |usage| usage.tokens));
     // Settle before the waiters get the result.
     drop(span);
     // Keep only the first reply: its id is reported only if there was one request.
     let _ = stats.reply.set(ReplyMetadata { request_id: reply.request_id, warning: reply.warning });
-    let weights: Vec<u64> =
-        measures.iter().map(|measure| shared.counter.guess(&parameters.model, measure)).collect();
-    let total = reply.total_tokens.unwrap_or_else(|| weights.iter().sum());
-    let guessed = reply.total_tokens.is_none();
-    let replied = if guessed { Replied::Guessed(total) } else { Replied::Reported(total) };
+    let weights: Vec<Usage> =
+        items.iter().map(|queued| shared.guess(&parameters, queued)).collect();
+    let guessed = reply.usage.is_none();
+    let usage = reply.usage.unwrap_or_else(|| weights.iter().copied().sum());
+    let replied = if guessed { Replied::Guessed(usage) } else { Replied::Reported(usage) };
     shared.metrics.replied(&parameters.model, replied);
-    if let Some(reported) = reply.total_tokens {
-        shared.counter.learn(&parameters.model, &measures, reported);
+    if !guessed {
+        let has_media = items.iter().any(|queued| queued.item.input.media() != Media::NONE);
+        let texts = if has_media { usage.text_tokens } else { usage.tokens };
+        shared.counter.learn(&parameters.model, &measures, texts);
     }
 
     // The upstream returns one answer per input, in order.
-    for ((queued, answer), tokens) in
-        items.into_iter().zip(reply.answers).zip(apportion(total, &weights))
+    for ((queued, answer), usage) in
+        items.into_iter().zip(reply.answers).zip(apportion_usage(&usage, &weights))
     {
         let (wasted, stats) = (queued.wasted, Arc::clone(&stats));
-        queued.item.owner.complete(Ok(answer), Bill { tokens, wasted, guessed, stats });
+        queued.item.owner.complete(Ok(answer), Bill { usage, wasted, guessed, stats });
     }
 }

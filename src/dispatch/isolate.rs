@@ -4,7 +4,7 @@
 //! halved; a batch rejected with a 400 that names no input is bisected. A resend costs neither attempts nor retry
 //! budget.
 
-use crate::error::Fault;
+use crate::{error::Fault, item::Usage};
 
 /// The parts of a rejected batch.
 #[derive(Debug)]
@@ -15,26 +15,51 @@ pub(super) struct Split<T> {
     pub(super) resend: Vec<Vec<T>>,
 }
 
-/// Splits a rejected batch.
-pub(super) fn split<T>(fault: &Fault, mut items: Vec<T>) -> Split<T> {
+/// Splits a rejected batch. Without `bisects`, a rejection that names no input fails all items.
+pub(super) fn split<T>(fault: &Fault, mut items: Vec<T>, bisects: bool) -> Split<T> {
     match *fault {
         Fault::InputTooLong { index, .. } if index < items.len() => {
             let failed = vec![items.remove(index)];
             let resend = if items.is_empty() { Vec::new() } else { vec![items] };
             Split { failed, resend }
         }
+        Fault::TooManyTokens { .. } | Fault::PayloadTooLarge { .. } if items.len() > 1 => {
+            halve(items)
+        }
         // An index out of range names no input.
         Fault::InputTooLong { .. }
-        | Fault::TooManyTokens { .. }
-        | Fault::PayloadTooLarge { .. }
-        | Fault::InvalidRequest { field: None | Some("inputs"), .. }
-            if items.len() > 1 =>
+        | Fault::InvalidRequest { field: None | Some("inputs" | "documents"), .. }
+            if items.len() > 1 && bisects =>
         {
-            let second = items.split_off(items.len() / 2);
-            Split { failed: Vec::new(), resend: vec![items, second] }
+            halve(items)
         }
         _ => Split { failed: items, resend: Vec::new() },
     }
+}
+
+fn halve<T>(mut items: Vec<T>) -> Split<T> {
+    let second = items.split_off(items.len() / 2);
+    Split { failed: Vec::new(), resend: vec![items, second] }
+}
+
+/// Divides each number of a usage in proportion to the same number of the weights.
+pub(super) fn apportion_usage(total: &Usage, weights: &[Usage]) -> Vec<Usage> {
+    let mut shares = vec![Usage::default(); weights.len()];
+    let mut divide = |field: fn(&mut Usage) -> &mut u64| {
+        let total = *field(&mut total.clone());
+        if total == 0 {
+            return;
+        }
+        let weights: Vec<u64> = weights.iter().map(|weight| *field(&mut weight.clone())).collect();
+        for (share, part) in shares.iter_mut().zip(apportion(total, &weights)) {
+            *field(share) = part;
+        }
+    };
+    divide(|usage| &mut usage.tokens);
+    divide(|usage| &mut usage.text_tokens);
+    divide(|usage| &mut usage.image_pixels);
+    divide(|usage| &mut usage.video_pixels);
+    shares
 }
 
 /// Divides `total` in proportion to `weights` by largest remainder.

@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use super::{pending_limit::PendingPermit, send_info::SendInfo};
 use crate::{
     caller::{Caller, Priority},
-    embedding::{Answer, Input},
     error::Error,
+    item::{Answer, Input, Size, Usage},
     tokens::Measure,
 };
 
@@ -21,7 +21,9 @@ use crate::{
 pub struct Item {
     /// Unique in the process.
     pub id: u64,
-    /// The text.
+    /// The request that it was first needed for: unique in the process.
+    pub request: u64,
+    /// The input.
     pub input: Input,
     /// The result of [`super::Dispatch::measure`], to count once.
     pub measure: Option<Measure>,
@@ -72,11 +74,11 @@ pub struct Demand {
 /// The cost of an item; nothing by default.
 #[derive(Clone, Debug, Default)]
 pub struct Bill {
-    /// The item's share of the tokens Voyage reported.
-    pub tokens: u64,
+    /// The item's share of the usage that Voyage reported.
+    pub usage: Usage,
     /// Its share of the tokens of unusable replies; charged, but not part of the answer's cost.
     pub wasted: u64,
-    /// Whether the tokens are an estimate, because Voyage reported no usage.
+    /// Whether the usage is an estimate, because Voyage reported none.
     pub guessed: bool,
     /// The calls the item was part of.
     pub stats: Arc<CallStats>,
@@ -132,8 +134,8 @@ impl CallStats {
 pub(super) struct Queued {
     pub(super) item: Item,
     pub(super) measure: Measure,
-    /// Tokens to reserve for it.
-    pub(super) tokens: u64,
+    /// Its size, with the tokens to reserve.
+    pub(super) size: Size,
     /// Expected tokens.
     pub(super) expected: u64,
     pub(super) at: Instant,

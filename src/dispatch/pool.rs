@@ -13,8 +13,8 @@ use tokio::{
 };
 
 use crate::{
-    embedding::Parameters,
     error::{Error, Fault, Upstream},
+    item::Parameters,
     upstream::{ApiKey, ApiKeys, KeyLimits, Member},
 };
 

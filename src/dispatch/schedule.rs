@@ -29,7 +29,7 @@ use super::{
     limit::{Blocked, Cause, Reservation},
     pending::Queued,
 };
-use crate::{caller::Priority, embedding::Parameters, error::Error};
+use crate::{caller::Priority, error::Error, item::Parameters};
 use choice::{Candidate, TURN, choose};
 use lane::{CapsByModel, Lane};
 use queue::{FairClock, Position, Queue};
@@ -206,7 +206,7 @@ impl Scheduler {
     /// Chooses the lane to serve, and the class to fill its call from.
     fn choose(&mut self, now: Instant) -> Option<(Arc<Parameters>, Priority)> {
         let candidates = self.lanes.values_mut().filter_map(|lane| {
-            let caps = self.caps.of(&lane.parameters.model);
+            let caps = self.caps.of(&lane.parameters);
             lane.ready_at(now, self.max_delay, caps).filter(|at| *at <= now)?;
             let lane = &*lane;
             Some(Candidate {
@@ -221,14 +221,14 @@ impl Scheduler {
 
     /// Sends the lane's next call, or notes until when it is blocked.
     fn send_next(&mut self, parameters: &Arc<Parameters>, from: Priority, now: Instant) {
-        let caps = self.caps.of(&parameters.model);
+        let caps = self.caps.of(parameters);
         let Some(lane) = self.lanes.get_mut(parameters) else { return };
         let shared = &self.shared;
         let count = |Queued { measure, .. }: &Queued| {
             let expected = shared.counter.guess(&parameters.model, measure);
             (shared.tokens_to_reserve(parameters, measure), expected)
         };
-        lane.queue.recount(caps.inputs, count);
+        lane.queue.recount(caps.size.inputs, count);
         let mut taken = lane.take(from, caps);
         let is_cancelled = |(_, queued): &mut (Position, Queued)| !queued.is_wanted();
         taken.extract_if(.., is_cancelled).for_each(|(_, queued)| queued.cancel());
@@ -239,7 +239,7 @@ impl Scheduler {
         let starved = from == Priority::Batch
             && self.interactive_run >= TURN
             && self.shares.is_mostly_interactive(&parameters.model, now);
-        match self.reserve(&taken, &parameters.model, starved, now) {
+        match self.reserve(&taken, parameters, starved, now) {
             Ok((reservation, fit)) => {
                 let lane = self.lanes.get_mut(parameters);
                 let throttled = lane.map(|lane| {
@@ -249,7 +249,7 @@ impl Scheduler {
                 Queue::served(&taken, &mut self.clock);
                 for class in [Priority::Interactive, Priority::Batch] {
                     let of_class = taken.iter().filter(|(position, _)| position.priority == class);
-                    let tokens = of_class.map(|(_, queued)| queued.tokens).sum();
+                    let tokens = of_class.map(|(_, queued)| queued.size.tokens).sum();
                     self.shares.note(&parameters.model, class, tokens, now);
                 }
                 let items = taken.into_iter().map(|(_, queued)| queued).collect();
@@ -279,16 +279,16 @@ impl Scheduler {
     fn reserve(
         &mut self,
         taken: &[(Position, Queued)],
-        model: &Arc<str>,
+        parameters: &Parameters,
         starved: bool,
         now: Instant,
     ) -> Result<(Reservation, usize), Blocked> {
         let items = taken.iter().map(|(position, queued)| Wanted {
             priority: position.priority,
-            tokens: queued.tokens,
+            tokens: queued.size.tokens,
         });
-        let worth = self.caps.of(model).worth;
-        let limiter = &self.shared.limiter;
+        let worth = self.caps.of(parameters).worth;
+        let (limiter, model) = (&self.shared.limiter, &parameters.model);
         let terms = Terms { room: limiter.token_room(model, now), starved, worth, now };
         reserve_for(items, terms, |priority, tokens| limiter.reserve(model, priority, tokens, now))
     }
@@ -336,9 +336,8 @@ impl Scheduler {
             return;
         }
         if is_first {
-            let model = &batch.parameters.model;
-            let fill = self.caps.of(model).fill(&batch);
-            self.shared.metrics.batch(model, batch.stats.items(), fill);
+            let fill = batch.size().fill(&self.caps.of(&batch.parameters).size);
+            self.shared.metrics.batch(&batch.parameters.model, batch.stats.items(), fill);
         }
         reservation.sent(batch.expected());
         self.in_flight += 1;
@@ -359,7 +358,7 @@ impl Scheduler {
             return self.next_refusal();
         }
         let lanes = self.lanes.values_mut().filter_map(|lane| {
-            let caps = self.caps.of(&lane.parameters.model);
+            let caps = self.caps.of(&lane.parameters);
             lane.ready_at(now, self.max_delay, caps)
         });
         let returned = self.returned.iter().map(|returned| returned.at);

@@ -10,8 +10,8 @@ use std::{
 
 use super::pending::CallStats;
 use crate::{
-    embedding::Parameters,
     error::{Error, Upstream},
+    item::Parameters,
     telemetry::{
         semconv,
         trace::{FanIn, Span, TraceId},
@@ -45,15 +45,19 @@ impl BatchSpan {
     /// Begins it when the batch is first sent and all waiters are known.
     pub(super) fn begin(&self, parameters: &Parameters) {
         let is_new = !self.shared.context().is_recorded();
-        self.shared.begin(|| semconv::batch_span(&parameters.model));
+        let operation = parameters.endpoint().operation();
+        self.shared.begin(|| format!("{operation} {}", parameters.model));
         if !is_new {
             return;
         }
         self.shared.with(|span| {
-            span.set(semconv::GEN_AI_OPERATION_NAME, semconv::EMBEDDINGS);
+            span.set(semconv::GEN_AI_OPERATION_NAME, operation);
+            span.set(semconv::ENDPOINT, parameters.endpoint().path());
             span.set(semconv::GEN_AI_PROVIDER_NAME, semconv::VOYAGEAI);
             span.set(semconv::GEN_AI_REQUEST_MODEL, Arc::clone(&parameters.model));
-            span.list(semconv::GEN_AI_REQUEST_ENCODING_FORMATS, "base64");
+            if parameters.vector().is_some() {
+                span.list(semconv::GEN_AI_REQUEST_ENCODING_FORMATS, "base64");
+            }
             if let Some(dimension) = parameters.expected_dimension() {
                 span.count(semconv::GEN_AI_EMBEDDINGS_DIMENSION_COUNT, dimension.into());
             }

@@ -27,8 +27,8 @@ use super::*;
 use crate::{
     cache::{self, Cache, KeyDeriver},
     caller::{Caller, Rule, Scope},
-    embedding::{Answer, Endpoint, InputType},
     error::{Fault, Phase},
+    item::{Answer, InputType, TextParameters},
     model::Dtype,
     pipeline::{self, CacheMode, Pipeline, Request, Response},
     secret::Secret,
@@ -165,18 +165,11 @@ impl Stage {
 }
 
 fn parameters() -> Arc<Parameters> {
-    Arc::new(Parameters {
-        endpoint: Endpoint::Embeddings,
-        model: Arc::from(MODEL),
-        input_type: None,
-        dimension: None,
-        dtype: Dtype::Float,
-        truncation: true,
-    })
+    Arc::new(Parameters::texts(MODEL, TextParameters::default()))
 }
 
 fn documents() -> Arc<Parameters> {
-    Arc::new(Parameters { input_type: Some(InputType::Document), ..(*parameters()).clone() })
+    Arc::new(parameters().changed(|of| of.vector.input_type = Some(InputType::Document)))
 }
 
 /// An interactive request with an hour's patience.

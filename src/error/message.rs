@@ -78,11 +78,11 @@ fn write_upstream(f: &mut fmt::Formatter<'_>, upstream: &Upstream) -> fmt::Resul
             write!(f, ": {actual} tokens, the limit is {limit}")
         }
         Fault::InputTooLong { index, limit } => {
-            write!(f, ": inputs[{index}] for {model}")?;
+            write!(f, ": {}[{index}] for {model}", upstream.endpoint.input_field())?;
             if let Some(limit) = limit {
                 write!(f, ", the limit is {limit} tokens")?;
             }
-            f.write_str("; shorten it or set truncation")
+            write!(f, "; {}", upstream.endpoint.remedy())
         }
         Fault::ModelNotSupported => write!(f, ": {model} on {}", upstream.endpoint.path()),
         Fault::PayloadTooLarge { request_bytes } => write!(f, ": {request_bytes} bytes"),

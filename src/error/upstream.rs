@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::embedding::{Endpoint, Parameters};
+use crate::item::{Endpoint, Parameters};
 
 /// A failed call to Voyage.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl Upstream {
     pub fn new(fault: Fault, parameters: &Parameters, key: Arc<str>) -> Self {
         Self {
             fault,
-            endpoint: parameters.endpoint,
+            endpoint: parameters.endpoint(),
             model: Arc::clone(&parameters.model),
             status: None,
             attempts: 1,

@@ -17,8 +17,8 @@ use super::v1::{
 };
 use crate::{
     caller::{self, Caller},
-    embedding::{Endpoint, Input, InputType, Parameters},
     error::Error,
+    item::{Input, InputType, Parameters, TextParameters, VectorParameters},
     model::Dtype,
     model::{self, Kind, MAX_DIMENSION, Model},
     pipeline::{CacheMode, Request, Response},
@@ -78,14 +78,9 @@ pub(super) fn embed_request(
     caller.check_rpc(EMBED)?;
     caller.check_model(&model)?;
 
-    let parameters = Parameters {
-        endpoint: Endpoint::Embeddings,
-        model,
-        input_type,
-        dimension,
-        dtype,
-        truncation: request.truncation.unwrap_or(true),
-    };
+    let vector = VectorParameters { input_type, dimension, dtype };
+    let truncation = request.truncation.unwrap_or(true);
+    let parameters = Parameters::texts(model, TextParameters { vector, truncation });
     let dimension = parameters.expected_dimension();
     let allow_partial = options.allow_partial;
     let shape = ReplyShape { dtype, encoding, dimension, allow_partial, max_bytes };
@@ -135,7 +130,7 @@ impl ReplyShape {
             return Ok(0);
         }
         let answers = response.items.iter().filter_map(|outcome| outcome.result.as_ref().ok());
-        let widest = answers.filter_map(|answer| self.dtype.dimension_of(answer.size())).max();
+        let widest = answers.filter_map(|answer| self.dtype.dimension_of(answer.bytes())).max();
         let inputs = response.items.len();
         let predicted = self.check_size(MAX_DIMENSION, inputs)?;
         let taken = self.check_size(widest.unwrap_or_default().max(MAX_DIMENSION), inputs)?;

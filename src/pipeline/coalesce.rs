@@ -18,8 +18,8 @@ use super::{
 use crate::{
     cache::{Key, Stored},
     dispatch::{Bill, CallStats, Demand, FlightOwner, SendInfo},
-    embedding::Answer,
     error::{Error, Phase},
+    item::{Answer, CallGroup, Parameters},
     telemetry::Metrics,
 };
 
@@ -41,6 +41,8 @@ pub(super) struct Flights {
 pub(super) struct Flight {
     key: Key,
     age: u64,
+    /// The lane of its item, among those of the same parameters.
+    call_group: CallGroup,
     state: Mutex<FlightState>,
 }
 
@@ -92,13 +94,18 @@ impl FlightState {
 }
 
 impl Flight {
-    fn new(key: Key, age: u64) -> Arc<Self> {
-        Arc::new(Self { key, age, state: Mutex::default() })
+    fn new(key: Key, age: u64, call_group: CallGroup) -> Arc<Self> {
+        Arc::new(Self { key, age, call_group, state: Mutex::default() })
     }
 
     /// Returns the flight's number, which is also its item's.
     pub(super) fn id(&self) -> u64 {
         self.age
+    }
+
+    /// Returns the parameters of the lane of its item, given those of its input.
+    pub(super) fn lane(&self, parameters: &Arc<Parameters>) -> Arc<Parameters> {
+        parameters.in_group(self.call_group)
     }
 
     /// Returns whether the flight's input has been sent.
@@ -146,10 +153,12 @@ impl Flights {
     pub(super) fn join(
         self: &Arc<Self>,
         key: Key,
+        call_group: CallGroup,
         mode: CacheMode,
         waiter: Waiter,
     ) -> (Arc<Flight>, Join) {
-        let flight = Flight::new(key, self.opened.fetch_add(1, Ordering::Relaxed));
+        let age = self.opened.fetch_add(1, Ordering::Relaxed);
+        let flight = Flight::new(key, age, call_group);
         if mode == CacheMode::Bypass {
             // Not shared: never put into the map.
             flight.add_waiter(waiter);
@@ -166,13 +175,13 @@ impl Flights {
         }
         // A flight may have completed since this request's look-up; then its answer is in the cache.
         if mode != CacheMode::Refresh
-            && let Some(Stored { answer, tokens }) = self.cache.get(&key, Instant::now())
+            && let Some(stored) = self.cache.get(&key, Instant::now())
         {
             drop(flights);
             let model = &waiter.requester.parameters.model;
-            self.metrics.saved(model, u64::from(tokens) * u64::from(waiter.copies));
+            self.metrics.saved(model, &stored.saves().times(waiter.copies.into()));
             // The receiver is the request itself, which is still here.
-            let _ = waiter.send(Ok(answer), None);
+            let _ = waiter.send(Ok(stored.answer), None);
             return (flight, Join::Completed);
         }
         flight.add_waiter(waiter);
@@ -203,8 +212,7 @@ impl Flights {
         if let Ok(answer) = result
             && stores
         {
-            let tokens = u32::try_from(bill.tokens).unwrap_or(u32::MAX);
-            self.cache.store(flight.key, Stored { answer: answer.clone(), tokens }, flight.age);
+            self.cache.store(flight.key, Stored::new(answer.clone(), &bill.usage), flight.age);
         }
         close(&mut flights, flight);
         drop(flights);
@@ -215,9 +223,9 @@ impl Flights {
             state.stats = Some(Arc::clone(&bill.stats));
             (std::mem::take(&mut state.waiters), state.rejected.take())
         };
-        let (cost, wasted) = (bill.tokens, bill.wasted);
+        let (cost, wasted) = (bill.usage, bill.wasted);
         // The metric counts reported tokens, never an estimate.
-        let tokens = if bill.guessed { 0 } else { cost };
+        let tokens = if bill.guessed { 0 } else { cost.tokens };
         let mut bill = Some(bill);
         let (mut payer, mut first_left) = (None::<Waiter>, None);
         let mut served = 0;
@@ -239,11 +247,11 @@ impl Flights {
         self.metrics.tokens(tokens, requester.map(|requester| &requester.caller));
         // All copies but one would have cost the same again.
         if let Some(requester) = requester.filter(|_| served > 1) {
-            self.metrics.saved(&requester.parameters.model, cost.saturating_mul(served - 1));
+            self.metrics.saved(&requester.parameters.model, &cost.times(served - 1));
         }
         // A quota pays even if all waiters left.
         if let Some(waiter) = debtor(payer, first_left).or(rejected) {
-            waiter.charge.settle(cost.saturating_add(wasted));
+            waiter.charge.settle(cost.tokens.saturating_add(wasted));
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::{
     cache::Stored,
     dispatch::{Bill, CallStats},
     error::{Error, Phase},
+    item::Usage,
     telemetry::{
         Metrics, semconv,
         trace::{Span, TraceContext},
@@ -33,12 +34,12 @@ pub(super) struct Gathering<'a> {
     expected: Vec<Expected>,
     /// `None` when no flight is expected.
     results: Option<mpsc::UnboundedReceiver<FlightResult>>,
-    tokens: u64,
+    usage: Usage,
     guessed: bool,
     /// The statistics of every batch that the request pays for, and the number of its items in it.
     paid: Vec<(Arc<CallStats>, u32)>,
     /// The cost of the hits when they were fetched.
-    saved_tokens: u64,
+    saved: Usage,
 }
 
 #[derive(Debug)]
@@ -58,16 +59,16 @@ impl<'a> Gathering<'a> {
             items: vec![ItemResult { source: Source::Miss, result: lost }; inputs],
             expected: Vec::new(),
             results: None,
-            tokens: 0,
+            usage: Usage::default(),
             guessed: false,
             paid: Vec::new(),
-            saved_tokens: 0,
+            saved: Usage::default(),
         }
     }
 
-    pub(super) fn hit(&mut self, slot: usize, Stored { answer, tokens }: Stored) {
-        self.saved_tokens += u64::from(tokens);
-        self.items[slot] = ItemResult { source: Source::Hit, result: Ok(answer) };
+    pub(super) fn hit(&mut self, slot: usize, stored: Stored) {
+        self.saved += stored.saves();
+        self.items[slot] = ItemResult { source: Source::Hit, result: Ok(stored.answer) };
     }
 
     pub(super) fn refuse(&mut self, slot: usize, error: Error) {
@@ -148,7 +149,7 @@ impl<'a> Gathering<'a> {
     }
 
     fn pay(&mut self, bill: Bill) {
-        self.tokens += bill.tokens;
+        self.usage += bill.usage;
         self.guessed |= bill.guessed;
         match self.paid.iter_mut().find(|(stats, _)| Arc::ptr_eq(stats, &bill.stats)) {
             Some((_, items)) => *items += 1,
@@ -192,8 +193,8 @@ impl<'a> Gathering<'a> {
         Response {
             upstream_time: self.upstream_time(Instant::now()),
             items: self.items,
-            tokens: self.tokens,
-            // If a call is paid in part, its tokens are divided.
+            usage: self.usage,
+            // If a call is paid in part, its usage is divided.
             estimated: self.guessed || self.paid.iter().any(|(stats, paid)| *paid < stats.items()),
             calls: self.paid.into_iter().map(|(stats, _)| stats).collect(),
         }
@@ -225,7 +226,7 @@ impl Drop for LookUp<'_, '_> {
             inputs[item.source as usize] += 1;
         }
         let Request { parameters, cache_mode, .. } = self.gathering.request;
-        self.metrics.saved(&parameters.model, self.gathering.saved_tokens);
+        self.metrics.saved(&parameters.model, &self.gathering.saved);
         for source in Source::ALL {
             self.metrics.lookups(source.as_str(), inputs[source as usize]);
         }

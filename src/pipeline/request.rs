@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use crate::{
     caller::{Caller, Priority},
     dispatch::{CallStats, ReplyMetadata},
-    embedding::{Answer, Input, Parameters},
     error::Error,
+    item::{Answer, Input, Parameters, Usage},
 };
 
 /// A valid request for answers to inputs of one kind.
@@ -125,9 +125,9 @@ pub struct ItemResult {
 pub struct Response {
     /// One result for each input, in the order of the request.
     pub items: Vec<ItemResult>,
-    /// Tokens billed for this request.
-    pub tokens: u64,
-    /// Whether the tokens are a share of a call's tokens, or an estimate.
+    /// The usage billed for this request.
+    pub usage: Usage,
+    /// Whether the usage is a share of a call's usage, or an estimate.
     pub estimated: bool,
     /// The upstream calls that this request paid for, in whole or in part.
     pub calls: Vec<Arc<CallStats>>,

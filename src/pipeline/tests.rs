@@ -18,9 +18,8 @@ use crate::{
     cache::{self, Cache, KeyDeriver},
     caller::{Caller, Priority, Scope},
     dispatch::{self, Dispatch},
-    embedding::{Answer, Endpoint, Input, Parameters},
     error::Error,
-    model::Dtype,
+    item::{Answer, CallGroup, Input, Parameters, TextParameters},
     secret::Secret,
     telemetry::{Metrics, trace::TraceContext},
     tokens::{self, Counter},
@@ -32,14 +31,7 @@ use fake::Fake;
 const MINUTE: Duration = Duration::from_mins(1);
 
 fn parameters() -> Arc<Parameters> {
-    Arc::new(Parameters {
-        endpoint: Endpoint::Embeddings,
-        model: Arc::from("voyage-4"),
-        input_type: None,
-        dimension: None,
-        dtype: Dtype::Float,
-        truncation: true,
-    })
+    Arc::new(Parameters::texts("voyage-4", TextParameters::default()))
 }
 
 fn request(texts: &[&str]) -> Request {

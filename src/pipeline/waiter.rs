@@ -8,8 +8,8 @@ use super::quota::Charge;
 use crate::{
     caller::{Caller, Priority},
     dispatch::{Bill, Demand},
-    embedding::{Answer, Parameters},
     error::Error,
+    item::{Answer, Parameters},
     telemetry::trace::TraceContext,
 };
 

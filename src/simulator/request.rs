@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{error_reply::ErrorReply, vectors::Shape};
 use crate::{
-    embedding::InputType,
+    item::InputType,
     model::{self, Dtype, Kind, MAX_UPSTREAM_INPUTS, Model},
 };
 

@@ -8,7 +8,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::random::{SplitMix, hash};
-use crate::{embedding::InputType, model::Dtype};
+use crate::{item::InputType, model::Dtype};
 
 /// The parameters that shape a vector, besides the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

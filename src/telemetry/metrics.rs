@@ -30,7 +30,10 @@ pub use rpc::{EndedRpc, RpcOutcome};
 pub use spending::Replied;
 
 use super::{callers::CallerNames, recent::Recent, resource::resource};
-use crate::{embedding::Endpoint, model};
+use crate::{
+    item::{Endpoint, Usage},
+    model,
+};
 use instruments::Instruments;
 use upstream::{USUAL_STATUSES, call_labels};
 
@@ -107,9 +110,9 @@ impl Metrics {
     pub fn expect_models<'a>(&self, models: impl IntoIterator<Item = &'a str>) {
         let Some(shared) = &self.shared else { return };
         for model in models {
-            shared.spend(model, 0, "billed", Some("spent"));
-            shared.spend(model, 0, "saved", Some("saved"));
-            shared.spend(model, 0, "estimated", None);
+            shared.spend(model, &Usage::default(), "billed", Some("spent"));
+            shared.spend(model, &Usage::default(), "saved", Some("saved"));
+            shared.spend(model, &Usage::default(), "estimated", None);
             for status in USUAL_STATUSES {
                 let labels = call_labels(Endpoint::Embeddings, model, status);
                 shared.instruments.upstream_calls.add(0, &labels);

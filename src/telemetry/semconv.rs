@@ -19,11 +19,6 @@ pub const LIMITER_SPAN: &str = "limiter";
 /// The span of one HTTP request: its method.
 pub const ATTEMPT_SPAN: &str = "POST";
 
-/// Returns the name of a batch's span.
-pub fn batch_span(model: &str) -> String {
-    format!("{EMBEDDINGS} {model}")
-}
-
 /// The protocol: `grpc`.
 pub const RPC_SYSTEM_NAME: &str = "rpc.system.name";
 /// The only protocol.
@@ -57,10 +52,8 @@ pub const HTTP_RESPONSE_STATUS_CODE: &str = "http.response.status_code";
 /// The URL, without query and user info.
 pub const URL_FULL: &str = "url.full";
 
-/// The operation: [`EMBEDDINGS`].
+/// The operation: `embeddings` or `rerank`.
 pub const GEN_AI_OPERATION_NAME: &str = "gen_ai.operation.name";
-/// The only operation.
-pub const EMBEDDINGS: &str = "embeddings";
 /// The provider: [`VOYAGEAI`].
 pub const GEN_AI_PROVIDER_NAME: &str = "gen_ai.provider.name";
 /// Voyage, for which the conventions have no name.
@@ -98,6 +91,8 @@ pub const WAIT_QUEUE: &str = "voyage_gateway.wait.queue";
 pub const WAIT_LIMITER: &str = "voyage_gateway.wait.limiter";
 /// The number of links that had no room.
 pub const LINKS_DROPPED: &str = "voyage_gateway.links.dropped";
+/// The path of Voyage's endpoint.
+pub const ENDPOINT: &str = "voyage_gateway.endpoint";
 /// The number of HTTP requests of a batch.
 pub const UPSTREAM_REQUESTS: &str = "voyage_gateway.upstream.requests";
 /// The alias of an API key.

@@ -1,4 +1,4 @@
-//! The character counts of a text, from which its tokens are estimated.
+//! The measure of an input: tokens that are known, and character counts from which the others are estimated.
 
 /// The number of character classes, which tokenizers treat differently.
 pub(super) const CLASSES: usize = 9;
@@ -25,32 +25,55 @@ pub(super) const RARE: usize = 7;
 /// longer words.
 pub(super) const WORDS: usize = 8;
 
-/// The measure of a text, without the text; 44 bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The measure of an input, without the input; 48 bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Measure {
-    /// The UTF-8 length. A byte-level tokenizer never produces more tokens.
+    /// The UTF-8 length of the texts. A byte-level tokenizer never produces more tokens.
     pub(super) bytes: u32,
-    pub(super) tokens: Tokens,
-}
-
-/// The source of a text's token count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tokens {
-    /// The model's own tokenizer.
-    Exact(u32),
-    /// An estimate by the text's characters.
-    Estimated(Counts),
+    /// The tokens of texts that the model's own tokenizer counted.
+    pub(super) exact: u32,
+    /// The characters of the other texts, from which their tokens are estimated.
+    pub(super) counts: Counts,
+    /// The tokens of media, which their pixels determine.
+    pub(super) media: u32,
 }
 
 impl Measure {
     /// Counts the characters of a text.
     pub(super) fn estimate(text: &str) -> Self {
-        Self { bytes: saturate(text.len()), tokens: Tokens::Estimated(count(text)) }
+        Self { bytes: saturate(text.len()), counts: count(text), ..Self::default() }
     }
 
     /// Keeps the tokenizer's count.
     pub(super) fn exact(text: &str, tokens: usize) -> Self {
-        Self { bytes: saturate(text.len()), tokens: Tokens::Exact(saturate(tokens)) }
+        Self { bytes: saturate(text.len()), exact: saturate(tokens), ..Self::default() }
+    }
+
+    /// Adds the tokens of media.
+    #[must_use]
+    pub fn with_media(self, tokens: u32) -> Self {
+        Self { media: self.media.saturating_add(tokens), ..self }
+    }
+
+    /// Returns whether some tokens are estimated.
+    pub(super) fn is_estimated(&self) -> bool {
+        self.counts != [0; CLASSES]
+    }
+}
+
+/// The measure of several texts.
+impl std::ops::Add for Measure {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.saturating_add(other.bytes),
+            exact: self.exact.saturating_add(other.exact),
+            counts: std::array::from_fn(|class| {
+                self.counts[class].saturating_add(other.counts[class])
+            }),
+            media: self.media.saturating_add(other.media),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::{error::Error as StdError, io, time::Duration};
 use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 
-use crate::error::Fault;
+use crate::{error::Fault, item::Endpoint};
 
 /// The longest `Retry-After` that is accepted.
 const MAX_RETRY_AFTER: Duration = Duration::from_mins(1);
@@ -17,6 +17,7 @@ const MAX_DETAIL_BYTES: usize = 512;
 
 /// A reply with another status than 200.
 pub(super) struct Refusal<'a> {
+    pub(super) endpoint: Endpoint,
     pub(super) status: StatusCode,
     pub(super) headers: &'a HeaderMap,
     pub(super) body: &'a [u8],
@@ -83,21 +84,17 @@ fn from_bad_request(refusal: &Refusal<'_>) -> Fault {
         return Fault::ModelNotSupported;
     }
     Fault::InvalidRequest {
-        field: named_field(text),
+        field: named_field(refusal.endpoint, text),
         detail: detail.map(|text| presentable(&text, refusal.scrub)),
     }
 }
 
 /// Returns the gateway's field that a message names, or `request` when it is an argument that callers do not set.
 /// `None`: the message names no argument and may concern any input.
-fn named_field(text: &str) -> Option<&'static str> {
+fn named_field(endpoint: Endpoint, text: &str) -> Option<&'static str> {
     /// The beginning of every message about arguments.
     const ARGUMENTS: &str =
         "The request body is not valid JSON, or some arguments were not specified";
-
-    /// The arguments with the gateway's own names.
-    const SAME: [&str; 5] =
-        ["model", "input_type", "truncation", "output_dimension", "output_dtype"];
 
     let argument = ["Error for argument '", "supplied for argument '", "Argument '"]
         .iter()
@@ -105,8 +102,7 @@ fn named_field(text: &str) -> Option<&'static str> {
         .and_then(|(_, rest)| rest.split_once('\''))
         .map(|(name, _)| name);
     match argument {
-        Some("input") => Some("inputs"),
-        Some(name) => SAME.into_iter().find(|same| *same == name).or(Some("request")),
+        Some(name) => endpoint.field_of(name).or(Some("request")),
         None => text.starts_with(ARGUMENTS).then_some("request"),
     }
 }

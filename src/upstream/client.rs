@@ -7,9 +7,8 @@ use http::{StatusCode, header};
 
 use super::{ApiKey, ApiKeys, Config, Reply, Upstream, classify, url, wire};
 use crate::{
-    embedding::{Input, Parameters},
     error::{BadResponse, Error, Fault, Upstream as Failure},
-    model::MAX_DIMENSION,
+    item::{Input, Parameters},
     telemetry::{Metrics, Replied, semconv, trace::Span},
 };
 
@@ -99,9 +98,9 @@ impl Client {
         let base_url = self.base_url(key);
         let scrub = |text: &str| self.keys.scrub(text, key);
         let failure = |fault| Failure::new(fault, parameters, Arc::clone(key.alias()));
-        let body = wire::encode(parameters, inputs).map_err(|_| failure(Fault::Protocol))?;
+        let body = wire::encode(parameters, inputs).ok_or_else(|| failure(Fault::Protocol))?;
         let request_bytes = body.len() as u64;
-        let address = format!("{base_url}{}", parameters.endpoint.path());
+        let address = format!("{base_url}{}", parameters.endpoint().path());
         let mut response = self.send(key, address, body, span).await.map_err(failure)?;
 
         let status = response.status();
@@ -116,6 +115,7 @@ impl Client {
             let mut body = read(&mut response, MAX_ERROR_BODY).await.unwrap_or_default();
             body.truncate(MAX_ERROR_BODY);
             let refusal = classify::Refusal {
+                endpoint: parameters.endpoint(),
                 status,
                 headers: response.headers(),
                 body: &body,
@@ -126,27 +126,27 @@ impl Client {
             return Err(answered(classify::from_reply(&refusal)).into());
         }
 
-        let limit = max_reply_bytes(parameters, inputs.len());
+        let limit = wire::max_reply_bytes(parameters, inputs);
         let body = read(&mut response, limit).await.inspect_err(log_cause);
         let body = body.map_err(|error| answered(classify::from_transport(&error)))?;
         if body.len() > limit {
             return Err(answered(Fault::BadResponse(BadResponse::TOO_LONG)).into());
         }
-        let (answers, total_tokens) =
-            wire::decode(parameters, inputs.len(), &body).map_err(|bad| {
+        let wire::Decoded { answers, usage } =
+            wire::decode(parameters, inputs, &body).map_err(|bad| {
                 let tokens = self.waste(&body, parameters);
                 Failure { tokens, ..answered(Fault::BadResponse(bad)) }
             })?;
         let warning = header(&response, "x-api-warning", &scrub);
-        Ok(Reply { answers, total_tokens, request_id, warning })
+        Ok(Reply { answers, usage, request_id, warning })
     }
 
     /// Counts and returns the tokens of an unusable reply, which no caller is billed for.
     fn waste(&self, body: &[u8], parameters: &Parameters) -> u64 {
-        let tokens = wire::reported_tokens(body).unwrap_or(0);
-        self.metrics.tokens(tokens, None);
-        self.metrics.replied(&parameters.model, Replied::Reported(tokens));
-        tokens
+        let usage = wire::reported_usage(body).unwrap_or_default();
+        self.metrics.tokens(usage.tokens, None);
+        self.metrics.replied(&parameters.model, Replied::Reported(usage));
+        usage.tokens
     }
 }
 
@@ -208,13 +208,6 @@ pub(super) fn causes(error: &reqwest::Error) -> String {
     let first: &dyn StdError = error;
     let causes = std::iter::successors(Some(first), |&cause| cause.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-/// Returns the largest size of a valid answer in bytes: JSON numbers with 17 digits, and some space.
-fn max_reply_bytes(parameters: &Parameters, inputs: usize) -> usize {
-    const BYTES_A_NUMBER: usize = 26;
-    let dimension = parameters.expected_dimension().unwrap_or(MAX_DIMENSION) as usize;
-    1024 * 1024 + inputs * (dimension * BYTES_A_NUMBER + 256)
 }
 
 /// Reads a body of at most `limit` bytes; of a longer one, `limit + 1`.

@@ -6,8 +6,8 @@ use futures_util::future::join_all;
 use tokio::task::JoinHandle;
 use tonic::Code;
 use voyage_gateway::{
-    embedding::InputType,
     grpc::v1::{self, EmbedRequest, OutputDtype},
+    item::InputType,
     model::Dtype,
     simulator::{Fault, Shape, vector},
     units::TimeSpan,

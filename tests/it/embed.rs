@@ -120,7 +120,7 @@ async fn an_explicit_default_dimension_shares_the_entry_of_none() {
 
 #[tokio::test]
 async fn input_type_and_truncation_reach_voyage_and_part_entries() {
-    use voyage_gateway::embedding::InputType as Domain;
+    use voyage_gateway::item::InputType as Domain;
     let gateway = Gateway::start().await;
     let cases = [
         (InputType::Unspecified, None),

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::{FutureExt as _, future::BoxFuture};
 use tonic::Code;
 use voyage_gateway::{
-    embedding::{Input, Parameters},
     error::Error,
     grpc::v1::{CacheMode, EmbedRequest, RequestOptions},
+    item::{Input, Parameters},
     simulator::Fault,
     telemetry::trace::Span,
     upstream::{ApiKey, Reply, Upstream},

@@ -27,13 +27,13 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use voyage_gateway::{
     app::{self, Bound, RunError},
     config::{self, Config, Sources},
-    embedding::{Input, Parameters},
     error::Error,
     grpc::v1::{
         CacheMode, CacheStatus, EmbedRequest, EmbedResponse, RequestOptions,
         embedding_service_client::EmbeddingServiceClient, model_service_client::ModelServiceClient,
     },
     grpc::wire::Embedding,
+    item::{Input, Parameters},
     model::Dtype,
     secret::Secret,
     simulator::{AcceptedKeys, Options, Shape, Simulator, vector},

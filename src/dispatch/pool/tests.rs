@@ -102,14 +102,16 @@ async fn a_single_rejected_key_is_tried_again_soon_and_other_items_fail() {
     let a = take(&pool, 0);
     accept(&pool, 0, &a);
     assert!(!reject(&pool, 0, &a).await, "there is no other");
-    let parameters = Parameters {
-        endpoint: crate::embedding::Endpoint::Embeddings,
-        model: Arc::from("voyage-4"),
-        input_type: None,
-        dimension: None,
-        dtype: crate::model::Dtype::Float,
-        truncation: true,
-    };
+    let parameters = Parameters::texts(
+        "voyage-4",
+        crate::item::TextParameters {
+            vector: crate::item::VectorParameters {
+                dtype: crate::model::Dtype::Float,
+                ..crate::item::VectorParameters::default()
+            },
+            truncation: true,
+        },
+    );
     // One 401 may be a slip: the next call tries it at once, and only that one.
     assert!(take(&pool, 0).same_secret(&a));
     assert!(!reject(&pool, 0, &a).await);

@@ -95,7 +95,7 @@ impl<'a> Estimate<'a> {
         let kind = |waiting: &Waiting<'_>| (waiting.lane, waiting.position.priority);
         if items.iter().any(|waiting| kind(waiting) != kind(&items[0])) {
             for waiting in &mut items {
-                let at = forecast.free_at(Priority::Interactive, waiting.queued.tokens);
+                let at = forecast.free_at(Priority::Interactive, waiting.queued.size.tokens);
                 waiting.if_next = Some(at);
             }
         }
@@ -188,12 +188,10 @@ impl<'a> Estimate<'a> {
             let wanted = items
                 .iter()
                 .filter(move |waiting| !waiting.cannot_wait(cutoff))
-                .take_while(move |Waiting { queued, .. }| {
-                    fits(queued.tokens, queued.item.input.size())
-                })
+                .take_while(move |Waiting { queued, .. }| fits(&queued.size))
                 .map(|&Waiting { position, queued, .. }| Wanted {
                     priority: position.priority,
-                    tokens: queued.tokens,
+                    tokens: queued.size.tokens,
                 });
             let room = forecast.token_room();
             let terms = Terms { room, starved, worth: caps.worth, now: self.clock };

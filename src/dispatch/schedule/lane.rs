@@ -8,17 +8,13 @@ use super::queue::{FairClock, Position, Queue};
 use crate::{
     caller::Priority,
     dispatch::{
-        batch::Batch,
         limit::{Limiter, PerMinute},
         pending::Queued,
         send_info::ThrottledIntervals,
     },
-    embedding::Parameters,
-    model::{self, MAX_UPSTREAM_INPUTS},
+    item::{Endpoint, Parameters, Size},
+    model,
 };
-
-/// The most bytes of inputs in one call; a larger input is sent alone.
-const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
 /// The most tokens of a call to an unlisted model: the least of any listed model.
 const UNLISTED_REQUEST_TOKENS: u64 = 120_000;
@@ -29,57 +25,41 @@ pub(super) const AGEING: Duration = Duration::from_secs(2);
 /// The bounds of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Caps {
-    pub(super) inputs: usize,
-    pub(super) tokens: u64,
-    bytes: usize,
+    pub(super) size: Size,
     /// The least tokens of a batch call when the budget lacks tokens for a full one: smaller calls would use up the
     /// requests, and waiting for a full one would leave tokens unused.
     pub(super) worth: u64,
 }
 
 impl Caps {
-    /// Returns the bounds of a call to a model within the limits of a minute.
-    pub(super) fn of(model: &str, max_inputs: usize, budget: PerMinute) -> Self {
-        let (inputs, tokens) = model::find(model)
-            .map_or((MAX_UPSTREAM_INPUTS, UNLISTED_REQUEST_TOKENS), |model| {
-                (model.max_inputs as usize, u64::from(model.max_request_tokens))
+    /// Returns the bounds of a call within the limits of a minute: those of the endpoint and of the model.
+    pub(super) fn of(parameters: &Parameters, max_inputs: usize, budget: PerMinute) -> Self {
+        let bounds = parameters.endpoint().bounds();
+        let (inputs, tokens) = model::find(&parameters.model)
+            .map_or((bounds.inputs, UNLISTED_REQUEST_TOKENS), |model| {
+                (model.max_inputs.into(), model.max_request_tokens.into())
             });
-        let tokens = tokens.min(budget.tokens);
+        let inputs = bounds.inputs.min(inputs).min(max_inputs as u64);
+        let tokens = bounds.tokens.min(tokens).min(budget.tokens);
         let worth = (tokens / 4).max(budget.tokens / budget.requests.max(1)).min(tokens);
-        Self { inputs: inputs.min(max_inputs), tokens, bytes: MAX_BODY_BYTES, worth }
+        Self { size: Size { inputs, tokens, ..bounds }, worth }
     }
 
-    /// Returns the largest ratio of a call's inputs, tokens and bytes to their bounds, at most 1.
-    #[expect(clippy::cast_precision_loss, reason = "nothing depends on the last digits")]
-    pub(super) fn fill(self, batch: &Batch) -> f64 {
-        let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
-        let bytes: usize = batch.items.iter().map(|queued| queued.item.input.size()).sum();
-        let of_inputs = share(batch.items.len() as u64, self.inputs as u64);
-        let of_bytes = share(bytes as u64, self.bytes as u64);
-        of_inputs.max(share(batch.tokens(), self.tokens)).max(of_bytes).min(1.0)
-    }
-
-    /// Returns a filter that accepts items, by their tokens and bytes, until the call is full; the first one always
-    /// fits.
-    pub(super) fn filter(self) -> impl FnMut(u64, usize) -> bool + Clone {
-        let (mut inputs, mut tokens, mut bytes) = (0, 0, 0);
-        move |more_tokens, size| {
-            let fits = inputs == 0
-                || (inputs < self.inputs
-                    && tokens + more_tokens <= self.tokens
-                    && bytes + size <= self.bytes);
-            inputs += 1;
-            tokens += more_tokens;
-            bytes += size;
+    /// Returns a filter that accepts items, by their size, until the call is full; the first one always fits.
+    pub(super) fn filter(self) -> impl FnMut(&Size) -> bool + Clone {
+        let mut taken = Size::default();
+        move |more| {
+            let fits = taken.inputs == 0 || taken.fits(more, &self.size);
+            taken += *more;
             fits
         }
     }
 }
 
-/// The bounds of a call to each model, computed once a round.
+/// The bounds of a call to each endpoint and model, computed once a round.
 #[derive(Debug)]
 pub(super) struct CapsByModel {
-    known: HashMap<Arc<str>, Caps>,
+    known: HashMap<(Endpoint, Arc<str>), Caps>,
     max_inputs: usize,
     limiter: Arc<Limiter>,
 }
@@ -94,13 +74,11 @@ impl CapsByModel {
         self.known.clear();
     }
 
-    pub(super) fn of(&mut self, model: &Arc<str>) -> Caps {
-        if let Some(caps) = self.known.get(model) {
-            return *caps;
-        }
-        let caps = Caps::of(model, self.max_inputs, self.limiter.for_batch(model));
-        self.known.insert(Arc::clone(model), caps);
-        caps
+    pub(super) fn of(&mut self, parameters: &Parameters) -> Caps {
+        let of = (parameters.endpoint(), Arc::clone(&parameters.model));
+        *self.known.entry(of).or_insert_with(|| {
+            Caps::of(parameters, self.max_inputs, self.limiter.for_batch(&parameters.model))
+        })
     }
 }
 
@@ -140,7 +118,7 @@ impl Lane {
         caps: Caps,
     ) -> Option<Instant> {
         let oldest = self.queue.oldest()?;
-        let is_full = self.queue.len() >= caps.inputs || self.queue.tokens() >= caps.tokens;
+        let is_full = self.queue.size().fills(&caps.size);
         let at = if is_full || self.in_flight == 0 { now } else { oldest + max_delay };
         Some(self.blocked_until.map_or(at, |until| at.max(until)))
     }
@@ -176,7 +154,7 @@ impl Lane {
     /// Removes a call's items from the queue, in the order of service.
     pub(super) fn take(&mut self, from: Priority, caps: Caps) -> Vec<(Position, Queued)> {
         let mut fits = caps.filter();
-        self.queue.take_while(from, |queued| fits(queued.tokens, queued.item.input.size()))
+        self.queue.take_while(from, |queued| fits(&queued.size))
     }
 
     /// Adds an item; an interactive one may fit where the lane's next batch does not.

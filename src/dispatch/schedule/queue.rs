@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::{
     caller::{Caller, Priority},
     dispatch::pending::{Item, Queued},
+    item::Size,
 };
 
 /// The virtual time of a token of weight 1, and the largest effective weight.
@@ -71,7 +72,7 @@ impl FairClock {
     pub(super) fn refund(&mut self, queued: &Queued) {
         let Item { priority, caller, .. } = &queued.item;
         if let Some(end) = self.ends.get_mut(&(*priority, Arc::clone(&caller.name))) {
-            *end = end.saturating_sub(length(caller, queued.tokens));
+            *end = end.saturating_sub(length(caller, queued.size.tokens));
         }
     }
 
@@ -102,15 +103,15 @@ pub(super) struct Queue {
     positions: HashMap<u64, Position>,
     /// In the order of arrival, with items that were removed since.
     arrivals: VecDeque<(Instant, u64)>,
-    tokens: u64,
+    size: Size,
 }
 
 impl Queue {
     pub(super) fn push(&mut self, queued: Queued, clock: &mut FairClock) {
         let (id, at) = (queued.item.id, queued.at);
-        let tag = clock.tag(queued.item.priority, &queued.item.caller, queued.tokens);
+        let tag = clock.tag(queued.item.priority, &queued.item.caller, queued.size.tokens);
         let position = Position { priority: queued.item.priority, tag, id };
-        self.tokens += queued.tokens;
+        self.size += queued.size;
         self.items.insert(position, queued);
         self.positions.insert(id, position);
         self.arrivals.push_back((at, id));
@@ -119,7 +120,7 @@ impl Queue {
     /// Puts items back that were not sent.
     pub(super) fn put_back(&mut self, taken: Vec<(Position, Queued)>) {
         for (position, queued) in taken {
-            self.tokens += queued.tokens;
+            self.size += queued.size;
             self.positions.insert(position.id, position);
             self.items.insert(position, queued);
         }
@@ -134,7 +135,7 @@ impl Queue {
         let Some(mut queued) = self.items.remove(&old) else { return };
         clock.refund(&queued);
         queued.item.priority = Priority::Interactive;
-        let tag = clock.tag(Priority::Interactive, &queued.item.caller, queued.tokens);
+        let tag = clock.tag(Priority::Interactive, &queued.item.caller, queued.size.tokens);
         let position = Position { priority: Priority::Interactive, tag, id };
         self.items.insert(position, queued);
         self.positions.insert(id, position);
@@ -158,11 +159,11 @@ impl Queue {
     }
 
     /// Updates the reserved and expected tokens of the next items: the counter may have learnt since they arrived.
-    pub(super) fn recount(&mut self, items: usize, count: impl Fn(&Queued) -> (u64, u64)) {
-        for queued in self.items.values_mut().take(items) {
+    pub(super) fn recount(&mut self, items: u64, count: impl Fn(&Queued) -> (u64, u64)) {
+        for queued in self.items.values_mut().take(usize::try_from(items).unwrap_or(usize::MAX)) {
             let (tokens, expected) = count(queued);
-            self.tokens = self.tokens - queued.tokens + tokens;
-            (queued.tokens, queued.expected) = (tokens, expected);
+            self.size.tokens = self.size.tokens - queued.size.tokens + tokens;
+            (queued.size.tokens, queued.expected) = (tokens, expected);
         }
     }
 
@@ -186,7 +187,7 @@ impl Queue {
     fn remove(&mut self, position: Position) -> Option<Queued> {
         self.positions.remove(&position.id);
         let queued = self.items.remove(&position)?;
-        self.tokens -= queued.tokens;
+        self.size -= queued.size;
         Some(queued)
     }
 
@@ -215,8 +216,8 @@ impl Queue {
         self.items.len()
     }
 
-    pub(super) fn tokens(&self) -> u64 {
-        self.tokens
+    pub(super) fn size(&self) -> Size {
+        self.size
     }
 
     /// Returns the position of the next item.

@@ -71,7 +71,7 @@ impl Scheduler {
             // While no call is free nothing is tried, so lanes are not known to be blocked.
             let has_no_budget = |lane: &Lane| {
                 lane.queue.iter().next().is_some_and(|(position, queued)| {
-                    limiter.free_at(&model, position.priority, queued.tokens, now) > now
+                    limiter.free_at(&model, position.priority, queued.size.tokens, now) > now
                 })
             };
             let is_blocked =
@@ -79,7 +79,8 @@ impl Scheduler {
             if !lanes.iter().any(is_blocked) {
                 continue;
             }
-            let caps = self.caps.of(&model);
+            let Some(first) = lanes.first() else { continue };
+            let caps = self.caps.of(&first.parameters);
             let forecast = limiter.forecast(&model, now);
             let mut estimate = Estimate::new(forecast, caps, &lanes, now);
             for returned in &self.returned {

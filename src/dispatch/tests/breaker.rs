@@ -93,7 +93,7 @@ async fn requests_waiting_for_a_batch_fail_when_the_circuit_opens() {
     *stage.fake.down.lock().unwrap() = Some(Fault::ServerError { retry_after: None });
     let mut lanes = Vec::new();
     for dimension in [256, 512, 1024, 2048] {
-        let lane = Parameters { dimension: Some(dimension), ..(*parameters()).clone() };
+        let lane = parameters().changed(|of| of.vector.dimension = Some(dimension));
         lanes
             .push(stage.start(Request { parameters: Arc::new(lane), ..request(&["fails"]) }).await);
     }

@@ -50,6 +50,7 @@ fn items(texts: &[String], lifted: &[&str]) -> (Vec<Item>, UnboundedReceiver<Com
         let owner = Owner { text: text.clone(), priority, completed: sender.clone() };
         Item {
             id,
+            request: 0,
             input: Input::Text(text.clone()),
             priority: Priority::Batch,
             caller: Caller::anonymous(),

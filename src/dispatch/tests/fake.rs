@@ -15,8 +15,8 @@ use tokio::time::{Instant, sleep};
 
 use super::MINUTE;
 use crate::{
-    embedding::{Answer, Input, Parameters, Vector},
     error::{Error, Fault, Upstream as UpstreamError},
+    item::{Answer, Input, Parameters, Usage, Vector},
     telemetry::trace::Span,
     upstream::{ApiKey, Reply, Upstream},
 };
@@ -244,7 +244,7 @@ impl Upstream for Fake {
             match fault {
                 Some(fault) => Err(failure(key, parameters, fault)),
                 None => Ok(Reply {
-                    total_tokens: Some(texts.iter().map(|text| tokens_of(text)).sum()),
+                    usage: Some(Usage::of_tokens(texts.iter().map(|text| tokens_of(text)).sum())),
                     answers: texts.iter().map(|text| vector_of(text)).collect(),
                     request_id: None,
                     warning: None,
@@ -287,9 +287,7 @@ fn failure(key: &ApiKey, parameters: &Parameters, fault: Fault) -> Error {
 }
 
 fn text_of(input: &Input) -> String {
-    match input {
-        Input::Text(text) => text.clone(),
-    }
+    input.texts().collect()
 }
 
 /// The provider's token count, about as in English prose.

@@ -78,10 +78,10 @@ async fn lanes_never_mix() {
     let base = (*parameters()).clone();
     let lanes = [
         Parameters { model: Arc::from("voyage-4"), ..base.clone() },
-        Parameters { input_type: Some(InputType::Query), ..base.clone() },
-        Parameters { dimension: Some(256), ..base.clone() },
-        Parameters { dtype: Dtype::Int8, ..base.clone() },
-        Parameters { truncation: false, ..base.clone() },
+        base.changed(|of| of.vector.input_type = Some(InputType::Query)),
+        base.changed(|of| of.vector.dimension = Some(256)),
+        base.changed(|of| of.vector.dtype = Dtype::Int8),
+        base.changed(|of| of.truncation = false),
         base,
     ];
     for (number, parameters) in lanes.into_iter().enumerate() {

@@ -94,6 +94,7 @@ async fn a_scheduler_that_is_gone_is_noticed() {
     assert!(ended.is_err(), "it is there");
     let item = Item {
         id: u64::MAX,
+        request: u64::MAX,
         input: Input::Text("unlucky".to_owned()),
         priority: Priority::Interactive,
         caller: Caller::anonymous(),

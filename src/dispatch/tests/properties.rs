@@ -80,7 +80,7 @@ fn text(number: usize) -> String {
 
 fn lanes() -> [Arc<Parameters>; 3] {
     [None, Some(256), Some(512)]
-        .map(|dimension| Arc::new(Parameters { dimension, ..(*parameters()).clone() }))
+        .map(|dimension| Arc::new(parameters().changed(|of| of.vector.dimension = dimension)))
 }
 
 impl Ask {
@@ -109,7 +109,7 @@ impl Ask {
             let guilty = fake.named.contains(&text) || fake.unnamed.contains(&text);
             assert!(!guilty || outcome.result.is_err(), "{text} was to be refused");
         }
-        response.tokens
+        response.usage.tokens
     }
 }
 

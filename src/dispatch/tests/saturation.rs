@@ -29,7 +29,7 @@ struct Used {
 }
 
 fn query() -> Arc<Parameters> {
-    Arc::new(Parameters { input_type: Some(InputType::Query), ..(*parameters()).clone() })
+    Arc::new(parameters().changed(|of| of.vector.input_type = Some(InputType::Query)))
 }
 
 /// Keeps one request of a bulk caller waiting for as long as the load lasts.
@@ -65,7 +65,7 @@ pub(super) fn calibrate(stage: &Stage, words: usize) {
     let counter = &stage.dispatch.shared.counter;
     let text = format!("1 2 3 {}", "word ".repeat(words));
     for _ in 0..20 {
-        let measures = vec![counter.measure(MODEL, &text); 50];
+        let measures = vec![counter.measure(MODEL, [text.as_str()]); 50];
         counter.learn(MODEL, &measures, fake::tokens_of(&text) * 50);
     }
 }

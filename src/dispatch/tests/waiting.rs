@@ -115,7 +115,7 @@ impl Ask {
             .map(|(n, size)| prose(&format!("{name} {n}"), *size))
             .collect();
         Request {
-            parameters: Arc::new(Parameters { dimension, ..(*parameters()).clone() }),
+            parameters: Arc::new(parameters().changed(|of| of.vector.dimension = dimension)),
             priority: self.priority,
             caller: named(&format!("caller {}", self.caller), 1 + self.caller),
             ..request(&texts)

@@ -4,16 +4,19 @@ use bytes::Bytes;
 
 use super::ReplyShape;
 use crate::{
-    embedding::{Answer, Vector},
     error::Error,
     grpc::{
         status,
         v1::{CacheStatus, CacheSummary, EmbedResponse, OutputDtype, Usage, VectorEncoding},
         wire::Embedding,
     },
+    item::{Answer, Vector},
     model::Dtype,
     pipeline::{Response, Source},
 };
+
+/// The cause of an error that the types do not exclude: each key names its endpoint.
+const OTHER_ENDPOINT: &str = "an answer is of another endpoint";
 
 /// Builds the reply to an `Embed`.
 pub(crate) fn embed_response(response: Response, shape: ReplyShape, model: &str) -> EmbedResponse {
@@ -27,8 +30,8 @@ pub(crate) fn embed_response(response: Response, shape: ReplyShape, model: &str)
     };
     for (index, outcome) in response.items.into_iter().enumerate() {
         let index = to_i32(index);
-        match outcome.result {
-            Ok(Answer::Vector(vector)) => {
+        match outcome.result.and_then(vector_of) {
+            Ok(vector) => {
                 if let Some(dimension) = shape.dtype.dimension_of(vector.bytes().len()) {
                     reply.dimension = to_i32(dimension);
                 }
@@ -41,6 +44,13 @@ pub(crate) fn embed_response(response: Response, shape: ReplyShape, model: &str)
         }
     }
     reply
+}
+
+fn vector_of(answer: Answer) -> Result<Vector, Error> {
+    match answer {
+        Answer::Vector(vector) => Ok(vector),
+        _ => Err(Error::Internal { cause: OTHER_ENDPOINT }),
+    }
 }
 
 fn log(error: &Error) {
@@ -70,7 +80,7 @@ fn integers(bytes: &Bytes, integer: impl Fn(u8) -> i32) -> Vec<i32> {
 
 fn usage(response: &Response) -> Usage {
     Usage {
-        total_tokens: to_i32(response.tokens),
+        total_tokens: to_i32(response.usage.tokens),
         estimated: response.estimated,
         upstream_requests: to_i32(response.upstream_requests()),
         ..Usage::default()

@@ -104,7 +104,9 @@ fn add_upstream(details: &mut ErrorDetails, upstream: &Upstream, error: &Error) 
         details.set_bad_request(vec![field_violation(&violation)]);
     };
     match &upstream.fault {
-        Fault::InputTooLong { index, .. } => violate(format!("inputs[{index}]"), "INPUT_TOO_LONG"),
+        Fault::InputTooLong { index, .. } => {
+            violate(format!("{}[{index}]", upstream.endpoint.input_field()), "INPUT_TOO_LONG");
+        }
         Fault::ModelNotSupported => violate("model".to_owned(), "MODEL_NOT_SUPPORTED"),
         Fault::InvalidRequest { field: Some(field), .. } => {
             violate((*field).to_owned(), "UPSTREAM_INVALID_REQUEST");

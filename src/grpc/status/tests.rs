@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::{
-    embedding::Endpoint,
     error::{BadResponse, FieldViolation, Phase, Upstream},
+    item::Endpoint,
 };
 
 /// A failure of a call that got an answer with this status, or none.

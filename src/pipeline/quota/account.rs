@@ -19,11 +19,11 @@ pub(crate) type WindowLimits = [Option<u64>; WINDOWS];
 #[derive(Debug)]
 pub(crate) struct Account {
     /// Never held across an await.
-    usage: Mutex<Usage>,
+    usage: Mutex<Spent>,
 }
 
 #[derive(Debug)]
-struct Usage {
+struct Spent {
     requests: Bucket,
     tokens: [Sliding; WINDOWS],
 }
@@ -57,7 +57,7 @@ impl Account {
     /// Returns an unused account with windows of these lengths.
     pub(crate) fn new(windows: [Duration; WINDOWS], now: Instant) -> Arc<Self> {
         let tokens = windows.map(|window| Sliding::new(window, now));
-        Arc::new(Self { usage: Mutex::new(Usage { requests: Bucket::default(), tokens }) })
+        Arc::new(Self { usage: Mutex::new(Spent { requests: Bucket::default(), tokens }) })
     }
 
     /// Takes one request of `rate` a second; the error is the time until there is one.
@@ -126,7 +126,7 @@ impl Account {
     }
 }
 
-impl Usage {
+impl Spent {
     fn advance(&mut self, now: Instant) {
         self.tokens.iter_mut().for_each(|window| window.advance(now));
     }

@@ -67,7 +67,7 @@ async fn a_waiting_input_is_sent_for_the_caller_who_stayed() {
     assert_eq!(answer(&response, 0), &vector_of("shared"));
     assert_eq!(fake.calls(), [["first"], ["shared"]]);
     // The first remaining waiter pays.
-    assert_eq!(response.tokens, fake::TOKENS);
+    assert_eq!(response.usage.tokens, fake::TOKENS);
 }
 
 #[tokio::test(start_paused = true)]

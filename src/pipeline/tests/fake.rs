@@ -13,8 +13,8 @@ use futures_util::future::BoxFuture;
 use tokio::time::{Duration, sleep};
 
 use crate::{
-    embedding::{Answer, Input, Parameters, Vector},
     error::{Error, Fault, Upstream as UpstreamError},
+    item::{Answer, Input, Parameters, Usage, Vector},
     telemetry::trace::Span,
     upstream::{ApiKey, Reply, Upstream},
 };
@@ -86,7 +86,7 @@ impl Fake {
         let refused = |fault, status| {
             Err(Error::Upstream(Arc::new(UpstreamError {
                 fault,
-                endpoint: parameters.endpoint,
+                endpoint: parameters.endpoint(),
                 model: parameters.model.clone(),
                 status: Some(status),
                 attempts: 1,
@@ -121,12 +121,7 @@ impl Upstream for Fake {
         inputs: &'a [&'a Input],
         _span: &'a mut Span,
     ) -> BoxFuture<'a, Result<Reply, Error>> {
-        let texts: Vec<String> = inputs
-            .iter()
-            .map(|input| match input {
-                Input::Text(text) => text.clone(),
-            })
-            .collect();
+        let texts: Vec<String> = inputs.iter().map(|input| input.texts().collect()).collect();
         Box::pin(async move {
             self.begin(&texts);
             // A dropped call stays in flight: its next call is "twice in flight".
@@ -138,7 +133,7 @@ impl Upstream for Fake {
             self.billed.fetch_add(total, Ordering::Relaxed);
             Ok(Reply {
                 answers: texts.iter().map(|text| vector_of(text)).collect(),
-                total_tokens: Some(total),
+                usage: Some(Usage::of_tokens(total)),
                 request_id: Some(Arc::from("fake")),
                 warning: None,
             })

@@ -44,7 +44,7 @@ fn join_with(
         results,
     });
     let waiter = Waiter { requester, number: 0, copies: 1, charge: Charge::default() };
-    let opened = match flights.join(key, mode, waiter).1 {
+    let opened = match flights.join(key, CallGroup::Any, mode, waiter).1 {
         Join::Opened(owner) => Some(owner),
         Join::Joined | Join::Completed => None,
     };

@@ -112,7 +112,7 @@ async fn check(arrangement: Arrangement) -> Result<(), TestCaseError> {
         let texts: Vec<String> = ask.texts.iter().copied().map(text).collect();
         match task.await.unwrap() {
             Ok(response) => {
-                billed += response.tokens;
+                billed += response.usage.tokens;
                 check_answers(&texts, &response, &bad, ask.allow_partial)?;
             }
             Err(error) => {

@@ -67,8 +67,8 @@ use crate::{
     cache::{self, Key, KeyDeriver},
     caller::{Caller, Priority},
     dispatch::{Bill, FlightOwner, SendInfo},
-    embedding::{Answer, Input},
     error::{Error, Phase},
+    item::{Answer, CallGroup, Input, Usage},
     pipeline::{
         CacheMode, Config,
         quota::{bucket, sliding},
@@ -218,7 +218,7 @@ impl World {
             results: sender,
         });
         let waiter = Waiter { requester, number: joined_at, copies: 1, charge: self.charge(mode) };
-        let (flight, join) = self.flights.join(self.key, mode, waiter);
+        let (flight, join) = self.flights.join(self.key, CallGroup::Any, mode, waiter);
         let flight = (!matches!(join, Join::Completed)).then(|| flight.id());
         if let (Join::Opened(owner), Some(id)) = (join, flight) {
             let world = Arc::clone(self);
@@ -266,7 +266,7 @@ impl World {
                         return;
                     }
                     self.completed.lock().unwrap().push(id);
-                    let bill = Bill { tokens: 1, ..Bill::default() };
+                    let bill = Bill { usage: Usage::of_tokens(1), ..Bill::default() };
                     return owner.complete(Ok(vector_of(&sent_at.to_string())), bill);
                 }
             }
@@ -318,10 +318,10 @@ impl World {
                 Some(flight) if result.result.is_ok() => {
                     let (waiters, bills) = results.entry(flight).or_default();
                     *waiters += 1;
-                    *bills += usize::from(result.bill.is_some_and(|bill| bill.tokens == 1));
+                    *bills += usize::from(result.bill.is_some_and(|bill| bill.usage.tokens == 1));
                 }
                 // An answer from the cache and a failure cost nothing.
-                _ => assert!(result.bill.is_none_or(|bill| bill.tokens == 0)),
+                _ => assert!(result.bill.is_none_or(|bill| bill.usage.tokens == 0)),
             }
         }
         let completed = self.completed.lock().unwrap().len() as u64;
@@ -356,6 +356,7 @@ impl World {
                     "the answer is older than the refresh"
                 );
             }
+            Ok(other) => panic!("no vector: {other:?}"),
             Err(Error::Overloaded { .. }) => assert_ne!(waiter.habit, Stays),
             Err(Error::DeadlineExceeded { phase: Phase::Queue }) => {
                 assert_eq!(waiter.habit, IsLate, "cancelled although a request waits");

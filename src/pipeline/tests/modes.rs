@@ -10,7 +10,7 @@ async fn duplicates_in_a_request_are_one_input_upstream() {
     let (miss, joined) = (Source::Miss, Source::Coalesced);
     assert_eq!(sources(&response), [miss, miss, joined, joined]);
     assert_eq!(answer(&response, 3), &vector_of("a"));
-    assert_eq!(response.tokens, 2 * fake::TOKENS);
+    assert_eq!(response.usage.tokens, 2 * fake::TOKENS);
 }
 
 #[tokio::test(start_paused = true)]
@@ -20,9 +20,9 @@ async fn a_request_joins_flights_opened_by_others_and_pays_for_its_own() {
     let first = started(&pipeline, request(&["a", "b"])).await;
     let second = pipeline.answer(request(&["b", "c"])).await.unwrap();
     assert_eq!(sources(&second), [Source::Coalesced, Source::Miss]);
-    assert_eq!(second.tokens, fake::TOKENS);
+    assert_eq!(second.usage.tokens, fake::TOKENS);
     assert!(!second.estimated);
-    assert_eq!(first.await.unwrap().unwrap().tokens, 2 * fake::TOKENS);
+    assert_eq!(first.await.unwrap().unwrap().usage.tokens, 2 * fake::TOKENS);
     assert_eq!(fake.calls(), [vec!["a", "b"], vec!["c"]]);
 }
 
@@ -34,7 +34,7 @@ async fn the_share_of_a_call_whose_opener_left_is_an_estimate() {
     let joins = started(&pipeline, request(&["a"])).await;
     opener.abort();
     let response = joins.await.unwrap().unwrap();
-    assert_eq!(response.tokens, fake::TOKENS);
+    assert_eq!(response.usage.tokens, fake::TOKENS);
     assert!(response.estimated);
 }
 

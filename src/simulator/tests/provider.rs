@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::client::{CLOSE, JSON, KEY, exchange, post, post_bytes, request, simulator, texts};
 use crate::{
-    embedding::InputType,
+    item::InputType,
     model::Dtype,
     simulator::{AcceptedKeys, Options, Shape, Simulator, vector},
 };

@@ -1,7 +1,7 @@
 //! Token counts and vectors.
 
 use crate::{
-    embedding::InputType,
+    item::InputType,
     model::Dtype,
     simulator::{
         Shape, count_tokens, tokens, vector,

@@ -3,35 +3,36 @@
 use opentelemetry::KeyValue;
 
 use super::{Metrics, Shared, catalogue::label, model_label};
-use crate::{caller::Caller, model};
+use crate::{caller::Caller, item::Usage, model};
 
 impl Shared {
     /// Counts tokens of a model, and their cost if `cost_kind` is given.
     pub(super) fn spend(
         &self,
         model: &str,
-        tokens: u64,
+        usage: &Usage,
         kind: &'static str,
         cost_kind: Option<&'static str>,
     ) {
         let name = KeyValue::new(label::MODEL, model_label(model));
         let labels = [name.clone(), KeyValue::new(label::KIND, kind)];
-        self.instruments.model_tokens.add(tokens, &labels);
+        self.instruments.model_tokens.add(usage.tokens, &labels);
         if let (Some(model), Some(kind)) = (model::find(model), cost_kind) {
-            self.instruments
-                .cost
-                .add(model.cost(tokens), &[name, KeyValue::new(label::KIND, kind)]);
+            self.instruments.cost.add(
+                model.cost(usage.tokens, usage.pixels()),
+                &[name, KeyValue::new(label::KIND, kind)],
+            );
         }
     }
 }
 
-/// The tokens of an answered call.
+/// The usage of an answered call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replied {
-    /// Voyage reported this number and bills it.
-    Reported(u64),
-    /// Voyage reported none; the gateway estimates this number.
-    Guessed(u64),
+    /// Voyage reported it and bills it.
+    Reported(Usage),
+    /// Voyage reported none; the gateway estimates it.
+    Guessed(Usage),
 }
 
 impl Metrics {
@@ -45,20 +46,20 @@ impl Metrics {
 
     /// `catalogue::MODEL_TOKENS` (`billed` or `estimated`) and `catalogue::COST` (`spent`): a call to a model was
     /// answered, even if its answer is unusable or no caller is left.
-    pub fn replied(&self, model: &str, tokens: Replied) {
+    pub fn replied(&self, model: &str, usage: Replied) {
         let Some(shared) = &self.shared else { return };
-        match tokens {
-            Replied::Reported(tokens) => {
-                shared.spend(model, tokens, "billed", Some("spent"));
+        match usage {
+            Replied::Reported(usage) => {
+                shared.spend(model, &usage, "billed", Some("spent"));
             }
-            Replied::Guessed(tokens) => shared.spend(model, tokens, "estimated", None),
+            Replied::Guessed(usage) => shared.spend(model, &usage, "estimated", None),
         }
     }
 
     /// `catalogue::MODEL_TOKENS` and `catalogue::COST` (`saved`): tokens that hits, joined calls or duplicates avoided.
-    pub fn saved(&self, model: &str, tokens: u64) {
-        if let Some(shared) = self.shared.as_ref().filter(|_| tokens > 0) {
-            shared.spend(model, tokens, "saved", Some("saved"));
+    pub fn saved(&self, model: &str, usage: &Usage) {
+        if let Some(shared) = self.shared.as_ref().filter(|_| usage.tokens > 0) {
+            shared.spend(model, usage, "saved", Some("saved"));
         }
     }
 

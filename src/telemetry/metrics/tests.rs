@@ -66,11 +66,11 @@ fn metrics_that_are_off_record_nothing() {
 #[test]
 fn costs_are_counted_at_the_catalogues_prices() {
     let metrics = Metrics::new().unwrap();
-    metrics.replied("voyage-4", Replied::Reported(500_000));
-    metrics.replied("voyage-4", Replied::Guessed(3));
-    metrics.replied("a-model-of-tomorrow", Replied::Reported(7));
-    metrics.saved("voyage-4-lite", 2_000_000);
-    metrics.saved("voyage-4-lite", 0);
+    metrics.replied("voyage-4", Replied::Reported(Usage::of_tokens(500_000)));
+    metrics.replied("voyage-4", Replied::Guessed(Usage::of_tokens(3)));
+    metrics.replied("a-model-of-tomorrow", Replied::Reported(Usage::of_tokens(7)));
+    metrics.saved("voyage-4-lite", &Usage::of_tokens(2_000_000));
+    metrics.saved("voyage-4-lite", &Usage::of_tokens(0));
     let of = |kind: &str, model: &str| format!("{{kind=\"{kind}\",model=\"{model}\"}}");
     assert_eq!(
         series(&metrics, "voyage_gateway_model_tokens_total"),

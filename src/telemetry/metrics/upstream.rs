@@ -11,7 +11,7 @@ use super::{
     model_label,
 };
 use crate::{
-    embedding::{Endpoint, Parameters},
+    item::{Endpoint, Parameters},
     telemetry::semconv,
 };
 
@@ -62,24 +62,24 @@ impl Metrics {
     ) {
         let Some(shared) = &self.shared else { return };
         let status = status.map_or("none", status_label);
-        let labels = call_labels(parameters.endpoint, &parameters.model, status);
+        let labels = call_labels(parameters.endpoint(), &parameters.model, status);
         shared.instruments.upstream_calls.add(1, &labels);
         shared.instruments.upstream_duration.record(duration.as_secs_f64(), &labels);
     }
 
     /// [`catalogue::EMBEDDINGS_DURATION`] and [`catalogue::EMBEDDINGS_INPUT_TOKENS`]: a batch ended, with the tokens that
     /// Voyage reported or with the kind of failure. `took` starts at the first attempt.
-    pub fn embeddings(
+    pub fn operation(
         &self,
-        model: &str,
+        parameters: &Parameters,
         took: Duration,
         result: Result<Option<u64>, &'static str>,
     ) {
         let Some(shared) = &self.shared else { return };
         let mut labels = vec![
-            KeyValue::new(semconv::GEN_AI_OPERATION_NAME, semconv::EMBEDDINGS),
+            KeyValue::new(semconv::GEN_AI_OPERATION_NAME, parameters.endpoint().operation()),
             KeyValue::new(semconv::GEN_AI_PROVIDER_NAME, semconv::VOYAGEAI),
-            KeyValue::new(semconv::GEN_AI_REQUEST_MODEL, model_label(model)),
+            KeyValue::new(semconv::GEN_AI_REQUEST_MODEL, model_label(&parameters.model)),
         ];
         labels.extend(result.err().map(|kind| KeyValue::new(semconv::ERROR_TYPE, kind)));
         shared.instruments.embeddings_duration.record(took.as_secs_f64(), &labels);

@@ -1,7 +1,7 @@
 use tokio::time::advance;
 
 use super::*;
-use crate::{embedding::Endpoint, error::Fault};
+use crate::{error::Fault, item::Endpoint};
 
 fn rpc(millis: u64) -> SlowRpc {
     SlowRpc {

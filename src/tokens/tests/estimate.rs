@@ -22,11 +22,11 @@ fn learned(calls: &[(Vec<String>, u64)]) -> Counter {
 }
 
 fn guess(counter: &Counter, text: &str) -> u64 {
-    counter.guess(MODEL, &counter.measure(MODEL, text))
+    counter.guess(MODEL, &counter.measure(MODEL, [text]))
 }
 
 fn bound(counter: &Counter, text: &str) -> u64 {
-    counter.bound(MODEL, &counter.measure(MODEL, text))
+    counter.bound(MODEL, &counter.measure(MODEL, [text]))
 }
 
 const PROSE: &str =
@@ -64,7 +64,7 @@ proptest! {
 #[test]
 fn what_cannot_be_is_not_learnt() {
     let counter = counter();
-    let measure = counter.measure(MODEL, PROSE);
+    let measure = counter.measure(MODEL, [PROSE]);
     let before = (counter.guess(MODEL, &measure), counter.bound(MODEL, &measure));
     for reported in [0, PROSE.len() as u64 + 2, u64::MAX] {
         counter.learn(MODEL, &[measure], reported);
@@ -76,7 +76,7 @@ fn what_cannot_be_is_not_learnt() {
 #[test]
 fn what_may_have_been_cut_is_not_learnt() {
     let counter = counter();
-    let long = counter.measure("voyage-2", &PROSE.repeat(400));
+    let long = counter.measure("voyage-2", [&*PROSE.repeat(400)]);
     let before = counter.bound("voyage-2", &long);
     counter.learn("voyage-2", &[long], 4_000);
     assert_eq!(counter.bound("voyage-2", &long), before);
@@ -85,7 +85,7 @@ fn what_may_have_been_cut_is_not_learnt() {
 #[test]
 fn the_truth_wins_over_earlier_lies() {
     let counter = counter();
-    let measure = counter.measure(MODEL, &PROSE.repeat(20));
+    let measure = counter.measure(MODEL, [&*PROSE.repeat(20)]);
     for _ in 0..100 {
         counter.learn(MODEL, &[measure], 1);
         counter.learn(MODEL, &[measure], 20 * PROSE.len() as u64);
@@ -100,7 +100,7 @@ fn the_truth_wins_over_earlier_lies() {
 #[test]
 fn a_report_beyond_the_bound_raises_it() {
     let counter = counter();
-    let calls = |tokens| counter.learn(MODEL, &[counter.measure(MODEL, PROSE); 100], tokens);
+    let calls = |tokens| counter.learn(MODEL, &[counter.measure(MODEL, [PROSE]); 100], tokens);
     (0..50).for_each(|_| calls(2_000));
     let before = bound(&counter, PROSE);
     calls(3_000);
@@ -111,7 +111,7 @@ fn a_report_beyond_the_bound_raises_it() {
 #[test]
 fn names_beyond_the_sixty_fourth_share_one_estimate() {
     let counter = counter();
-    let measure = counter.measure(MODEL, &PROSE.repeat(20));
+    let measure = counter.measure(MODEL, [&*PROSE.repeat(20)]);
     for name in 0..MAX_MODELS + 10 {
         counter.learn(&name.to_string(), &[measure; 20], 20 * 600);
     }
@@ -125,7 +125,7 @@ fn names_beyond_the_sixty_fourth_share_one_estimate() {
 #[test]
 fn clones_learn_together() {
     let counter = counter();
-    let measure = counter.measure(MODEL, &PROSE.repeat(20));
+    let measure = counter.measure(MODEL, [&*PROSE.repeat(20)]);
     let before = counter.guess(MODEL, &measure);
     counter.clone().learn(MODEL, &[measure; 20], 20 * 800);
     assert!(counter.guess(MODEL, &measure) > before);

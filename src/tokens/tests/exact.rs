@@ -82,18 +82,18 @@ fn a_tokenizer_counts_exactly() {
         ("é漢👍", 9),
         ("hello   \n", 5),
     ] {
-        let measure = counter.measure(MODEL, text);
+        let measure = counter.measure(MODEL, [text]);
         assert_eq!(counter.guess(MODEL, &measure), tokens, "{text:?}");
         assert_eq!(counter.bound(MODEL, &measure), tokens, "{text:?}");
     }
-    let other = counter.measure("another", "1234");
+    let other = counter.measure("another", ["1234"]);
     assert!(counter.bound("another", &other) > counter.guess("another", &other));
 }
 
 #[test]
 fn reports_that_agree_add_no_margin() {
     let counter = exact();
-    let measure = counter.measure(MODEL, &"hello".repeat(100));
+    let measure = counter.measure(MODEL, [&*"hello".repeat(100)]);
     for _ in 0..10 {
         counter.learn(MODEL, &[measure; 3], 300);
     }
@@ -103,7 +103,7 @@ fn reports_that_agree_add_no_margin() {
 #[test]
 fn a_tokenizer_of_another_model_is_found_out() {
     let counter = exact();
-    let measure = counter.measure(MODEL, &"hello".repeat(100));
+    let measure = counter.measure(MODEL, [&*"hello".repeat(100)]);
     counter.learn(MODEL, &[measure; 3], 390);
     assert_eq!((counter.guess(MODEL, &measure), counter.bound(MODEL, &measure)), (100, 130));
 }

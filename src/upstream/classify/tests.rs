@@ -15,6 +15,7 @@ const KEY: &str = "pa-canary-of-the-classifier";
 /// Classifies a reply to a request of 1,234 bytes.
 fn fault(status: u16, headers: &[(&'static str, &str)], body: &[u8]) -> Fault {
     from_reply(&Refusal {
+        endpoint: crate::item::Endpoint::Embeddings,
         status: StatusCode::from_u16(status).unwrap(),
         headers: &map(headers),
         body,

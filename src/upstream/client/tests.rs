@@ -10,8 +10,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::{
-    embedding::{Answer, Endpoint},
-    model::Dtype,
+    item::{Answer, Endpoint, TextParameters, Usage, VectorParameters},
     secret::Secret,
     telemetry::trace::TraceContext,
     units::TimeSpan,
@@ -46,14 +45,13 @@ fn keys(key: &str) -> ApiKeys {
 
 /// Requests the vector of one text, of one float.
 async fn ask(client: &Client) -> Result<Reply, Error> {
-    let parameters = Parameters {
-        endpoint: Endpoint::Embeddings,
-        model: "model-of-tomorrow".into(),
-        input_type: None,
-        dimension: Some(1),
-        dtype: Dtype::Float,
-        truncation: true,
-    };
+    let parameters = Parameters::texts(
+        "model-of-tomorrow",
+        TextParameters {
+            vector: VectorParameters { dimension: Some(1), ..VectorParameters::default() },
+            truncation: true,
+        },
+    );
     let key = client.keys.members().next().unwrap().key();
     let mut span = TraceContext::none().call("POST");
     client.call(&key, &parameters, &[&Input::Text("hi".to_owned())], &mut span).await

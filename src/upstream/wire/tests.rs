@@ -6,20 +6,27 @@ mod vectors;
 
 use serde_json::{Value, json};
 
-use super::*;
+use super::{
+    reply::{Reply, wrong},
+    vectors::Elements,
+    *,
+};
+use crate::{
+    item::{InputType, TextParameters, VectorParameters},
+    model::Dtype,
+};
 
 const REPLY: &[u8] = include_bytes!("../../../tests/fixtures/voyage/embeddings_reply.json");
 
 /// Parameters of an unlisted model, for which small vectors are valid.
 fn parameters(dtype: Dtype, dimension: Option<u32>) -> Parameters {
-    Parameters {
-        endpoint: Endpoint::Embeddings,
-        model: "model-of-tomorrow".into(),
-        input_type: None,
-        dimension,
-        dtype,
-        truncation: true,
-    }
+    Parameters::texts(
+        "model-of-tomorrow",
+        TextParameters {
+            vector: VectorParameters { dimension, dtype, ..VectorParameters::default() },
+            truncation: true,
+        },
+    )
 }
 
 /// A reply with these vectors, in this order.
@@ -42,10 +49,26 @@ fn little_endian(floats: &[f32]) -> Vec<u8> {
 /// Decodes one vector of any length.
 fn decode_one(dtype: Dtype, embedding: Value) -> Result<Vec<u8>, BadResponse> {
     let body = reply(&[(0.into(), embedding)]).to_string();
-    let (answers, _) = decode(&parameters(dtype, None), 1, body.as_bytes())?;
+    let (answers, _) = decode_texts(&parameters(dtype, None), 1, body.as_bytes())?;
     Ok(bytes(answers).remove(0))
 }
 
+/// Decodes a reply to `count` texts: the answers and the tokens.
+fn decode_texts(
+    parameters: &Parameters,
+    count: usize,
+    body: &[u8],
+) -> Result<(Vec<Answer>, Option<u64>), BadResponse> {
+    let inputs = vec![Input::Text("a".to_owned()); count];
+    let inputs: Vec<_> = inputs.iter().collect();
+    let Decoded { answers, usage } = decode(parameters, &inputs, body)?;
+    Ok((answers, usage.map(|usage| usage.tokens)))
+}
+
 fn bytes(answers: Vec<Answer>) -> Vec<Vec<u8>> {
-    answers.into_iter().map(|Answer::Vector(vector)| vector.into_bytes().to_vec()).collect()
+    let vector = |answer| match answer {
+        Answer::Vector(vector) => vector.into_bytes().to_vec(),
+        other => panic!("no vector: {other:?}"),
+    };
+    answers.into_iter().map(vector).collect()
 }

@@ -6,9 +6,9 @@ use futures_util::future::BoxFuture;
 use h2::Reason;
 use tonic::Code;
 use voyage_gateway::{
-    embedding::{Answer, Input, Parameters, Vector},
     error::Error,
     grpc::v1::{CacheStatus, EmbedRequest, RequestOptions},
+    item::{Answer, Input, Parameters, Usage, Vector},
     telemetry::trace,
     units::{Size, TimeSpan},
     upstream::{ApiKey, Reply, Upstream},
@@ -139,7 +139,8 @@ impl Upstream for Wide {
     ) -> BoxFuture<'a, Result<Reply, Error>> {
         let answer = || Answer::Vector(Vector::new(vec![0; 4096 * 4].into()));
         let answers = inputs.iter().map(|_| answer()).collect();
-        let reply = Reply { answers, total_tokens: Some(1), request_id: None, warning: None };
+        let reply =
+            Reply { answers, usage: Some(Usage::of_tokens(1)), request_id: None, warning: None };
         Box::pin(async { Ok(reply) })
     }
 }

@@ -13,8 +13,8 @@ use tokio_rustls::{
 };
 use tonic::{Code, Status};
 use voyage_gateway::{
-    embedding::{Input, Parameters},
     error::Error,
+    item::{Input, Parameters},
     simulator::Fault,
     telemetry::trace,
     units::TimeSpan,

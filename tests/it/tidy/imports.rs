@@ -30,7 +30,7 @@ const FOUNDATION: &[&str] = &[
     "telemetry",
     "caller",
     "error",
-    "embedding",
+    "item",
     "model",
     "peer",
     "check",
@@ -41,7 +41,7 @@ const FOUNDATION: &[&str] = &[
 ];
 
 /// The part of the foundation that the simulator uses: it must not repeat errors of the gateway's JSON.
-const SIMULATOR: &[&str] = &["embedding", "model"];
+const SIMULATOR: &[&str] = &["item", "model"];
 
 /// Returns whether one room may use another.
 fn may_use(room: &str, used: &str) -> bool {

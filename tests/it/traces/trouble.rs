@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use opentelemetry::trace::Status;
 use voyage_gateway::{
-    embedding::{Input, Parameters},
     error::Error,
+    item::{Input, Parameters},
     simulator::Fault,
     telemetry::trace::Span,
     upstream::{ApiKey, Reply, Upstream},

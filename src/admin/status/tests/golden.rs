@@ -4,8 +4,8 @@ use std::{fs, path::Path, sync::Arc};
 
 use super::*;
 use crate::{
-    embedding::Endpoint,
     error::{Fault, Upstream},
+    item::Endpoint,
     telemetry::{
         RpcOutcome,
         recent::{Recent, SlowRpc},

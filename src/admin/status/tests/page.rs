@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    embedding::Endpoint,
     error::{Fault, Upstream},
+    item::Endpoint,
     telemetry::{
         RpcOutcome,
         recent::{Recent, SlowRpc},

@@ -11,14 +11,7 @@ fn only_inputs_are_needed() {
     let deadline = Instant::now();
     let (request, shape) =
         embed_request(hi(), &Arc::from("voyage-4"), deadline, Caller::anonymous()).unwrap();
-    let expected = Parameters {
-        endpoint: Endpoint::Embeddings,
-        model: "voyage-4".into(),
-        input_type: None,
-        dimension: None,
-        dtype: Dtype::Float,
-        truncation: true,
-    };
+    let expected = Parameters::texts("voyage-4", TextParameters::default());
     assert_eq!(*request.parameters, expected);
     assert_eq!(request.inputs, [Ok(Input::Text("hi".to_owned()))]);
     assert_eq!(request.cache_mode, CacheMode::ReadWrite);
@@ -53,8 +46,8 @@ fn model_names_are_open_but_bounded() {
 #[test]
 fn input_types_are_read() {
     let input_type = |input_type| EmbedRequest { input_type, ..hi() };
-    assert_eq!(parameters(input_type(1)).input_type, Some(InputType::Query));
-    assert_eq!(parameters(input_type(2)).input_type, Some(InputType::Document));
+    assert_eq!(parameters(input_type(1)).vector().unwrap().input_type, Some(InputType::Query));
+    assert_eq!(parameters(input_type(2)).vector().unwrap().input_type, Some(InputType::Document));
     for number in [3, -1, i32::MAX, i32::MIN] {
         let expected = ("input_type".to_owned(), "UNKNOWN_ENUM_VALUE");
         assert_eq!(only(input_type(number)), expected, "{number}");
@@ -66,7 +59,8 @@ fn input_types_are_read() {
 
 #[test]
 fn truncation_is_on_unless_it_is_off() {
-    let truncation = |truncation| parameters(EmbedRequest { truncation, ..hi() }).truncation;
+    let truncation =
+        |truncation| parameters(EmbedRequest { truncation, ..hi() }).max_input_tokens().is_some();
     assert!(truncation(None));
     assert!(truncation(Some(true)));
     assert!(!truncation(Some(false)));
@@ -81,7 +75,7 @@ fn a_listed_model_offers_its_dimensions_only() {
     };
     for offered in [256_i32, 512, 2048] {
         let expected = Some(offered.unsigned_abs());
-        assert_eq!(parameters(of("voyage-4", offered)).dimension, expected);
+        assert_eq!(parameters(of("voyage-4", offered)).vector().unwrap().dimension, expected);
     }
     let refused = ("output_dimension".to_owned(), "DIMENSION_NOT_OFFERED");
     for number in [1, 7, 1023, 4096, i32::MAX] {
@@ -100,7 +94,11 @@ fn an_explicit_default_dimension_is_none() {
     for (model, default) in [("voyage-4", 1024), ("voyage-law-2", 1024), ("voyage-code-2", 1536)] {
         for output_dimension in [0, default] {
             let request = EmbedRequest { model: model.to_owned(), output_dimension, ..hi() };
-            assert_eq!(parameters(request).dimension, None, "{model} {output_dimension}");
+            assert_eq!(
+                parameters(request).vector().unwrap().dimension,
+                None,
+                "{model} {output_dimension}"
+            );
         }
     }
 }
@@ -114,7 +112,7 @@ fn an_unlisted_model_may_have_any_dimension() {
             output_dtype: OutputDtype::Binary as i32,
             ..hi()
         };
-        assert_eq!(parameters(request).dimension, Some(number.unsigned_abs()));
+        assert_eq!(parameters(request).vector().unwrap().dimension, Some(number.unsigned_abs()));
     }
     for model in ["voyage-4", "voyage-9"] {
         for number in [-1, i32::MIN] {
@@ -139,7 +137,7 @@ fn dtypes_are_read_and_a_listed_model_must_offer_them() {
     ];
     for (number, dtype) in all {
         for model in ["voyage-4", "voyage-9"] {
-            assert_eq!(parameters(of(model, number)).dtype, dtype, "{model}");
+            assert_eq!(parameters(of(model, number)).vector().unwrap().dtype, dtype, "{model}");
             assert_eq!(convert(of(model, number)).unwrap().1.dtype, dtype, "{model}");
         }
     }
@@ -147,7 +145,7 @@ fn dtypes_are_read_and_a_listed_model_must_offer_them() {
         let expected = ("output_dtype".to_owned(), "DTYPE_NOT_OFFERED");
         assert_eq!(only(of("voyage-law-2", number)), expected);
     }
-    assert_eq!(parameters(of("voyage-law-2", 1)).dtype, Dtype::Float);
+    assert_eq!(parameters(of("voyage-law-2", 1)).vector().unwrap().dtype, Dtype::Float);
     for number in [6, -1, i32::MAX] {
         let expected = ("output_dtype".to_owned(), "UNKNOWN_ENUM_VALUE");
         assert_eq!(only(of("voyage-law-2", number)), expected, "{number}");

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::{
-    embedding::{Answer, Vector},
     grpc::v1::{CacheStatus, CacheSummary, EmbedResponse, Usage},
+    item::{self, Answer, Vector},
     pipeline::{ItemResult, Response, Source},
 };
 
@@ -14,7 +14,7 @@ fn outcome(bytes: &[u8], source: Source) -> ItemResult {
 fn response(outcomes: Vec<ItemResult>) -> Response {
     Response {
         items: outcomes,
-        tokens: 0,
+        usage: item::Usage::default(),
         estimated: false,
         calls: Vec::new(),
         upstream_time: std::time::Duration::ZERO,
@@ -123,7 +123,8 @@ fn sources_are_reported_and_counted() {
 
 #[test]
 fn usage_is_reported_and_clamped() {
-    let response = Response { tokens: 37, estimated: true, ..response(Vec::new()) };
+    let response =
+        Response { usage: item::Usage::of_tokens(37), estimated: true, ..response(Vec::new()) };
     let shape = shape_of(Dtype::Float, VectorEncoding::Values);
     let expected = Usage { total_tokens: 37, estimated: true, ..Usage::default() };
     assert_eq!(embed_response(response, shape, "voyage-4").usage, Some(expected));

@@ -5,9 +5,9 @@ use prost::Message as _;
 
 use super::*;
 use crate::{
-    embedding::{Answer, Vector},
     error::{Fault, Upstream},
     grpc::v1::EmbedResponse,
+    item::{self, Answer, Vector},
     pipeline::{ItemResult, Response, Source},
 };
 
@@ -112,7 +112,7 @@ fn worst_reply(count: usize, dimension: u32, shape: ReplyShape) -> EmbedResponse
         || ItemResult { result: Ok(Answer::Vector(vector.clone())), source: Source::Bypassed };
     let response = Response {
         items: std::iter::repeat_with(outcome).take(count).collect(),
-        tokens: u64::MAX,
+        usage: item::Usage::of_tokens(u64::MAX),
         estimated: true,
         calls: Vec::new(),
         upstream_time: std::time::Duration::ZERO,
@@ -159,7 +159,7 @@ fn a_reply_of_errors_only_is_not_larger_than_predicted() {
     let fault = Fault::InvalidRequest { detail: Some("ä".repeat(256)), field: Some("inputs") };
     let error = Error::Upstream(Arc::new(Upstream {
         fault,
-        endpoint: Endpoint::Embeddings,
+        endpoint: crate::item::Endpoint::Embeddings,
         model: "voyage-9".into(),
         status: Some(400),
         attempts: 1,
@@ -171,7 +171,7 @@ fn a_reply_of_errors_only_is_not_larger_than_predicted() {
     let count = MAX_INPUTS;
     let response = Response {
         items: std::iter::repeat_with(outcome).take(count).collect(),
-        tokens: 0,
+        usage: item::Usage::default(),
         estimated: false,
         calls: Vec::new(),
         upstream_time: std::time::Duration::ZERO,

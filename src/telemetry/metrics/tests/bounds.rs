@@ -5,10 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::*;
-use crate::{
-    embedding::{Endpoint, Parameters},
-    model::Dtype,
-};
+use crate::item::{Parameters, TextParameters, Usage};
 
 /// The number of names.
 const NAMES: u32 = 1_000_000;
@@ -23,7 +20,7 @@ fn a_million_names_make_a_bounded_number_of_series() {
         let caller = Caller { name: Arc::clone(&name), named, rule: Arc::clone(&rule) };
         metrics.tokens(1, Some(&caller));
         if number % 10 == 0 {
-            metrics.saved(&name, 10);
+            metrics.saved(&name, &Usage::of_tokens(10));
         }
     }
     let tokens = series(&metrics, "voyage_gateway_tokens_total");
@@ -68,17 +65,10 @@ fn a_caller_has_one_name_in_all_metrics() {
 fn unknown_models_and_statuses_share_one_series() {
     let metrics = Metrics::new().unwrap();
     for status in 100..1_000 {
-        let parameters = Parameters {
-            endpoint: Endpoint::Embeddings,
-            model: Arc::from(format!("model-{status}")),
-            input_type: None,
-            dimension: None,
-            dtype: Dtype::Float,
-            truncation: true,
-        };
+        let parameters = Parameters::texts(format!("model-{status}"), TextParameters::default());
         let status = StatusCode::from_u16(status).unwrap();
         metrics.upstream_call(&parameters, Some(status), Duration::ZERO);
-        metrics.embeddings(&parameters.model, Duration::ZERO, Ok(Some(1)));
+        metrics.operation(&parameters, Duration::ZERO, Ok(Some(1)));
         metrics.batch(&parameters.model, 1, 1.0);
     }
     let calls = series(&metrics, "voyage_gateway_upstream_calls_total");

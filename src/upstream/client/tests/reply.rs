@@ -6,7 +6,10 @@ fn floats(reply: &Reply) -> Vec<f32> {
     reply
         .answers
         .iter()
-        .map(|Answer::Vector(vector)| f32::from_le_bytes(vector.bytes()[..].try_into().unwrap()))
+        .map(|answer| match answer {
+            Answer::Vector(vector) => f32::from_le_bytes(vector.bytes()[..].try_into().unwrap()),
+            other => panic!("no vector: {other:?}"),
+        })
         .collect()
 }
 
@@ -20,7 +23,7 @@ async fn a_reply_is_its_vectors_tokens_id_and_warning() {
     let head = "200 OK\r\nx-request-id: the-id\r\nx-api-warning: No payment method.";
     let reply = reply_to(http(head, BODY)).await;
     assert_eq!(floats(&reply), [1.0]);
-    assert_eq!(reply.total_tokens, Some(8));
+    assert_eq!(reply.usage, Some(Usage::of_tokens(8)));
     assert_eq!(reply.request_id.as_deref(), Some("the-id"));
     assert_eq!(reply.warning.as_deref(), Some("No payment method."));
 

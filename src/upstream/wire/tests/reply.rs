@@ -18,12 +18,14 @@ fn ordered(indices: &[usize]) -> Value {
 }
 
 fn refusal(count: usize, body: &Value) -> BadResponse {
-    decode(&parameters(Dtype::Float, Some(2)), count, body.to_string().as_bytes()).unwrap_err()
+    decode_texts(&parameters(Dtype::Float, Some(2)), count, body.to_string().as_bytes())
+        .unwrap_err()
 }
 
 fn tokens(usage: &str) -> Option<u64> {
     let body = format!(r#"{{"data":[{{"embedding":[1.0],"index":0}}]{usage}}}"#);
-    let (answers, tokens) = decode(&parameters(Dtype::Float, None), 1, body.as_bytes()).unwrap();
+    let (answers, tokens) =
+        decode_texts(&parameters(Dtype::Float, None), 1, body.as_bytes()).unwrap();
     assert_eq!(bytes(answers), [little_endian(&[1.0])], "{usage}");
     tokens
 }
@@ -31,7 +33,7 @@ fn tokens(usage: &str) -> Option<u64> {
 #[test]
 fn the_documented_reply_is_read() {
     let parameters = Parameters { model: "voyage-3.5".into(), ..parameters(Dtype::Float, Some(8)) };
-    let (answers, tokens) = decode(&parameters, 2, REPLY).unwrap();
+    let (answers, tokens) = decode_texts(&parameters, 2, REPLY).unwrap();
     let first =
         [-0.016_709_786, 0.026_996_31, -0.027_496_673, 0.015_625, -0.031_25, 0.007_812_5, 0.062_5];
     let second =
@@ -45,7 +47,7 @@ fn the_documented_reply_is_read() {
 #[test]
 fn a_listed_models_reply_must_have_its_default_dimension() {
     let parameters = Parameters { model: "voyage-3.5".into(), ..parameters(Dtype::Float, None) };
-    let bad = decode(&parameters, 2, REPLY).unwrap_err();
+    let bad = decode_texts(&parameters, 2, REPLY).unwrap_err();
     assert_eq!((bad.expected, bad.got), (Some(4096), Some(32)));
 }
 
@@ -56,14 +58,14 @@ proptest! {
     ) {
         let body = ordered(&indices).to_string();
         let parameters = parameters(Dtype::Float, Some(2));
-        let (answers, _) = decode(&parameters, indices.len(), body.as_bytes()).unwrap();
+        let (answers, _) = decode_texts(&parameters, indices.len(), body.as_bytes()).unwrap();
         let expected: Vec<_> = (0..indices.len()).map(vector_of).collect();
         prop_assert_eq!(bytes(answers), expected);
     }
 
     #[test]
     fn no_bytes_make_it_panic(body in proptest::collection::vec(any::<u8>(), 0..300), count in 0..5_usize) {
-        let _ = decode(&parameters(Dtype::Float, None), count, &body);
+        let _ = decode_texts(&parameters(Dtype::Float, None), count, &body);
     }
 
     /// Close to a reply is where a panic would hide.
@@ -75,7 +77,7 @@ proptest! {
             body.truncate(at);
         }
         for dtype in [Dtype::Float, Dtype::Int8, Dtype::Ubinary] {
-            if let Ok((answers, _)) = decode(&parameters(dtype, None), 2, &body) {
+            if let Ok((answers, _)) = decode_texts(&parameters(dtype, None), 2, &body) {
                 prop_assert_eq!(answers.len(), 2);
             }
         }
@@ -141,7 +143,7 @@ fn without_a_known_dimension_all_vectors_are_equally_long_and_none_is_empty() {
             .map(|(index, length)| (index.into(), base64(&vec![0; *length])))
             .collect();
         let body = reply(&vectors).to_string();
-        decode(&parameters(Dtype::Float, None), lengths.len(), body.as_bytes())
+        decode_texts(&parameters(Dtype::Float, None), lengths.len(), body.as_bytes())
     };
     assert!(of(&[8, 8, 8]).is_ok());
     let bad = of(&[8, 8, 12]).unwrap_err();
@@ -182,7 +184,8 @@ fn usage_is_what_voyage_says_or_unknown_and_never_costs_the_vectors() {
 fn fields_may_be_added_anywhere() {
     let body = r#"{"id":"x","extra":{"deep":[1,{"a":null}]},"data":[{"embedding":"AACAPw==","index":0,
         "text":"t","embedding_type":[]}],"usage":{"total_tokens":1},"chunker_version":"1.0.0"}"#;
-    let (answers, tokens) = decode(&parameters(Dtype::Float, Some(1)), 1, body.as_bytes()).unwrap();
+    let (answers, tokens) =
+        decode_texts(&parameters(Dtype::Float, Some(1)), 1, body.as_bytes()).unwrap();
     assert_eq!((bytes(answers), tokens), (vec![little_endian(&[1.0])], Some(1)));
 }
 
@@ -219,7 +222,7 @@ fn what_is_not_the_documented_json_is_refused() {
         ignored.as_bytes(),
     ];
     for body in bodies {
-        let bad = decode(&parameters(Dtype::Float, None), 1, body).unwrap_err();
+        let bad = decode_texts(&parameters(Dtype::Float, None), 1, body).unwrap_err();
         let shown = String::from_utf8_lossy(&body[..body.len().min(80)]);
         assert_eq!(bad, wrong("the body is not the documented JSON"), "{shown}");
     }
@@ -228,8 +231,8 @@ fn what_is_not_the_documented_json_is_refused() {
 #[test]
 fn an_empty_list_takes_no_memory() {
     // A reply within its limit has room for a million of them.
-    let reply: EmbeddingsReply<'_> =
-        serde_json::from_str(r#"{"data":[{"embedding":[]}]}"#).unwrap();
+    let reply: Reply<'_, texts::Entry<'_>> =
+        Reply::parse(br#"{"data":[{"embedding":[]}]}"#).unwrap();
     let Elements::Numbers(numbers) = &reply.data[0].embedding else { panic!("a list") };
     assert_eq!(numbers.capacity(), 0);
 }

@@ -1,9 +1,6 @@
 //! Requests field by field, without fields that the caller did not set.
 
-use std::sync::Arc;
-
 use super::*;
-use crate::embedding::InputType;
 
 /// The body of a request for these texts.
 fn sent(parameters: &Parameters, texts: &[&str]) -> Value {
@@ -26,14 +23,17 @@ fn unset_fields_are_left_out_and_truncation_never_is() {
 
 #[test]
 fn set_fields_are_sent_under_voyages_names() {
-    let all = Parameters {
-        endpoint: Endpoint::Embeddings,
-        model: Arc::from("voyage-4"),
-        input_type: Some(InputType::Query),
-        dimension: Some(256),
-        dtype: Dtype::Ubinary,
-        truncation: false,
-    };
+    let all = Parameters::texts(
+        "voyage-4",
+        TextParameters {
+            vector: VectorParameters {
+                input_type: Some(InputType::Query),
+                dimension: Some(256),
+                dtype: Dtype::Ubinary,
+            },
+            truncation: false,
+        },
+    );
     let expected = json!({
         "input": ["a"],
         "model": "voyage-4",
@@ -44,7 +44,7 @@ fn set_fields_are_sent_under_voyages_names() {
         "encoding_format": "base64",
     });
     assert_eq!(sent(&all, &["a"]), expected);
-    let document = Parameters { input_type: Some(InputType::Document), ..all };
+    let document = all.changed(|of| of.vector.input_type = Some(InputType::Document));
     assert_eq!(sent(&document, &["a"])["input_type"], "document");
 }
 

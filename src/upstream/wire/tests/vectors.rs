@@ -87,7 +87,7 @@ fn bad_base64_is_refused() {
 #[test]
 fn escaped_base64_is_read_like_any_other() {
     let body = br#"{"data":[{"embedding":"\/\/\/\u002f","index":0}]}"#;
-    let (answers, _) = decode(&parameters(Dtype::Uint8, Some(3)), 1, body).unwrap();
+    let (answers, _) = decode_texts(&parameters(Dtype::Uint8, Some(3)), 1, body).unwrap();
     assert_eq!(bytes(answers), [[0xff, 0xff, 0xff]]);
 }
 
@@ -115,6 +115,9 @@ proptest! {
 #[test]
 fn base64_is_borrowed_from_the_body() {
     let body = reply(&[(json!(0), base64(&[1, 2, 3, 4]))]).to_string();
-    let parsed: EmbeddingsReply<'_> = serde_json::from_str(&body).expect("a valid reply");
-    assert!(matches!(parsed.data[0].embedding, Elements::Base64(Cow::Borrowed("AQIDBA=="))));
+    let parsed: Reply<'_, texts::Entry<'_>> = Reply::parse(body.as_bytes()).expect("a valid reply");
+    assert!(matches!(
+        parsed.data[0].embedding,
+        Elements::Base64(std::borrow::Cow::Borrowed("AQIDBA=="))
+    ));
 }

@@ -1,0 +1,82 @@
+//! Answers, as the cache keeps them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+/// The answer to one input.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// One vector.
+    Vector(Vector),
+    /// A vector for each chunk of a document.
+    Document(Arc<Document>),
+}
+
+impl Answer {
+    /// Returns the size of the answer's payload in bytes, as the cache weighs it.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Vector(vector) => vector.bytes().len(),
+            Self::Document(document) => size_of::<Document>() + document.bytes(),
+        }
+    }
+}
+
+/// A vector as little-endian bytes, as Voyage sent it.
+///
+/// The bytes are checked once (`upstream/wire`), and are then both the cached value and the bytes of the reply.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Vector(Bytes);
+
+impl Vector {
+    /// Wraps checked bytes. The allocation should be exact, since the cache keeps it.
+    pub fn new(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+
+    /// Returns the bytes, which are shared and not copied.
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+
+    /// Returns the bytes; cloning them copies nothing.
+    pub fn bytes(&self) -> &Bytes {
+        &self.0
+    }
+}
+
+/// Shows the size only: vectors count as text.
+impl std::fmt::Debug for Vector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Vector({} bytes)", self.0.len())
+    }
+}
+
+/// The vectors of a document's chunks, in the order of the chunks.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Document {
+    /// One vector for each chunk.
+    pub vectors: Vec<Vector>,
+    /// The texts of the chunks, if Voyage divided the document; as many as vectors.
+    pub texts: Option<Vec<String>>,
+    /// Voyage's version of the division, if Voyage divided the document.
+    pub chunker_version: Option<Arc<str>>,
+}
+
+impl Document {
+    /// Returns the size of the vectors and texts in bytes.
+    pub fn bytes(&self) -> usize {
+        let vectors: usize =
+            self.vectors.iter().map(|vector| size_of::<Vector>() + vector.bytes().len()).sum();
+        let texts = self.texts.iter().flatten().map(|text| size_of::<String>() + text.len());
+        vectors + texts.sum::<usize>()
+    }
+}
+
+/// Shows sizes only.
+impl std::fmt::Debug for Document {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Document({} chunks, {} bytes)", self.vectors.len(), self.bytes())
+    }
+}
