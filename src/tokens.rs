@@ -108,12 +108,12 @@ impl Counter {
         let estimate = estimates.of(model);
         let counted = estimate.bound_exact(f64::from(exact));
         let counted = whole(counted.ceil(), exact, bytes.max(exact));
-        let estimated = if measure.is_estimated() {
+        let rest = if measure.is_estimated() {
             whole(estimate.bound(&counts.map(f64::from)).ceil(), 1, bytes)
         } else {
             0
         };
-        counted + estimated + u64::from(media)
+        counted + rest + u64::from(media)
     }
 
     /// Learns from the number of tokens that Voyage reported for the texts of a call: its usage, or the

@@ -130,6 +130,7 @@ async fn names_and_types_of_calls_are_those_of_the_conventions() {
             "gen_ai.request.encoding_formats list",
             "gen_ai.request.model string",
             "gen_ai.usage.input_tokens int",
+            "voyage_gateway.endpoint string",
             "voyage_gateway.inputs int",
             "voyage_gateway.upstream.requests int",
         ]

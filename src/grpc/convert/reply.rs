@@ -47,10 +47,10 @@ pub(crate) fn embed_response(response: Response, shape: ReplyShape, model: &str)
 }
 
 fn vector_of(answer: Answer) -> Result<Vector, Error> {
-    match answer {
-        Answer::Vector(vector) => Ok(vector),
-        _ => Err(Error::Internal { cause: OTHER_ENDPOINT }),
-    }
+    let Answer::Vector(vector) = answer else {
+        return Err(Error::Internal { cause: OTHER_ENDPOINT });
+    };
+    Ok(vector)
 }
 
 fn log(error: &Error) {

@@ -51,9 +51,9 @@ struct ChunkEntry<'a> {
 }
 
 pub(super) fn encode(model: &str, of: &ChunkParameters, inputs: &[&Input]) -> Option<Vec<u8>> {
-    let documents = inputs.iter().map(|input| match input {
-        Input::Chunks(chunks) => Some(chunks.texts()),
-        _ => None,
+    let documents = inputs.iter().map(|input| {
+        let Input::Chunks(chunks) = input else { return None };
+        Some(chunks.texts())
     });
     let auto = of.auto_chunking;
     let request = Request {

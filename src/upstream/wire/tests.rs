@@ -66,9 +66,9 @@ fn decode_texts(
 }
 
 fn bytes(answers: Vec<Answer>) -> Vec<Vec<u8>> {
-    let vector = |answer| match answer {
-        Answer::Vector(vector) => vector.into_bytes().to_vec(),
-        other => panic!("no vector: {other:?}"),
+    let vector = |answer: Answer| {
+        let Answer::Vector(vector) = answer else { panic!("no vector: {answer:?}") };
+        vector.into_bytes().to_vec()
     };
     answers.into_iter().map(vector).collect()
 }

@@ -32,9 +32,9 @@ pub(super) struct Entry<'a> {
 }
 
 pub(super) fn encode(model: &str, of: &TextParameters, inputs: &[&Input]) -> Option<Vec<u8>> {
-    let texts = inputs.iter().map(|input| match input {
-        Input::Text(text) => Some(text.as_str()),
-        _ => None,
+    let texts = inputs.iter().map(|input| {
+        let Input::Text(text) = input else { return None };
+        Some(text.as_str())
     });
     let request = Request {
         input: texts.collect::<Option<_>>()?,

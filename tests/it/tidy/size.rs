@@ -14,7 +14,7 @@ const FUNCTION_LINES: usize = 60;
 const ARGUMENTS: usize = 5;
 
 /// Production lines in all.
-const LINES: usize = 27_000;
+const LINES: usize = 34_000;
 
 /// The largest room's part of them, in percent.
 const ROOM_PERCENT: usize = 20;

@@ -6,9 +6,9 @@ fn floats(reply: &Reply) -> Vec<f32> {
     reply
         .answers
         .iter()
-        .map(|answer| match answer {
-            Answer::Vector(vector) => f32::from_le_bytes(vector.bytes()[..].try_into().unwrap()),
-            other => panic!("no vector: {other:?}"),
+        .map(|answer| {
+            let Answer::Vector(vector) = answer else { panic!("no vector: {answer:?}") };
+            f32::from_le_bytes(vector.bytes()[..].try_into().unwrap())
         })
         .collect()
 }
