@@ -6,6 +6,16 @@ use prost_types::FileDescriptorSet;
 
 const SERVICES: [&str; 2] = ["embedding_service", "model_service"];
 
+/// Messages with texts or vectors.
+const SECRET: [&str; 6] = [
+    "EmbedRequest",
+    "EmbedResponse",
+    "EmbedChunksRequest",
+    "EmbedChunksResponse",
+    "ChunkedDocument",
+    "DocumentEmbeddings",
+];
+
 fn main() -> Result<(), Box<dyn Error>> {
     note_revision();
     println!("cargo:rerun-if-changed=proto");
@@ -21,7 +31,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut config = prost_build::Config::new();
     // They hold texts and vectors, which no log may show; src/grpc/wire.rs says what they print instead.
-    config.skip_debug([".voyage.gateway.v1.EmbedRequest", ".voyage.gateway.v1.EmbedResponse"]);
+    config.skip_debug(SECRET.map(|name| format!(".voyage.gateway.v1.{name}")));
+    // The codec counts the fields of nested messages by the type's name.
+    config.enable_type_names();
     tonic_prost_build::configure()
         // The server's own Embedding holds ready-made little-endian bytes where clients see
         // `repeated float`: the wire is the same (src/grpc/wire.rs).

@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     dispatch::{self, Dispatch},
     file,
-    grpc::{self, Authenticator, Deadlines, Edge},
+    grpc::{self, Authenticator, Deadlines, DefaultModels, Edge},
     pipeline::{self, Pipeline},
     reload::{Live, Reload},
     telemetry::{Metrics, PortName, Telemetry, trace::Tracer},
@@ -205,7 +205,12 @@ fn settings(
 ) -> grpc::Settings {
     let server = &config.server;
     grpc::Settings {
-        default_model: Arc::from(config.upstream.default_model.as_str()),
+        default_models: DefaultModels {
+            texts: Arc::from(config.upstream.default_model.as_str()),
+            chunks: Arc::from(config.upstream.default_chunks_model.as_str()),
+            multimodal: Arc::from(config.upstream.default_multimodal_model.as_str()),
+            rerank: Arc::from(config.upstream.default_rerank_model.as_str()),
+        },
         max_request_bytes: usize::try_from(server.max_request_bytes.get()).unwrap_or(usize::MAX),
         deadlines: Deadlines {
             default: server.default_deadline.get(),

@@ -191,6 +191,10 @@ impl Dispatch {
                 continue;
             };
             let measure = item.measure.unwrap_or_else(|| measuring(&item.input));
+            if let Some(error) = too_long(parameters, &measure) {
+                item.owner.complete(Err(error), Bill::default());
+                continue;
+            }
             accepted.push(Queued {
                 size: Size {
                     inputs: 1,
@@ -251,6 +255,13 @@ impl Shared {
         let bound = self.counter.bound(&parameters.model, measure);
         parameters.max_input_tokens().map_or(bound, |most| bound.min(most))
     }
+}
+
+/// Returns the error of an input that Voyage would refuse. An estimate refuses nothing.
+fn too_long(parameters: &Parameters, measure: &Measure) -> Option<Error> {
+    let limit = parameters.refuses_beyond()?;
+    let tokens = measure.exact_tokens().filter(|tokens| *tokens > limit)?;
+    Some(Error::InputTooLong { endpoint: parameters.endpoint(), index: 0, tokens, limit })
 }
 
 impl DispatchState for Shared {

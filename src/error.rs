@@ -9,6 +9,8 @@ mod upstream;
 
 use std::{sync::Arc, time::Duration};
 
+use crate::item::Endpoint;
+
 pub use table::{Retry, Row};
 pub use upstream::{BadResponse, Fault, Upstream};
 
@@ -19,6 +21,18 @@ pub use upstream::{BadResponse, Fault, Upstream};
 pub enum Error {
     /// The request is invalid; all of its violations at once.
     InvalidRequest(Arc<[FieldViolation]>),
+    /// An input has more tokens than the model's context, and truncation is off or does not exist. Counted with the
+    /// model's own tokenizer, before anything was sent.
+    InputTooLong {
+        /// The endpoint, whose field holds the input.
+        endpoint: Endpoint,
+        /// Position in the request.
+        index: usize,
+        /// Tokens of the input.
+        tokens: u64,
+        /// Token limit of an input.
+        limit: u64,
+    },
     /// The request message is larger than the gateway accepts.
     RequestTooLarge {
         /// `server.max_request_bytes`.
@@ -208,10 +222,13 @@ impl Error {
         })
     }
 
-    /// Replaces the index of an input in the upstream request by the one in the caller's request.
+    /// Replaces the index of an input by the one in the caller's request.
     #[must_use]
     pub fn at_input(self, caller_index: usize) -> Self {
         match &self {
+            &Self::InputTooLong { endpoint, tokens, limit, .. } => {
+                Self::InputTooLong { endpoint, index: caller_index, tokens, limit }
+            }
             Self::Upstream(upstream) if let Fault::InputTooLong { limit, .. } = upstream.fault => {
                 let fault = Fault::InputTooLong { index: caller_index, limit };
                 self.with_upstream(|upstream| upstream.fault = fault)

@@ -26,6 +26,7 @@ pub use edge::{Edge, draining, rpc_names};
 
 use crate::{
     caller::Rules,
+    model::Kind,
     pipeline::Pipeline,
     reload::Live,
     telemetry::{Metrics, trace::Tracer},
@@ -62,11 +63,36 @@ pub const SERVICES: [&str; 2] =
 /// Limit of bytes in a message to health or reflection, on both ports. They contain a name, and need no permit.
 pub const MAX_QUESTION_BYTES: usize = 4 * 1024;
 
+/// The models of requests without one, by the kind of their inputs.
+#[derive(Clone, Debug)]
+pub struct DefaultModels {
+    /// Of `Embed`.
+    pub texts: Arc<str>,
+    /// Of `EmbedChunks`.
+    pub chunks: Arc<str>,
+    /// Of `EmbedMultimodal`.
+    pub multimodal: Arc<str>,
+    /// Of `Rerank`.
+    pub rerank: Arc<str>,
+}
+
+impl DefaultModels {
+    /// Returns the model of a kind.
+    const fn of(&self, kind: Kind) -> &Arc<str> {
+        match kind {
+            Kind::Text => &self.texts,
+            Kind::Contextualized => &self.chunks,
+            Kind::Multimodal => &self.multimodal,
+            Kind::Rerank => &self.rerank,
+        }
+    }
+}
+
 /// Configuration of the services.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The model of requests without one.
-    pub default_model: Arc<str>,
+    /// The models of requests without one.
+    pub default_models: DefaultModels,
     /// Limit of bytes in a request message.
     pub max_request_bytes: usize,
     /// Default and maximum of deadlines.

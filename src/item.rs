@@ -106,6 +106,17 @@ impl Parameters {
         Some(model.context_tokens.into())
     }
 
+    /// Returns the most tokens of an input that the provider accepts; `None`: it cuts longer inputs, divides them, or its
+    /// limit is unknown.
+    pub fn refuses_beyond(&self) -> Option<u64> {
+        let refuses = match &self.of {
+            EndpointParameters::Texts(TextParameters { truncation, .. }) => !truncation,
+            EndpointParameters::Chunks(of) => of.auto_chunking.is_none(),
+        };
+        let model = model::find(&self.model).filter(|_| refuses)?;
+        Some(model.context_tokens.into())
+    }
+
     /// Returns the text that counts for each input in addition to its own: the query of a reranking.
     pub const fn shared_text(&self) -> Option<&str> {
         match &self.of {

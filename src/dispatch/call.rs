@@ -253,11 +253,14 @@ fn hand_out(shared: &Shared, batch: Batch, reply: Reply) {
     let weights: Vec<Usage> =
         items.iter().map(|queued| shared.guess(&parameters, queued)).collect();
     let guessed = reply.usage.is_none();
-    let usage = reply.usage.unwrap_or_else(|| weights.iter().copied().sum());
+    let has_media = items.iter().any(|queued| queued.item.input.media() != Media::NONE);
+    let usage = reply.usage.unwrap_or_else(|| {
+        let sum: Usage = weights.iter().copied().sum();
+        Usage { text_tokens: if has_media { sum.text_tokens } else { 0 }, ..sum }
+    });
     let replied = if guessed { Replied::Guessed(usage) } else { Replied::Reported(usage) };
     shared.metrics.replied(&parameters.model, replied);
     if !guessed {
-        let has_media = items.iter().any(|queued| queued.item.input.media() != Media::NONE);
         let texts = if has_media { usage.text_tokens } else { usage.tokens };
         shared.counter.learn(&parameters.model, &measures, texts);
     }

@@ -12,6 +12,12 @@ impl fmt::Display for Error {
         f.write_str(self.row().summary)?;
         match self {
             Self::InvalidRequest(violations) => write_violations(f, violations),
+            Self::InputTooLong { endpoint, index, tokens, limit } => write!(
+                f,
+                ": {}[{index}] has {tokens} tokens, the limit is {limit}; {}",
+                endpoint.input_field(),
+                endpoint.remedy()
+            ),
             Self::RequestTooLarge { limit } => write!(f, ": the limit is {limit} bytes"),
             Self::ResponseTooLarge { predicted, limit, max_inputs } => write!(
                 f,

@@ -169,6 +169,9 @@ impl Error {
         let own = |reason, blame, summary| Row::of("_OTHER", reason, blame, summary);
         match self {
             Self::InvalidRequest(_) => own("INVALID_REQUEST", Caller, "invalid request"),
+            Self::InputTooLong { .. } => {
+                own("INVALID_REQUEST", Caller, "input exceeds the model's context length")
+            }
             Self::RequestTooLarge { .. } => {
                 own("REQUEST_TOO_LARGE", Caller, "request message too large")
             }

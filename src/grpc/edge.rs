@@ -33,6 +33,7 @@ use tower::ServiceExt as _;
 
 use super::{
     Settings,
+    convert::CallTerms,
     deadline::{self, Deadline},
     request_id, status, v1,
 };
@@ -87,6 +88,11 @@ impl Call {
     )]
     pub(super) fn of(extensions: &Extensions) -> Self {
         extensions.get::<Self>().cloned().expect("a request that came through the edge")
+    }
+
+    /// Returns the caller and the deadline.
+    pub(super) fn terms(&self) -> CallTerms {
+        CallTerms { caller: self.caller.clone(), deadline: self.deadline.answer_by }
     }
 
     /// Returns an error if the caller's rules do not allow this RPC.

@@ -7,7 +7,10 @@ use tonic::{Request, Response, Status, metadata::MetadataMap};
 use super::{
     Settings, convert,
     edge::Call,
-    v1::{EmbedRequest, EmbedResponse, embedding_service_server::EmbeddingService},
+    v1::{
+        EmbedChunksRequest, EmbedChunksResponse, EmbedRequest, EmbedResponse,
+        embedding_service_server::EmbeddingService,
+    },
 };
 use crate::{
     error::Error,
@@ -22,22 +25,28 @@ pub(super) struct Embeddings {
 }
 
 impl Embeddings {
-    async fn run(
+    async fn embed(
         &self,
         request: EmbedRequest,
         call: &Call,
     ) -> Result<Response<EmbedResponse>, Error> {
-        let (deadline, caller) = (call.deadline.answer_by, call.caller.clone());
-        let (request, shape) =
-            convert::embed_request(request, &self.settings.default_model, deadline, caller)?;
-        let model = Arc::clone(&request.parameters.model);
-        let answers = self.pipeline.run(request, &call.rpc.trace, &call.permit).await?;
-        call.rpc.set_upstream_time(answers.upstream_time);
-        call.permit.count(shape.check_answers(&answers)?)?;
-        let metadata = metadata(&answers, &model);
-        let mut reply = Response::new(convert::embed_response(answers, shape, &model));
-        *reply.metadata_mut() = metadata;
-        Ok(reply)
+        let default_model = &self.settings.default_models.texts;
+        let (request, shape) = convert::embed_request(request, default_model, call.terms())?;
+        let answers = run(&self.pipeline, request, call).await?;
+        call.permit.count(shape.check_answers(&answers.response)?)?;
+        Ok(answers.reply(|response, model| convert::embed_response(response, shape, model)))
+    }
+
+    async fn embed_chunks(
+        &self,
+        request: EmbedChunksRequest,
+        call: &Call,
+    ) -> Result<Response<EmbedChunksResponse>, Error> {
+        let default_model = &self.settings.default_models.chunks;
+        let (request, shape) = convert::embed_chunks_request(request, default_model, call.terms())?;
+        let answers = run(&self.pipeline, request, call).await?;
+        call.permit.count(shape.check_answers(&answers.response)?)?;
+        Ok(answers.reply(|response, model| convert::embed_chunks_response(response, shape, model)))
     }
 }
 
@@ -48,7 +57,43 @@ impl EmbeddingService for Embeddings {
         request: Request<EmbedRequest>,
     ) -> Result<Response<EmbedResponse>, Status> {
         let call = Call::of(request.extensions());
-        self.run(request.into_inner(), &call).await.map_err(|error| call.refuse(&error))
+        self.embed(request.into_inner(), &call).await.map_err(|error| call.refuse(&error))
+    }
+
+    async fn embed_chunks(
+        &self,
+        request: Request<EmbedChunksRequest>,
+    ) -> Result<Response<EmbedChunksResponse>, Status> {
+        let call = Call::of(request.extensions());
+        self.embed_chunks(request.into_inner(), &call).await.map_err(|error| call.refuse(&error))
+    }
+}
+
+/// The pipeline's response, before it is converted.
+struct Answers {
+    response: pipeline::Response,
+    model: Arc<str>,
+}
+
+/// Runs a request in the pipeline.
+async fn run(
+    pipeline: &Pipeline,
+    request: pipeline::Request,
+    call: &Call,
+) -> Result<Answers, Error> {
+    let model = Arc::clone(&request.parameters.model);
+    let response = pipeline.run(request, &call.rpc.trace, &call.permit).await?;
+    call.rpc.set_upstream_time(response.upstream_time);
+    Ok(Answers { response, model })
+}
+
+impl Answers {
+    /// Converts the response, and adds its metadata.
+    fn reply<T>(self, convert: impl FnOnce(pipeline::Response, &str) -> T) -> Response<T> {
+        let metadata = metadata(&self.response, &self.model);
+        let mut reply = Response::new(convert(self.response, &self.model));
+        *reply.metadata_mut() = metadata;
+        reply
     }
 }
 

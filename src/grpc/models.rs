@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::{
-    Settings,
+    DefaultModels, Settings,
     convert::{MAX_INPUTS, Violations, output_dtype, to_i32},
     edge::Call,
     v1::{
@@ -37,7 +37,7 @@ impl ModelService for Models {
         let models = model::CATALOGUE
             .iter()
             .filter(|model| wanted.is_none_or(|kind| model.kind == kind))
-            .map(|model| listed(model, &self.settings.default_model))
+            .map(|model| listed(model, &self.settings.default_models))
             .collect();
         Ok(Response::new(ListModelsResponse { models }))
     }
@@ -71,7 +71,7 @@ fn wanted_kind(number: i32) -> Result<Option<Kind>, Error> {
     })
 }
 
-fn listed(model: &model::Model, default_model: &str) -> Model {
+fn listed(model: &model::Model, defaults: &DefaultModels) -> Model {
     let kind = match model.kind {
         Kind::Text => ModelKind::Text,
         Kind::Contextualized => ModelKind::Contextualized,
@@ -83,7 +83,7 @@ fn listed(model: &model::Model, default_model: &str) -> Model {
     Model {
         name: model.name.to_owned(),
         kind: kind as i32,
-        is_default: model.kind == Kind::Text && model.name == default_model,
+        is_default: **defaults.of(model.kind) == *model.name,
         default_dimension: model.default_dimension().map_or(0, to_i32),
         dimensions,
         output_dtypes: model.dtypes.iter().map(|dtype| output_dtype(*dtype) as i32).collect(),

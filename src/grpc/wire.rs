@@ -7,7 +7,10 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::v1::{EmbedRequest, EmbedResponse};
+use super::v1::{
+    ChunkedDocument, DocumentEmbeddings, EmbedChunksRequest, EmbedChunksResponse, EmbedRequest,
+    EmbedResponse,
+};
 
 /// One vector, with the field numbers of `proto/voyage/gateway/v1/common.proto`.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -40,14 +43,28 @@ impl fmt::Debug for Embedding {
     }
 }
 
-/// Shows the number of texts only.
-impl fmt::Debug for EmbedRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EmbedRequest").field("inputs", &self.inputs.len()).finish_non_exhaustive()
-    }
+/// Shows how many items a message with texts or vectors has, and nothing of them.
+macro_rules! debug_by_count {
+    ($($message:ident { $field:ident }),* $(,)?) => {$(
+        impl fmt::Debug for $message {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($message))
+                    .field(stringify!($field), &self.$field.len())
+                    .finish_non_exhaustive()
+            }
+        }
+    )*};
 }
 
-/// Shows the number of vectors only.
+debug_by_count! {
+    EmbedRequest { inputs },
+    EmbedChunksRequest { documents },
+    EmbedChunksResponse { documents },
+    ChunkedDocument { chunks },
+    DocumentEmbeddings { embeddings },
+}
+
+/// Shows the number of vectors, and the errors, which hold no text.
 impl fmt::Debug for EmbedResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EmbedResponse")

@@ -69,8 +69,13 @@ impl Document {
     pub fn bytes(&self) -> usize {
         let vectors: usize =
             self.vectors.iter().map(|vector| size_of::<Vector>() + vector.bytes().len()).sum();
-        let texts = self.texts.iter().flatten().map(|text| size_of::<String>() + text.len());
-        vectors + texts.sum::<usize>()
+        let strings = self.texts.iter().flatten().count() * size_of::<String>();
+        vectors + strings + self.text_bytes()
+    }
+
+    /// Returns the size of the texts in bytes.
+    pub fn text_bytes(&self) -> usize {
+        self.texts.iter().flatten().map(String::len).sum()
     }
 }
 

@@ -41,7 +41,12 @@ pub struct Measure {
 impl Measure {
     /// Counts the characters of a text.
     pub(super) fn estimate(text: &str) -> Self {
-        Self { bytes: saturate(text.len()), counts: count(text), ..Self::default() }
+        let mut counts = count(text);
+        if counts == [0; CLASSES] && !text.is_empty() {
+            // A single space is free between words, and a token alone.
+            counts[BLANKS] = 1;
+        }
+        Self { bytes: saturate(text.len()), counts, ..Self::default() }
     }
 
     /// Keeps the tokenizer's count.
@@ -53,6 +58,12 @@ impl Measure {
     #[must_use]
     pub fn with_media(self, tokens: u32) -> Self {
         Self { media: self.media.saturating_add(tokens), ..self }
+    }
+
+    /// Returns the tokens if none are estimated.
+    pub fn exact_tokens(&self) -> Option<u64> {
+        let exact = u64::from(self.exact) + u64::from(self.media);
+        (!self.is_estimated()).then_some(exact)
     }
 
     /// Returns whether some tokens are estimated.

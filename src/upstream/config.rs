@@ -31,8 +31,17 @@ pub struct Config {
     /// The longest time of connecting, TLS included. Part of `attempt_timeout`.
     pub connect_timeout: TimeSpan,
 
-    /// The model of requests that name none; 1 to 128 visible ASCII characters.
+    /// The model of texts (`Embed`) in requests that name none; 1 to 128 visible ASCII characters.
     pub default_model: String,
+
+    /// The model of documents of chunks (`EmbedChunks`) in requests that name none.
+    pub default_chunks_model: String,
+
+    /// The model of texts, images and videos (`EmbedMultimodal`) in requests that name none.
+    pub default_multimodal_model: String,
+
+    /// The model of `Rerank` requests that name none.
+    pub default_rerank_model: String,
 
     /// Several API keys, whose limits add up: one `[[upstream.keys]]` table each, at most 64. A call uses the key that has
     /// the most of its budget left. Unset: the one key of `VOYAGE_API_KEY` or `VOYAGE_API_KEY_FILE`, which must
@@ -49,6 +58,9 @@ impl Default for Config {
             attempt_timeout: TimeSpan::from_secs(30),
             connect_timeout: TimeSpan::from_secs(2),
             default_model: "voyage-4".to_owned(),
+            default_chunks_model: "voyage-context-4".to_owned(),
+            default_multimodal_model: "voyage-multimodal-3.5".to_owned(),
+            default_rerank_model: "rerank-3".to_owned(),
             keys: Vec::new(),
         }
     }
@@ -71,7 +83,6 @@ impl Config {
 
     /// Validates the section's values.
     pub fn validate(&self) -> Validation {
-        let model = self.default_model.as_bytes();
         let validation = Validation::new()
             .require(
                 "base_url",
@@ -80,13 +91,22 @@ impl Config {
             )
             .require("attempt_timeout", !self.attempt_timeout.is_zero(), "must be longer than 0s")
             .require("connect_timeout", !self.connect_timeout.is_zero(), "must be longer than 0s")
+            .require("default_model", is_model(&self.default_model), MODEL_RULE)
+            .require("default_chunks_model", is_model(&self.default_chunks_model), MODEL_RULE)
             .require(
-                "default_model",
-                (1..=128).contains(&model.len()) && model.iter().all(u8::is_ascii_graphic),
-                "must be 1 to 128 visible ASCII characters",
-            );
+                "default_multimodal_model",
+                is_model(&self.default_multimodal_model),
+                MODEL_RULE,
+            )
+            .require("default_rerank_model", is_model(&self.default_rerank_model), MODEL_RULE);
         KeyConfig::validate(&self.keys, validation)
     }
+}
+
+const MODEL_RULE: &str = "must be 1 to 128 visible ASCII characters";
+
+fn is_model(name: &str) -> bool {
+    (1..=128).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Returns whether an endpoint's path can be appended to `text`.

@@ -1,4 +1,4 @@
-//! Domain → proto: the reply.
+//! Domain → proto: the parts that replies share.
 
 use bytes::Bytes;
 
@@ -6,60 +6,29 @@ use super::ReplyShape;
 use crate::{
     error::Error,
     grpc::{
-        status,
-        v1::{CacheStatus, CacheSummary, EmbedResponse, OutputDtype, Usage, VectorEncoding},
+        v1::{CacheStatus, CacheSummary, OutputDtype, Usage, VectorEncoding},
         wire::Embedding,
     },
-    item::{Answer, Vector},
+    item::Vector,
     model::Dtype,
     pipeline::{Response, Source},
 };
 
 /// The cause of an error that the types do not exclude: each key names its endpoint.
-const OTHER_ENDPOINT: &str = "an answer is of another endpoint";
+pub(super) const OTHER_ENDPOINT: &str = "an answer is of another endpoint";
 
-/// Builds the reply to an `Embed`.
-pub(crate) fn embed_response(response: Response, shape: ReplyShape, model: &str) -> EmbedResponse {
-    let mut reply = EmbedResponse {
-        model: model.to_owned(),
-        output_dtype: output_dtype(shape.dtype) as i32,
-        usage: Some(usage(&response)),
-        cache: Some(cache_summary(&response)),
-        embeddings: Vec::with_capacity(response.items.len()),
-        ..EmbedResponse::default()
-    };
-    for (index, outcome) in response.items.into_iter().enumerate() {
-        let index = to_i32(index);
-        match outcome.result.and_then(vector_of) {
-            Ok(vector) => {
-                if let Some(dimension) = shape.dtype.dimension_of(vector.bytes().len()) {
-                    reply.dimension = to_i32(dimension);
-                }
-                reply.embeddings.push(embedding(index, vector, outcome.source, shape));
-            }
-            Err(error) => {
-                log(&error);
-                reply.errors.push(status::item_error(index, &error));
-            }
-        }
-    }
-    reply
-}
-
-fn vector_of(answer: Answer) -> Result<Vector, Error> {
-    let Answer::Vector(vector) = answer else {
-        return Err(Error::Internal { cause: OTHER_ENDPOINT });
-    };
-    Ok(vector)
-}
-
-fn log(error: &Error) {
+pub(super) fn log(error: &Error) {
     if let Error::Internal { cause } = error {
         tracing::error!(cause, "an input failed with an internal error");
     }
 }
 
-fn embedding(index: i32, vector: Vector, source: Source, shape: ReplyShape) -> Embedding {
+pub(super) fn embedding(
+    index: i32,
+    vector: Vector,
+    source: Source,
+    shape: ReplyShape,
+) -> Embedding {
     let mut embedding =
         Embedding { index, cache_status: cache_status(source) as i32, ..Embedding::default() };
     let bytes = vector.into_bytes();
@@ -78,16 +47,18 @@ fn integers(bytes: &Bytes, integer: impl Fn(u8) -> i32) -> Vec<i32> {
     bytes.iter().map(|byte| integer(*byte)).collect()
 }
 
-fn usage(response: &Response) -> Usage {
+pub(super) fn usage(response: &Response) -> Usage {
     Usage {
         total_tokens: to_i32(response.usage.tokens),
         estimated: response.estimated,
+        text_tokens: to_i32(response.usage.text_tokens),
+        image_pixels: to_i64(response.usage.image_pixels),
+        video_pixels: to_i64(response.usage.video_pixels),
         upstream_requests: to_i32(response.upstream_requests()),
-        ..Usage::default()
     }
 }
 
-fn cache_summary(response: &Response) -> CacheSummary {
+pub(super) fn cache_summary(response: &Response) -> CacheSummary {
     CacheSummary {
         hits: to_i32(response.count(Source::Hit)),
         misses: to_i32(response.count(Source::Miss) + response.count(Source::Bypassed)),
@@ -95,7 +66,7 @@ fn cache_summary(response: &Response) -> CacheSummary {
     }
 }
 
-fn cache_status(source: Source) -> CacheStatus {
+pub(super) fn cache_status(source: Source) -> CacheStatus {
     match source {
         Source::Hit => CacheStatus::Hit,
         Source::Miss => CacheStatus::Miss,
@@ -119,4 +90,8 @@ pub(crate) fn output_dtype(dtype: Dtype) -> OutputDtype {
 /// Clamps a number to the range of the proto.
 pub(crate) fn to_i32(number: impl TryInto<i32>) -> i32 {
     number.try_into().unwrap_or(i32::MAX)
+}
+
+fn to_i64(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -1,14 +1,28 @@
 //! Proto ↔ domain.
 
+mod chunks;
 mod fields;
 mod reply;
 mod rules;
 mod size;
 
-use prost_types::Duration;
+use std::sync::Arc;
 
-use super::*;
-use crate::{error::FieldViolation, grpc::v1::OutputDtype};
+use prost_types::Duration;
+use tokio::time::Instant;
+
+use super::{
+    options::{DEFAULT_MAX_RESPONSE_BYTES, MAX_MODEL_BYTES},
+    *,
+};
+use crate::{
+    caller::Caller,
+    error::FieldViolation,
+    grpc::v1::{EmbedRequest, OutputDtype, Priority, RequestOptions, VectorEncoding},
+    item::{InputType, Parameters, TextParameters},
+    model::Dtype,
+    pipeline::{CacheMode, Request},
+};
 
 /// A request for one text, otherwise as it comes.
 fn hi() -> EmbedRequest {
@@ -20,7 +34,11 @@ fn with_options(options: RequestOptions) -> EmbedRequest {
 }
 
 fn convert(request: EmbedRequest) -> Result<(Request, ReplyShape), Error> {
-    embed_request(request, &Arc::from("voyage-4"), Instant::now(), Caller::anonymous())
+    embed_request(
+        request,
+        &Arc::from("voyage-4"),
+        CallTerms { caller: Caller::anonymous(), deadline: Instant::now() },
+    )
 }
 
 fn parameters(request: EmbedRequest) -> Parameters {

@@ -25,6 +25,14 @@ impl Violations {
         }
     }
 
+    /// Adds the violations of an error that is one input's.
+    pub(super) fn add_error(&mut self, error: &Error) {
+        if let Error::InvalidRequest(violations) = error {
+            let room = MAX_VIOLATIONS.saturating_sub(self.0.len());
+            self.0.extend(violations.iter().take(room).cloned());
+        }
+    }
+
     /// Returns the value of an enum, and its default for a number that `proto/` does not have.
     pub(in crate::grpc) fn read_enum<E: TryFrom<i32> + Default>(
         &mut self,

@@ -65,6 +65,12 @@ fn add_own(details: &mut ErrorDetails, metadata: &mut Metadata, error: &Error) {
         Error::InvalidRequest(violations) => {
             details.set_bad_request(violations.iter().map(field_violation).collect::<Vec<_>>());
         }
+        Error::InputTooLong { endpoint, index, .. } => {
+            let field = format!("{}[{index}]", endpoint.input_field());
+            let violation =
+                FieldViolation { field, reason: "INPUT_TOO_LONG", description: error.to_string() };
+            details.set_bad_request(vec![field_violation(&violation)]);
+        }
         Error::RequestTooLarge { limit } => metadata.put("maxRequestBytes", limit),
         Error::ResponseTooLarge { predicted, limit, max_inputs } => {
             metadata.put("predictedBytes", predicted);

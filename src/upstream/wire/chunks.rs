@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     error::BadResponse,
-    item::{Answer, ChunkParameters, Document, EndpointParameters, Input, Parameters},
+    item::{
+        Answer, ChunkParameters, DEFAULT_CHUNK_SIZE, Document, EndpointParameters, Input,
+        Parameters,
+    },
 };
 
 /// The most bytes of JSON for a byte of text: six for an escaped control character, and room for overlaps.
@@ -62,7 +65,11 @@ pub(super) fn encode(model: &str, of: &ChunkParameters, inputs: &[&Input]) -> Op
         vector: VectorFields::of(&of.vector),
         encoding_format: "base64",
         enable_auto_chunking: auto.is_some(),
-        chunk_size: auto.and_then(|auto| auto.chunk_size),
+        chunk_size: auto.and_then(|auto| match auto.chunk_overlap {
+            0 => auto.chunk_size,
+            // The official SDKs send an overlap with a size only.
+            _ => Some(auto.chunk_size.unwrap_or(DEFAULT_CHUNK_SIZE)),
+        }),
         chunk_overlap: auto.map(|auto| auto.chunk_overlap).filter(|overlap| *overlap > 0),
     };
     serde_json::to_vec(&request).ok()

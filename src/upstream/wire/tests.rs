@@ -1,5 +1,6 @@
 //! Voyage's JSON as this room writes and reads it, beside the bodies in `tests/fixtures/voyage`.
 
+mod chunks;
 mod reply;
 mod request;
 mod vectors;

@@ -9,8 +9,12 @@ fn texts(texts: &[&str]) -> EmbedRequest {
 #[test]
 fn only_inputs_are_needed() {
     let deadline = Instant::now();
-    let (request, shape) =
-        embed_request(hi(), &Arc::from("voyage-4"), deadline, Caller::anonymous()).unwrap();
+    let (request, shape) = embed_request(
+        hi(),
+        &Arc::from("voyage-4"),
+        CallTerms { caller: Caller::anonymous(), deadline },
+    )
+    .unwrap();
     let expected = Parameters::texts("voyage-4", TextParameters::default());
     assert_eq!(*request.parameters, expected);
     assert_eq!(request.inputs, [Ok(Input::Text("hi".to_owned()))]);

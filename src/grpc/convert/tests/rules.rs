@@ -5,7 +5,7 @@ use crate::caller::{self, Rule};
 
 fn by(rule: Rule, request: EmbedRequest) -> Result<(Request, ReplyShape), Error> {
     let caller = Caller { rule: Arc::new(rule), ..Caller::unruled("search") };
-    embed_request(request, &Arc::from("voyage-4"), Instant::now(), caller)
+    embed_request(request, &Arc::from("voyage-4"), CallTerms { caller, deadline: Instant::now() })
 }
 
 fn no_models() -> Rule {
@@ -39,7 +39,9 @@ fn rules_apply_to_the_default_model_by_its_name() {
 
 #[test]
 fn the_rpc_is_one_that_rules_can_name() {
-    assert!(crate::grpc::rpc_names().contains(EMBED));
+    for rpc in [texts::RPC, super::super::chunks::RPC] {
+        assert!(crate::grpc::rpc_names().contains(rpc), "{rpc}");
+    }
 }
 
 #[test]

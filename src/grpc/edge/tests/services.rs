@@ -6,10 +6,10 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 
 use super::*;
 use crate::grpc::v1::{
-    EmbedResponse,
+    EmbedChunksRequest, EmbedChunksResponse, EmbedResponse,
     embedding_service_server::{EmbeddingService, EmbeddingServiceServer},
 };
-use crate::pipeline;
+use crate::{grpc::DefaultModels, pipeline};
 
 pub(super) const EMBED: &str = "voyage.gateway.v1.EmbeddingService/Embed";
 pub(super) const WATCH: &str = "grpc.health.v1.Health/Watch";
@@ -39,6 +39,13 @@ impl EmbeddingService for Obedient {
             })),
         }
     }
+
+    async fn embed_chunks(
+        &self,
+        _: tonic::Request<EmbedChunksRequest>,
+    ) -> Result<tonic::Response<EmbedChunksResponse>, Status> {
+        Err(Status::unimplemented("not needed here"))
+    }
 }
 
 /// An edge, and the metrics it counts with.
@@ -46,7 +53,12 @@ pub(super) async fn edge() -> (Edge, Metrics) {
     let metrics = Metrics::new().unwrap();
     let settings = Settings {
         tracer: Tracer::off(),
-        default_model: Arc::from("voyage-4"),
+        default_models: DefaultModels {
+            texts: Arc::from("voyage-4"),
+            chunks: Arc::from("voyage-context-4"),
+            multimodal: Arc::from("voyage-multimodal-3.5"),
+            rerank: Arc::from("rerank-3"),
+        },
         max_request_bytes: MAX_REQUEST_BYTES,
         deadlines: Deadlines { default: DEFAULT_DEADLINE, max: Duration::from_mins(5) },
         reflection: false,

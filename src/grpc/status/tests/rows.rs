@@ -91,6 +91,17 @@ fn caller_rows() -> Vec<Row> {
     ]
 }
 
+fn too_long_row() -> Row {
+    let endpoint = crate::item::Endpoint::Contextualized;
+    row(
+        Error::InputTooLong { endpoint, index: 3, tokens: 40_000, limit: 32_000 },
+        (Code::InvalidArgument, "INVALID_REQUEST"),
+        RetryAdvice::Never,
+        Extra::Fields(&["documents[3]"]),
+        &[],
+    )
+}
+
 fn gateway_rows() -> Vec<Row> {
     use Extra::{Fields, Nothing};
     use RetryAdvice::{After, Elsewhere, Never};
@@ -112,6 +123,7 @@ fn gateway_rows() -> Vec<Row> {
             Fields(&["model", "inputs[3]"]),
             &[],
         ),
+        too_long_row(),
         row(
             Error::RequestTooLarge { limit: 8 },
             (Code::ResourceExhausted, "REQUEST_TOO_LARGE"),
@@ -365,6 +377,7 @@ fn number(error: &Error) -> usize {
         Error::CallerQuota(_) => 35,
         Error::BudgetExhausted { .. } => 36,
         Error::CredentialsUnverifiable => 37,
+        Error::InputTooLong { .. } => 38,
         Error::Upstream(upstream) => match upstream.fault {
             Fault::InvalidRequest { .. } => 8,
             Fault::TooManyTokens { .. } => 9,
@@ -393,7 +406,7 @@ fn number(error: &Error) -> usize {
 }
 
 /// How many variants [`number`] knows.
-const VARIANTS: usize = 38;
+const VARIANTS: usize = 39;
 
 fn domain(error: &Error) -> &'static str {
     if matches!(error, Error::Upstream(_)) { "voyageai.com" } else { "voyage-gateway" }

@@ -57,9 +57,11 @@ fn violations() -> Vec<FieldViolation> {
     {
         let request = longest_wrong(model, dimension, dtype);
         let now = tokio::time::Instant::now();
-        let Err(error) =
-            convert::embed_request(request, &"voyage-4".into(), now, Caller::anonymous())
-        else {
+        let Err(error) = convert::embed_request(
+            request,
+            &"voyage-4".into(),
+            convert::CallTerms { caller: Caller::anonymous(), deadline: now },
+        ) else {
             panic!("the request was converted");
         };
         assert!(size(&error) < LIMIT, "{model}: {}", size(&error));
