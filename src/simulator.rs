@@ -8,6 +8,8 @@
 //! does not repeat an error of the gateway's.
 
 mod body;
+mod chunks;
+mod entries;
 mod error_reply;
 mod fault;
 mod keys;
@@ -16,9 +18,12 @@ mod random;
 mod record;
 mod reply;
 mod request;
+mod rerank;
+mod route;
 mod rule;
 mod script;
 mod server;
+mod texts;
 mod tokens;
 mod vectors;
 

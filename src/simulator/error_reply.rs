@@ -34,10 +34,10 @@ impl ErrorReply {
         ))
     }
 
-    pub(super) fn unknown_model(name: &str) -> Self {
+    pub(super) fn unknown_model(name: &str, kind: Kind) -> Self {
         let names: Vec<_> = CATALOGUE
             .iter()
-            .filter(|model| model.kind == Kind::Text)
+            .filter(|model| model.kind == kind)
             .map(|model| format!("'{}'", model.name))
             .collect();
         Self::bad_request(format!(
@@ -52,6 +52,25 @@ impl ErrorReply {
              not fit into the model's context window of {} tokens. Please lower the number of tokens in the listed \
              example(s) or use truncation.",
             model.name, model.context_tokens
+        ))
+    }
+
+    /// The wording of context models, which never cut.
+    pub(super) fn document_too_long(model: &Model, index: usize) -> Self {
+        Self::bad_request(format!(
+            "Request to model '{}' failed. The example at index {index} in your batch has too many tokens and does \
+             not fit into the model's context window of {} tokens. Contextualized chunk embeddings do not support \
+             truncation. Either lower the number of tokens in the listed example(s), or pass \
+             enable_auto_chunking=true with input_type=\"document\" and one string per input.",
+            model.name, model.context_tokens
+        ))
+    }
+
+    pub(super) fn query_too_long(model: &Model, limit: u64) -> Self {
+        Self::bad_request(format!(
+            "Request to model '{}' failed. The query has too many tokens and does not fit into the limit of {limit} \
+             tokens. Please lower the number of tokens in the query or use truncation.",
+            model.name
         ))
     }
 

@@ -7,11 +7,11 @@ use serde_json::Value;
 
 use super::{
     Latency, Options,
+    entries::Accepted,
     error_reply::ErrorReply,
     keys::{AcceptedKeys, RateLimits, Windows},
     random::SplitMix,
-    request::{self, RequestBody},
-    tokens::cut,
+    route::{RequestBody, Route, read},
 };
 
 pub(super) struct Provider {
@@ -20,14 +20,6 @@ pub(super) struct Provider {
     limits: RateLimits,
     latency: Latency,
     windows: Windows,
-}
-
-/// A request that has been accepted and counted.
-pub(super) struct Accepted<'a> {
-    pub(super) parameters: RequestBody,
-    /// The texts, cut at the model's context.
-    pub(super) texts: Vec<&'a str>,
-    pub(super) tokens: u64,
 }
 
 impl Provider {
@@ -50,23 +42,27 @@ impl Provider {
     }
 
     /// Checks a request in the provider's order: body, credential, tokens, rate. Returns without waiting.
-    pub(super) fn accept<'a>(
+    pub(super) fn accept(
         &self,
+        route: Route,
         body: Option<&Value>,
-        texts: &'a [String],
         api_key: Option<&str>,
-    ) -> Result<Accepted<'a>, ErrorReply> {
-        let parameters = request::read(body)?;
+    ) -> Result<Accepted, ErrorReply> {
+        let body = read(route, body)?;
         let unauthorised = |detail: &str| ErrorReply::new(StatusCode::UNAUTHORIZED, detail);
         let key = api_key.ok_or_else(|| unauthorised("Unauthorized"))?;
         if !self.keys.accepts(key) {
             return Err(unauthorised("Provided API key is invalid."));
         }
-        let (texts, tokens) = fit(&parameters, texts)?;
-        if !self.windows.take(key, parameters.model.name, self.limits(api_key), tokens) {
+        let accepted = match body {
+            RequestBody::Texts(texts) => texts.accept(),
+            RequestBody::Documents(documents) => documents.accept(),
+            RequestBody::Pairs(pairs) => pairs.accept(),
+        }?;
+        if !self.windows.take(key, accepted.model.name, self.limits(api_key), accepted.tokens) {
             return Err(ErrorReply::rate_limited(self.is_free_tier(api_key)));
         }
-        Ok(Accepted { parameters, texts, tokens })
+        Ok(accepted)
     }
 
     /// Returns how long the reply to call `number` takes.
@@ -75,26 +71,4 @@ impl Provider {
         let thousands = f64::from(u32::try_from(tokens).unwrap_or(u32::MAX)) / 1_000.0;
         base + per_1k_tokens.mul_f64(thousands) + jitter.mul_f64(SplitMix::new(number).fraction())
     }
-}
-
-/// Cuts the texts at the model's context, or refuses the first that is longer; returns them and their tokens.
-fn fit<'a>(
-    parameters: &RequestBody,
-    texts: &'a [String],
-) -> Result<(Vec<&'a str>, u64), ErrorReply> {
-    let model = parameters.model;
-    let mut fitting = Vec::with_capacity(texts.len());
-    let mut total = 0;
-    for (index, text) in texts.iter().enumerate() {
-        let (text_cut, tokens) = cut(text, u64::from(model.context_tokens));
-        if !parameters.truncation && text_cut.len() < text.len() {
-            return Err(ErrorReply::example_too_long(model, index));
-        }
-        fitting.push(text_cut);
-        total += tokens;
-    }
-    if total > u64::from(model.max_request_tokens) {
-        return Err(ErrorReply::batch_too_large(model, total));
-    }
-    Ok((fitting, total))
 }

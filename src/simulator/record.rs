@@ -13,7 +13,8 @@ pub struct Call {
     pub number: u64,
     /// The whole path, such as `/v1/embeddings`.
     pub path: String,
-    /// The texts of `input`, before any truncation; none when the body has none.
+    /// The inputs before any truncation, a string each: a text, the lines of a document's chunks, or a document to rerank;
+    /// none when the body has none.
     pub inputs: Vec<String>,
     /// The body; null when it was not JSON.
     pub body: Value,

@@ -3,43 +3,122 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{fault::Fault, provider::Accepted, vectors::vector};
+use super::{
+    entries::{Accepted, Chunk, Entries, Scored},
+    fault::Fault,
+};
 use crate::model::Dtype;
+
+/// The version of the division into chunks.
+const CHUNKER_VERSION: &str = "1.0.0";
 
 /// The most vectors of a reply, with any fault.
 const MAX_VECTORS: usize = 10_000;
 
 /// Returns the body of a 200.
-pub(super) fn body(accepted: &Accepted<'_>, fault: Option<&Fault>) -> Bytes {
-    let Accepted { parameters, texts, tokens } = accepted;
-    let dtype = parameters.shape.dtype;
-    let mut vectors: Vec<_> = texts.iter().map(|text| vector(text, &parameters.shape)).collect();
-    spoil_vectors(&mut vectors, dtype, fault);
-
-    let base64 = parameters.base64 && fault != Some(&Fault::FloatLists);
-    let mut data: Vec<_> = vectors
-        .iter()
-        .enumerate()
-        .map(|(index, vector)| {
-            let embedding = if base64 {
-                base64_simd::STANDARD.encode_to_string(vector).into()
-            } else {
-                list(vector, dtype)
-            };
-            json!({ "object": "embedding", "embedding": embedding, "index": index })
-        })
-        .collect();
-    spoil_data(&mut data, fault);
-
+pub(super) fn body(accepted: Accepted, fault: Option<&Fault>) -> Bytes {
+    let Accepted { model, tokens, dtype, base64, entries } = accepted;
+    let writer = Writer { dtype, base64: base64 && fault != Some(&Fault::FloatLists) };
     let mut reply = json!({
-        "object": "list", "data": data, "model": parameters.model.name, "usage": { "total_tokens": tokens },
+        "object": "list", "model": model.name, "usage": { "total_tokens": tokens },
     });
+    let mut data = match entries {
+        Entries::Vectors(mut vectors) => {
+            spoil_vectors(&mut vectors, dtype, fault);
+            vectors
+                .iter()
+                .enumerate()
+                .map(|(index, vector)| writer.embedding(index, vector))
+                .collect()
+        }
+        Entries::Documents(documents) => {
+            if documents.iter().flatten().any(|chunk| chunk.text.is_some()) {
+                reply["chunker_version"] = json!(CHUNKER_VERSION);
+            }
+            documents_data(documents, writer, fault)
+        }
+        Entries::Scores(scored) => scores_data(scored, fault),
+    };
+    spoil_data(&mut data, fault);
+    reply["data"] = data.into();
     match fault {
         Some(Fault::WrongType) => reply["data"] = json!(7),
         Some(Fault::NoUsage) => drop(reply.as_object_mut().map(|reply| reply.remove("usage"))),
         _ => {}
     }
     spoil_text(reply.to_string(), fault)
+}
+
+/// How vectors are written.
+#[derive(Clone, Copy)]
+struct Writer {
+    dtype: Dtype,
+    base64: bool,
+}
+
+impl Writer {
+    fn embedding(self, index: usize, vector: &[u8]) -> Value {
+        let embedding = if self.base64 {
+            base64_simd::STANDARD.encode_to_string(vector).into()
+        } else {
+            list(vector, self.dtype)
+        };
+        json!({ "object": "embedding", "embedding": embedding, "index": index })
+    }
+}
+
+/// Returns the documents of a reply. A fault of a vector concerns the last document.
+fn documents_data(
+    mut documents: Vec<Vec<Chunk>>,
+    writer: Writer,
+    fault: Option<&Fault>,
+) -> Vec<Value> {
+    if let Some(last) = documents.last_mut() {
+        let texts: Vec<_> = last.iter_mut().map(|chunk| chunk.text.take()).collect();
+        let mut vectors: Vec<_> = last.drain(..).map(|chunk| chunk.vector).collect();
+        spoil_vectors(&mut vectors, writer.dtype, fault);
+        let texts = texts.into_iter().chain(std::iter::repeat(None));
+        last.extend(vectors.into_iter().zip(texts).map(|(vector, text)| Chunk { vector, text }));
+    }
+    let document = |(index, chunks): (usize, Vec<Chunk>)| {
+        let chunk = |(index, Chunk { vector, text }): (usize, Chunk)| {
+            let mut chunk = writer.embedding(index, &vector);
+            if let Some(text) = text {
+                chunk["text"] = text.into();
+            }
+            chunk
+        };
+        let mut data: Vec<_> = chunks.into_iter().enumerate().map(chunk).collect();
+        spoil_data(&mut data, fault);
+        json!({ "object": "list", "data": data, "index": index })
+    };
+    documents.into_iter().enumerate().map(document).collect()
+}
+
+/// Returns the scores of a reply, with the faults that vectors have.
+fn scores_data(scored: Vec<Scored>, fault: Option<&Fault>) -> Vec<Value> {
+    let score = |Scored { index, score, document }: Scored| {
+        let mut entry = json!({ "relevance_score": score, "index": index });
+        if let Some(document) = document {
+            entry["document"] = document.into();
+        }
+        entry
+    };
+    let mut data: Vec<_> = scored.into_iter().map(score).collect();
+    let count = data.len();
+    let Some(last) = data.last_mut() else { return data };
+    match fault {
+        Some(Fault::WrongCount(delta)) => {
+            let spare = last.clone();
+            let delta = isize::try_from(*delta).unwrap_or_default();
+            data.resize(count.saturating_add_signed(delta).min(MAX_VECTORS), spare);
+        }
+        Some(Fault::NotANumber | Fault::Infinite) => last["relevance_score"] = Value::Null,
+        Some(Fault::WrongLength) => last["relevance_score"] = json!([0.5, 0.5]),
+        Some(Fault::EmptyEmbedding) => last["relevance_score"] = json!(""),
+        _ => {}
+    }
+    data
 }
 
 /// Returns a vector as the JSON list of its numbers.
@@ -91,12 +170,19 @@ fn spoil_data(data: &mut [Value], fault: Option<&Fault>) {
     if fault == Some(&Fault::ShuffledIndex) {
         data.reverse();
     }
+    let first = data.first().map(|first| first["index"].clone()).unwrap_or_default();
     let Some(last) = data.last_mut().and_then(Value::as_object_mut) else { return };
     match fault {
-        Some(Fault::DuplicateIndex) => last["index"] = json!(0),
+        Some(Fault::DuplicateIndex) => last["index"] = first,
         Some(Fault::IndexOutOfRange) => last["index"] = json!(count),
         Some(Fault::MissingIndex) => drop(last.remove("index")),
-        Some(Fault::BadBase64) => last["embedding"] = json!("!not base64!"),
+        Some(Fault::BadBase64) => {
+            for field in ["embedding", "relevance_score"] {
+                if let Some(value) = last.get_mut(field) {
+                    *value = json!("!not base64!");
+                }
+            }
+        }
         _ => {}
     }
 }

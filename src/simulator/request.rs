@@ -1,4 +1,4 @@
-//! The body of `POST /v1/embeddings`, checked as strictly as by the provider.
+//! The fields of a request, checked as strictly as by the provider.
 
 use serde_json::{Map, Value};
 
@@ -7,25 +7,6 @@ use crate::{
     item::InputType,
     model::{self, Dtype, Kind, MAX_UPSTREAM_INPUTS, Model},
 };
-
-#[derive(Debug)]
-pub(super) struct RequestBody {
-    pub(super) model: &'static Model,
-    pub(super) shape: Shape<'static>,
-    pub(super) truncation: bool,
-    /// Answer base64 instead of lists of numbers.
-    pub(super) base64: bool,
-}
-
-const FIELDS: &[&str] = &[
-    "input",
-    "model",
-    "input_type",
-    "truncation",
-    "output_dimension",
-    "output_dtype",
-    "encoding_format",
-];
 
 const INPUT_TYPES: &[(&str, InputType)] =
     &[("query", InputType::Query), ("document", InputType::Document)];
@@ -40,61 +21,18 @@ const DTYPES: &[(&str, Dtype)] = &[
 
 const ENCODINGS: &[(&str, bool)] = &[("base64", true)];
 
-pub(super) fn texts(body: &Value) -> Vec<String> {
-    match &body["input"] {
-        Value::String(text) => vec![text.clone()],
-        Value::Array(list) => {
-            list.iter().filter_map(|text| text.as_str().map(str::to_owned)).collect()
-        }
-        _ => Vec::new(),
+/// Returns a list, or one value as a list of one.
+pub(super) fn list(value: &Value) -> &[Value] {
+    match value {
+        Value::Array(list) => list,
+        Value::Null => &[],
+        one => std::slice::from_ref(one),
     }
 }
 
-/// Parses a body; `None`: it is not JSON.
-pub(super) fn read(body: Option<&Value>) -> Result<RequestBody, ErrorReply> {
-    let refuse = |clause: &str| ErrorReply::malformed(&[clause.to_owned()]);
-    let body = body.ok_or_else(|| refuse("Error for argument '0': JSON decode error"))?;
-    let fields = body.as_object().ok_or_else(|| {
-        refuse("Error for argument 'body': Input should be a valid dictionary or object to extract fields from")
-    })?;
-
-    let mut reader = Reader { fields, clauses: Vec::new() };
-    reader.check_input();
-    let model_name = reader.model_name();
-    let input_type = reader.one_of("input_type", INPUT_TYPES);
-    let truncation = reader
-        .optional_as("truncation", Value::as_bool, "Input should be a valid boolean")
-        .unwrap_or(true);
-    let dimension =
-        reader.optional_as("output_dimension", Value::as_u64, "Input should be a valid integer");
-    let dtype = reader.one_of("output_dtype", DTYPES).unwrap_or_default();
-    let base64 = reader.one_of("encoding_format", ENCODINGS).unwrap_or(false);
-    for name in fields.keys().filter(|name| !FIELDS.contains(&name.as_str())) {
-        reader.clauses.push(format!("Argument '{name}' is not supported by our API"));
-    }
-    if !reader.clauses.is_empty() {
-        return Err(ErrorReply::malformed(&reader.clauses));
-    }
-
-    let model = model::find_kind(model_name, Kind::Text)
-        .ok_or_else(|| ErrorReply::unknown_model(model_name))?;
-    let default = model.default_dimension().unwrap_or_default();
-    let dimension = dimension.unwrap_or(u64::from(default));
-    let Some(&dimension) =
-        model.dimensions.iter().find(|&&offered| u64::from(offered) == dimension)
-    else {
-        return Err(refuse(&not_accepted(
-            "output_dimension",
-            &dimension.to_string(),
-            model.dimensions,
-        )));
-    };
-    if !model.dtypes.contains(&dtype) {
-        let names: Vec<_> = model.dtypes.iter().map(|dtype| dtype.as_str()).collect();
-        return Err(refuse(&not_accepted("output_dtype", dtype.as_str(), &names)));
-    }
-    let shape = Shape { model: model.name, input_type, dimension, dtype };
-    Ok(RequestBody { model, shape, truncation, base64 })
+/// Returns the strings of a string or a list of strings.
+pub(super) fn strings(value: &Value) -> Vec<String> {
+    list(value).iter().filter_map(|text| text.as_str().map(str::to_owned)).collect()
 }
 
 fn not_accepted(field: &str, value: &str, accepted: &[impl std::fmt::Display]) -> String {
@@ -109,48 +47,27 @@ fn not_accepted(field: &str, value: &str, accepted: &[impl std::fmt::Display]) -
 }
 
 /// Parses fields one by one and collects their problems in the provider's words.
-struct Reader<'a> {
-    fields: &'a Map<String, Value>,
-    clauses: Vec<String>,
+pub(super) struct Reader<'a> {
+    pub(super) fields: &'a Map<String, Value>,
+    pub(super) clauses: Vec<String>,
 }
 
 impl<'a> Reader<'a> {
-    fn missing(&mut self) {
+    pub(super) fn missing(&mut self) {
         self.clauses
             .push("Your request body was missing one or more required arguments.".to_owned());
     }
 
-    fn wrong(&mut self, field: &str, problem: &str) {
+    pub(super) fn wrong(&mut self, field: &str, problem: &str) {
         self.clauses.push(format!("Error for argument '{field}': {problem}"));
     }
 
     /// Returns an optional field; an explicit null counts as absent.
-    fn optional(&self, field: &str) -> Option<&'a Value> {
+    pub(super) fn optional(&self, field: &str) -> Option<&'a Value> {
         self.fields.get(field).filter(|value| !value.is_null())
     }
 
-    fn check_input(&mut self) {
-        let Some(input) = self.fields.get("input") else {
-            return self.missing();
-        };
-        let list = match input {
-            Value::Array(list) => list.as_slice(),
-            one => std::slice::from_ref(one),
-        };
-        if !list.iter().all(Value::is_string) {
-            self.wrong("input", "Input should be a valid string or a list of valid strings");
-        } else if list.is_empty() || list.iter().any(|text| text == "") {
-            self.wrong("input", "Value error, Input cannot contain empty strings or empty lists");
-        } else if list.len() > MAX_UPSTREAM_INPUTS {
-            let problem = format!(
-                "Value error, The batch size limit is {MAX_UPSTREAM_INPUTS}. Your batch size is {}.",
-                list.len()
-            );
-            self.wrong("input", &problem);
-        }
-    }
-
-    fn model_name(&mut self) -> &'a str {
+    pub(super) fn model_name(&mut self) -> &'a str {
         match self.fields.get("model") {
             Some(Value::String(name)) => return name,
             Some(_) => self.wrong("model", "Input should be a valid string"),
@@ -160,7 +77,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Returns an optional field as the type that `parse` accepts.
-    fn optional_as<T>(
+    pub(super) fn optional_as<T>(
         &mut self,
         field: &str,
         parse: fn(&Value) -> Option<T>,
@@ -173,7 +90,7 @@ impl<'a> Reader<'a> {
         parsed
     }
 
-    fn one_of<T: Copy>(&mut self, field: &str, accepted: &[(&str, T)]) -> Option<T> {
+    pub(super) fn one_of<T: Copy>(&mut self, field: &str, accepted: &[(&str, T)]) -> Option<T> {
         let value = self.optional(field)?;
         let known = accepted.iter().find(|(name, _)| value == name);
         if known.is_none() {
@@ -183,4 +100,79 @@ impl<'a> Reader<'a> {
         }
         known.map(|(_, meaning)| *meaning)
     }
+
+    /// Checks the number of entries of a list.
+    pub(super) fn check_count(&mut self, field: &str, count: usize) {
+        if count > MAX_UPSTREAM_INPUTS {
+            let problem = format!(
+                "Value error, The batch size limit is {MAX_UPSTREAM_INPUTS}. Your batch size is {count}."
+            );
+            self.wrong(field, &problem);
+        }
+    }
+
+    /// Returns whether truncation is on.
+    pub(super) fn truncation(&mut self) -> bool {
+        self.optional_as("truncation", Value::as_bool, "Input should be a valid boolean")
+            .unwrap_or(true)
+    }
+
+    /// Returns the parameters of vectors as requested; [`Self::shape`] checks them against the model.
+    pub(super) fn vectors(&mut self) -> VectorFields {
+        VectorFields {
+            input_type: self.one_of("input_type", INPUT_TYPES),
+            dimension: self.optional_as(
+                "output_dimension",
+                Value::as_u64,
+                "Input should be a valid integer",
+            ),
+            dtype: self.one_of("output_dtype", DTYPES).unwrap_or_default(),
+        }
+    }
+
+    /// Returns whether vectors are to be sent as base64.
+    pub(super) fn base64(&mut self, field: &str) -> bool {
+        self.one_of(field, ENCODINGS).unwrap_or(false)
+    }
+
+    /// Refuses unknown fields; returns the problems of all fields.
+    pub(super) fn finish(mut self, known: &[&str]) -> Result<(), ErrorReply> {
+        for name in self.fields.keys().filter(|name| !known.contains(&name.as_str())) {
+            self.clauses.push(format!("Argument '{name}' is not supported by our API"));
+        }
+        if self.clauses.is_empty() { Ok(()) } else { Err(ErrorReply::malformed(&self.clauses)) }
+    }
+}
+
+/// The parameters of vectors as requested.
+pub(super) struct VectorFields {
+    pub(super) input_type: Option<InputType>,
+    dimension: Option<u64>,
+    dtype: Dtype,
+}
+
+impl VectorFields {
+    /// Checks the parameters against the model.
+    pub(super) fn shape(self, model: &'static Model) -> Result<Shape<'static>, ErrorReply> {
+        let Self { input_type, dimension, dtype } = self;
+        let default = model.default_dimension().unwrap_or_default();
+        let dimension = dimension.unwrap_or(u64::from(default));
+        let Some(&dimension) =
+            model.dimensions.iter().find(|&&offered| u64::from(offered) == dimension)
+        else {
+            let clause = not_accepted("output_dimension", &dimension.to_string(), model.dimensions);
+            return Err(ErrorReply::malformed(&[clause]));
+        };
+        if !model.dtypes.contains(&dtype) {
+            let names: Vec<_> = model.dtypes.iter().map(|dtype| dtype.as_str()).collect();
+            let clause = not_accepted("output_dtype", dtype.as_str(), &names);
+            return Err(ErrorReply::malformed(&[clause]));
+        }
+        Ok(Shape { model: model.name, input_type, dimension, dtype })
+    }
+}
+
+/// Finds a model of a kind.
+pub(super) fn model(name: &str, kind: Kind) -> Result<&'static Model, ErrorReply> {
+    model::find_kind(name, kind).ok_or_else(|| ErrorReply::unknown_model(name, kind))
 }

@@ -62,7 +62,7 @@ impl When {
     pub(super) fn applies(
         &mut self,
         number: u64,
-        inputs: &[String],
+        inputs: &[Vec<String>],
         chance: &mut SplitMix,
     ) -> Option<usize> {
         match self {
@@ -73,7 +73,7 @@ impl When {
                 Some(0)
             }
             Self::Rate(probability) => (chance.fraction() < *probability).then_some(0),
-            Self::Text(text) => inputs.iter().position(|input| input == text),
+            Self::Text(text) => inputs.iter().position(|texts| texts.contains(text)),
         }
     }
 }

@@ -48,7 +48,7 @@ impl Script {
         self.add(FaultRule { when: When::Rate(probability), fault });
     }
 
-    /// Adds a fault to every call that has an input equal to `text`.
+    /// Adds a fault to every call that has an input, or a chunk of one, equal to `text`.
     pub fn on_text(&self, text: &str, fault: Fault) {
         self.add(FaultRule { when: When::Text(text.to_owned()), fault });
     }
@@ -59,7 +59,7 @@ impl Script {
     }
 
     /// Returns a call's fault and the index of the input that it concerns, 0 if it concerns no single one.
-    pub(super) fn choose(&self, number: u64, inputs: &[String]) -> Option<(Fault, usize)> {
+    pub(super) fn choose(&self, number: u64, inputs: &[Vec<String>]) -> Option<(Fault, usize)> {
         let Rules { ordered, chance } = &mut *self.0.lock();
         ordered.iter_mut().find_map(|rule| {
             let index = rule.when.applies(number, inputs, chance)?;

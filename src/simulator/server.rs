@@ -24,7 +24,8 @@ use super::{
     fault::Fault,
     provider::Provider,
     record::{Call, OpenCall, Record},
-    reply, request as body_of,
+    reply,
+    route::{self, RequestBody, Route},
     script::Script,
 };
 
@@ -103,7 +104,7 @@ struct Exchange {
     bytes: Option<Bytes>,
     /// `None`: not JSON.
     json: Option<Value>,
-    inputs: Vec<String>,
+    route: Option<Route>,
     call: OpenCall,
     fault: Option<Fault>,
     /// The index of the input that the fault concerns.
@@ -114,11 +115,13 @@ impl Exchange {
     fn begin(head: request::Parts, bytes: Option<Bytes>, shared: &Simulation) -> Self {
         let json: Option<Value> =
             bytes.as_ref().and_then(|bytes| serde_json::from_slice(bytes).ok());
-        let inputs = json.as_ref().map(body_of::texts).unwrap_or_default();
+        let route = Route::of(head.uri.path());
+        let inputs = json.as_ref().zip(route).map(|(body, route)| route.texts(body));
+        let inputs = inputs.unwrap_or_default();
         let call = shared.record.open(Call {
             number: 0,
             path: head.uri.path().to_owned(),
-            inputs: inputs.clone(),
+            inputs: inputs.iter().map(|texts| texts.join("\n")).collect(),
             body: json.clone().unwrap_or_default(),
             api_key: bearer(&head.headers).map(str::to_owned),
             headers: head.headers.clone(),
@@ -126,7 +129,7 @@ impl Exchange {
             tokens: 0,
         });
         let (fault, culprit) = shared.script.choose(call.number, &inputs).unzip();
-        Self { head, bytes, json, inputs, call, fault, culprit: culprit.unwrap_or_default() }
+        Self { head, bytes, json, route, call, fault, culprit: culprit.unwrap_or_default() }
     }
 
     async fn answer(mut self, shared: &Simulation) -> Result<Response<ReplyBody>, NoAnswer> {
@@ -165,36 +168,44 @@ impl Exchange {
     }
 
     async fn embed(&mut self, shared: &Simulation) -> Result<Bytes, ErrorReply> {
-        self.check_route()?;
+        let route = self.check_route()?;
         // A body of another type is not read as JSON, so it is a string instead of an object.
         let not_read = Value::String(String::new());
         let json = if is_json(&self.head.headers) { self.json.as_ref() } else { Some(&not_read) };
-        let accepted = shared.provider.accept(json, &self.inputs, bearer(&self.head.headers))?;
+        let accepted = shared.provider.accept(route, json, bearer(&self.head.headers))?;
         self.call.tokens = accepted.tokens;
         let latency = shared.provider.latency(self.call.number, accepted.tokens);
         // The timer rounds up: a sleep of zero would take up to a millisecond.
         if !latency.is_zero() {
             tokio::time::sleep(latency).await;
         }
-        Ok(reply::body(&accepted, self.fault.as_ref()))
+        Ok(reply::body(accepted, self.fault.as_ref()))
     }
 
-    fn check_route(&self) -> Result<(), ErrorReply> {
-        if self.head.uri.path() != "/v1/embeddings" {
-            return Err(ErrorReply::new(StatusCode::NOT_FOUND, "Not Found"));
-        }
+    fn check_route(&self) -> Result<Route, ErrorReply> {
+        let route =
+            self.route.ok_or_else(|| ErrorReply::new(StatusCode::NOT_FOUND, "Not Found"))?;
         if self.head.method != Method::POST {
             return Err(ErrorReply::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"));
         }
         if self.bytes.is_none() {
             return Err(ErrorReply::new(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large"));
         }
-        Ok(())
+        Ok(route)
     }
 
     fn too_long(&self) -> ErrorReply {
-        match body_of::read(self.json.as_ref()) {
-            Ok(parameters) => ErrorReply::example_too_long(parameters.model, self.culprit),
+        let body = self.check_route().and_then(|route| route::read(route, self.json.as_ref()));
+        match body {
+            Ok(RequestBody::Texts(texts)) => {
+                ErrorReply::example_too_long(texts.model, self.culprit)
+            }
+            Ok(RequestBody::Documents(documents)) => {
+                ErrorReply::document_too_long(documents.model, self.culprit)
+            }
+            Ok(RequestBody::Pairs(pairs)) => {
+                ErrorReply::example_too_long(pairs.model, self.culprit)
+            }
             Err(refusal) => refusal,
         }
     }

@@ -52,11 +52,45 @@ pub(super) const STOP_WORDS: &[&str] = &[
 ///
 /// Binary kinds hold `dimension / 8` bytes, `int8` and `uint8` one byte an element, `float` four.
 pub fn vector(text: &str, shape: &Shape<'_>) -> Vec<u8> {
-    let full = features(text, shape);
+    scaled(&features(text, shape), shape)
+}
+
+/// Returns the beginning of a sum of features, scaled to unit length.
+fn scaled(full: &[f32], shape: &Shape<'_>) -> Vec<u8> {
     let elements = &full[..FULL.min(shape.dimension as usize)];
     let length = norm(elements);
     let scale = if length > 0.0 { length.recip() } else { 0.0 };
     encode(elements, scale, shape.dtype)
+}
+
+/// How much the rest of a document adds to the vector of a chunk.
+const CONTEXT: f32 = 0.4;
+
+/// Returns the vectors of a document's chunks: each has its own features, some of its whole document, and its place.
+pub(super) fn vectors_in_context(document: &[String], shape: &Shape<'_>) -> Vec<Vec<u8>> {
+    let whole = features(&document.join("\u{1f}"), shape);
+    let length = norm(&whole).max(f32::MIN_POSITIVE);
+    let vector = |(index, chunk): (u64, &String)| {
+        let mut own = features(chunk, shape);
+        let ratio = CONTEXT * norm(&own) / length;
+        for (element, context) in own.iter_mut().zip(&whole) {
+            *element += context * ratio;
+        }
+        let place = norm(&own) * PARAMETER;
+        add(&mut own, index, MARK_GROUPS, place);
+        scaled(&own, shape)
+    };
+    (0..).zip(document).map(vector).collect()
+}
+
+/// Returns the relevance of a document to a query, from 0 to 1: the cosine of their features, to eight digits.
+pub(super) fn similarity(query: &str, document: &str, model: &str) -> f64 {
+    let shape = Shape { model, input_type: None, dimension: 2_048, dtype: Dtype::Float };
+    let (query, document) = (features(query, &shape), features(document, &shape));
+    let dot: f32 = query.iter().zip(&document).map(|(one, other)| one * other).sum();
+    let lengths = norm(&query) * norm(&document);
+    let cosine = if lengths > 0.0 { f64::from(dot / lengths) } else { 0.0 };
+    (cosine.clamp(0.0, 1.0) * 1e8).round() / 1e8
 }
 
 /// Returns the features' sum in the largest dimension, not yet scaled.

@@ -15,6 +15,7 @@ mod bodies;
 mod budgets;
 mod cache_modes;
 mod callers;
+mod chunks;
 mod coalesce;
 mod corpus;
 mod edge;

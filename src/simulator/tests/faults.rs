@@ -195,7 +195,7 @@ fn the_first_rule_that_applies_decides() {
     script.on_call(2, Fault::Hang);
     script.next_calls(2, Fault::Reset);
     script.on_text("poison", Fault::TooLong);
-    let inputs = ["a".to_owned(), "poison".to_owned()];
+    let inputs = [vec!["a".to_owned()], vec!["poison".to_owned()]];
     let chosen: Vec<_> = (1..=5).map(|number| script.choose(number, &inputs)).collect();
     let expected = [Fault::Reset, Fault::Hang, Fault::Reset]
         .map(|fault| Some((fault, 0)))
@@ -249,7 +249,7 @@ fn rules_are_read_from_the_command_line() {
     assert_eq!(chosen(3), Fault::WrongCount(-1));
     assert_eq!(chosen(4), Fault::Delay(Duration::from_millis(250)));
     assert_eq!(chosen(5), Fault::CutBody);
-    assert_eq!(script.choose(6, &["a:b@c".to_owned()]), Some((Fault::TooLong, 0)));
+    assert_eq!(script.choose(6, &[vec!["a:b@c".to_owned()]]), Some((Fault::TooLong, 0)));
     assert_eq!(format!("{script:?}"), "Script(7 rules)");
 
     let refusals = [
