@@ -20,13 +20,14 @@ use crate::{
     config::Config,
     dispatch::{self, Dispatch},
     file,
-    grpc::{self, Authenticator, Deadlines, DefaultModels, Edge},
+    grpc::{self, Authenticator, Deadlines, Edge, RequestModels},
+    model::Catalogue,
     pipeline::{self, Pipeline},
     reload::{Live, Reload},
     telemetry::{Metrics, PortName, Telemetry, trace::Tracer},
     tokens::Counter,
     transport::{Drain, Port, PortState, Protocol, Timing, listen, process, tls::Acceptor},
-    upstream::{ApiKeys, Client, KeySources, Upstream},
+    upstream::{self, ApiKeys, Client, KeySources, Upstream},
 };
 
 /// Maximum of connections on the admin port.
@@ -133,7 +134,8 @@ async fn assemble(
     rules: Arc<Live<Rules>>,
     Telemetry { metrics, tracer }: Telemetry,
 ) -> Result<Bound, BuildError> {
-    expect_series(config, &rules.get(), &metrics);
+    let catalogue = config.models.catalogue();
+    expect_series(config, &catalogue, &rules.get(), &metrics);
     let keys = key_deriver(config).map_err(BuildError::Config)?;
     let tls = Acceptor::load(&config.tls, &metrics).map_err(BuildError::config)?;
     let (authenticator, mut files) =
@@ -142,6 +144,7 @@ async fn assemble(
     files.push(Arc::clone(&rules) as Arc<dyn Reload>);
     let (grpc_port, admin_port) = ports(config, tls, &metrics)?;
     let dispatch = Dispatch::start(dispatch::Parts {
+        catalogue: &catalogue,
         batch: &config.batch,
         limits: &config.limits,
         retry: &config.retry,
@@ -165,7 +168,8 @@ async fn assemble(
         metrics: metrics.clone(),
     });
     let reload = ReloadHandle::new(authenticator.fetched_keys());
-    let settings = settings(config, authenticator, rules, tracer);
+    let models = request_models(&config.upstream, catalogue);
+    let settings = settings(config, models, authenticator, rules, tracer);
     let health = Health::new().await;
     let grpc = bind(config.server.listen, "server.listen", grpc_port)?;
     let admin = bind(config.admin.listen, "admin.listen", admin_port)?;
@@ -188,9 +192,9 @@ async fn assemble(
 }
 
 /// Starts the series of configured models and callers at 0.
-fn expect_series(config: &Config, rules: &Rules, metrics: &Metrics) {
-    let models = config.limits.models.keys().map(String::as_str);
-    metrics.expect_models(models.chain([config.upstream.default_model.as_str()]));
+fn expect_series(config: &Config, catalogue: &Catalogue, rules: &Rules, metrics: &Metrics) {
+    let models = config.limits.models.keys().chain([&config.upstream.default_model]);
+    metrics.expect_models(models.map(|name| catalogue.resolve(name)));
     let names = config.callers.0.keys().filter(|name| *name != caller::DEFAULT);
     for name in names.take(MAX_EXPECTED_CALLERS) {
         metrics.expect_caller(&rules.caller(&Arc::from(name.as_str())));
@@ -199,18 +203,14 @@ fn expect_series(config: &Config, rules: &Rules, metrics: &Metrics) {
 
 fn settings(
     config: &Config,
+    models: RequestModels,
     authenticator: Authenticator,
     rules: Arc<Live<Rules>>,
     tracer: Tracer,
 ) -> grpc::Settings {
     let server = &config.server;
     grpc::Settings {
-        default_models: DefaultModels {
-            texts: Arc::from(config.upstream.default_model.as_str()),
-            chunks: Arc::from(config.upstream.default_chunks_model.as_str()),
-            multimodal: Arc::from(config.upstream.default_multimodal_model.as_str()),
-            rerank: Arc::from(config.upstream.default_rerank_model.as_str()),
-        },
+        models,
         max_request_bytes: usize::try_from(server.max_request_bytes.get()).unwrap_or(usize::MAX),
         deadlines: Deadlines {
             default: server.default_deadline.get(),
@@ -220,6 +220,16 @@ fn settings(
         authenticator,
         rules,
         tracer,
+    }
+}
+
+fn request_models(upstream: &upstream::Config, catalogue: Catalogue) -> RequestModels {
+    RequestModels {
+        texts: catalogue.resolve(&upstream.default_model),
+        chunks: catalogue.resolve(&upstream.default_chunks_model),
+        multimodal: catalogue.resolve(&upstream.default_multimodal_model),
+        rerank: catalogue.resolve(&upstream.default_rerank_model),
+        catalogue,
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
     check::{Validation, Violation, quoted},
     dispatch, file,
     grpc::{self, auth::AuthMode},
-    pipeline,
+    model, pipeline,
     reload::{self, Live},
     telemetry::{self, LogLevels, Metrics},
     tokens, transport, upstream,
@@ -88,6 +88,9 @@ pub struct Config {
     pub retry: dispatch::RetryConfig,
     /// The circuit breaker of the upstream.
     pub breaker: dispatch::BreakerConfig,
+    /// Models that the gateway does not know, or knows otherwise (`ModelService/ListModels`), and aliases. Changes
+    /// apply at the next start. A model that is not listed works too: its name is sent to Voyage.
+    pub models: model::Config,
     /// Token counts before Voyage reports them.
     pub tokens: tokens::Config,
     /// The API that computes the embeddings.
@@ -187,6 +190,7 @@ impl Config {
             ("limits", self.limits.validate()),
             ("retry", self.retry.validate()),
             ("breaker", self.breaker.validate()),
+            ("models", self.models.validate()),
             ("tokens", self.tokens.validate()),
             ("upstream", self.upstream.validate()),
             ("reload", self.reload.validate()),
@@ -201,7 +205,7 @@ impl Config {
 
     /// Validates requirements between sections.
     fn validate(&self) -> Validation {
-        self.check_rpcs()
+        self.check_aliases(self.check_rpcs())
             .require_together(
                 &["admission.max_bytes", "server.max_request_bytes"],
                 self.admission.max_bytes >= self.server.max_request_bytes,
@@ -223,6 +227,25 @@ impl Config {
                 self.auth.jwt.jwks_url.as_deref().is_none_or(upstream::may_fetch),
                 "must be an https URL with a host and without user info or fragment; http only on loopback",
             )
+    }
+
+    /// Validates that other sections have models' own names: an alias would never match there.
+    fn check_aliases(&self, validation: Validation) -> Validation {
+        let sections = [
+            ("limits.models", self.limits.models.keys().collect::<Vec<_>>()),
+            ("tokens.models", self.tokens.models.keys().collect()),
+        ];
+        let tables = sections.into_iter().flat_map(|(section, names)| {
+            names.into_iter().map(move |name| (format!("{section}.{}", quoted(name)), name))
+        });
+        let rules = self.callers.0.iter().flat_map(|(caller, rule)| {
+            let key = format!("callers.{}.models", quoted(caller));
+            rule.models.iter().flatten().map(move |name| (key.clone(), name))
+        });
+        tables.chain(rules).fold(validation, |validation, (key, name)| {
+            let requirement = "must have the model's own name, not an alias of [models.aliases]";
+            validation.require(&key, !self.models.is_alias(name), requirement)
+        })
     }
 
     /// Validates that the RPCs in callers' rules exist.

@@ -36,6 +36,7 @@ use crate::{
     caller::Priority,
     error::Error,
     item::{Input, Media, Parameters, Size, Usage},
+    model::Catalogue,
     sync,
     telemetry::{BreakerState, DispatchState, Metrics, RateWindow},
     tokens::{Counter, Measure},
@@ -51,6 +52,8 @@ const MAX_BYTES_COUNTED_HERE: usize = 64 * 1024;
 /// The configuration and dependencies of the dispatch.
 #[expect(missing_debug_implementations, reason = "an upstream need not have one")]
 pub struct Parts<'a> {
+    /// The models.
+    pub catalogue: &'a Catalogue,
     /// `[batch]`.
     pub batch: &'a Config,
     /// `[limits]`.
@@ -99,7 +102,7 @@ impl Dispatch {
         let shared = Arc::new(Shared {
             upstream: parts.upstream,
             counter: parts.counter,
-            limiter: limit::Limiter::new(parts.limits, Arc::clone(&pool)),
+            limiter: limit::Limiter::new(parts.limits, parts.catalogue, Arc::clone(&pool)),
             breaker: breaker::Breaker::new(parts.breaker),
             retries: retry::RetryBudget::new(Instant::now()),
             max_attempts: parts.retry.max_attempts,

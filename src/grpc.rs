@@ -26,7 +26,7 @@ pub use edge::{Edge, draining, rpc_names};
 
 use crate::{
     caller::Rules,
-    model::Kind,
+    model::{Catalogue, Kind, ModelName},
     pipeline::Pipeline,
     reload::Live,
     telemetry::{Metrics, trace::Tracer},
@@ -63,22 +63,41 @@ pub const SERVICES: [&str; 2] =
 /// Limit of bytes in a message to health or reflection, on both ports. They contain a name, and need no permit.
 pub const MAX_QUESTION_BYTES: usize = 4 * 1024;
 
-/// The models of requests without one, by the kind of their inputs.
+/// The models of requests: those of a gateway, and those of requests that name none.
 #[derive(Clone, Debug)]
-pub struct DefaultModels {
-    /// Of `Embed`.
-    pub texts: Arc<str>,
-    /// Of `EmbedChunks`.
-    pub chunks: Arc<str>,
-    /// Of `EmbedMultimodal`.
-    pub multimodal: Arc<str>,
-    /// Of `Rerank`.
-    pub rerank: Arc<str>,
+pub struct RequestModels {
+    /// All models, and the aliases.
+    pub catalogue: Catalogue,
+    /// The default of `Embed`.
+    pub texts: ModelName,
+    /// The default of `EmbedChunks`.
+    pub chunks: ModelName,
+    /// The default of `EmbedMultimodal`.
+    pub multimodal: ModelName,
+    /// The default of `Rerank`.
+    pub rerank: ModelName,
 }
 
-impl DefaultModels {
-    /// Returns the model of a kind.
-    const fn of(&self, kind: Kind) -> &Arc<str> {
+impl RequestModels {
+    /// Returns the model of a name or an alias; the default of a kind if the name is empty.
+    fn resolve(&self, name: &str, kind: Kind) -> ModelName {
+        if name.is_empty() { self.default_of(kind).clone() } else { self.catalogue.resolve(name) }
+    }
+
+    /// Returns Voyage's models with the defaults of the configuration.
+    #[cfg(test)]
+    fn usual() -> Self {
+        Self {
+            catalogue: Catalogue::built_in(),
+            texts: "voyage-4".into(),
+            chunks: "voyage-context-4".into(),
+            multimodal: "voyage-multimodal-3.5".into(),
+            rerank: "rerank-3".into(),
+        }
+    }
+
+    /// Returns the default of a kind.
+    const fn default_of(&self, kind: Kind) -> &ModelName {
         match kind {
             Kind::Text => &self.texts,
             Kind::Contextualized => &self.chunks,
@@ -91,8 +110,8 @@ impl DefaultModels {
 /// Configuration of the services.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The models of requests without one.
-    pub default_models: DefaultModels,
+    /// The models of requests.
+    pub models: RequestModels,
     /// Limit of bytes in a request message.
     pub max_request_bytes: usize,
     /// Default and maximum of deadlines.

@@ -20,13 +20,13 @@ pub use endpoint::Endpoint;
 pub use size::{Media, Size, Usage};
 pub use vector::{InputType, TextParameters, VectorParameters};
 
-use crate::model;
+use crate::model::{Model, ModelName};
 
 /// The parameters of an answer, apart from the input. Inputs of an upstream call have equal parameters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Parameters {
-    /// The model's name, never empty.
-    pub model: Arc<str>,
+    /// The model, with a name that is never empty.
+    pub model: ModelName,
     /// Which inputs of these parameters may share a call; no part of the cache key.
     pub call_group: CallGroup,
     /// The parameters of the endpoint.
@@ -56,12 +56,12 @@ pub enum CallGroup {
 
 impl Parameters {
     /// Returns parameters whose inputs may all share calls.
-    pub fn new(model: impl Into<Arc<str>>, of: EndpointParameters) -> Self {
+    pub fn new(model: impl Into<ModelName>, of: EndpointParameters) -> Self {
         Self { model: model.into(), call_group: CallGroup::Any, of }
     }
 
     /// Returns the parameters of texts.
-    pub fn texts(model: impl Into<Arc<str>>, of: TextParameters) -> Self {
+    pub fn texts(model: impl Into<ModelName>, of: TextParameters) -> Self {
         Self::new(model, EndpointParameters::Texts(of))
     }
 
@@ -93,7 +93,7 @@ impl Parameters {
     /// Returns the dimension of the answers: the requested one, or the model's default; `None`: unknown, or no vectors.
     pub fn expected_dimension(&self) -> Option<u32> {
         let requested = self.vector()?.dimension;
-        requested.or_else(|| model::find(&self.model).and_then(model::Model::default_dimension))
+        requested.or_else(|| self.model.listed().and_then(Model::default_dimension))
     }
 
     /// Returns the most tokens that one input can cost: the model's context if the provider cuts longer inputs.
@@ -102,7 +102,7 @@ impl Parameters {
             EndpointParameters::Texts(TextParameters { truncation, .. }) => *truncation,
             EndpointParameters::Chunks(_) => false,
         };
-        let model = model::find(&self.model).filter(|_| truncates)?;
+        let model = self.model.listed().filter(|_| truncates)?;
         Some(model.context_tokens.into())
     }
 
@@ -113,7 +113,7 @@ impl Parameters {
             EndpointParameters::Texts(TextParameters { truncation, .. }) => !truncation,
             EndpointParameters::Chunks(of) => of.auto_chunking.is_none(),
         };
-        let model = model::find(&self.model).filter(|_| refuses)?;
+        let model = self.model.listed().filter(|_| refuses)?;
         Some(model.context_tokens.into())
     }
 

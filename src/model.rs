@@ -1,11 +1,23 @@
-//! The model catalogue, as Voyage documents it.
+//! The models: their limits, prices and lifecycle.
 //!
-//! Source: docs.voyageai.com and mongodb.com/docs/voyageai, state of autumn 2026. The catalogue only
-//! saves a round trip for requests that cannot succeed; a name that is not listed is passed on, since
-//! Voyage decides which models exist.
+//! [`CATALOGUE`] has what Voyage documents, and `[models]` of the configuration overrides it, adds models and names
+//! [aliases](Catalogue). Known models save a round trip for requests that cannot succeed; a name that is not listed is
+//! sent on, since Voyage decides which models exist.
+
+mod built_in;
+mod catalogue;
+mod config;
+
+use serde::{Deserialize, Serialize};
+
+pub use built_in::{CATALOGUE, find, find_kind};
+pub use catalogue::{Catalogue, ModelName};
+pub use config::{Config, ModelConfig};
 
 /// The kind of a model's input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Kind {
     /// Texts, each by itself (`/embeddings`).
     Text,
@@ -18,7 +30,9 @@ pub enum Kind {
 }
 
 /// The number type of a vector's elements (Voyage's `output_dtype`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Dtype {
     /// 32-bit floats, unit length.
     #[default]
@@ -66,8 +80,22 @@ impl Dtype {
     }
 }
 
+/// How long Voyage will serve a model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub enum Lifecycle {
+    /// A current model.
+    #[default]
+    Active,
+    /// Served, but a newer model exists.
+    Legacy,
+    /// Served until its retirement date.
+    Deprecated,
+}
+
 /// One model and its limits.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Model {
     /// Voyage's name of it.
     pub name: &'static str,
@@ -75,10 +103,12 @@ pub struct Model {
     pub kind: Kind,
     /// Output dimensions, the default first; empty for rerankers.
     pub dimensions: &'static [u32],
-    /// Output types.
+    /// Output types; empty for rerankers.
     pub dtypes: &'static [Dtype],
-    /// Maximum of tokens in an input.
+    /// Maximum of tokens in an input; of a reranker: in a query and a document together.
     pub context_tokens: u32,
+    /// Maximum of tokens in the query of a reranking; 0 for other models.
+    pub query_tokens: u32,
     /// Maximum of inputs in a request.
     pub max_inputs: u32,
     /// Maximum of tokens in a request, after truncation.
@@ -87,28 +117,17 @@ pub struct Model {
     pub rpm: u32,
     /// Tokens a minute of an account in tier 1; tier 3 has three times as many.
     pub tpm: u64,
-    /// US dollars for a million tokens, as docs.voyageai.com/docs/pricing lists them (state of autumn 2026). Free first
-    /// tokens and discounts of batch jobs are not in it.
+    /// US dollars for a million tokens. Free first tokens and discounts of batch jobs are not in it.
     pub price: f64,
     /// US dollars for a billion pixels.
     pub pixel_price: f64,
+    /// Whether Voyage advises to use it.
+    pub lifecycle: Lifecycle,
+    /// The date from which Voyage does not serve it, as `2027-01-31`; empty if none is announced.
+    pub retirement_date: &'static str,
+    /// An active model for the same purpose; empty if there is none, or if it is active itself.
+    pub replacement: &'static str,
 }
-
-/// Maximum of inputs in an upstream request, for every model and endpoint.
-pub const MAX_UPSTREAM_INPUTS: usize = 1_000;
-
-/// The largest dimension of any model; assumed of unlisted models.
-pub const MAX_DIMENSION: u32 = 2_048;
-
-/// Requests a minute in tier 1, for every model; assumed of unlisted models.
-pub const TIER_1_RPM: u32 = 2_000;
-
-/// Tokens a minute in tier 1 of most models; assumed of unlisted models.
-pub const TIER_1_TPM: u64 = 3_000_000;
-
-const MATRYOSHKA: &[u32] = &[1_024, 256, 512, 2_048];
-const ALL: &[Dtype] = &[Dtype::Float, Dtype::Int8, Dtype::Uint8, Dtype::Binary, Dtype::Ubinary];
-const FLOAT: &[Dtype] = &[Dtype::Float];
 
 impl Model {
     /// Returns the dimension of vectors without a requested one; `None` for rerankers.
@@ -121,106 +140,30 @@ impl Model {
     pub fn cost(&self, tokens: u64, pixels: u64) -> f64 {
         tokens as f64 * self.price / 1e6 + pixels as f64 * self.pixel_price / 1e9
     }
-
-    const fn text(
-        name: &'static str,
-        dimensions: &'static [u32],
-        context: u32,
-        request: u32,
-        price: f64,
-    ) -> Self {
-        // The Matryoshka models are also the ones trained for quantised output.
-        let dtypes = if dimensions.len() > 1 { ALL } else { FLOAT };
-        Self {
-            name,
-            kind: Kind::Text,
-            dimensions,
-            dtypes,
-            context_tokens: context,
-            max_inputs: 1_000,
-            max_request_tokens: request,
-            rpm: TIER_1_RPM,
-            tpm: TIER_1_TPM,
-            price,
-            pixel_price: 0.0,
-        }
-    }
-
-    const fn with_tpm(mut self, tpm: u64) -> Self {
-        self.tpm = tpm;
-        self
-    }
-
-    const fn multimodal(mut self) -> Self {
-        self.pixel_price = 0.6;
-        self.of_kind(Kind::Multimodal)
-    }
-
-    const fn of_kind(mut self, kind: Kind) -> Self {
-        self.kind = kind;
-        self
-    }
-
-    const fn reranker(name: &'static str, pair_tokens: u32, request: u32, price: f64) -> Self {
-        Self {
-            name,
-            kind: Kind::Rerank,
-            dimensions: &[],
-            dtypes: &[],
-            context_tokens: pair_tokens,
-            max_inputs: 1_000,
-            max_request_tokens: request,
-            rpm: TIER_1_RPM,
-            tpm: 2_000_000,
-            price,
-            pixel_price: 0.0,
-        }
-    }
 }
 
-/// Every model the gateway knows, active ones first within their kind.
-pub const CATALOGUE: &[Model] = &[
-    Model::text("voyage-4-large", MATRYOSHKA, 32_000, 120_000, 0.12),
-    Model::text("voyage-4", MATRYOSHKA, 32_000, 320_000, 0.06).with_tpm(8_000_000),
-    Model::text("voyage-4-lite", MATRYOSHKA, 32_000, 1_000_000, 0.02).with_tpm(16_000_000),
-    Model::text("voyage-code-4", MATRYOSHKA, 32_000, 320_000, 0.12).with_tpm(8_000_000),
-    Model::text("voyage-3-large", MATRYOSHKA, 32_000, 120_000, 0.18),
-    Model::text("voyage-3.5", MATRYOSHKA, 32_000, 320_000, 0.06).with_tpm(8_000_000),
-    Model::text("voyage-3.5-lite", MATRYOSHKA, 32_000, 1_000_000, 0.02).with_tpm(16_000_000),
-    Model::text("voyage-code-3", MATRYOSHKA, 32_000, 120_000, 0.18),
-    Model::text("voyage-finance-2", &[1_024], 32_000, 120_000, 0.12),
-    Model::text("voyage-law-2", &[1_024], 16_000, 120_000, 0.12),
-    Model::text("voyage-code-2", &[1_536], 16_000, 120_000, 0.12),
-    Model::text("voyage-3", &[1_024], 32_000, 120_000, 0.06),
-    Model::text("voyage-3-lite", &[512], 32_000, 120_000, 0.02),
-    Model::text("voyage-multilingual-2", &[1_024], 32_000, 120_000, 0.12),
-    Model::text("voyage-large-2-instruct", &[1_024], 16_000, 120_000, 0.12),
-    Model::text("voyage-large-2", &[1_536], 16_000, 120_000, 0.12),
-    Model::text("voyage-2", &[1_024], 4_000, 320_000, 0.10),
-    Model::text("voyage-context-4", MATRYOSHKA, 32_000, 120_000, 0.12)
-        .of_kind(Kind::Contextualized),
-    Model::text("voyage-context-3", MATRYOSHKA, 32_000, 120_000, 0.18)
-        .of_kind(Kind::Contextualized),
-    Model::text("voyage-multimodal-3.5", MATRYOSHKA, 32_000, 320_000, 0.12)
-        .multimodal()
-        .with_tpm(2_000_000),
-    Model::text("voyage-multimodal-3", &[1_024], 32_000, 320_000, 0.12)
-        .multimodal()
-        .with_tpm(2_000_000),
-    Model::reranker("rerank-3", 32_000, 600_000, 0.05),
-    Model::reranker("rerank-3-lite", 32_000, 600_000, 0.02).with_tpm(4_000_000),
-    Model::reranker("rerank-2.5", 32_000, 600_000, 0.05),
-    Model::reranker("rerank-2.5-lite", 32_000, 600_000, 0.02).with_tpm(4_000_000),
-    Model::reranker("rerank-2", 16_000, 600_000, 0.05),
-    Model::reranker("rerank-2-lite", 8_000, 600_000, 0.02).with_tpm(4_000_000),
-];
+/// Maximum of inputs in an upstream request, for every model and endpoint.
+pub const MAX_UPSTREAM_INPUTS: usize = 1_000;
 
-/// Finds a model by its exact name.
-pub fn find(name: &str) -> Option<&'static Model> {
-    CATALOGUE.iter().find(|model| model.name == name)
+/// The largest dimension of Voyage's models; assumed of unlisted models.
+pub const MAX_DIMENSION: u32 = 2_048;
+
+/// Requests a minute in tier 1, for every model; assumed of unlisted models.
+pub const TIER_1_RPM: u32 = 2_000;
+
+/// Tokens a minute in tier 1 of most models; assumed of unlisted models.
+pub const TIER_1_TPM: u64 = 3_000_000;
+
+/// Maximum of a name in bytes: no model has a longer one, and error details have no room for it.
+const MAX_NAME_BYTES: usize = 128;
+
+/// The requirement of [`is_name`].
+pub const NAME_RULE: &str = "must be 1 to 128 visible ASCII characters";
+
+/// Returns whether a model may have this name. It is sent in a header.
+pub fn is_name(name: &str) -> bool {
+    (1..=MAX_NAME_BYTES).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// Finds a model of one kind by its exact name.
-pub fn find_kind(name: &str, kind: Kind) -> Option<&'static Model> {
-    find(name).filter(|model| model.kind == kind)
-}
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ use parking_lot::{Mutex, MutexGuard};
 pub use config::{Config, ModelConfig};
 pub use measure::Measure;
 
-use crate::model;
+use crate::model::ModelName;
 use estimate::{Estimate, Vector};
 use exact::Tokenizer;
 
@@ -120,7 +120,7 @@ impl Counter {
     /// size that it refused.
     ///
     /// Ignores impossible numbers, and calls with a text that may have been cut to the model's context.
-    pub fn learn(&self, model: &str, measures: &[Measure], reported: u64) {
+    pub fn learn(&self, model: &ModelName, measures: &[Measure], reported: u64) {
         let bytes: u64 = measures.iter().map(|measure| u64::from(measure.bytes)).sum();
         // Old tokenizers add a token at the beginning of every text.
         let most = bytes + measures.len() as u64;
@@ -141,8 +141,8 @@ impl Counter {
     }
 
     /// Returns whether a text may be longer than the model's context.
-    fn may_be_cut(&self, model: &str, measures: &[Measure]) -> bool {
-        let Some(model) = model::find(model) else { return false };
+    fn may_be_cut(&self, model: &ModelName, measures: &[Measure]) -> bool {
+        let Some(model) = model.listed() else { return false };
         let context = u64::from(model.context_tokens);
         // A guess may be a fifth too low.
         measures.iter().any(|measure| self.guess(model.name, measure) * 5 > context * 4)

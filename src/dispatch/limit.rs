@@ -24,7 +24,7 @@ pub(crate) use forecast::Forecast;
 pub(crate) use reservation::Reservation;
 
 use super::pool::{Pool, Usable};
-use crate::{caller::Priority, model, telemetry::RateWindow};
+use crate::{caller::Priority, model::Catalogue, telemetry::RateWindow};
 use allowance::Allowance;
 use window::{GLANCE, Ticket, Window};
 
@@ -39,6 +39,7 @@ const OTHERS: &str = "";
 #[derive(Debug)]
 pub(crate) struct Limiter {
     config: Config,
+    catalogue: Catalogue,
     pool: Arc<Pool>,
     /// Never held across an await.
     windows: Mutex<Windows>,
@@ -103,9 +104,14 @@ pub(crate) struct Placed {
 
 impl Limiter {
     /// Returns a limiter without usage.
-    pub(crate) fn new(config: &Config, pool: Arc<Pool>) -> Arc<Self> {
+    pub(crate) fn new(config: &Config, catalogue: &Catalogue, pool: Arc<Pool>) -> Arc<Self> {
         let windows = Windows { by_model: HashMap::new(), free_tier: vec![false; pool.len()] };
-        Arc::new(Self { config: config.clone(), pool, windows: Mutex::new(windows) })
+        Arc::new(Self {
+            config: config.clone(),
+            catalogue: catalogue.clone(),
+            pool,
+            windows: Mutex::new(windows),
+        })
     }
 
     /// Reserves one request of `tokens` estimated tokens with the key that has the most free budget, or returns when to
@@ -188,7 +194,7 @@ impl Limiter {
             found.extend(windows.iter().enumerate().map(|(index, window)| {
                 let (used, limits) = (window.used(), window.limits(Priority::Interactive));
                 RateWindow {
-                    model: Arc::clone(model),
+                    model: self.catalogue.resolve(model),
                     key: self.pool.alias(index).map(Arc::clone).unwrap_or_default(),
                     requests: (used.requests, limits.requests),
                     tokens: (used.tokens, limits.tokens),
@@ -225,7 +231,8 @@ impl Limiter {
 
     /// Returns the initial limits of a key for a model.
     fn allowance(&self, model: &str, index: usize, state: &Windows) -> Allowance {
-        let mut allowance = self.config.allowance(model, self.pool.limits(index));
+        let mut allowance =
+            self.config.allowance(model, self.catalogue.find(model), self.pool.limits(index));
         if state.free_tier.get(index) == Some(&true) {
             allowance.fall_to_free_tier();
         }
@@ -257,7 +264,7 @@ impl Limiter {
     }
 
     fn is_listed(&self, model: &str) -> bool {
-        model::find(model).is_some() || self.config.models.contains_key(model)
+        self.catalogue.find(model).is_some() || self.config.models.contains_key(model)
     }
 
     /// Changes the window of one key. A window with a call in flight is never removed.

@@ -29,7 +29,7 @@ use crate::{
     caller::{Caller, Rule, Scope},
     error::{Fault, Phase},
     item::{Answer, InputType, TextParameters},
-    model::Dtype,
+    model::{Catalogue, Dtype},
     pipeline::{self, CacheMode, Pipeline, Request, Response},
     secret::Secret,
     telemetry::trace::TraceContext,
@@ -94,6 +94,7 @@ impl Stage {
     fn new(fake: Fake, settings: &Settings) -> Self {
         let (fake, metrics) = (Arc::new(fake), Metrics::new().unwrap());
         let dispatch = Dispatch::start(Parts {
+            catalogue: &Catalogue::built_in(),
             batch: &settings.batch,
             limits: &settings.limits,
             retry: &settings.retry,

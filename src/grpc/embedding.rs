@@ -30,8 +30,8 @@ impl Embeddings {
         request: EmbedRequest,
         call: &Call,
     ) -> Result<Response<EmbedResponse>, Error> {
-        let default_model = &self.settings.default_models.texts;
-        let (request, shape) = convert::embed_request(request, default_model, call.terms())?;
+        let models = &self.settings.models;
+        let (request, shape) = convert::embed_request(request, models, call.terms())?;
         let answers = run(&self.pipeline, request, call).await?;
         call.permit.count(shape.check_answers(&answers.response)?)?;
         Ok(answers.reply(|response, model| convert::embed_response(response, shape, model)))
@@ -42,8 +42,8 @@ impl Embeddings {
         request: EmbedChunksRequest,
         call: &Call,
     ) -> Result<Response<EmbedChunksResponse>, Error> {
-        let default_model = &self.settings.default_models.chunks;
-        let (request, shape) = convert::embed_chunks_request(request, default_model, call.terms())?;
+        let models = &self.settings.models;
+        let (request, shape) = convert::embed_chunks_request(request, models, call.terms())?;
         let answers = run(&self.pipeline, request, call).await?;
         call.permit.count(shape.check_answers(&answers.response)?)?;
         Ok(answers.reply(|response, model| convert::embed_chunks_response(response, shape, model)))

@@ -98,6 +98,7 @@ fn start(
     metrics: Metrics,
 ) -> Arc<Dispatch> {
     Dispatch::start(dispatch::Parts {
+        catalogue: &crate::model::Catalogue::built_in(),
         batch,
         limits: &dispatch::LimitsConfig::default(),
         // The fake's failures are the answer: repeats are the dispatch's own tests' matter.

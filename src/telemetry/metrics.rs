@@ -32,7 +32,7 @@ pub use spending::Replied;
 use super::{callers::CallerNames, recent::Recent, resource::resource};
 use crate::{
     item::{Endpoint, Usage},
-    model,
+    model::ModelName,
 };
 use instruments::Instruments;
 use upstream::{USUAL_STATUSES, call_labels};
@@ -107,9 +107,9 @@ impl Metrics {
     }
 
     /// Starts the series of configured models at 0, so that `rate()` and alerts see their first event.
-    pub fn expect_models<'a>(&self, models: impl IntoIterator<Item = &'a str>) {
+    pub fn expect_models(&self, models: impl IntoIterator<Item = ModelName>) {
         let Some(shared) = &self.shared else { return };
-        for model in models {
+        for model in &models.into_iter().collect::<Vec<_>>() {
             shared.spend(model, &Usage::default(), "billed", Some("spent"));
             shared.spend(model, &Usage::default(), "saved", Some("saved"));
             shared.spend(model, &Usage::default(), "estimated", None);
@@ -156,9 +156,9 @@ impl Metrics {
     }
 }
 
-/// Returns the label of a model: its name if it is in the catalogue of models.
-fn model_label(name: &str) -> &'static str {
-    model::find(name).map_or(OTHER, |model| model.name)
+/// Returns the label of a model: its name if it is listed.
+fn model_label(model: &ModelName) -> &'static str {
+    model.listed().map_or(OTHER, |model| model.name)
 }
 
 impl std::fmt::Debug for Metrics {

@@ -6,7 +6,11 @@ use super::{
     key::{ApiKey, KeyConfig},
     url,
 };
-use crate::{check::Validation, units::TimeSpan};
+use crate::{
+    check::Validation,
+    model::{NAME_RULE, is_name},
+    units::TimeSpan,
+};
 
 /// Voyage's own API.
 const VOYAGE: &str = "https://api.voyageai.com/v1";
@@ -91,22 +95,12 @@ impl Config {
             )
             .require("attempt_timeout", !self.attempt_timeout.is_zero(), "must be longer than 0s")
             .require("connect_timeout", !self.connect_timeout.is_zero(), "must be longer than 0s")
-            .require("default_model", is_model(&self.default_model), MODEL_RULE)
-            .require("default_chunks_model", is_model(&self.default_chunks_model), MODEL_RULE)
-            .require(
-                "default_multimodal_model",
-                is_model(&self.default_multimodal_model),
-                MODEL_RULE,
-            )
-            .require("default_rerank_model", is_model(&self.default_rerank_model), MODEL_RULE);
+            .require("default_model", is_name(&self.default_model), NAME_RULE)
+            .require("default_chunks_model", is_name(&self.default_chunks_model), NAME_RULE)
+            .require("default_multimodal_model", is_name(&self.default_multimodal_model), NAME_RULE)
+            .require("default_rerank_model", is_name(&self.default_rerank_model), NAME_RULE);
         KeyConfig::validate(&self.keys, validation)
     }
-}
-
-const MODEL_RULE: &str = "must be 1 to 128 visible ASCII characters";
-
-fn is_model(name: &str) -> bool {
-    (1..=128).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Returns whether an endpoint's path can be appended to `text`.

@@ -57,7 +57,7 @@ fn subsection(schema: &Schema, about: &Schema, section: &str) -> String {
     let inner = about.get("additionalProperties").unwrap_or(&about["items"]);
     let properties = &definition(schema, inner)["properties"];
     let mut text = String::new();
-    let mut add = |head: String, keys: &Schema, order: Vec<&str>| {
+    let add = |text: &mut String, head: String, keys: &Schema, order: Vec<&str>| {
         write!(text, "#\n# {head}\n").unwrap();
         for key in order {
             let value = keys.get(key).expect("a value of each key");
@@ -68,13 +68,22 @@ fn subsection(schema: &Schema, about: &Schema, section: &str) -> String {
         Schema::Array(items) => {
             for keys in items {
                 let order = keys.as_object().unwrap().keys().map(String::as_str).collect();
-                add(format!("[[{section}]]"), keys, order);
+                add(&mut text, format!("[[{section}]]"), keys, order);
             }
         }
         Schema::Object(sections) => {
             for (name, keys) in sections {
                 let path = format!("{section}.{name:?}");
-                add(format!("[{path}]"), keys, self::keys(&path).to_vec());
+                match about["properties"].get(name) {
+                    None => add(&mut text, format!("[{path}]"), keys, self::keys(&path).to_vec()),
+                    // The keys of a section of its own are names, which have no documentation.
+                    Some(own) => {
+                        write!(text, "#\n{}# [{section}.{name}]\n", comment(own)).unwrap();
+                        for (key, value) in keys.as_object().unwrap() {
+                            writeln!(text, "# {key} = {value}").unwrap();
+                        }
+                    }
+                }
             }
         }
         _ => panic!("{section}: an example of each section"),
@@ -158,6 +167,8 @@ fn config_example_shows_sections_that_are_taken() {
     }
     let config = load_file(&lines.join("\n")).unwrap();
     assert_eq!(config.callers.0["search-frontend"].weight, Some(4));
+    assert!(config.models.is_alias("search"));
+    assert_eq!(config.models.models["voyage-5"].price, Some(0.06));
     let [key] = &config.upstream.keys[..] else { panic!("one key of a pool") };
     assert_eq!((key.alias.as_str(), key.tpm), ("team-search", Some(8_000_000)));
     assert_eq!(

@@ -137,7 +137,7 @@ fn unknown_keys_without_a_likeness_name_the_known_ones() {
     assert_eq!(
         report(load_environment(&[("VOYAGE_GATEWAY__X", "1")])),
         "x: unknown key; known are server, tls, auth, callers, admission, cache, batch, limits, retry, breaker, \
-         tokens, upstream, reload, admin, telemetry, drain (from VOYAGE_GATEWAY__X)"
+         models, tokens, upstream, reload, admin, telemetry, drain (from VOYAGE_GATEWAY__X)"
     );
 }
 
@@ -290,6 +290,17 @@ fn values_out_of_range_are_reported() {
         ("cache.key_file=", "cache.key_file: must not be empty"),
         ("upstream.attempt_timeout=0s", "upstream.attempt_timeout: must be longer than 0s"),
         ("upstream.connect_timeout=0s", "upstream.connect_timeout: must be longer than 0s"),
+        (
+            "models.aliases.voyage-4=voyage-4-lite",
+            "models.aliases.voyage-4: the alias must not be the name of a listed model",
+        ),
+        ("models.voyage-4.prize=1", "models.voyage-4.prize: unknown key; did you mean \"price\"?"),
+        ("models.voyage-4.price=-1", "models.voyage-4.price: must be 0 or more"),
+        ("models.voyage-4=1", "models.voyage-4: expected a section of keys"),
+        (
+            "models.voyage-9.price=1",
+            "models.voyage-9: requires its kind, since the model is not listed",
+        ),
         (
             "upstream.default_model=",
             "upstream.default_model: must be 1 to 128 visible ASCII characters",

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::allowance::{Allowance, Minute};
 use crate::{
     check::{Validation, quoted},
-    model,
+    model::{Model, TIER_1_RPM, TIER_1_TPM},
     upstream::KeyLimits,
 };
 
@@ -88,13 +88,17 @@ impl Config {
     }
 
     /// Returns this replica's allowance for a model and a key before anything is learnt.
-    pub(super) fn allowance(&self, name: &str, key: KeyLimits) -> Allowance {
+    pub(super) fn allowance(
+        &self,
+        name: &str,
+        listed: Option<&Model>,
+        key: KeyLimits,
+    ) -> Allowance {
         let own = self.models.get(name).copied().unwrap_or_default();
         // Limits of the key and of the model both hold; those of all models are the fallback.
         let rpm = own.rpm.into_iter().chain(key.rpm).min().or(self.rpm);
         let tpm = own.tpm.into_iter().chain(key.tpm).min().or(self.tpm);
-        let tier_1 = model::find(name)
-            .map_or((model::TIER_1_RPM, model::TIER_1_TPM), |model| (model.rpm, model.tpm));
+        let tier_1 = listed.map_or((TIER_1_RPM, TIER_1_TPM), |model| (model.rpm, model.tpm));
         let share = |limit: u64| (limit / u64::from(self.replicas)).max(1);
         let minute = |limit: Option<u64>, tier_1: u64, free_tier: u64| match limit {
             Some(limit) => Minute::configured(share(limit), share(free_tier)),

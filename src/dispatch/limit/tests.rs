@@ -42,7 +42,7 @@ fn with(config: &Config) -> Arc<Limiter> {
 /// A limiter for these keys.
 fn of(config: &Config, keys: &[(&str, &str, KeyLimits)]) -> Arc<Limiter> {
     let keys = KeySources::several(keys).load(&Metrics::new().unwrap()).unwrap();
-    Limiter::new(config, Pool::new(&keys))
+    Limiter::new(config, &Catalogue::built_in(), Pool::new(&keys))
 }
 
 /// Reserves for an interactive call that is sent at once.

@@ -13,7 +13,6 @@ use crate::{
         send_info::ThrottledIntervals,
     },
     item::{Endpoint, Parameters, Size},
-    model,
 };
 
 /// The most tokens of a call to an unlisted model: the least of any listed model.
@@ -35,8 +34,8 @@ impl Caps {
     /// Returns the bounds of a call within the limits of a minute: those of the endpoint and of the model.
     pub(super) fn of(parameters: &Parameters, max_inputs: usize, budget: PerMinute) -> Self {
         let bounds = parameters.endpoint().bounds();
-        let (inputs, tokens) = model::find(&parameters.model)
-            .map_or((bounds.inputs, UNLISTED_REQUEST_TOKENS), |model| {
+        let (inputs, tokens) =
+            parameters.model.listed().map_or((bounds.inputs, UNLISTED_REQUEST_TOKENS), |model| {
                 (model.max_inputs.into(), model.max_request_tokens.into())
             });
         let inputs = bounds.inputs.min(inputs).min(max_inputs as u64);

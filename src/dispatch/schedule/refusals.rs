@@ -84,7 +84,7 @@ impl Scheduler {
             let forecast = limiter.forecast(&model, now);
             let mut estimate = Estimate::new(forecast, caps, &lanes, now);
             for returned in &self.returned {
-                if returned.batch.parameters.model == model {
+                if returned.batch.parameters.model.as_ref() == model.as_ref() {
                     estimate.add_returned(returned);
                 }
             }

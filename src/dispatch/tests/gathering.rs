@@ -77,7 +77,7 @@ async fn lanes_never_mix() {
     let stage = Stage::new(slow(), &Settings { batch: batches(1000, 1), ..Settings::default() });
     let base = (*parameters()).clone();
     let lanes = [
-        Parameters { model: Arc::from("voyage-4"), ..base.clone() },
+        Parameters { model: "voyage-4".into(), ..base.clone() },
         base.changed(|of| of.vector.input_type = Some(InputType::Query)),
         base.changed(|of| of.vector.dimension = Some(256)),
         base.changed(|of| of.vector.dtype = Dtype::Int8),

@@ -66,7 +66,7 @@ pub(super) fn calibrate(stage: &Stage, words: usize) {
     let text = format!("1 2 3 {}", "word ".repeat(words));
     for _ in 0..20 {
         let measures = vec![counter.measure(MODEL, [text.as_str()]); 50];
-        counter.learn(MODEL, &measures, fake::tokens_of(&text) * 50);
+        counter.learn(&MODEL.into(), &measures, fake::tokens_of(&text) * 50);
     }
 }
 

@@ -10,14 +10,14 @@ use super::{
 use crate::{
     error::Error,
     grpc::{
-        status,
+        RequestModels, status,
         v1::{self, DocumentEmbeddings, EmbedChunksRequest, EmbedChunksResponse},
     },
     item::{
         Answer, AutoChunking, ChunkParameters, Chunks, DEFAULT_CHUNK_SIZE, Document, Endpoint,
         EndpointParameters, Input, InputType, Parameters,
     },
-    model::{self, Kind},
+    model::Kind,
     pipeline::{Request, Response, Source},
 };
 
@@ -42,18 +42,18 @@ pub(in crate::grpc) struct ChunksShape {
 /// Converts a request; an error lists all of its violations.
 pub(in crate::grpc) fn embed_chunks_request(
     request: EmbedChunksRequest,
-    default_model: &Arc<str>,
+    models: &RequestModels,
     terms: CallTerms,
 ) -> Result<(Request, ChunksShape), Error> {
     let mut violations = Violations::default();
-    let model = model_name(&request.model, default_model, &mut violations);
+    let model = model_name(&request.model, Kind::Contextualized, models, &mut violations);
     let fields = VectorFields {
         input_type: request.input_type,
         output_dimension: request.output_dimension,
         output_dtype: request.output_dtype,
         vector_encoding: request.vector_encoding,
     };
-    let listed = model::find_kind(&model, Kind::Contextualized);
+    let listed = model.listed_as(Kind::Contextualized);
     let vector = fields.read(listed, &mut violations);
     let VectorRequest { parameters, encoding } = vector;
     let auto_chunking =

@@ -8,16 +8,17 @@ use super::Violations;
 use crate::{
     caller::{self, Caller},
     error::Error,
-    grpc::v1::{CacheMode as ProtoCacheMode, Priority, RequestOptions},
+    grpc::{
+        RequestModels,
+        v1::{CacheMode as ProtoCacheMode, Priority, RequestOptions},
+    },
     item::{Input, Parameters},
+    model::{self, Kind, ModelName},
     pipeline::{CacheMode, Request},
 };
 
 /// The default receive limit of gRPC clients.
 pub(super) const DEFAULT_MAX_RESPONSE_BYTES: u64 = 4 * 1024 * 1024;
-
-/// No model has a longer name, and error details have no room for one.
-pub(super) const MAX_MODEL_BYTES: usize = 128;
 
 /// The longest `google.protobuf.Duration`: 10,000 years.
 const MAX_DURATION_SECONDS: u64 = 315_576_000_000;
@@ -88,15 +89,17 @@ impl Options {
     }
 }
 
-pub(super) fn model_name(name: &str, default: &Arc<str>, violations: &mut Violations) -> Arc<str> {
-    if name.is_empty() {
-        return Arc::clone(default);
-    }
-    // The name is sent back in a header.
-    if name.len() > MAX_MODEL_BYTES || !name.bytes().all(|b| b.is_ascii_graphic()) {
+/// Reads the name of a model or an alias; an empty one is the default of the kind.
+pub(super) fn model_name(
+    name: &str,
+    kind: Kind,
+    models: &RequestModels,
+    violations: &mut Violations,
+) -> ModelName {
+    if !name.is_empty() && !model::is_name(name) {
         violations.add("model", "INVALID_MODEL", "must be at most 128 visible ASCII characters");
     }
-    Arc::from(name)
+    models.resolve(name, kind)
 }
 
 fn cache_mode(number: i32, violations: &mut Violations) -> CacheMode {

@@ -11,14 +11,14 @@ use std::sync::Arc;
 use prost_types::Duration;
 use tokio::time::Instant;
 
-use super::{
-    options::{DEFAULT_MAX_RESPONSE_BYTES, MAX_MODEL_BYTES},
-    *,
-};
+use super::{options::DEFAULT_MAX_RESPONSE_BYTES, *};
 use crate::{
     caller::Caller,
     error::FieldViolation,
-    grpc::v1::{EmbedRequest, OutputDtype, Priority, RequestOptions, VectorEncoding},
+    grpc::{
+        RequestModels,
+        v1::{EmbedRequest, OutputDtype, Priority, RequestOptions, VectorEncoding},
+    },
     item::{InputType, Parameters, TextParameters},
     model::Dtype,
     pipeline::{CacheMode, Request},
@@ -36,7 +36,7 @@ fn with_options(options: RequestOptions) -> EmbedRequest {
 fn convert(request: EmbedRequest) -> Result<(Request, ReplyShape), Error> {
     embed_request(
         request,
-        &Arc::from("voyage-4"),
+        &RequestModels::usual(),
         CallTerms { caller: Caller::anonymous(), deadline: Instant::now() },
     )
 }

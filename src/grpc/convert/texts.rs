@@ -1,7 +1,5 @@
 //! `Embed`: texts.
 
-use std::sync::Arc;
-
 use super::{
     CallTerms, Options, ReplyShape, Violations, check_count, model_name, refuse_or_add,
     reply::{self, OTHER_ENDPOINT},
@@ -10,11 +8,11 @@ use super::{
 use crate::{
     error::Error,
     grpc::{
-        status,
+        RequestModels, status,
         v1::{EmbedRequest, EmbedResponse},
     },
     item::{Answer, Input, Parameters, TextParameters, Vector},
-    model::{self, Kind},
+    model::Kind,
     pipeline::{Request, Response},
 };
 
@@ -24,18 +22,18 @@ pub(super) const RPC: &str = "Embed";
 /// Converts a request; an error lists all of its violations.
 pub(in crate::grpc) fn embed_request(
     request: EmbedRequest,
-    default_model: &Arc<str>,
+    models: &RequestModels,
     terms: CallTerms,
 ) -> Result<(Request, ReplyShape), Error> {
     let mut violations = Violations::default();
-    let model = model_name(&request.model, default_model, &mut violations);
+    let model = model_name(&request.model, Kind::Text, models, &mut violations);
     let fields = VectorFields {
         input_type: request.input_type,
         output_dimension: request.output_dimension,
         output_dtype: request.output_dtype,
         vector_encoding: request.vector_encoding,
     };
-    let vector = fields.read(model::find_kind(&model, Kind::Text), &mut violations);
+    let vector = fields.read(model.listed_as(Kind::Text), &mut violations);
     let options = Options::read(request.options, vector.usual_priority(), &mut violations);
     let count = request.inputs.len();
     let inputs = inputs(request.inputs, options.allow_partial, &mut violations);

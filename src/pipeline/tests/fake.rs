@@ -87,7 +87,7 @@ impl Fake {
             Err(Error::Upstream(Arc::new(UpstreamError {
                 fault,
                 endpoint: parameters.endpoint(),
-                model: parameters.model.clone(),
+                model: Arc::clone(&parameters.model),
                 status: Some(status),
                 attempts: 1,
                 request_id: None,

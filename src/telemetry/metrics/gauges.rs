@@ -15,6 +15,7 @@ use super::{
     catalogue::{self, Metric, label},
     connections, model_label,
 };
+use crate::model::ModelName;
 
 /// The state of the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +44,8 @@ pub struct Admitted {
 /// The rate window of a key for a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RateWindow {
-    /// The model's name.
-    pub model: Arc<str>,
+    /// The model.
+    pub model: ModelName,
     /// The key's alias.
     pub key: Arc<str>,
     /// Requests used, and their limit.
@@ -237,7 +238,7 @@ pub(super) fn by_label(mut windows: Vec<RateWindow>) -> Vec<RateWindow> {
         labels(one)
             .cmp(&labels(other))
             .then(share(other).cmp(&share(one)))
-            .then(one.model.cmp(&other.model))
+            .then_with(|| one.model.as_bytes().cmp(other.model.as_bytes()))
     });
     windows.dedup_by(|one, other| {
         model_label(&one.model) == model_label(&other.model) && one.key == other.key

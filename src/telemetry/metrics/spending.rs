@@ -3,13 +3,13 @@
 use opentelemetry::KeyValue;
 
 use super::{Metrics, Shared, catalogue::label, model_label};
-use crate::{caller::Caller, item::Usage, model};
+use crate::{caller::Caller, item::Usage, model::ModelName};
 
 impl Shared {
     /// Counts tokens of a model, and their cost if `cost_kind` is given.
     pub(super) fn spend(
         &self,
-        model: &str,
+        model: &ModelName,
         usage: &Usage,
         kind: &'static str,
         cost_kind: Option<&'static str>,
@@ -17,7 +17,7 @@ impl Shared {
         let name = KeyValue::new(label::MODEL, model_label(model));
         let labels = [name.clone(), KeyValue::new(label::KIND, kind)];
         self.instruments.model_tokens.add(usage.tokens, &labels);
-        if let (Some(model), Some(kind)) = (model::find(model), cost_kind) {
+        if let (Some(model), Some(kind)) = (model.listed(), cost_kind) {
             self.instruments.cost.add(
                 model.cost(usage.tokens, usage.pixels()),
                 &[name, KeyValue::new(label::KIND, kind)],
@@ -46,7 +46,7 @@ impl Metrics {
 
     /// `catalogue::MODEL_TOKENS` (`billed` or `estimated`) and `catalogue::COST` (`spent`): a call to a model was
     /// answered, even if its answer is unusable or no caller is left.
-    pub fn replied(&self, model: &str, usage: Replied) {
+    pub fn replied(&self, model: &ModelName, usage: Replied) {
         let Some(shared) = &self.shared else { return };
         match usage {
             Replied::Reported(usage) => {
@@ -57,7 +57,7 @@ impl Metrics {
     }
 
     /// `catalogue::MODEL_TOKENS` and `catalogue::COST` (`saved`): tokens that hits, joined calls or duplicates avoided.
-    pub fn saved(&self, model: &str, usage: &Usage) {
+    pub fn saved(&self, model: &ModelName, usage: &Usage) {
         if let Some(shared) = self.shared.as_ref().filter(|_| usage.tokens > 0) {
             shared.spend(model, usage, "saved", Some("saved"));
         }

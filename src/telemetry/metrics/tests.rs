@@ -66,11 +66,11 @@ fn metrics_that_are_off_record_nothing() {
 #[test]
 fn costs_are_counted_at_the_catalogues_prices() {
     let metrics = Metrics::new().unwrap();
-    metrics.replied("voyage-4", Replied::Reported(Usage::of_tokens(500_000)));
-    metrics.replied("voyage-4", Replied::Guessed(Usage::of_tokens(3)));
-    metrics.replied("a-model-of-tomorrow", Replied::Reported(Usage::of_tokens(7)));
-    metrics.saved("voyage-4-lite", &Usage::of_tokens(2_000_000));
-    metrics.saved("voyage-4-lite", &Usage::of_tokens(0));
+    metrics.replied(&"voyage-4".into(), Replied::Reported(Usage::of_tokens(500_000)));
+    metrics.replied(&"voyage-4".into(), Replied::Guessed(Usage::of_tokens(3)));
+    metrics.replied(&"a-model-of-tomorrow".into(), Replied::Reported(Usage::of_tokens(7)));
+    metrics.saved(&"voyage-4-lite".into(), &Usage::of_tokens(2_000_000));
+    metrics.saved(&"voyage-4-lite".into(), &Usage::of_tokens(0));
     let of = |kind: &str, model: &str| format!("{{kind=\"{kind}\",model=\"{model}\"}}");
     assert_eq!(
         series(&metrics, "voyage_gateway_model_tokens_total"),
@@ -105,7 +105,7 @@ fn the_last_function_of_a_gauge_wins() {
 #[test]
 fn models_that_share_a_label_show_the_one_with_the_least_room() {
     let window = |model: &str, used| RateWindow {
-        model: Arc::from(model),
+        model: model.into(),
         key: Arc::from("a"),
         requests: (used, 10),
         tokens: (used, 100),
@@ -168,7 +168,7 @@ fn counters_of_known_labels_start_at_zero() {
         metrics.auth_failures("tokens", why, 0);
     }
     assert_eq!(zeros("auth_failures_total").len(), 2);
-    metrics.expect_models(["voyage-4", "a-model-of-tomorrow"]);
+    metrics.expect_models(["voyage-4", "a-model-of-tomorrow"].map(Into::into));
     assert_eq!(zeros("model_tokens_total").len(), 6);
     assert_eq!(zeros("cost_usd_total").len(), 2);
     assert_eq!(zeros("upstream_calls_total").len(), 20);

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     item::{Endpoint, Parameters},
+    model::ModelName,
     telemetry::semconv,
 };
 
@@ -22,7 +23,7 @@ pub(super) const USUAL_STATUSES: [&str; 10] =
 impl Metrics {
     /// [`catalogue::QUEUE_WAIT`]: an input is sent for the first time, after it waited for a batch and a free call
     /// (`queue`), and for the rate limit (`limiter`).
-    pub fn queue_wait(&self, model: &str, queue: Duration, limiter: Duration) {
+    pub fn queue_wait(&self, model: &ModelName, queue: Duration, limiter: Duration) {
         let Some(shared) = &self.shared else { return };
         for (stage, wait) in [("queue", queue), ("limiter", limiter)] {
             let labels = [
@@ -35,7 +36,7 @@ impl Metrics {
 
     /// [`catalogue::BATCH_SIZE`] and [`catalogue::BATCH_FILL`]: a batch is sent for the first time. `fill` is its largest
     /// ratio to a limit.
-    pub fn batch(&self, model: &str, inputs: u32, fill: f64) {
+    pub fn batch(&self, model: &ModelName, inputs: u32, fill: f64) {
         let Some(shared) = &self.shared else { return };
         let labels = [KeyValue::new(label::MODEL, model_label(model))];
         shared.instruments.batch_size.record(inputs.into(), &labels);
@@ -91,7 +92,11 @@ impl Metrics {
     }
 }
 
-pub(super) fn call_labels(endpoint: Endpoint, model: &str, status: &'static str) -> [KeyValue; 3] {
+pub(super) fn call_labels(
+    endpoint: Endpoint,
+    model: &ModelName,
+    status: &'static str,
+) -> [KeyValue; 3] {
     [
         KeyValue::new(label::ENDPOINT, endpoint.path()),
         KeyValue::new(label::MODEL, model_label(model)),

@@ -61,7 +61,7 @@ fn items(texts: &[String], truth: Truth) -> Vec<Item> {
 fn learn(counter: &Counter, model: &str, call: &[Item]) -> u64 {
     let measures: Vec<Measure> = call.iter().map(|(measure, _)| *measure).collect();
     let reported = call.iter().map(|(_, tokens)| tokens).sum();
-    counter.learn(model, &measures, reported);
+    counter.learn(&model.into(), &measures, reported);
     reported
 }
 

@@ -16,7 +16,7 @@ fn learned(calls: &[(Vec<String>, u64)]) -> Counter {
     let counter = counter();
     for (texts, reported) in calls {
         let measures: Vec<Measure> = texts.iter().map(|text| Measure::estimate(text)).collect();
-        counter.learn(MODEL, &measures, *reported);
+        counter.learn(&MODEL.into(), &measures, *reported);
     }
     counter
 }
@@ -67,9 +67,9 @@ fn what_cannot_be_is_not_learnt() {
     let measure = counter.measure(MODEL, [PROSE]);
     let before = (counter.guess(MODEL, &measure), counter.bound(MODEL, &measure));
     for reported in [0, PROSE.len() as u64 + 2, u64::MAX] {
-        counter.learn(MODEL, &[measure], reported);
+        counter.learn(&MODEL.into(), &[measure], reported);
     }
-    counter.learn(MODEL, &[], 1);
+    counter.learn(&MODEL.into(), &[], 1);
     assert_eq!((counter.guess(MODEL, &measure), counter.bound(MODEL, &measure)), before);
 }
 
@@ -78,7 +78,7 @@ fn what_may_have_been_cut_is_not_learnt() {
     let counter = counter();
     let long = counter.measure("voyage-2", [&*PROSE.repeat(400)]);
     let before = counter.bound("voyage-2", &long);
-    counter.learn("voyage-2", &[long], 4_000);
+    counter.learn(&"voyage-2".into(), &[long], 4_000);
     assert_eq!(counter.bound("voyage-2", &long), before);
 }
 
@@ -87,11 +87,11 @@ fn the_truth_wins_over_earlier_lies() {
     let counter = counter();
     let measure = counter.measure(MODEL, [&*PROSE.repeat(20)]);
     for _ in 0..100 {
-        counter.learn(MODEL, &[measure], 1);
-        counter.learn(MODEL, &[measure], 20 * PROSE.len() as u64);
+        counter.learn(&MODEL.into(), &[measure], 1);
+        counter.learn(&MODEL.into(), &[measure], 20 * PROSE.len() as u64);
     }
     for _ in 0..60 {
-        counter.learn(MODEL, &[measure; 20], 20 * 400);
+        counter.learn(&MODEL.into(), &[measure; 20], 20 * 400);
     }
     let (guess, bound) = (counter.guess(MODEL, &measure), counter.bound(MODEL, &measure));
     assert!((380..=420).contains(&guess) && bound <= 500, "{guess}, {bound}");
@@ -100,7 +100,8 @@ fn the_truth_wins_over_earlier_lies() {
 #[test]
 fn a_report_beyond_the_bound_raises_it() {
     let counter = counter();
-    let calls = |tokens| counter.learn(MODEL, &[counter.measure(MODEL, [PROSE]); 100], tokens);
+    let calls =
+        |tokens| counter.learn(&MODEL.into(), &[counter.measure(MODEL, [PROSE]); 100], tokens);
     (0..50).for_each(|_| calls(2_000));
     let before = bound(&counter, PROSE);
     calls(3_000);
@@ -113,7 +114,7 @@ fn names_beyond_the_sixty_fourth_share_one_estimate() {
     let counter = counter();
     let measure = counter.measure(MODEL, [&*PROSE.repeat(20)]);
     for name in 0..MAX_MODELS + 10 {
-        counter.learn(&name.to_string(), &[measure; 20], 20 * 600);
+        counter.learn(&name.to_string().as_str().into(), &[measure; 20], 20 * 600);
     }
     assert_eq!(counter.estimates().models.len(), MAX_MODELS);
     let shared = counter.guess("70", &measure);
@@ -127,6 +128,6 @@ fn clones_learn_together() {
     let counter = counter();
     let measure = counter.measure(MODEL, [&*PROSE.repeat(20)]);
     let before = counter.guess(MODEL, &measure);
-    counter.clone().learn(MODEL, &[measure; 20], 20 * 800);
+    counter.clone().learn(&MODEL.into(), &[measure; 20], 20 * 800);
     assert!(counter.guess(MODEL, &measure) > before);
 }

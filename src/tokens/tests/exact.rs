@@ -95,7 +95,7 @@ fn reports_that_agree_add_no_margin() {
     let counter = exact();
     let measure = counter.measure(MODEL, [&*"hello".repeat(100)]);
     for _ in 0..10 {
-        counter.learn(MODEL, &[measure; 3], 300);
+        counter.learn(&MODEL.into(), &[measure; 3], 300);
     }
     assert_eq!((counter.guess(MODEL, &measure), counter.bound(MODEL, &measure)), (100, 100));
 }
@@ -104,7 +104,7 @@ fn reports_that_agree_add_no_margin() {
 fn a_tokenizer_of_another_model_is_found_out() {
     let counter = exact();
     let measure = counter.measure(MODEL, [&*"hello".repeat(100)]);
-    counter.learn(MODEL, &[measure; 3], 390);
+    counter.learn(&MODEL.into(), &[measure; 3], 390);
     assert_eq!((counter.guess(MODEL, &measure), counter.bound(MODEL, &measure)), (100, 130));
 }
 

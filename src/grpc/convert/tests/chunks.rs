@@ -29,7 +29,7 @@ fn divided(chunk_size: i32, chunk_overlap: i32) -> EmbedChunksRequest {
 
 fn convert(request: EmbedChunksRequest) -> Result<(Request, chunks::ChunksShape), Error> {
     let terms = CallTerms { caller: Caller::anonymous(), deadline: Instant::now() };
-    embed_chunks_request(request, &Arc::from("voyage-context-4"), terms)
+    embed_chunks_request(request, &RequestModels::usual(), terms)
 }
 
 fn found(request: EmbedChunksRequest) -> Vec<(String, &'static str)> {

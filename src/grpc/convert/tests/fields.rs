@@ -11,7 +11,7 @@ fn only_inputs_are_needed() {
     let deadline = Instant::now();
     let (request, shape) = embed_request(
         hi(),
-        &Arc::from("voyage-4"),
+        &RequestModels::usual(),
         CallTerms { caller: Caller::anonymous(), deadline },
     )
     .unwrap();
@@ -36,10 +36,10 @@ fn texts_are_taken_exactly_as_they_are() {
 #[test]
 fn model_names_are_open_but_bounded() {
     let model = |name: &str| EmbedRequest { model: name.to_owned(), ..hi() };
-    assert_eq!(&*parameters(model("")).model, "voyage-4");
+    assert_eq!(parameters(model("")).model, "voyage-4".into());
     let longest = "m".repeat(128);
     for name in ["voyage-4-lite", "voyage-9", "a/b:c@d", &longest] {
-        assert_eq!(&*parameters(model(name)).model, name);
+        assert_eq!(parameters(model(name)).model, name.into());
     }
     let too_long = "m".repeat(129);
     for name in [" ", "two words", "voyage-4\n", "\0", "modèle", "😀", &too_long] {

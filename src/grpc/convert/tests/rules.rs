@@ -5,7 +5,7 @@ use crate::caller::{self, Rule};
 
 fn by(rule: Rule, request: EmbedRequest) -> Result<(Request, ReplyShape), Error> {
     let caller = Caller { rule: Arc::new(rule), ..Caller::unruled("search") };
-    embed_request(request, &Arc::from("voyage-4"), CallTerms { caller, deadline: Instant::now() })
+    embed_request(request, &RequestModels::usual(), CallTerms { caller, deadline: Instant::now() })
 }
 
 fn no_models() -> Rule {

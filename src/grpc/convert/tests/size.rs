@@ -117,7 +117,7 @@ fn worst_reply(count: usize, dimension: u32, shape: ReplyShape) -> EmbedResponse
         calls: Vec::new(),
         upstream_time: std::time::Duration::ZERO,
     };
-    let mut reply = embed_response(response, shape, &"m".repeat(MAX_MODEL_BYTES));
+    let mut reply = embed_response(response, shape, &"m".repeat(128));
     reply.usage.as_mut().unwrap().upstream_requests = i32::MAX;
     for embedding in &mut reply.embeddings {
         embedding.index += to_i32(MAX_INPUTS - count);

@@ -9,7 +9,7 @@ use crate::grpc::v1::{
     EmbedChunksRequest, EmbedChunksResponse, EmbedResponse,
     embedding_service_server::{EmbeddingService, EmbeddingServiceServer},
 };
-use crate::{grpc::DefaultModels, pipeline};
+use crate::{grpc::RequestModels, pipeline};
 
 pub(super) const EMBED: &str = "voyage.gateway.v1.EmbeddingService/Embed";
 pub(super) const WATCH: &str = "grpc.health.v1.Health/Watch";
@@ -53,12 +53,7 @@ pub(super) async fn edge() -> (Edge, Metrics) {
     let metrics = Metrics::new().unwrap();
     let settings = Settings {
         tracer: Tracer::off(),
-        default_models: DefaultModels {
-            texts: Arc::from("voyage-4"),
-            chunks: Arc::from("voyage-context-4"),
-            multimodal: Arc::from("voyage-multimodal-3.5"),
-            rerank: Arc::from("rerank-3"),
-        },
+        models: RequestModels::usual(),
         max_request_bytes: MAX_REQUEST_BYTES,
         deadlines: Deadlines { default: DEFAULT_DEADLINE, max: Duration::from_mins(5) },
         reflection: false,

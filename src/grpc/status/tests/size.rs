@@ -59,7 +59,7 @@ fn violations() -> Vec<FieldViolation> {
         let now = tokio::time::Instant::now();
         let Err(error) = convert::embed_request(
             request,
-            &"voyage-4".into(),
+            &crate::grpc::RequestModels::usual(),
             convert::CallTerms { caller: Caller::anonymous(), deadline: now },
         ) else {
             panic!("the request was converted");

@@ -20,7 +20,7 @@ fn a_million_names_make_a_bounded_number_of_series() {
         let caller = Caller { name: Arc::clone(&name), named, rule: Arc::clone(&rule) };
         metrics.tokens(1, Some(&caller));
         if number % 10 == 0 {
-            metrics.saved(&name, &Usage::of_tokens(10));
+            metrics.saved(&(&*name).into(), &Usage::of_tokens(10));
         }
     }
     let tokens = series(&metrics, "voyage_gateway_tokens_total");
@@ -65,7 +65,7 @@ fn a_caller_has_one_name_in_all_metrics() {
 fn unknown_models_and_statuses_share_one_series() {
     let metrics = Metrics::new().unwrap();
     for status in 100..1_000 {
-        let parameters = Parameters::texts(format!("model-{status}"), TextParameters::default());
+        let parameters = Parameters::texts(&*format!("model-{status}"), TextParameters::default());
         let status = StatusCode::from_u16(status).unwrap();
         metrics.upstream_call(&parameters, Some(status), Duration::ZERO);
         metrics.operation(&parameters, Duration::ZERO, Ok(Some(1)));
