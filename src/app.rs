@@ -15,7 +15,7 @@ pub use run::RunError;
 
 use crate::{
     admin::Health,
-    cache::{Cache, KeyDeriver},
+    cache::{self, Cache, KeyDeriver},
     caller::{self, Rules},
     config::Config,
     dispatch::{self, Dispatch},
@@ -154,10 +154,7 @@ async fn assemble(
         upstream,
         metrics: metrics.clone(),
     });
-    let cache = Arc::new(Cache::new(&config.cache, &metrics));
-    // Weak: the cache holds the metrics.
-    let watched = Arc::downgrade(&cache);
-    metrics.watch_cache(move || Some(watched.upgrade()?.cached()));
+    let cache = watched_cache(&config.cache, &metrics);
     let pipeline = Pipeline::new(pipeline::Parts {
         admission: &config.admission,
         limits: &config.limits,
@@ -189,6 +186,14 @@ async fn assemble(
         reload_interval: config.reload.interval.get(),
         reload,
     })
+}
+
+fn watched_cache(config: &cache::Config, metrics: &Metrics) -> Arc<Cache> {
+    let cache = Arc::new(Cache::new(config, metrics));
+    // Weak: the cache holds the metrics.
+    let watched = Arc::downgrade(&cache);
+    metrics.watch_cache(move || Some(watched.upgrade()?.cached()));
+    cache
 }
 
 /// Starts the series of configured models and callers at 0.

@@ -1,6 +1,6 @@
 //! The models that Voyage documents: docs.voyageai.com and mongodb.com/docs/voyageai, state of autumn 2026.
 
-use super::{Dtype, Kind, Lifecycle, MAX_UPSTREAM_INPUTS, Model, TIER_1_RPM, TIER_1_TPM};
+use super::{Dtype, Kind, Lifecycle, Model, TIER_1_RPM, TIER_1_TPM};
 
 const MATRYOSHKA: &[u32] = &[1_024, 256, 512, 2_048];
 const ALL: &[Dtype] = &[Dtype::Float, Dtype::Int8, Dtype::Uint8, Dtype::Binary, Dtype::Ubinary];
@@ -14,7 +14,7 @@ pub(super) const USUAL: Model = Model {
     dtypes: &[],
     context_tokens: 32_000,
     query_tokens: 0,
-    max_inputs: MAX_UPSTREAM_INPUTS as u32,
+    max_inputs: 1_000,
     max_request_tokens: 120_000,
     rpm: TIER_1_RPM,
     tpm: TIER_1_TPM,

@@ -240,10 +240,8 @@ fn is_different<T: PartialEq>(items: &[T]) -> bool {
 }
 
 fn are_dimensions(dimensions: &[u32], dtypes: &[Dtype]) -> bool {
-    let unit = match dtypes.iter().any(|dtype| matches!(dtype, Dtype::Binary | Dtype::Ubinary)) {
-        true => 8,
-        false => 1,
-    };
+    let has_bits = dtypes.iter().any(|dtype| matches!(dtype, Dtype::Binary | Dtype::Ubinary));
+    let unit = if has_bits { 8 } else { 1 };
     let different: HashSet<_> = dimensions.iter().collect();
     different.len() == dimensions.len()
         && dimensions.iter().all(|&dimension| {
