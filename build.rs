@@ -4,16 +4,19 @@ use std::{env, error::Error, fmt::Write as _, fs, path::Path, path::PathBuf, pro
 
 use prost_types::FileDescriptorSet;
 
-const SERVICES: [&str; 2] = ["embedding_service", "model_service"];
+const SERVICES: [&str; 3] = ["embedding_service", "model_service", "rerank_service"];
 
 /// Messages with texts or vectors.
-const SECRET: [&str; 6] = [
+const SECRET: [&str; 9] = [
     "EmbedRequest",
     "EmbedResponse",
     "EmbedChunksRequest",
     "EmbedChunksResponse",
     "ChunkedDocument",
     "DocumentEmbeddings",
+    "RerankRequest",
+    "RerankResponse",
+    "RerankResult",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -15,7 +15,7 @@ pub use run::RunError;
 
 use crate::{
     admin::Health,
-    cache::{self, Cache, KeyDeriver},
+    cache::{self, Cache, CachedScores, KeyDeriver},
     caller::{self, Rules},
     config::Config,
     dispatch::{self, Dispatch},
@@ -198,7 +198,8 @@ fn watched_cache(config: &cache::Config, metrics: &Metrics) -> Arc<Cache> {
 
 /// Starts the series of configured models and callers at 0.
 fn expect_series(config: &Config, catalogue: &Catalogue, rules: &Rules, metrics: &Metrics) {
-    let models = config.limits.models.keys().chain([&config.upstream.default_model]);
+    let models = config.limits.models.keys().map(String::as_str);
+    let models = models.chain(config.upstream.default_models());
     metrics.expect_models(models.map(|name| catalogue.resolve(name)));
     let names = config.callers.0.keys().filter(|name| *name != caller::DEFAULT);
     for name in names.take(MAX_EXPECTED_CALLERS) {
@@ -216,6 +217,7 @@ fn settings(
     let server = &config.server;
     grpc::Settings {
         models,
+        caches_scores: config.cache.rerank == CachedScores::Pairs,
         max_request_bytes: usize::try_from(server.max_request_bytes.get()).unwrap_or(usize::MAX),
         deadlines: Deadlines {
             default: server.default_deadline.get(),
@@ -232,7 +234,6 @@ fn request_models(upstream: &upstream::Config, catalogue: Catalogue) -> RequestM
     RequestModels {
         texts: catalogue.resolve(&upstream.default_model),
         chunks: catalogue.resolve(&upstream.default_chunks_model),
-        multimodal: catalogue.resolve(&upstream.default_multimodal_model),
         rerank: catalogue.resolve(&upstream.default_rerank_model),
         catalogue,
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use moka::{notification::RemovalCause, sync::Cache as Moka};
 use tokio::time::Instant;
 
-pub use config::Config;
+pub use config::{CachedScores, Config};
 pub use key::{Key, KeyDeriver, KeyPrefix};
 
 use crate::{

@@ -3,6 +3,7 @@
 //! Every RPC passes [`mod@edge`] first. A service converts the request ([`convert`]), runs the pipeline and converts the
 //! response. All errors become statuses in [`status`].
 
+mod answers;
 pub mod auth;
 mod codec;
 mod convert;
@@ -11,6 +12,7 @@ mod edge;
 mod embedding;
 mod models;
 mod request_id;
+mod rerank;
 pub mod status;
 pub mod wire;
 
@@ -52,13 +54,18 @@ pub mod v1 {
 
 use embedding::Embeddings;
 use models::Models;
+use rerank::Reranks;
 use v1::{
     embedding_service_server::EmbeddingServiceServer, model_service_server::ModelServiceServer,
+    rerank_service_server::RerankServiceServer,
 };
 
 /// Services with a health status of their own.
-pub const SERVICES: [&str; 2] =
-    ["voyage.gateway.v1.EmbeddingService", "voyage.gateway.v1.ModelService"];
+pub const SERVICES: [&str; 3] = [
+    "voyage.gateway.v1.EmbeddingService",
+    "voyage.gateway.v1.ModelService",
+    "voyage.gateway.v1.RerankService",
+];
 
 /// Limit of bytes in a message to health or reflection, on both ports. They contain a name, and need no permit.
 pub const MAX_QUESTION_BYTES: usize = 4 * 1024;
@@ -72,8 +79,6 @@ pub struct RequestModels {
     pub texts: ModelName,
     /// The default of `EmbedChunks`.
     pub chunks: ModelName,
-    /// The default of `EmbedMultimodal`.
-    pub multimodal: ModelName,
     /// The default of `Rerank`.
     pub rerank: ModelName,
 }
@@ -81,7 +86,8 @@ pub struct RequestModels {
 impl RequestModels {
     /// Returns the model of a name or an alias; the default of a kind if the name is empty.
     fn resolve(&self, name: &str, kind: Kind) -> ModelName {
-        if name.is_empty() { self.default_of(kind).clone() } else { self.catalogue.resolve(name) }
+        let default = self.default_of(kind).filter(|_| name.is_empty());
+        default.map_or_else(|| self.catalogue.resolve(name), Clone::clone)
     }
 
     /// Returns Voyage's models with the defaults of the configuration.
@@ -91,18 +97,17 @@ impl RequestModels {
             catalogue: Catalogue::built_in(),
             texts: "voyage-4".into(),
             chunks: "voyage-context-4".into(),
-            multimodal: "voyage-multimodal-3.5".into(),
             rerank: "rerank-3".into(),
         }
     }
 
-    /// Returns the default of a kind.
-    const fn default_of(&self, kind: Kind) -> &ModelName {
+    /// Returns the default of a kind; `None`: no RPC takes its inputs.
+    const fn default_of(&self, kind: Kind) -> Option<&ModelName> {
         match kind {
-            Kind::Text => &self.texts,
-            Kind::Contextualized => &self.chunks,
-            Kind::Multimodal => &self.multimodal,
-            Kind::Rerank => &self.rerank,
+            Kind::Text => Some(&self.texts),
+            Kind::Contextualized => Some(&self.chunks),
+            Kind::Multimodal => None,
+            Kind::Rerank => Some(&self.rerank),
         }
     }
 }
@@ -112,6 +117,8 @@ impl RequestModels {
 pub struct Settings {
     /// The models of requests.
     pub models: RequestModels,
+    /// Whether scores of rerankers are cached.
+    pub caches_scores: bool,
     /// Limit of bytes in a request message.
     pub max_request_bytes: usize,
     /// Default and maximum of deadlines.
@@ -136,13 +143,19 @@ pub fn edge(
     let settings = Arc::new(settings);
     let limit = settings.max_request_bytes;
     let admission = pipeline.admission().clone();
-    let embedding = Embeddings { pipeline, settings: Arc::clone(&settings) };
+    let embedding = Embeddings { pipeline: Arc::clone(&pipeline), settings: Arc::clone(&settings) };
+    let reranks = Reranks { pipeline, settings: Arc::clone(&settings) };
     let models = Models { settings: Arc::clone(&settings) };
     let mut routes = Routes::builder();
     routes
         .add_service(health.max_decoding_message_size(MAX_QUESTION_BYTES))
         .add_service(
             EmbeddingServiceServer::new(embedding)
+                .max_decoding_message_size(limit)
+                .accept_compressed(CompressionEncoding::Gzip),
+        )
+        .add_service(
+            RerankServiceServer::new(reranks)
                 .max_decoding_message_size(limit)
                 .accept_compressed(CompressionEncoding::Gzip),
         )

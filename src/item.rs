@@ -8,6 +8,7 @@ mod answer;
 mod chunks;
 mod encoding;
 mod endpoint;
+mod rerank;
 mod size;
 mod vector;
 
@@ -17,6 +18,7 @@ pub use answer::{Answer, Document, Vector};
 pub use chunks::{AutoChunking, ChunkParameters, Chunks, DEFAULT_CHUNK_SIZE};
 pub use encoding::Encoder;
 pub use endpoint::Endpoint;
+pub use rerank::{Query, RerankParameters};
 pub use size::{Media, Size, Usage};
 pub use vector::{InputType, TextParameters, VectorParameters};
 
@@ -40,6 +42,8 @@ pub enum EndpointParameters {
     Texts(TextParameters),
     /// `POST /contextualizedembeddings`.
     Chunks(ChunkParameters),
+    /// `POST /rerank`.
+    Pairs(RerankParameters),
 }
 
 /// Which inputs of equal parameters may share an upstream call: those of the same group.
@@ -79,6 +83,7 @@ impl Parameters {
         match self.of {
             EndpointParameters::Texts(_) => Endpoint::Embeddings,
             EndpointParameters::Chunks(_) => Endpoint::Contextualized,
+            EndpointParameters::Pairs(_) => Endpoint::Rerank,
         }
     }
 
@@ -87,6 +92,7 @@ impl Parameters {
         match &self.of {
             EndpointParameters::Texts(TextParameters { vector, .. })
             | EndpointParameters::Chunks(ChunkParameters { vector, .. }) => Some(vector),
+            EndpointParameters::Pairs(_) => None,
         }
     }
 
@@ -99,7 +105,8 @@ impl Parameters {
     /// Returns the most tokens that one input can cost: the model's context if the provider cuts longer inputs.
     pub fn max_input_tokens(&self) -> Option<u64> {
         let truncates = match &self.of {
-            EndpointParameters::Texts(TextParameters { truncation, .. }) => *truncation,
+            EndpointParameters::Texts(TextParameters { truncation, .. })
+            | EndpointParameters::Pairs(RerankParameters { truncation, .. }) => *truncation,
             EndpointParameters::Chunks(_) => false,
         };
         let model = self.model.listed().filter(|_| truncates)?;
@@ -110,7 +117,8 @@ impl Parameters {
     /// limit is unknown.
     pub fn refuses_beyond(&self) -> Option<u64> {
         let refuses = match &self.of {
-            EndpointParameters::Texts(TextParameters { truncation, .. }) => !truncation,
+            EndpointParameters::Texts(TextParameters { truncation, .. })
+            | EndpointParameters::Pairs(RerankParameters { truncation, .. }) => !truncation,
             EndpointParameters::Chunks(of) => of.auto_chunking.is_none(),
         };
         let model = self.model.listed().filter(|_| refuses)?;
@@ -118,9 +126,10 @@ impl Parameters {
     }
 
     /// Returns the text that counts for each input in addition to its own: the query of a reranking.
-    pub const fn shared_text(&self) -> Option<&str> {
+    pub fn shared_text(&self) -> Option<&str> {
         match &self.of {
             EndpointParameters::Texts(_) | EndpointParameters::Chunks(_) => None,
+            EndpointParameters::Pairs(of) => Some(of.query.text()),
         }
     }
 
@@ -140,6 +149,7 @@ impl Parameters {
         match of {
             EndpointParameters::Texts(parameters) => parameters.encode(encoder),
             EndpointParameters::Chunks(parameters) => parameters.encode(encoder),
+            EndpointParameters::Pairs(parameters) => parameters.encode(encoder),
         }
     }
 }
@@ -154,6 +164,8 @@ pub enum Input {
     Text(String),
     /// A document of chunks.
     Chunks(Chunks),
+    /// A document to rerank. Shared, since it may be part of the reply.
+    Candidate(Arc<str>),
 }
 
 impl Input {
@@ -162,36 +174,38 @@ impl Input {
         match self {
             Self::Text(text) => encoder.bytes(text.as_bytes()),
             Self::Chunks(chunks) => chunks.encode(encoder),
+            Self::Candidate(document) => encoder.bytes(document.as_bytes()),
         }
     }
 
     /// Returns the texts whose tokens are counted.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
         let (one, many) = match self {
-            Self::Text(text) => (Some(text), [].as_slice()),
+            Self::Text(text) => (Some(text.as_str()), [].as_slice()),
+            Self::Candidate(document) => (Some(&**document), [].as_slice()),
             Self::Chunks(chunks) => (None, chunks.texts()),
         };
-        one.into_iter().chain(many).map(String::as_str)
+        one.into_iter().chain(many.iter().map(String::as_str))
     }
 
     /// Returns the pixels of the input, and their tokens.
     pub const fn media(&self) -> Media {
         match self {
-            Self::Text(_) | Self::Chunks(_) => Media::NONE,
+            Self::Text(_) | Self::Chunks(_) | Self::Candidate(_) => Media::NONE,
         }
     }
 
     /// Returns which inputs of the same parameters may share a call with this one.
     pub const fn call_group(&self) -> CallGroup {
         match self {
-            Self::Text(_) | Self::Chunks(_) => CallGroup::Any,
+            Self::Text(_) | Self::Chunks(_) | Self::Candidate(_) => CallGroup::Any,
         }
     }
 
     /// Returns the number of chunks: those of a document, otherwise one.
     pub const fn chunks(&self) -> usize {
         match self {
-            Self::Text(_) => 1,
+            Self::Text(_) | Self::Candidate(_) => 1,
             Self::Chunks(chunks) => chunks.len(),
         }
     }
@@ -201,6 +215,7 @@ impl Input {
         match self {
             Self::Text(text) => text.len(),
             Self::Chunks(chunks) => chunks.bytes(),
+            Self::Candidate(document) => document.len(),
         }
     }
 

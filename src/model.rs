@@ -29,6 +29,18 @@ pub enum Kind {
     Rerank,
 }
 
+impl Kind {
+    /// Returns the inputs of such models, as messages name them.
+    pub const fn inputs(self) -> &'static str {
+        match self {
+            Self::Text => "texts",
+            Self::Contextualized => "documents of chunks",
+            Self::Multimodal => "texts, images and videos",
+            Self::Rerank => "a query and documents",
+        }
+    }
+}
+
 /// The number type of a vector's elements (Voyage's `output_dtype`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -27,9 +27,23 @@ pub struct Config {
     /// that response times do not reveal the texts of other callers. `[callers."NAME"]` overrides it.
     pub scope: Scope,
 
+    /// The scores of rerankers that are cached: those of all pairs of query and document (`pairs`), or none (`off`).
+    pub rerank: CachedScores,
+
     /// A file of at least 32 secret bytes that cache keys are derived from. Unset: random at every start.
     /// Without these bytes, a cache key does not reveal its text.
     pub key_file: Option<PathBuf>,
+}
+
+/// Which scores of rerankers are cached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub enum CachedScores {
+    /// Those of all pairs of query and document.
+    Pairs,
+    /// None.
+    Off,
 }
 
 impl Default for Config {
@@ -38,6 +52,7 @@ impl Default for Config {
             max_bytes: Size::from_mib(256),
             ttl: TimeSpan::from_secs(30 * 24 * 60 * 60),
             scope: Scope::Shared,
+            rerank: CachedScores::Pairs,
             key_file: None,
         }
     }

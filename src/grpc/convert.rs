@@ -6,6 +6,7 @@
 mod chunks;
 mod options;
 mod reply;
+mod rerank;
 mod texts;
 mod vectors;
 mod violations;
@@ -16,6 +17,7 @@ pub(super) use chunks::{embed_chunks_request, embed_chunks_response};
 pub(super) use options::CallTerms;
 use options::{Options, model_name};
 pub(super) use reply::{output_dtype, to_i32};
+pub(super) use rerank::{rerank_request, rerank_response};
 pub(super) use texts::{embed_request, embed_response};
 pub(super) use vectors::ReplyShape;
 pub(super) use violations::Violations;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::v1::{
     ChunkedDocument, DocumentEmbeddings, EmbedChunksRequest, EmbedChunksResponse, EmbedRequest,
-    EmbedResponse,
+    EmbedResponse, RerankRequest, RerankResponse, RerankResult,
 };
 
 /// One vector, with the field numbers of `proto/voyage/gateway/v1/common.proto`.
@@ -62,6 +62,9 @@ debug_by_count! {
     EmbedChunksResponse { documents },
     ChunkedDocument { chunks },
     DocumentEmbeddings { embeddings },
+    RerankRequest { documents },
+    RerankResponse { results },
+    RerankResult { document },
 }
 
 /// Shows the number of vectors, and the errors, which hold no text.

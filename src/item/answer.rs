@@ -11,6 +11,8 @@ pub enum Answer {
     Vector(Vector),
     /// A vector for each chunk of a document.
     Document(Arc<Document>),
+    /// The relevance of a document to a query.
+    Score(f64),
 }
 
 impl Answer {
@@ -19,6 +21,7 @@ impl Answer {
         match self {
             Self::Vector(vector) => vector.bytes().len(),
             Self::Document(document) => size_of::<Document>() + document.bytes(),
+            Self::Score(_) => size_of::<f64>(),
         }
     }
 }

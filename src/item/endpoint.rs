@@ -10,17 +10,20 @@ pub enum Endpoint {
     Embeddings = 0,
     /// `POST /contextualizedembeddings`: documents of chunks.
     Contextualized = 1,
+    /// `POST /rerank`: documents to order by a query.
+    Rerank = 3,
 }
 
 impl Endpoint {
     /// Every endpoint.
-    pub const ALL: [Self; 2] = [Self::Embeddings, Self::Contextualized];
+    pub const ALL: [Self; 3] = [Self::Embeddings, Self::Contextualized, Self::Rerank];
 
     /// Returns the path below `upstream.base_url`.
     pub const fn path(self) -> &'static str {
         match self {
             Self::Embeddings => "/embeddings",
             Self::Contextualized => "/contextualizedembeddings",
+            Self::Rerank => "/rerank",
         }
     }
 
@@ -28,6 +31,7 @@ impl Endpoint {
     pub const fn operation(self) -> &'static str {
         match self {
             Self::Embeddings | Self::Contextualized => "embeddings",
+            Self::Rerank => "rerank",
         }
     }
 
@@ -36,6 +40,7 @@ impl Endpoint {
         match self {
             Self::Embeddings => Kind::Text,
             Self::Contextualized => Kind::Contextualized,
+            Self::Rerank => Kind::Rerank,
         }
     }
 
@@ -43,7 +48,7 @@ impl Endpoint {
     pub const fn input_field(self) -> &'static str {
         match self {
             Self::Embeddings => "inputs",
-            Self::Contextualized => "documents",
+            Self::Contextualized | Self::Rerank => "documents",
         }
     }
 
@@ -53,9 +58,10 @@ impl Endpoint {
             ["model", "input_type", "truncation", "output_dimension", "output_dtype"];
 
         match (self, argument) {
-            (Self::Embeddings, "input") | (Self::Contextualized, "inputs") => {
-                Some(self.input_field())
-            }
+            (Self::Embeddings, "input")
+            | (Self::Contextualized, "inputs")
+            | (Self::Rerank, "documents") => Some(self.input_field()),
+            (Self::Rerank, "query") => Some("query"),
             (Self::Contextualized, "enable_auto_chunking") => Some("auto_chunking"),
             (Self::Contextualized, "chunk_size") => Some("auto_chunking.chunk_size"),
             (Self::Contextualized, "chunk_overlap") => Some("auto_chunking.chunk_overlap"),
@@ -66,7 +72,7 @@ impl Endpoint {
     /// Returns what a caller can do about an input that is too long.
     pub const fn remedy(self) -> &'static str {
         match self {
-            Self::Embeddings => "shorten it or set truncation",
+            Self::Embeddings | Self::Rerank => "shorten it or set truncation",
             Self::Contextualized => "shorten it, or set auto_chunking with one text per document",
         }
     }
@@ -76,7 +82,7 @@ impl Endpoint {
         const TEXTS: Size =
             Size { inputs: 1_000, chunks: u64::MAX, tokens: u64::MAX, bytes: 16 << 20 };
         match self {
-            Self::Embeddings => TEXTS,
+            Self::Embeddings | Self::Rerank => TEXTS,
             Self::Contextualized => Size { chunks: 16_000, ..TEXTS },
         }
     }
@@ -85,7 +91,7 @@ impl Endpoint {
     /// is not known whether documents or chunks are counted.
     pub const fn names_inputs(self) -> bool {
         match self {
-            Self::Embeddings => true,
+            Self::Embeddings | Self::Rerank => true,
             Self::Contextualized => false,
         }
     }
@@ -95,6 +101,7 @@ impl Endpoint {
     pub const fn fails_as_whole(self) -> bool {
         match self {
             Self::Embeddings | Self::Contextualized => false,
+            Self::Rerank => true,
         }
     }
 }

@@ -32,7 +32,7 @@ pub use spending::Replied;
 use super::{callers::CallerNames, recent::Recent, resource::resource};
 use crate::{
     item::{Endpoint, Usage},
-    model::ModelName,
+    model::{Kind, ModelName},
 };
 use instruments::Instruments;
 use upstream::{USUAL_STATUSES, call_labels};
@@ -113,8 +113,11 @@ impl Metrics {
             shared.spend(model, &Usage::default(), "billed", Some("spent"));
             shared.spend(model, &Usage::default(), "saved", Some("saved"));
             shared.spend(model, &Usage::default(), "estimated", None);
+            let kind = model.listed().map_or(Kind::Text, |model| model.kind);
+            let endpoint = Endpoint::ALL.into_iter().find(|endpoint| endpoint.kind() == kind);
+            let Some(endpoint) = endpoint else { continue };
             for status in USUAL_STATUSES {
-                let labels = call_labels(Endpoint::Embeddings, model, status);
+                let labels = call_labels(endpoint, model, status);
                 shared.instruments.upstream_calls.add(0, &labels);
             }
         }

@@ -41,9 +41,6 @@ pub struct Config {
     /// The model of documents of chunks (`EmbedChunks`) in requests that name none.
     pub default_chunks_model: String,
 
-    /// The model of texts, images and videos (`EmbedMultimodal`) in requests that name none.
-    pub default_multimodal_model: String,
-
     /// The model of `Rerank` requests that name none.
     pub default_rerank_model: String,
 
@@ -63,7 +60,6 @@ impl Default for Config {
             connect_timeout: TimeSpan::from_secs(2),
             default_model: "voyage-4".to_owned(),
             default_chunks_model: "voyage-context-4".to_owned(),
-            default_multimodal_model: "voyage-multimodal-3.5".to_owned(),
             default_rerank_model: "rerank-3".to_owned(),
             keys: Vec::new(),
         }
@@ -71,6 +67,11 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Returns the models of requests that name none.
+    pub fn default_models(&self) -> [&str; 3] {
+        [&self.default_model, &self.default_chunks_model, &self.default_rerank_model]
+    }
+
     /// Returns the base URL for `key`, without a slash at the end.
     pub fn base_url_for(&self, key: &ApiKey) -> &str {
         let default = if key.is_atlas() { ATLAS } else { VOYAGE };
@@ -97,7 +98,6 @@ impl Config {
             .require("connect_timeout", !self.connect_timeout.is_zero(), "must be longer than 0s")
             .require("default_model", is_name(&self.default_model), NAME_RULE)
             .require("default_chunks_model", is_name(&self.default_chunks_model), NAME_RULE)
-            .require("default_multimodal_model", is_name(&self.default_multimodal_model), NAME_RULE)
             .require("default_rerank_model", is_name(&self.default_rerank_model), NAME_RULE);
         KeyConfig::validate(&self.keys, validation)
     }

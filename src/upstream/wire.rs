@@ -5,6 +5,7 @@
 
 mod chunks;
 mod reply;
+mod rerank;
 mod texts;
 mod vectors;
 
@@ -30,6 +31,7 @@ pub(super) fn encode(parameters: &Parameters, inputs: &[&Input]) -> Option<Vec<u
     match &parameters.of {
         EndpointParameters::Texts(of) => texts::encode(&parameters.model, of, inputs),
         EndpointParameters::Chunks(of) => chunks::encode(&parameters.model, of, inputs),
+        EndpointParameters::Pairs(of) => rerank::encode(&parameters.model, of, inputs),
     }
 }
 
@@ -42,6 +44,7 @@ pub(super) fn decode(
     match &parameters.of {
         EndpointParameters::Texts(_) => texts::decode(parameters, inputs.len(), body),
         EndpointParameters::Chunks(_) => chunks::decode(parameters, inputs, body),
+        EndpointParameters::Pairs(_) => rerank::decode(inputs.len(), body),
     }
 }
 

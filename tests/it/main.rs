@@ -31,6 +31,7 @@ mod models;
 mod order;
 mod partial;
 mod raw;
+mod rerank;
 mod support;
 mod tidy;
 mod tls;

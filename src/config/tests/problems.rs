@@ -132,7 +132,7 @@ fn all_problems_are_reported_at_once_each_with_its_origin() {
 fn unknown_keys_without_a_likeness_name_the_known_ones() {
     assert_eq!(
         report(load_set(&["cache.colour=1"])),
-        "cache.colour: unknown key; known are max_bytes, ttl, scope, key_file (from --set)"
+        "cache.colour: unknown key; known are max_bytes, ttl, scope, rerank, key_file (from --set)"
     );
     assert_eq!(
         report(load_environment(&[("VOYAGE_GATEWAY__X", "1")])),

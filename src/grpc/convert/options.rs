@@ -66,6 +66,13 @@ impl Options {
         }
     }
 
+    /// Turns off look-ups and stores.
+    pub(super) fn bypass_cache(&mut self) {
+        if self.cache_mode != CacheMode::OnlyIfCached {
+            self.cache_mode = CacheMode::Bypass;
+        }
+    }
+
     /// Builds the pipeline's request.
     pub(super) fn request(
         self,
@@ -89,7 +96,8 @@ impl Options {
     }
 }
 
-/// Reads the name of a model or an alias; an empty one is the default of the kind.
+/// Reads the name of a model or an alias; an empty one is the default of the kind. A listed model of another kind is a
+/// violation.
 pub(super) fn model_name(
     name: &str,
     kind: Kind,
@@ -99,7 +107,14 @@ pub(super) fn model_name(
     if !name.is_empty() && !model::is_name(name) {
         violations.add("model", "INVALID_MODEL", "must be at most 128 visible ASCII characters");
     }
-    models.resolve(name, kind)
+    let model = models.resolve(name, kind);
+    if let Some(listed) = model.listed().filter(|listed| listed.kind != kind) {
+        let (takes, wanted) = (listed.kind.inputs(), kind.inputs());
+        let description =
+            format!("{model} takes {takes}; this RPC needs a model that takes {wanted}");
+        violations.add("model", "WRONG_KIND", description);
+    }
+    model
 }
 
 fn cache_mode(number: i32, violations: &mut Violations) -> CacheMode {

@@ -96,7 +96,8 @@ async fn the_vector_of_a_chunk_depends_on_its_document_and_place() {
 #[tokio::test]
 async fn a_divided_document_is_its_chunks() {
     let simulator = simulator().await;
-    let text: String = (0..100).map(|number| format!("word{number} ")).collect();
+    let words: Vec<_> = (0..100).map(|number| format!("word{number} ")).collect();
+    let text = words.concat();
     let reply = chunks(&simulator, &divided(&text, &[("chunk_size", json!(20))])).await.json();
     let texts = |reply: &Value| -> Vec<String> {
         let chunks = reply["data"][0]["data"].as_array().unwrap();

@@ -62,15 +62,22 @@ pub struct Label {
     pub values: Values,
     /// Whether every series has the label.
     pub required: bool,
+    /// Whether a listed model has one value of the label, so that only unlisted ones have all.
+    by_model: bool,
 }
 
 impl Label {
     const fn closed(name: &'static str, values: &'static [&'static str]) -> Self {
-        Self { name, values: Values::Closed(values), required: true }
+        Self { name, values: Values::Closed(values), required: true, by_model: false }
     }
 
     const fn bounded(name: &'static str, values: &'static str, most: usize) -> Self {
-        Self { name, values: Values::Bounded(values, most), required: true }
+        Self { name, values: Values::Bounded(values, most), required: true, by_model: false }
+    }
+
+    const fn by_model(mut self) -> Self {
+        self.by_model = true;
+        self
     }
 
     const fn optional(mut self) -> Self {
@@ -170,7 +177,11 @@ impl Metric {
             Values::Bounded(_, most) => most,
         };
         let optional = |label: &Label| values(label) + usize::from(!label.required);
-        self.labels.iter().map(optional).product()
+        let all = self.labels.iter().filter(|label| !label.by_model).map(optional).product();
+        // Each further value adds the series of the unlisted models.
+        let others =
+            self.labels.iter().filter(|label| label.by_model).map(|label| values(label) - 1);
+        others.fold(all, |all, more| all + more * all.div_ceil(MOST_MODELS))
     }
 
     /// Returns the labels of every series; nothing if a label has no closed list of values.
@@ -201,7 +212,10 @@ const SECONDS: &[f64] =
 
 const A_MODEL: &str = "a model of the catalogue, or `_other`";
 
-const MODEL: Label = Label::bounded(label::MODEL, A_MODEL, 28);
+const MODEL: Label = Label::bounded(label::MODEL, A_MODEL, MOST_MODELS);
+
+/// The listed models and `_other`.
+const MOST_MODELS: usize = crate::model::CATALOGUE.len() + 1;
 
 const RPC_METHOD: Label =
     Label::bounded(semconv::RPC_METHOD, "a served RPC as `package.Service/Method`, or `_OTHER`", 9);

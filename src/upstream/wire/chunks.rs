@@ -92,7 +92,7 @@ pub(super) fn decode(
     let answers = documents.into_iter().zip(inputs).map(|(entries, input)| {
         let count = if is_divided { entries.len() } else { input.chunks() };
         if count == 0 {
-            return Err(miscounted("the number of vectors", 1_u64, 0_u64));
+            return Err(miscounted("the number of answers", 1_u64, 0_u64));
         }
         let mut document = read(count, entries, &mut vectors)?;
         if !is_divided {

@@ -76,11 +76,11 @@ pub(super) fn in_order<T>(
     entries: impl ExactSizeIterator<Item = Numbered<T>>,
 ) -> Result<Vec<T>, BadResponse> {
     if entries.len() != count {
-        return Err(miscounted("the number of vectors", count, entries.len()));
+        return Err(miscounted("the number of answers", count, entries.len()));
     }
     let mut slots: Vec<Option<T>> = (0..count).map(|_| None).collect();
     for Numbered { index, entry } in entries {
-        let index = index.ok_or_else(|| wrong("a vector has no index"))?;
+        let index = index.ok_or_else(|| wrong("an answer has no index"))?;
         let slot = usize::try_from(index)
             .ok()
             .and_then(|index| slots.get_mut(index))

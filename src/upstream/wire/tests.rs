@@ -3,6 +3,7 @@
 mod chunks;
 mod reply;
 mod request;
+mod rerank;
 mod vectors;
 
 use serde_json::{Value, json};

@@ -39,7 +39,7 @@ fn rules_apply_to_the_default_model_by_its_name() {
 
 #[test]
 fn the_rpc_is_one_that_rules_can_name() {
-    for rpc in [texts::RPC, super::super::chunks::RPC] {
+    for rpc in [texts::RPC, super::super::chunks::RPC, super::super::rerank::RPC] {
         assert!(crate::grpc::rpc_names().contains(rpc), "{rpc}");
     }
 }

@@ -54,6 +54,7 @@ pub(super) async fn edge() -> (Edge, Metrics) {
     let settings = Settings {
         tracer: Tracer::off(),
         models: RequestModels::usual(),
+        caches_scores: true,
         max_request_bytes: MAX_REQUEST_BYTES,
         deadlines: Deadlines { default: DEFAULT_DEADLINE, max: Duration::from_mins(5) },
         reflection: false,

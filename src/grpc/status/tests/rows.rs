@@ -318,7 +318,7 @@ fn nonsense_rows() -> Vec<Row> {
     use Extra::Nothing;
     use RetryAdvice::Never;
     let bad = (Code::Internal, "UPSTREAM_BAD_RESPONSE");
-    let counted = BadResponse { why: "the number of vectors", expected: Some(2), got: Some(1) };
+    let counted = BadResponse { why: "the number of answers", expected: Some(2), got: Some(1) };
     let other = BadResponse { why: "a vector is not base64", expected: None, got: None };
     let unexpected = |code| (code, "UPSTREAM_UNEXPECTED_STATUS");
     let redirect = |location: Option<&str>| {
@@ -537,10 +537,10 @@ fn metadata_holds_the_numbers() {
     {
         assert_eq!(metadata_of(&Error::DeadlineExceeded { phase })("phase"), name);
     }
-    let bad = BadResponse { why: "the number of vectors", expected: Some(2), got: Some(1) };
+    let bad = BadResponse { why: "the number of answers", expected: Some(2), got: Some(1) };
     let value = metadata_of(&upstream(Fault::BadResponse(bad), Some(200)));
     let parts = [value("why"), value("expected"), value("got")];
-    assert_eq!(parts, ["the number of vectors", "2", "1"]);
+    assert_eq!(parts, ["the number of answers", "2", "1"]);
     let value = metadata_of(&upstream(Fault::Unauthenticated, Some(401)));
     assert_eq!([value("credential"), value("keyAlias")], ["gateway", "spare"]);
     let limited = Fault::RateLimited { retry_after: None, free_tier: true };

@@ -1,7 +1,9 @@
 //! The upstream side: queue, batches, limits, and calls to Voyage.
 #![expect(missing_docs, reason = "each entry's description documents it")]
 
-use super::{A_MODEL, Label, MODEL, Metric, SECONDS, counter, gauge, histogram, label};
+use super::{
+    A_MODEL, Label, MODEL, MOST_MODELS, Metric, SECONDS, counter, gauge, histogram, label,
+};
 use crate::telemetry::semconv;
 
 /// Statuses with a series of their own. `none`: no answer.
@@ -13,15 +15,17 @@ pub const STATUSES: &[&str] = &[
 
 const STATUS: Label = Label::closed(label::STATUS, STATUSES);
 
-const ENDPOINT: Label = Label::closed(label::ENDPOINT, &["/embeddings"]);
+const ENDPOINT: Label =
+    Label::closed(label::ENDPOINT, &["/embeddings", "/contextualizedembeddings", "/rerank"])
+        .by_model();
 
 const KEY: Label = Label::bounded(label::KEY, "the alias of an API key; at most 64 keys", 64);
 
-const OPERATION: Label = Label::closed(semconv::GEN_AI_OPERATION_NAME, &["embeddings"]);
+const OPERATION: Label = Label::closed(semconv::GEN_AI_OPERATION_NAME, &["embeddings", "rerank"]);
 
 const PROVIDER: Label = Label::closed(semconv::GEN_AI_PROVIDER_NAME, &["voyageai"]);
 
-const REQUEST_MODEL: Label = Label::bounded(semconv::GEN_AI_REQUEST_MODEL, A_MODEL, 28);
+const REQUEST_MODEL: Label = Label::bounded(semconv::GEN_AI_REQUEST_MODEL, A_MODEL, MOST_MODELS);
 
 const FAULT: Label = Label::closed(
     semconv::ERROR_TYPE,

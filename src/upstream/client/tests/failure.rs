@@ -185,7 +185,7 @@ async fn a_200_that_is_not_the_answer_is_a_bad_response() {
     assert_eq!(fault(gzip, End::Close).await, (bad(NOT_JSON), Some(200)));
     let two = r#"{"data":[{"embedding":"AACAPw==","index":0},{"embedding":"AACAPw==","index":1}]}"#;
     let expected = Fault::BadResponse(BadResponse {
-        why: "the number of vectors",
+        why: "the number of answers",
         expected: Some(1),
         got: Some(2),
     });

@@ -150,7 +150,7 @@ fn a_missing_chunk_document_or_text_is_refused() {
         read(parameters, inputs, body.to_string().as_bytes()).unwrap_err().why
     };
     let inputs = documents(&[&["a", "b"]]);
-    let count = "the number of vectors";
+    let count = "the number of answers";
     assert_eq!(refused(&of(None), &inputs, &nested(&[0], &[vec![0]])), count);
     assert_eq!(refused(&of(None), &inputs, &nested(&[], &[])), count);
     let twice = nested(&[0], &[vec![1, 1]]);

@@ -91,7 +91,7 @@ fn the_number_of_vectors_is_the_number_of_inputs() {
         let got = indices.len() as u64;
         assert_eq!(
             bad,
-            BadResponse { why: "the number of vectors", expected: Some(2), got: Some(got) }
+            BadResponse { why: "the number of answers", expected: Some(2), got: Some(got) }
         );
     }
 }
@@ -111,10 +111,10 @@ fn every_index_comes_once_and_is_in_range() {
 fn an_index_is_a_whole_number_and_never_missing() {
     let vector = base64(&vector_of(0));
     let missing = json!({"data": [{"embedding": vector}]});
-    assert_eq!(refusal(1, &missing), wrong("a vector has no index"));
+    assert_eq!(refusal(1, &missing), wrong("an answer has no index"));
     assert_eq!(
         refusal(1, &reply(&[(Value::Null, vector.clone())])),
-        wrong("a vector has no index")
+        wrong("an answer has no index")
     );
     for index in [json!(-1), json!(0.5), json!("0"), json!([0]), json!(1e300)] {
         let bad = refusal(1, &reply(&[(index.clone(), vector.clone())]));
