@@ -1,6 +1,6 @@
 //! `demo`: a gateway with a simulated Voyage, without a key and a network.
 //!
-//! A real gRPC client runs a small search.
+//! A real gRPC client runs a small search, reranks its results, and embeds the chunks of a document.
 
 mod texts;
 
@@ -17,8 +17,13 @@ use tonic::transport::Channel;
 use crate::{
     app,
     config::{self, Config, Environment},
-    grpc::v1::{
-        EmbedRequest, EmbedResponse, InputType, embedding_service_client::EmbeddingServiceClient,
+    grpc::{
+        v1::{
+            ChunkedDocument, EmbedChunksRequest, EmbedRequest, EmbedResponse, InputType,
+            RerankRequest, RerankResult, embedding_service_client::EmbeddingServiceClient,
+            rerank_service_client::RerankServiceClient,
+        },
+        wire::Embedding,
     },
     secret::Secret,
     simulator::{Latency, Options, Simulator},
@@ -53,9 +58,9 @@ pub async fn run(once: bool, environment: &Environment) -> anyhow::Result<()> {
     let (stop, stopped) = oneshot::channel::<()>();
     let mut gateway = tokio::spawn(bound.run_until(stopped.map(|_| ()), future::pending()));
 
-    let mut client = EmbeddingServiceClient::connect(format!("http://{address}")).await?;
+    let channel = Channel::from_shared(format!("http://{address}"))?.connect().await?;
     let mut out = io::stdout();
-    show(&mut client, &mut out).await?;
+    show(channel, &mut out).await?;
     if once {
         // Its own ports are closed soon: show the ports of a demo that serves on.
         let usual = Config::default();
@@ -67,7 +72,6 @@ pub async fn run(once: bool, environment: &Environment) -> anyhow::Result<()> {
         writeln!(out, "\nServing until Ctrl-C.")?;
         stop_signals.wait().await;
     }
-    drop(client);
     drop(stop);
     tokio::select! {
         ended = &mut gateway => {
@@ -101,7 +105,8 @@ fn demo_config(simulator: &Simulator, once: bool) -> Config {
     config
 }
 
-async fn show(client: &mut Client, out: &mut impl Write) -> anyhow::Result<()> {
+async fn show(channel: Channel, out: &mut impl Write) -> anyhow::Result<()> {
+    let client = &mut EmbeddingServiceClient::new(channel.clone());
     writeln!(
         out,
         "A gateway with a simulated Voyage, and a small search over {} texts.",
@@ -118,12 +123,16 @@ async fn show(client: &mut Client, out: &mut impl Write) -> anyhow::Result<()> {
     for query in texts::QUERIES {
         let (reply, _) = embed(client, &[query], InputType::Query).await?;
         writeln!(out, "  {query}")?;
-        for (score, text) in ranked(&reply, &documents).into_iter().take(SHOWN) {
+        for (score, text) in
+            ranked(&reply.embeddings, &documents.embeddings, texts::TEXTS).into_iter().take(SHOWN)
+        {
             writeln!(out, "    {score:.2}  {text}")?;
         }
         writeln!(out)?;
     }
     let (_, query_again) = embed(client, &[texts::QUERIES[0]], InputType::Query).await?;
+    show_reranked(channel, out).await?;
+    show_chunks(client, out).await?;
 
     writeln!(
         out,
@@ -134,6 +143,45 @@ async fn show(client: &mut Client, out: &mut impl Write) -> anyhow::Result<()> {
     writeln!(out, "  the same again            {again:>8.2} ms   all from the cache")?;
     writeln!(out, "  a query seen before       {query_again:>8.2} ms   from the cache")?;
     Ok(())
+}
+
+/// Shows the results of the first query, reranked.
+async fn show_reranked(channel: Channel, out: &mut impl Write) -> anyhow::Result<()> {
+    let request = RerankRequest {
+        query: texts::QUERIES[0].to_owned(),
+        documents: texts::TEXTS.iter().map(|text| (*text).to_owned()).collect(),
+        top_k: i32::try_from(SHOWN).ok(),
+        return_documents: true,
+        ..RerankRequest::default()
+    };
+    let reply = RerankServiceClient::new(channel).rerank(request).await?.into_inner();
+    writeln!(out, "  {} (all texts reranked)", texts::QUERIES[0])?;
+    for RerankResult { relevance_score, document, .. } in reply.results {
+        writeln!(out, "    {relevance_score:.2}  {document}")?;
+    }
+    Ok(writeln!(out)?)
+}
+
+/// Shows the chunks of a document, each embedded in its context, by their similarity to a query.
+async fn show_chunks(client: &mut Client, out: &mut impl Write) -> anyhow::Result<()> {
+    let request = |chunks: &[&str], input_type: InputType| EmbedChunksRequest {
+        documents: vec![ChunkedDocument {
+            chunks: chunks.iter().map(|chunk| (*chunk).to_owned()).collect(),
+        }],
+        input_type: input_type.into(),
+        ..EmbedChunksRequest::default()
+    };
+    let mut embed = async |request| -> anyhow::Result<Vec<Embedding>> {
+        let reply = client.embed_chunks(request).await?.into_inner();
+        Ok(reply.documents.into_iter().flat_map(|document| document.embeddings).collect())
+    };
+    let query = embed(request(&[texts::CHUNK_QUERY], InputType::Query)).await?;
+    let chunks = embed(request(texts::CHUNKS, InputType::Document)).await?;
+    writeln!(out, "  {} (chunks of one document, in its context)", texts::CHUNK_QUERY)?;
+    for (score, chunk) in ranked(&query, &chunks, texts::CHUNKS) {
+        writeln!(out, "    {score:.2}  {chunk}")?;
+    }
+    Ok(writeln!(out)?)
 }
 
 /// Embeds texts; returns the reply and the caller's latency in milliseconds.
@@ -153,13 +201,15 @@ async fn embed(
 }
 
 /// Orders the texts by their cosine similarity to the query: the dot product, since vectors have unit length.
-fn ranked(query: &EmbedResponse, documents: &EmbedResponse) -> Vec<(f32, &'static str)> {
-    let query =
-        query.embeddings.first().map(crate::grpc::wire::Embedding::floats).unwrap_or_default();
+fn ranked(
+    query: &[Embedding],
+    documents: &[Embedding],
+    texts: &'static [&'static str],
+) -> Vec<(f32, &'static str)> {
+    let query = query.first().map(Embedding::floats).unwrap_or_default();
     let mut ranked: Vec<(f32, &'static str)> = documents
-        .embeddings
         .iter()
-        .zip(texts::TEXTS)
+        .zip(texts)
         .map(|(document, text)| {
             let score = document.floats().iter().zip(&query).map(|(a, b)| a * b).sum();
             (score, *text)
@@ -182,6 +232,9 @@ fn invite(
     writeln!(
         out,
         r#"  grpcurl -plaintext -d '{{"input":["hi"]}}' {address} voyage.gateway.v1.EmbeddingService/Embed
+  grpcurl -plaintext -d '{{"documents":[{{"chunks":["Acme 2025 report.","Revenue grew by 4 %."]}}]}}' {address} voyage.gateway.v1.EmbeddingService/EmbedChunks
+  grpcurl -plaintext -d '{{"query":"how to bake bread","documents":["Flying kites","Bread at home"]}}' {address} voyage.gateway.v1.RerankService/Rerank
+  grpcurl -plaintext {address} voyage.gateway.v1.ModelService/ListModels
   grpcurl -plaintext {address} list
   grpcurl -plaintext {address} describe voyage.gateway.v1.EmbedRequest
   curl http://{admin}/metrics

@@ -35,3 +35,13 @@ pub(super) const QUERIES: &[&str] = &[
     "how much sun and water do tomatoes need?",
     "should I retry a request that failed?",
 ];
+
+/// The chunks of one document.
+pub(super) const CHUNKS: &[&str] = &[
+    "The annual report of the ferry company.",
+    "It carried two million passengers, a tenth more than in the year before.",
+    "Tickets become cheaper in March.",
+];
+
+/// The query about the document.
+pub(super) const CHUNK_QUERY: &str = "when do ferry tickets become cheaper?";

@@ -1,6 +1,7 @@
 """The view of a developer with grpcurl."""
 
 import json
+import shlex
 
 import pytest
 
@@ -25,6 +26,7 @@ def test_list_shows_the_services(deployment):
     assert {
         "voyage.gateway.v1.EmbeddingService",
         "voyage.gateway.v1.ModelService",
+        "voyage.gateway.v1.RerankService",
         "grpc.health.v1.Health",
     } <= set(services)
     methods = grpcurl(deployment.address, "list", "voyage.gateway.v1.ModelService").stdout.split()
@@ -51,6 +53,22 @@ def test_describe_documents_services_and_methods(deployment):
     assert comment_above(lines, "service EmbeddingService").startswith("// ")
     assert comment_above(lines, "rpc Embed").startswith("// ")
     assert any(line.startswith("// grpcurl -plaintext -d") for line in lines)
+
+
+def test_the_line_of_each_rpc_works_word_for_word(deployment):
+    """The comment of an RPC has a line to copy, with the usual address."""
+    services = grpcurl(deployment.address, "list").stdout.split()
+    own = [service for service in services if service.startswith("voyage.gateway.")]
+    lines = [line for service in own for line in described(deployment, service)]
+    commands = [line.removeprefix("// ") for line in lines if line.startswith("// grpcurl ")]
+    methods = [line for line in lines if line.startswith("rpc ")]
+    assert len(commands) == len(methods)
+    for command in commands:
+        program, *arguments = shlex.split(command.replace("localhost:50051", deployment.address))
+        assert program == "grpcurl"
+        done = run(GRPCURL, *arguments)
+        assert done.returncode == 0, (command, done.stderr)
+        assert json.loads(done.stdout), command
 
 
 def test_describe_documents_every_field_and_enum_value(deployment):
