@@ -117,7 +117,7 @@ impl<'a> Reader<'a> {
             .unwrap_or(true)
     }
 
-    /// Returns the parameters of vectors as requested; [`Self::shape`] checks them against the model.
+    /// Returns the parameters of vectors as requested; [`VectorFields::shape`] checks them against the model.
     pub(super) fn vectors(&mut self) -> VectorFields {
         VectorFields {
             input_type: self.one_of("input_type", INPUT_TYPES),
