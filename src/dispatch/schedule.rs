@@ -3,6 +3,7 @@
 //! After every event, [`Scheduler::pump`] sends calls. A call needs a ready lane, a closed circuit breaker and budget.
 //! Interactive lanes go first; after [`TURN`] such calls in a row, a batch lane that has waited too long gets a turn.
 
+mod blocks;
 mod choice;
 mod estimate;
 mod lane;
@@ -30,6 +31,7 @@ use super::{
     pending::Queued,
 };
 use crate::{caller::Priority, error::Error, item::Parameters};
+use blocks::{Blocks, Need};
 use choice::{Candidate, TURN, choose};
 use lane::{CapsByModel, Lane};
 use queue::{FairClock, Position, Queue};
@@ -67,6 +69,7 @@ pub(super) struct Scheduler {
     /// When postponed estimates are made.
     estimate_at: Instant,
     caps: CapsByModel,
+    blocks: Blocks,
     /// Interactive calls since the last batch call.
     interactive_run: u32,
 }
@@ -92,6 +95,7 @@ impl Scheduler {
             estimated_at: now,
             estimate_at: now,
             caps,
+            blocks: Blocks::default(),
             interactive_run: 0,
         }
     }
@@ -189,6 +193,7 @@ impl Scheduler {
     fn pump(&mut self, now: Instant) {
         self.refuse_if_closed(now);
         self.caps.clear();
+        self.blocks.clear();
         while self.in_flight < self.max_in_flight {
             if let Some(index) = self.returned.iter().position(|returned| returned.at <= now) {
                 let returned = self.returned.swap_remove(index);
@@ -208,12 +213,16 @@ impl Scheduler {
         let candidates = self.lanes.values_mut().filter_map(|lane| {
             let caps = self.caps.of(&lane.parameters);
             lane.ready_at(now, self.max_delay, caps).filter(|at| *at <= now)?;
-            let lane = &*lane;
-            Some(Candidate {
-                lane: &lane.parameters,
-                head: lane.queue.head()?,
-                owed: lane.owed(now),
-            })
+            let (head, owed) = (lane.queue.head()?, lane.owed(now));
+            if owed.is_none()
+                && let Some(need) = Need::of(lane, head)
+                && let Some(until) = self.blocks.until(&lane.parameters.model, head.priority, need)
+            {
+                lane.blocked(now, until);
+                self.unestimated = true;
+                return None;
+            }
+            Some(Candidate { lane: &lane.parameters, head, owed })
         });
         let (parameters, from) = choose(candidates, self.interactive_run)?;
         Some((Arc::clone(parameters), from))
@@ -260,19 +269,40 @@ impl Scheduler {
                 self.send(batch, reservation, now);
             }
             Err(blocked) => {
-                if let Some(lane) = self.lanes.get_mut(parameters) {
-                    lane.queue.put_back(taken);
-                    let head = lane.queue.head().map(|head| head.priority);
-                    if from == Priority::Batch && head == Some(Priority::Interactive) && !starved {
-                        // The batch class has no budget; interactive items continue.
-                        lane.no_turn_until = Some(blocked.until);
-                        return;
-                    }
+                let Some(lane) = self.lanes.get_mut(parameters) else { return };
+                lane.queue.put_back(taken);
+                if starved {
                     lane.blocked(now, blocked.until);
                     self.unestimated = true;
+                } else {
+                    self.note_blocked(parameters, from, &blocked, now);
                 }
             }
         }
+    }
+
+    /// Notes that the lane's next call, or a turn of its batch items, has no budget.
+    fn note_blocked(
+        &mut self,
+        parameters: &Arc<Parameters>,
+        from: Priority,
+        blocked: &Blocked,
+        now: Instant,
+    ) {
+        let Some(lane) = self.lanes.get_mut(parameters) else { return };
+        let Some(head) = lane.queue.head() else { return };
+        if from == Priority::Batch && head.priority == Priority::Interactive {
+            // The batch class has no budget; interactive items continue.
+            lane.no_turn_until = Some(blocked.until);
+            return;
+        }
+        if head.priority == from
+            && let Some(need) = Need::of(lane, head)
+        {
+            self.blocks.note(&parameters.model, from, need, blocked);
+        }
+        lane.blocked(now, blocked.until);
+        self.unestimated = true;
     }
 
     /// Reserves budget for the items, or for as many as are worth a call; returns the number of items that fit.

@@ -9,6 +9,7 @@ mod fake;
 mod gathering;
 mod isolation;
 mod keys;
+mod lanes;
 mod models;
 mod panics;
 mod properties;

@@ -130,7 +130,11 @@ def test_an_unknown_method_is_named(deployment):
 
 def test_models_and_info(deployment):
     models = answer(deployment.address, "voyage.gateway.v1.ModelService/ListModels")["models"]
-    assert [model["name"] for model in models if model.get("isDefault")] == ["voyage-4"]
+    assert [model["name"] for model in models if model.get("isDefault")] == [
+        "voyage-4",
+        "voyage-context-4",
+        "rerank-3",
+    ]
     info = answer(deployment.address, "voyage.gateway.v1.ModelService/GetGatewayInfo")
     assert info["version"] and info["maxInputs"] == 16384
 

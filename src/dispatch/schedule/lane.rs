@@ -1,6 +1,6 @@
 //! A lane: items that may share a call, because all their parameters are equal.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -55,17 +55,24 @@ impl Caps {
     }
 }
 
-/// The bounds of a call to each endpoint and model, computed once a round.
+/// The bounds of a call to each endpoint and model, computed once a round. There are few models and may be many lanes.
 #[derive(Debug)]
 pub(super) struct CapsByModel {
-    known: HashMap<(Endpoint, Arc<str>), Caps>,
+    known: Vec<Known>,
     max_inputs: usize,
     limiter: Arc<Limiter>,
 }
 
+#[derive(Debug)]
+struct Known {
+    endpoint: Endpoint,
+    model: Arc<str>,
+    caps: Caps,
+}
+
 impl CapsByModel {
     pub(super) fn new(max_inputs: usize, limiter: Arc<Limiter>) -> Self {
-        Self { known: HashMap::new(), max_inputs, limiter }
+        Self { known: Vec::new(), max_inputs, limiter }
     }
 
     /// Begins a new round.
@@ -74,10 +81,14 @@ impl CapsByModel {
     }
 
     pub(super) fn of(&mut self, parameters: &Parameters) -> Caps {
-        let of = (parameters.endpoint(), Arc::clone(&parameters.model));
-        *self.known.entry(of).or_insert_with(|| {
-            Caps::of(parameters, self.max_inputs, self.limiter.for_batch(&parameters.model))
-        })
+        let (endpoint, model) = (parameters.endpoint(), &*parameters.model);
+        let is_same = |known: &&Known| known.endpoint == endpoint && known.model == *model;
+        if let Some(known) = self.known.iter().find(is_same) {
+            return known.caps;
+        }
+        let caps = Caps::of(parameters, self.max_inputs, self.limiter.for_batch(model));
+        self.known.push(Known { endpoint, model: Arc::clone(model), caps });
+        caps
     }
 }
 

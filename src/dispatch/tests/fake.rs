@@ -202,7 +202,7 @@ impl Fake {
         let scripted = self.script.lock().unwrap().pop_front().flatten();
         self.panic_at(Panic::Sending);
         sleep(latency / 2).await;
-        let tokens = texts.iter().map(|text| tokens_of(text)).sum();
+        let tokens = total_of(parameters, texts);
         if !self.takes(key) {
             return Some(Fault::Unauthenticated);
         }
@@ -244,7 +244,7 @@ impl Upstream for Fake {
             match fault {
                 Some(fault) => Err(failure(key, parameters, fault)),
                 None => Ok(Reply {
-                    usage: Some(Usage::of_tokens(texts.iter().map(|text| tokens_of(text)).sum())),
+                    usage: Some(Usage::of_tokens(total_of(parameters, &texts))),
                     answers: texts.iter().map(|text| vector_of(text)).collect(),
                     request_id: None,
                     warning: None,
@@ -288,6 +288,12 @@ fn failure(key: &ApiKey, parameters: &Parameters, fault: Fault) -> Error {
 
 fn text_of(input: &Input) -> String {
     input.texts().collect()
+}
+
+/// The provider's token count of a call: a query counts with each of its documents.
+fn total_of(parameters: &Parameters, texts: &[String]) -> u64 {
+    let shared = parameters.shared_text().map_or(0, tokens_of);
+    texts.iter().map(|text| shared + tokens_of(text)).sum()
 }
 
 /// The provider's token count, about as in English prose.
