@@ -1,13 +1,12 @@
 """LiteLLM against the simulator: its requests have no Content-Type, and are answered as Voyage answers them."""
 
-import json
 import math
 import os
-from http.client import HTTPConnection
 
 import pytest
 
 import deployment
+import plain_http
 import processes
 
 TEXTS = ["a loaf of bread", "the last train", "a loaf of bread and butter"]
@@ -22,7 +21,7 @@ def litellm():
 
 @pytest.fixture
 def voyage():
-    simulator = processes.simulate("--api-key", "pa-litellm")
+    simulator = processes.simulate("--api-key", plain_http.KEY)
     yield simulator
     simulator.kill()
 
@@ -31,7 +30,7 @@ def embed(litellm, voyage, **options):
     return litellm.embedding(
         model="voyage/voyage-4",
         api_base=deployment.base_url(voyage),
-        api_key="pa-litellm",
+        api_key=plain_http.KEY,
         **options,
     )
 
@@ -40,21 +39,11 @@ def vectors(reply):
     return [each["embedding"] for each in reply.data]
 
 
-def plain(voyage, text):
-    """The vector of a text as a client without a library gets it."""
-    connection = HTTPConnection(voyage.addresses["simulator"], timeout=processes.PATIENCE)
-    body = json.dumps({"model": "voyage-4", "input": text})
-    headers = {"Authorization": "Bearer pa-litellm", "Content-Type": "application/json"}
-    connection.request("POST", "/v1/embeddings", body, headers)
-    [item] = json.load(connection.getresponse())["data"]
-    connection.close()
-    return item["embedding"]
-
-
 def test_every_text_gets_its_own_vector(litellm, voyage):
     reply = embed(litellm, voyage, input=TEXTS)
     assert [each["index"] for each in reply.data] == [0, 1, 2]
-    assert vectors(reply) == [plain(voyage, text) for text in TEXTS]
+    plain = plain_http.post(voyage, "embeddings", input=TEXTS, model="voyage-4")
+    assert vectors(reply) == plain_http.vectors(plain)
     for vector in vectors(reply):
         assert len(vector) == 1024
         assert math.hypot(*vector) == pytest.approx(1, abs=1e-4)
@@ -77,3 +66,41 @@ def test_a_wrong_key_is_an_authentication_error(litellm, voyage):
             api_base=deployment.base_url(voyage),
             api_key="pa-other",
         )
+
+
+def test_every_text_is_a_document_of_a_context_model(litellm, voyage):
+    reply = litellm.embedding(
+        model="voyage/voyage-context-4",
+        input=TEXTS,
+        api_base=deployment.base_url(voyage),
+        api_key=plain_http.KEY,
+    )
+    plain = plain_http.post(
+        voyage,
+        "contextualizedembeddings",
+        inputs=[[text] for text in TEXTS],
+        model="voyage-context-4",
+        input_type="document",
+    )
+    # LiteLLM returns Voyage's list of documents as it is.
+    assert [plain_http.vectors(document) for document in reply.data] == [
+        plain_http.vectors(document) for document in plain["data"]
+    ]
+    assert reply.usage.total_tokens == plain["usage"]["total_tokens"]
+
+
+def test_reranking(litellm, voyage):
+    reply = litellm.rerank(
+        model="voyage/rerank-3",
+        query="bread and butter",
+        documents=TEXTS,
+        top_n=2,
+        api_base=deployment.base_url(voyage),
+        api_key=plain_http.KEY,
+    )
+    plain = plain_http.post(voyage, "rerank", query="bread and butter", documents=TEXTS, model="rerank-3")
+    assert [(each["index"], each["document"]["text"]) for each in reply.results] == [(2, TEXTS[2]), (0, TEXTS[0])]
+    assert [each["relevance_score"] for each in reply.results] == [
+        each["relevance_score"] for each in plain["data"][:2]
+    ]
+    assert reply.meta["billed_units"]["total_tokens"] == plain["usage"]["total_tokens"]
