@@ -4,10 +4,12 @@ use std::{env, error::Error, fmt::Write as _, fs, path::Path, path::PathBuf, pro
 
 use prost_types::FileDescriptorSet;
 
-const SERVICES: [&str; 3] = ["embedding_service", "model_service", "rerank_service"];
+const SERVICES: [&str; 4] =
+    ["embedding_service", "model_service", "rerank_service", "token_service"];
 
 /// Messages with texts or vectors.
-const SECRET: [&str; 9] = [
+const SECRET: [&str; 10] = [
+    "CountTokensRequest",
     "EmbedRequest",
     "EmbedResponse",
     "EmbedChunksRequest",

@@ -234,6 +234,7 @@ fn invite(
         r#"  grpcurl -plaintext -d '{{"input":["hi"]}}' {address} voyage.gateway.v1.EmbeddingService/Embed
   grpcurl -plaintext -d '{{"documents":[{{"chunks":["Acme 2025 report.","Revenue grew by 4 %."]}}]}}' {address} voyage.gateway.v1.EmbeddingService/EmbedChunks
   grpcurl -plaintext -d '{{"query":"how to bake bread","documents":["Flying kites","Bread at home"]}}' {address} voyage.gateway.v1.RerankService/Rerank
+  grpcurl -plaintext -d '{{"input":["hi"]}}' {address} voyage.gateway.v1.TokenService/CountTokens
   grpcurl -plaintext {address} voyage.gateway.v1.ModelService/ListModels
   grpcurl -plaintext {address} list
   grpcurl -plaintext {address} describe voyage.gateway.v1.EmbedRequest

@@ -123,6 +123,11 @@ impl Dispatch {
         Arc::new(Self { commands, shared })
     }
 
+    /// Returns the counter of tokens, which learns from the usage of calls.
+    pub fn counter(&self) -> &Counter {
+        &self.shared.counter
+    }
+
     /// Counts or estimates the tokens of each input.
     pub async fn measure(
         &self,

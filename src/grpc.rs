@@ -14,6 +14,7 @@ mod models;
 mod request_id;
 mod rerank;
 pub mod status;
+mod tokens;
 pub mod wire;
 
 use std::sync::Arc;
@@ -55,16 +56,18 @@ pub mod v1 {
 use embedding::Embeddings;
 use models::Models;
 use rerank::Reranks;
+use tokens::Tokens;
 use v1::{
     embedding_service_server::EmbeddingServiceServer, model_service_server::ModelServiceServer,
-    rerank_service_server::RerankServiceServer,
+    rerank_service_server::RerankServiceServer, token_service_server::TokenServiceServer,
 };
 
 /// Services with a health status of their own.
-pub const SERVICES: [&str; 3] = [
+pub const SERVICES: [&str; 4] = [
     "voyage.gateway.v1.EmbeddingService",
     "voyage.gateway.v1.ModelService",
     "voyage.gateway.v1.RerankService",
+    "voyage.gateway.v1.TokenService",
 ];
 
 /// Limit of bytes in a message to health or reflection, on both ports. They contain a name, and need no permit.
@@ -144,7 +147,8 @@ pub fn edge(
     let limit = settings.max_request_bytes;
     let admission = pipeline.admission().clone();
     let embedding = Embeddings { pipeline: Arc::clone(&pipeline), settings: Arc::clone(&settings) };
-    let reranks = Reranks { pipeline, settings: Arc::clone(&settings) };
+    let reranks = Reranks { pipeline: Arc::clone(&pipeline), settings: Arc::clone(&settings) };
+    let tokens = Tokens { pipeline, settings: Arc::clone(&settings) };
     let models = Models { settings: Arc::clone(&settings) };
     let mut routes = Routes::builder();
     routes
@@ -156,6 +160,11 @@ pub fn edge(
         )
         .add_service(
             RerankServiceServer::new(reranks)
+                .max_decoding_message_size(limit)
+                .accept_compressed(CompressionEncoding::Gzip),
+        )
+        .add_service(
+            TokenServiceServer::new(tokens)
                 .max_decoding_message_size(limit)
                 .accept_compressed(CompressionEncoding::Gzip),
         )

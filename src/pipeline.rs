@@ -22,13 +22,13 @@ pub use request::{CacheMode, ItemResult, Request, Response, Source};
 
 use crate::{
     cache::{Cache, Key, KeyDeriver},
-    caller::Scope,
+    caller::{Caller, Scope},
     dispatch::{Dispatch, Item, LimitsConfig},
     error::{Error, Phase},
     item::{Input, Parameters},
     sync,
     telemetry::{Metrics, trace::TraceContext},
-    tokens::Measure,
+    tokens::{Counter, Measure},
 };
 use coalesce::{Flights, Join};
 use gather::{Gathering, LookUp};
@@ -81,6 +81,16 @@ impl Pipeline {
     /// Returns the admission, which also counts the bytes of messages while they arrive.
     pub fn admission(&self) -> &Admission {
         &self.admission
+    }
+
+    /// Returns the counter of tokens.
+    pub fn counter(&self) -> &Counter {
+        self.dispatch.counter()
+    }
+
+    /// Counts a request that needs no answers of Voyage, or refuses it when it exceeds the caller's requests a second.
+    pub fn count_request(&self, caller: &Caller) -> Result<(), Error> {
+        self.quotas.count_request(caller, Instant::now())
     }
 
     /// Answers one request: admits it, looks its inputs up, reserves tokens, joins or opens flights, and waits for

@@ -16,7 +16,10 @@ use tonic::{
 };
 use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
 
-use super::{MAX_INPUTS, v1::EmbedChunksRequest};
+use super::{
+    MAX_INPUTS,
+    v1::{CountTokensRequest, EmbedChunksRequest},
+};
 
 /// Limit of fields in a message. It is above that of inputs, so that slightly too many inputs get an error of their own.
 pub(super) const MAX_FIELDS: usize = 4 * MAX_INPUTS;
@@ -78,6 +81,7 @@ fn nested(type_name: &str) -> &'static [Nested] {
     const CHUNKED_DOCUMENT: Nested = Nested { field: 1, nested: &[] };
     match type_name {
         EmbedChunksRequest::NAME => &[CHUNKED_DOCUMENT],
+        CountTokensRequest::NAME => &[Nested { field: 3, nested: &[] }],
         _ => &[],
     }
 }

@@ -4,6 +4,7 @@
 //! predicted size of the reply, before any money is spent.
 
 mod chunks;
+mod count;
 mod options;
 mod reply;
 mod rerank;
@@ -14,9 +15,10 @@ mod violations;
 use crate::{error::Error, item::Input};
 
 pub(super) use chunks::{embed_chunks_request, embed_chunks_response};
+pub(super) use count::{CountInputs, count_request};
 pub(super) use options::CallTerms;
 use options::{Options, model_name};
-pub(super) use reply::{output_dtype, to_i32};
+pub(super) use reply::{output_dtype, to_i32, to_i64};
 pub(super) use rerank::{rerank_request, rerank_response};
 pub(super) use texts::{embed_request, embed_response};
 pub(super) use vectors::ReplyShape;

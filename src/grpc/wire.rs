@@ -8,8 +8,8 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::v1::{
-    ChunkedDocument, DocumentEmbeddings, EmbedChunksRequest, EmbedChunksResponse, EmbedRequest,
-    EmbedResponse, RerankRequest, RerankResponse, RerankResult,
+    ChunkedDocument, CountTokensRequest, DocumentEmbeddings, EmbedChunksRequest,
+    EmbedChunksResponse, EmbedRequest, EmbedResponse, RerankRequest, RerankResponse, RerankResult,
 };
 
 /// One vector, with the field numbers of `proto/voyage/gateway/v1/common.proto`.
@@ -57,6 +57,7 @@ macro_rules! debug_by_count {
 }
 
 debug_by_count! {
+    CountTokensRequest { inputs },
     EmbedRequest { inputs },
     EmbedChunksRequest { documents },
     EmbedChunksResponse { documents },

@@ -27,6 +27,7 @@ def test_list_shows_the_services(deployment):
         "voyage.gateway.v1.EmbeddingService",
         "voyage.gateway.v1.ModelService",
         "voyage.gateway.v1.RerankService",
+        "voyage.gateway.v1.TokenService",
         "grpc.health.v1.Health",
     } <= set(services)
     methods = grpcurl(deployment.address, "list", "voyage.gateway.v1.ModelService").stdout.split()

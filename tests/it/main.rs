@@ -35,4 +35,5 @@ mod rerank;
 mod support;
 mod tidy;
 mod tls;
+mod tokens;
 mod traces;
