@@ -1,7 +1,7 @@
 # `make test` is for contributors; `make test-all` adds what needs more tools; `make help` lists the rest.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help test fmt lint docs unit interop test-all tools deny buf interop-all manifests prove image
+.PHONY: help test fmt lint docs unit interop test-all tools deny buf fuzz interop-all manifests prove image
 
 TOOLS := target/tools
 INTEROP := tests/interop
@@ -36,6 +36,7 @@ test: fmt lint docs unit interop ## Check what Rust and Python 3.11 can check
 
 fmt: ## Check the format of the code
 	cargo fmt --check
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 
 lint: ## Run clippy, on the tests too, and on the build without features
 	cargo clippy --locked --all-targets -- -D warnings
@@ -53,7 +54,7 @@ interop: $(PYTHON) ## Run the binary with grpcurl and Python clients
 	$(BINARY)
 	$(PYTEST) $(INTEROP)
 
-test-all: deny buf interop-all ## Check the rest: other languages, a browser, Prometheus, Collector, Jaeger, manifests, linters
+test-all: deny buf fuzz interop-all ## Check the rest: other languages, a browser, Prometheus, Collector, Jaeger, manifests, linters
 
 tools: $(PYTHON) $(ALL) ## Install what test and test-all need, under target/tools
 
@@ -62,6 +63,10 @@ deny: $(CHECKS) ## Check the licences, sources, versions and advisories of the d
 
 buf: $(BUF) ## Check the style of the proto, and its compatibility with the last tag
 	$(INTEROP)/all/buf.sh
+
+# SECONDS_EACH=3600 make fuzz runs each target for an hour.
+fuzz: ## Run each fuzz target for 20 seconds. Needs a C++ compiler; part of test-all
+	fuzz/run.sh
 
 interop-all: $(PYTHON) $(ALL) ## Run the tests of tests/interop/all
 	$(BINARY)

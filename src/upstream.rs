@@ -24,7 +24,7 @@ pub use key::{
 };
 
 use crate::{
-    error::Error,
+    error::{BadResponse, Error},
     item::{Answer, Input, Parameters, Usage},
     telemetry::trace::Span,
 };
@@ -55,4 +55,17 @@ pub struct Reply {
     pub request_id: Option<Arc<str>>,
     /// Voyage's `x-api-warning`, such as a missing payment method.
     pub warning: Option<Arc<str>>,
+}
+
+/// Parses the body of a 200 to `inputs`, as [`Client`] does. The fuzz targets (`fuzz/`) call it.
+///
+/// # Errors
+///
+/// The first problem of the body.
+pub fn decode_reply(
+    parameters: &Parameters,
+    inputs: &[&Input],
+    body: &[u8],
+) -> Result<Vec<Answer>, BadResponse> {
+    wire::decode(parameters, inputs, body).map(|decoded| decoded.answers)
 }
