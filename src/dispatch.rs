@@ -191,8 +191,11 @@ impl Dispatch {
         let shared = &self.shared;
         let measuring = shared.measuring(parameters);
         let mut accepted = Vec::with_capacity(items.len());
+        // The text that the items share is in memory once: it counts with the first.
+        let mut shared_bytes = parameters.shared_text().map_or(0, str::len);
         for item in items {
-            let Some(permit) = shared.pending.enter(item.input.footprint()) else {
+            let bytes = item.input.footprint() + std::mem::take(&mut shared_bytes);
+            let Some(permit) = shared.pending.enter(bytes) else {
                 shared.metrics.shed();
                 let full = Error::Overloaded { what: "inputs waiting for Voyage" };
                 item.owner.complete(Err(full), Bill::default());

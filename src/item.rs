@@ -157,6 +157,9 @@ impl Parameters {
 /// Memory of an input in flight besides its payload, in bytes; measured with 800,000 texts in flight.
 const OVERHEAD: usize = 512;
 
+/// Memory of a chunk besides its text, in bytes: a string and its allocation.
+const CHUNK_OVERHEAD: usize = 64;
+
 /// One input.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Input {
@@ -221,7 +224,8 @@ impl Input {
 
     /// Returns the memory of the input in flight in bytes, overhead included.
     pub fn footprint(&self) -> usize {
-        self.bytes() + OVERHEAD
+        // The first chunk is in the overhead of the input.
+        self.bytes() + OVERHEAD + (self.chunks().max(1) - 1) * CHUNK_OVERHEAD
     }
 }
 

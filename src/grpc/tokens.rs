@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{error::Error, pipeline::Pipeline, tokens::Counter};
 
-/// More bytes are tokenized on a blocking thread: a tokenizer takes about 0.1 µs per byte.
+/// More bytes are counted on a blocking thread: a tokenizer takes about 0.1 µs per byte.
 const MAX_BYTES_COUNTED_HERE: usize = 64 * 1024;
 
 /// Serves `voyage.gateway.v1.TokenService`.
@@ -32,8 +32,7 @@ impl Tokens {
         call.caller.check_model(&count.model)?;
         self.pipeline.count_request(&call.caller)?;
         let counter = self.pipeline.counter().clone();
-        let is_exact = counter.is_exact(&count.model);
-        if !is_exact || count.bytes() <= MAX_BYTES_COUNTED_HERE {
+        if count.bytes() <= MAX_BYTES_COUNTED_HERE {
             return Ok(counted(&count, &counter));
         }
         let counting = tokio::task::spawn_blocking(move || counted(&count, &counter));

@@ -56,6 +56,9 @@ impl std::fmt::Debug for Vector {
     }
 }
 
+/// Memory of a vector of a document besides its bytes: the vector itself, its allocation, and its count of owners.
+const VECTOR_OVERHEAD: usize = size_of::<Vector>() + 64;
+
 /// The vectors of a document's chunks, in the order of the chunks.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Document {
@@ -71,7 +74,7 @@ impl Document {
     /// Returns the size of the vectors and texts in bytes.
     pub fn bytes(&self) -> usize {
         let vectors: usize =
-            self.vectors.iter().map(|vector| size_of::<Vector>() + vector.bytes().len()).sum();
+            self.vectors.iter().map(|vector| VECTOR_OVERHEAD + vector.bytes().len()).sum();
         let strings = self.texts.iter().flatten().count() * size_of::<String>();
         vectors + strings + self.text_bytes()
     }

@@ -1,6 +1,9 @@
 //! `POST /rerank`: the relevance of documents to a query. Each document is an input.
 
-use std::sync::Arc;
+use std::{
+    hash::{BuildHasher as _, Hash, Hasher, RandomState},
+    sync::{Arc, LazyLock},
+};
 
 use super::Encoder;
 
@@ -21,25 +24,38 @@ impl RerankParameters {
     }
 }
 
-/// A search query.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Query(Arc<str>);
+/// The keys of the hashes of queries, random at every start.
+static HASHES: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+/// A search query, with its hash: lanes are looked up often, and a query may be long.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Query {
+    hash: u64,
+    text: Arc<str>,
+}
 
 impl Query {
     /// Takes a query.
     pub fn new(text: impl Into<Arc<str>>) -> Self {
-        Self(text.into())
+        let text = text.into();
+        Self { hash: HASHES.hash_one(&text), text }
     }
 
     /// Returns the query's text.
     pub fn text(&self) -> &str {
-        &self.0
+        &self.text
+    }
+}
+
+impl Hash for Query {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
     }
 }
 
 /// Shows the size only: no text reaches a log.
 impl std::fmt::Debug for Query {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Query({} bytes)", self.0.len())
+        write!(f, "Query({} bytes)", self.text.len())
     }
 }

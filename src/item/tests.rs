@@ -65,3 +65,23 @@ fn a_size_is_bounded_in_every_number() {
     sum -= one;
     assert!(!sum.fills(&bounds));
 }
+
+/// Many tiny chunks take more memory than their texts.
+#[test]
+fn the_footprint_counts_every_chunk() {
+    let footprint = |count| Input::Chunks(Chunks::new(vec!["a".to_owned(); count])).footprint();
+    assert_eq!(footprint(1), Input::Text("a".to_owned()).footprint());
+    assert!(footprint(16_000) >= 16_000 * (size_of::<String>() + 16));
+}
+
+#[test]
+fn equal_queries_have_equal_hashes() {
+    let parameters = |query: &str| {
+        let of = RerankParameters { query: Query::new(query), truncation: true };
+        Parameters::new("rerank-3", EndpointParameters::Pairs(of))
+    };
+    let lanes: std::collections::HashMap<_, _> =
+        [(parameters("a"), 1), (parameters("b"), 2)].into();
+    assert_eq!(lanes.get(&parameters("a")), Some(&1));
+    assert_eq!(lanes.get(&parameters("c")), None);
+}

@@ -39,7 +39,8 @@ impl Request {
     /// Returns the bytes that the request and its reply take while they are in flight.
     pub(super) fn size(&self) -> usize {
         let inputs: usize = self.inputs.iter().flatten().map(Input::footprint).sum();
-        inputs.saturating_add(self.reply_bytes)
+        let shared = self.parameters.shared_text().map_or(0, str::len);
+        inputs.saturating_add(shared).saturating_add(self.reply_bytes)
     }
 }
 

@@ -91,6 +91,19 @@ async fn a_mixed_load_uses_the_requests_of_one_budget() {
     assert!(requests >= 95.0, "{requests} %");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_query_counts_once_among_the_bytes_that_wait() {
+    let stage = Stage::new(Fake::after(secs(1)), &Settings::default());
+    let query = "word ".repeat(2_000);
+    let waiting = stage.start(rerank(&query, &numbered("document", 3))).await;
+    let (inputs, bytes) = stage.held();
+    assert_eq!(inputs, 3);
+    assert!((query.len()..2 * query.len()).contains(&bytes), "{bytes} bytes");
+    waiting.await.unwrap().unwrap();
+    settled().await;
+    assert_eq!(stage.held(), (0, 0));
+}
+
 /// More lanes than a minute's requests: each gets its turn, in the order of arrival.
 #[tokio::test(start_paused = true)]
 async fn every_lane_is_served_within_the_limit() {
