@@ -45,9 +45,10 @@ impl Pairs {
     /// pair only.
     pub(super) fn accept(&self) -> Result<Accepted, ErrorReply> {
         let Self { model, query, documents, truncation, .. } = self;
-        let (query_cut, query_tokens) = cut(query, query_limit(model));
+        let query_limit = u64::from(model.query_tokens);
+        let (query_cut, query_tokens) = cut(query, query_limit);
         if !truncation && query_cut.len() < query.len() {
-            return Err(ErrorReply::query_too_long(model, query_limit(model)));
+            return Err(ErrorReply::query_too_long(model, query_limit));
         }
         let room = u64::from(model.context_tokens).saturating_sub(query_tokens);
         let mut total = query_tokens * documents.len() as u64;
@@ -72,15 +73,6 @@ impl Pairs {
             .truncate(self.top_k.map_or(usize::MAX, |k| usize::try_from(k).unwrap_or(usize::MAX)));
         let entries = Entries::Scores(scored);
         Ok(Accepted { model, tokens: total, dtype: Dtype::Float, base64: false, entries })
-    }
-}
-
-/// Returns the most tokens of a query (docs.voyageai.com/docs/reranker).
-fn query_limit(model: &Model) -> u64 {
-    match model.name {
-        "rerank-2" => 4_000,
-        "rerank-2-lite" => 2_000,
-        _ => 8_000,
     }
 }
 
