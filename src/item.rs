@@ -125,6 +125,16 @@ impl Parameters {
         Some(model.context_tokens.into())
     }
 
+    /// Returns the most tokens of a reranking's query that the provider accepts; `None`: it cuts longer queries, or its
+    /// limit is unknown.
+    pub fn refuses_query_beyond(&self) -> Option<u64> {
+        let EndpointParameters::Pairs(RerankParameters { truncation: false, .. }) = self.of else {
+            return None;
+        };
+        let model = self.model.listed().filter(|model| model.query_tokens > 0)?;
+        Some(model.query_tokens.into())
+    }
+
     /// Returns the text that counts for each input in addition to its own: the query of a reranking.
     pub fn shared_text(&self) -> Option<&str> {
         match &self.of {

@@ -26,7 +26,7 @@ pub struct Config(pub BTreeMap<String, Rule>);
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Rule {
-    /// Calls of `Embed` per second and in a burst, at least 1. Cached answers count as well.
+    /// Calls per second and in a burst, at least 1; those of `ModelService` do not count, and cached answers do.
     pub requests_per_second: Option<u32>,
 
     /// Tokens in any minute, at least 1. They are reserved by estimate and settled by the usage that Voyage reports;

@@ -4,14 +4,19 @@ use futures_util::future::join_all;
 use tonic::{Code, Response, Status};
 use voyage_gateway::{
     cache::CachedScores,
+    caller::{Config as Callers, Rule},
     grpc::v1::{
         CacheMode, CacheStatus, RequestOptions, RerankRequest, RerankResponse, RerankResult,
         rerank_service_client::RerankServiceClient,
     },
     simulator::Fault,
+    tokens::ModelConfig,
 };
 
-use crate::support::{Gateway, fields, reason};
+use crate::{
+    support::{Gateway, fields, reason},
+    tokens::tokenizer,
+};
 
 impl Gateway {
     async fn rerank(&self, request: RerankRequest) -> Result<RerankResponse, Status> {
@@ -184,6 +189,57 @@ async fn a_pair_that_is_too_long_is_named_without_truncation() {
     let status = gateway.rerank(request).await.unwrap_err();
     assert_eq!(reason(&status), "INPUT_TOO_LONG");
     assert_eq!(fields(&status), ["documents[1]"]);
+}
+
+#[tokio::test]
+async fn a_query_over_its_limit_is_not_sent_without_truncation() {
+    let (_folder, path) = tokenizer();
+    let gateway = Gateway::with(|config, _| {
+        let own = ModelConfig { tokenizer: path.clone() };
+        config.tokens.models.insert("rerank-3".to_owned(), own);
+    })
+    .await;
+    let query = |tokens: usize, truncation| RerankRequest {
+        truncation: Some(truncation),
+        ..of(&"one ".repeat(tokens), &["two"])
+    };
+    let status = gateway.rerank(query(8_001, false)).await.unwrap_err();
+    assert_eq!((status.code(), fields(&status)), (Code::InvalidArgument, vec!["query".to_owned()]));
+    assert!(status.message().contains("8001 tokens, the limit is 8000"), "{}", status.message());
+    assert!(gateway.simulator().calls().is_empty());
+
+    // More bytes than tokens are allowed, but not more tokens.
+    gateway.rerank(query(2_500, false)).await.unwrap();
+    gateway.rerank(query(8_001, true)).await.unwrap();
+    assert_eq!(gateway.simulator().calls().len(), 2);
+
+    // Without the tokenizer, Voyage decides.
+    let gateway = Gateway::start().await;
+    let status = gateway.rerank(query(9_000, false)).await.unwrap_err();
+    assert_eq!(reason(&status), "UPSTREAM_INVALID_REQUEST");
+    assert!(status.message().contains("query has too many tokens"), "{}", status.message());
+}
+
+#[tokio::test]
+async fn rules_and_quotas_of_callers_apply() {
+    let ruled = |rule: Rule| {
+        let callers = Callers([("default".to_owned(), rule)].into());
+        Gateway::with(move |config, _| config.callers = callers)
+    };
+    let allowed = |rpc: &str| Rule { rpcs: Some(vec![rpc.to_owned()]), ..Rule::default() };
+    let gateway = ruled(allowed("Embed")).await;
+    let status = gateway.rerank(of("bread", &DOCUMENTS)).await.unwrap_err();
+    assert_eq!(
+        (status.code(), reason(&status).as_str()),
+        (Code::PermissionDenied, "CALLER_NOT_ALLOWED")
+    );
+    assert!(gateway.simulator().calls().is_empty());
+    ruled(allowed("Rerank")).await.rerank(of("bread", &DOCUMENTS)).await.unwrap();
+
+    let gateway = ruled(Rule { tokens_per_day: Some(1), ..Rule::default() }).await;
+    let status = gateway.rerank(of("bread", &DOCUMENTS)).await.unwrap_err();
+    assert_eq!(reason(&status), "CALLER_QUOTA_EXCEEDED");
+    assert!(gateway.simulator().calls().is_empty());
 }
 
 #[tokio::test]

@@ -62,7 +62,7 @@ async fn every_kind_of_input_is_estimated_without_a_call() {
 }
 
 /// A tokenizer file with a token for each word of the tests.
-fn tokenizer() -> (tempfile::TempDir, PathBuf) {
+pub(crate) fn tokenizer() -> (tempfile::TempDir, PathBuf) {
     let vocabulary = ["[UNK]", "one", "two", "three"];
     let vocabulary: serde_json::Map<_, _> =
         (0..).zip(vocabulary).map(|(id, word)| (word.to_owned(), serde_json::json!(id))).collect();

@@ -1,6 +1,9 @@
 //! `Rerank`: a query and documents.
 
-use std::{cmp::Reverse, sync::Arc};
+use std::{
+    cmp::{Ordering, Reverse},
+    sync::Arc,
+};
 
 use super::{CallTerms, Options, Violations, check_count, model_name, reply};
 use crate::{
@@ -131,8 +134,10 @@ pub(in crate::grpc) fn rerank_response(
             cache_status: reply::cache_status(outcome.source) as i32,
         });
     }
-    // Stable: equal scores stay in the order of the documents.
-    reply.results.sort_by(|one, other| other.relevance_score.total_cmp(&one.relevance_score));
+    // Stable: equal scores stay in the order of the documents, and so do 0 and -0. Scores are finite.
+    reply.results.sort_by(|one, other| {
+        other.relevance_score.partial_cmp(&one.relevance_score).unwrap_or(Ordering::Equal)
+    });
     reply.results.truncate(shape.results);
     if let Some(documents) = &shape.documents {
         for result in &mut reply.results {

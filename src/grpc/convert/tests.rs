@@ -3,6 +3,7 @@
 mod chunks;
 mod fields;
 mod reply;
+mod rerank;
 mod rules;
 mod size;
 
