@@ -62,8 +62,10 @@ proptest! {
         let (predicted, reply) = reply(request(texts.clone(), top_k, return_documents), outcomes);
 
         let mut expected: Vec<usize> = (0..scores.len()).collect();
-        // Whole scores: the highest first, and the earlier of equal ones.
-        expected.sort_by_key(|&index| (4 - scores[index] as i64, index));
+        // The highest first, and the earlier of equal ones: 0 and -0 are equal.
+        expected.sort_by(|one, other| {
+            scores[*other].partial_cmp(&scores[*one]).unwrap().then(one.cmp(other))
+        });
         expected.truncate(top_k.map_or(usize::MAX, |top_k| usize::try_from(top_k).unwrap()));
         let order: Vec<_> = reply.results.iter().map(|result| usize::try_from(result.index).unwrap()).collect();
         prop_assert_eq!(&order, &expected);
