@@ -14,7 +14,8 @@ from python_client import PATIENCE, embed, failure
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-SERVICES = ["", "voyage.gateway.v1.EmbeddingService", "voyage.gateway.v1.ModelService"]
+NAMES = ["EmbeddingService", "RerankService", "TokenService", "ModelService"]
+SERVICES = ["", *(f"voyage.gateway.v1.{name}" for name in NAMES)]
 
 
 def check(channel, service):
@@ -23,14 +24,14 @@ def check(channel, service):
 
 
 def test_check(deployment):
-    assert [check(deployment.channel, service) for service in SERVICES] == [SERVING] * 3
+    assert [check(deployment.channel, service) for service in SERVICES] == [SERVING] * 5
     error = failure(check, deployment.channel, "no.such.Service")
     assert error.code() == grpc.StatusCode.NOT_FOUND
 
 
 def test_check_on_the_admin_port(deployment):
     with grpc.insecure_channel(deployment.admin) as channel:
-        assert [check(channel, service) for service in [*SERVICES, "liveness", "readiness"]] == [SERVING] * 5
+        assert [check(channel, service) for service in [*SERVICES, "liveness", "readiness"]] == [SERVING] * 7
 
 
 def test_watch_reports_the_drain(deploy):

@@ -130,6 +130,39 @@ async fn a_hundred_requests_with_common_documents_pay_for_each_pair_once() {
     }
 }
 
+/// Hits, duplicates, flights of other requests, small calls and retries: the order and the scores are those of one call.
+#[tokio::test]
+async fn the_order_does_not_depend_on_how_documents_are_divided_into_calls() {
+    let words = ["bread", "oven", "kite", "wind", "flour", "salt"];
+    // Documents of up to three words of the list; the numbers choose which.
+    let document = |number: usize| {
+        let word = |digit: usize| words[number / digit % words.len()];
+        format!("{} {} {}", word(1), word(6), word(36))
+    };
+    let request = |number: usize| {
+        let documents: Vec<_> =
+            (0..40).map(|place| document(place * (number + 3) * 7 % (60 + number))).collect();
+        of(["bread in the oven", "kite in the wind"][number % 2], &documents)
+    };
+    let scores = |reply: &RerankResponse| -> Vec<_> {
+        let score = |result: &RerankResult| (result.index, result.relevance_score.to_bits());
+        reply.results.iter().map(score).collect()
+    };
+
+    let gateway = Gateway::with(|config, _| config.batch.max_inputs = 7).await;
+    gateway.simulator().script().next_calls(2, Fault::status(503));
+    let replies = join_all((0..20).map(|number| gateway.rerank(request(number)))).await;
+    assert!(gateway.simulator().calls().iter().all(|call| call.inputs.len() <= 7));
+    let whole = Gateway::with(|config, _| config.cache.rerank = CachedScores::Off).await;
+    for (number, reply) in replies.iter().enumerate() {
+        let expected = whole.rerank(request(number)).await.unwrap();
+        assert_eq!(scores(reply.as_ref().unwrap()), scores(&expected), "request {number}");
+        let cached = gateway.rerank(request(number)).await.unwrap();
+        assert_eq!(cached.cache_status(), CacheStatus::Hit);
+        assert_eq!(scores(&cached), scores(&expected), "request {number}");
+    }
+}
+
 #[tokio::test]
 async fn many_documents_are_split_and_merged() {
     let gateway = Gateway::start().await;

@@ -93,6 +93,22 @@ fn comments_name_files_that_exist() {
 }
 
 #[test]
+fn deploy_files_name_every_service() {
+    let files = [
+        "deploy/kustomize/components/gateway-api/route.yaml",
+        "deploy/helm/voyage-gateway/templates/route.yaml",
+        "deploy/client/service_config.json",
+    ];
+    let mut missing = Vec::new();
+    for file in files {
+        let text = super::read(&root().join(file)).text;
+        let unnamed = voyage_gateway::grpc::SERVICES.iter().filter(|name| !text.contains(**name));
+        missing.extend(unnamed.map(|name| format!("{file} does not name {name}")));
+    }
+    assert_none(&missing);
+}
+
+#[test]
 fn paths_are_found_in_prose() {
     let text =
         "See `src/cache.rs`, [docs](docs/errors.md#x), src/*/config.rs, /usr/src/x and ./deploy/.";
