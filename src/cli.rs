@@ -19,7 +19,7 @@ use crate::{
     demo,
 };
 
-/// A gRPC gateway to Voyage AI's embeddings: cached per input, coalesced, with every error mapped.
+/// A gRPC gateway to Voyage AI's embeddings and rerankers: cached per input, coalesced, with every error mapped.
 ///
 /// `demo` needs no key and no network; `serve` needs a key in `VOYAGE_API_KEY`, `VOYAGE_API_KEY_FILE` or the
 /// files of `[[upstream.keys]]`.

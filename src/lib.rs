@@ -1,4 +1,4 @@
-//! `voyage-gateway`: Voyage AI's embeddings behind gRPC.
+//! `voyage-gateway`: Voyage AI's embeddings and rerankers behind gRPC.
 //!
 //! A request passes these modules from top to bottom; imports go downward only.
 //!
