@@ -8,7 +8,7 @@ const SERVICES: [&str; 4] =
     ["embedding_service", "model_service", "rerank_service", "token_service"];
 
 /// Messages with texts or vectors.
-const SECRET: [&str; 10] = [
+const SECRET: [&str; 16] = [
     "CountTokensRequest",
     "EmbedRequest",
     "EmbedResponse",
@@ -16,6 +16,12 @@ const SECRET: [&str; 10] = [
     "EmbedChunksResponse",
     "ChunkedDocument",
     "DocumentEmbeddings",
+    "EmbedMultimodalRequest",
+    "EmbedMultimodalResponse",
+    "MultimodalInput",
+    "ContentPart",
+    "ContentPart.part",
+    "Media",
     "RerankRequest",
     "RerankResponse",
     "RerankResult",
@@ -37,6 +43,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut config = prost_build::Config::new();
     // They hold texts and vectors, which no log may show; src/grpc/wire.rs says what they print instead.
     config.skip_debug(SECRET.map(|name| format!(".voyage.gateway.v1.{name}")));
+    // A file is a part of the received message, not a copy of it.
+    config.bytes([".voyage.gateway.v1.Media"]);
     // The codec counts the fields of nested messages by the type's name.
     config.enable_type_names();
     tonic_prost_build::configure()

@@ -234,6 +234,7 @@ fn request_models(upstream: &upstream::Config, catalogue: Catalogue) -> RequestM
     RequestModels {
         texts: catalogue.resolve(&upstream.default_model),
         chunks: catalogue.resolve(&upstream.default_chunks_model),
+        multimodal: catalogue.resolve(&upstream.default_multimodal_model),
         rerank: catalogue.resolve(&upstream.default_rerank_model),
         catalogue,
     }

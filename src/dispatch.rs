@@ -242,7 +242,7 @@ impl Shared {
         let shared = self.counter.measure(&parameters.model, parameters.shared_text());
         move |input| {
             let own = self.counter.measure(&parameters.model, input.texts());
-            (own + shared).with_media(input.media().tokens)
+            (own + shared).with_media(&input.media())
         }
     }
 

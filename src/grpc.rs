@@ -82,6 +82,8 @@ pub struct RequestModels {
     pub texts: ModelName,
     /// The default of `EmbedChunks`.
     pub chunks: ModelName,
+    /// The default of `EmbedMultimodal`.
+    pub multimodal: ModelName,
     /// The default of `Rerank`.
     pub rerank: ModelName,
 }
@@ -89,8 +91,7 @@ pub struct RequestModels {
 impl RequestModels {
     /// Returns the model of a name or an alias; the default of a kind if the name is empty.
     fn resolve(&self, name: &str, kind: Kind) -> ModelName {
-        let default = self.default_of(kind).filter(|_| name.is_empty());
-        default.map_or_else(|| self.catalogue.resolve(name), Clone::clone)
+        if name.is_empty() { self.default_of(kind).clone() } else { self.catalogue.resolve(name) }
     }
 
     /// Returns Voyage's models with the defaults of the configuration.
@@ -100,17 +101,18 @@ impl RequestModels {
             catalogue: Catalogue::built_in(),
             texts: "voyage-4".into(),
             chunks: "voyage-context-4".into(),
+            multimodal: "voyage-multimodal-3.5".into(),
             rerank: "rerank-3".into(),
         }
     }
 
-    /// Returns the default of a kind; `None`: no RPC takes its inputs.
-    const fn default_of(&self, kind: Kind) -> Option<&ModelName> {
+    /// Returns the default of a kind.
+    const fn default_of(&self, kind: Kind) -> &ModelName {
         match kind {
-            Kind::Text => Some(&self.texts),
-            Kind::Contextualized => Some(&self.chunks),
-            Kind::Multimodal => None,
-            Kind::Rerank => Some(&self.rerank),
+            Kind::Text => &self.texts,
+            Kind::Contextualized => &self.chunks,
+            Kind::Multimodal => &self.multimodal,
+            Kind::Rerank => &self.rerank,
         }
     }
 }

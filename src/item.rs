@@ -6,8 +6,10 @@
 
 mod answer;
 mod chunks;
+mod content;
 mod encoding;
 mod endpoint;
+mod header;
 mod rerank;
 mod size;
 mod vector;
@@ -16,8 +18,10 @@ use std::sync::Arc;
 
 pub use answer::{Answer, Document, Vector};
 pub use chunks::{AutoChunking, ChunkParameters, Chunks, DEFAULT_CHUNK_SIZE};
+pub use content::{Content, ContentParameters, LinkedRequest, MediaFile, Part};
 pub use encoding::Encoder;
 pub use endpoint::Endpoint;
+pub use header::{HeaderError, MAX_IMAGE_PIXELS, MAX_MEDIA_BYTES, MediaHeader, MediaType};
 pub use rerank::{Query, RerankParameters};
 pub use size::{Media, Size, Usage};
 pub use vector::{InputType, TextParameters, VectorParameters};
@@ -42,6 +46,8 @@ pub enum EndpointParameters {
     Texts(TextParameters),
     /// `POST /contextualizedembeddings`.
     Chunks(ChunkParameters),
+    /// `POST /multimodalembeddings`.
+    Contents(ContentParameters),
     /// `POST /rerank`.
     Pairs(RerankParameters),
 }
@@ -83,6 +89,7 @@ impl Parameters {
         match self.of {
             EndpointParameters::Texts(_) => Endpoint::Embeddings,
             EndpointParameters::Chunks(_) => Endpoint::Contextualized,
+            EndpointParameters::Contents(_) => Endpoint::Multimodal,
             EndpointParameters::Pairs(_) => Endpoint::Rerank,
         }
     }
@@ -91,7 +98,8 @@ impl Parameters {
     pub const fn vector(&self) -> Option<&VectorParameters> {
         match &self.of {
             EndpointParameters::Texts(TextParameters { vector, .. })
-            | EndpointParameters::Chunks(ChunkParameters { vector, .. }) => Some(vector),
+            | EndpointParameters::Chunks(ChunkParameters { vector, .. })
+            | EndpointParameters::Contents(ContentParameters { vector, .. }) => Some(vector),
             EndpointParameters::Pairs(_) => None,
         }
     }
@@ -106,6 +114,7 @@ impl Parameters {
     pub fn max_input_tokens(&self) -> Option<u64> {
         let truncates = match &self.of {
             EndpointParameters::Texts(TextParameters { truncation, .. })
+            | EndpointParameters::Contents(ContentParameters { truncation, .. })
             | EndpointParameters::Pairs(RerankParameters { truncation, .. }) => *truncation,
             EndpointParameters::Chunks(_) => false,
         };
@@ -118,6 +127,7 @@ impl Parameters {
     pub fn refuses_beyond(&self) -> Option<u64> {
         let refuses = match &self.of {
             EndpointParameters::Texts(TextParameters { truncation, .. })
+            | EndpointParameters::Contents(ContentParameters { truncation, .. })
             | EndpointParameters::Pairs(RerankParameters { truncation, .. }) => !truncation,
             EndpointParameters::Chunks(of) => of.auto_chunking.is_none(),
         };
@@ -138,8 +148,8 @@ impl Parameters {
     /// Returns the text that counts for each input in addition to its own: the query of a reranking.
     pub fn shared_text(&self) -> Option<&str> {
         match &self.of {
-            EndpointParameters::Texts(_) | EndpointParameters::Chunks(_) => None,
             EndpointParameters::Pairs(of) => Some(of.query.text()),
+            _ => None,
         }
     }
 
@@ -159,6 +169,7 @@ impl Parameters {
         match of {
             EndpointParameters::Texts(parameters) => parameters.encode(encoder),
             EndpointParameters::Chunks(parameters) => parameters.encode(encoder),
+            EndpointParameters::Contents(parameters) => parameters.encode(encoder),
             EndpointParameters::Pairs(parameters) => parameters.encode(encoder),
         }
     }
@@ -177,6 +188,8 @@ pub enum Input {
     Text(String),
     /// A document of chunks.
     Chunks(Chunks),
+    /// Texts, images and videos with one vector.
+    Content(Arc<Content>),
     /// A document to rerank. Shared, since it may be part of the reply.
     Candidate(Arc<str>),
 }
@@ -187,30 +200,35 @@ impl Input {
         match self {
             Self::Text(text) => encoder.bytes(text.as_bytes()),
             Self::Chunks(chunks) => chunks.encode(encoder),
+            Self::Content(content) => content.encode(encoder),
             Self::Candidate(document) => encoder.bytes(document.as_bytes()),
         }
     }
 
     /// Returns the texts whose tokens are counted.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
-        let (one, many) = match self {
-            Self::Text(text) => (Some(text.as_str()), [].as_slice()),
-            Self::Candidate(document) => (Some(&**document), [].as_slice()),
-            Self::Chunks(chunks) => (None, chunks.texts()),
+        let (one, chunks, content) = match self {
+            Self::Text(text) => (Some(text.as_str()), None, None),
+            Self::Candidate(document) => (Some(&**document), None, None),
+            Self::Chunks(chunks) => (None, Some(chunks), None),
+            Self::Content(content) => (None, None, Some(content)),
         };
-        one.into_iter().chain(many.iter().map(String::as_str))
+        let chunks = chunks.into_iter().flat_map(|chunks| chunks.texts()).map(String::as_str);
+        one.into_iter().chain(chunks).chain(content.into_iter().flat_map(|of| of.texts()))
     }
 
     /// Returns the pixels of the input, and their tokens.
-    pub const fn media(&self) -> Media {
+    pub fn media(&self) -> Media {
         match self {
+            Self::Content(content) => content.media(),
             Self::Text(_) | Self::Chunks(_) | Self::Candidate(_) => Media::NONE,
         }
     }
 
     /// Returns which inputs of the same parameters may share a call with this one.
-    pub const fn call_group(&self) -> CallGroup {
+    pub fn call_group(&self) -> CallGroup {
         match self {
+            Self::Content(content) => content.group(),
             Self::Text(_) | Self::Chunks(_) | Self::Candidate(_) => CallGroup::Any,
         }
     }
@@ -218,7 +236,7 @@ impl Input {
     /// Returns the number of chunks: those of a document, otherwise one.
     pub const fn chunks(&self) -> usize {
         match self {
-            Self::Text(_) | Self::Candidate(_) => 1,
+            Self::Text(_) | Self::Content(_) | Self::Candidate(_) => 1,
             Self::Chunks(chunks) => chunks.len(),
         }
     }
@@ -228,14 +246,20 @@ impl Input {
         match self {
             Self::Text(text) => text.len(),
             Self::Chunks(chunks) => chunks.bytes(),
+            Self::Content(content) => content.bytes(),
             Self::Candidate(document) => document.len(),
         }
     }
 
     /// Returns the memory of the input in flight in bytes, overhead included.
     pub fn footprint(&self) -> usize {
-        // The first chunk is in the overhead of the input.
-        self.bytes() + OVERHEAD + (self.chunks().max(1) - 1) * CHUNK_OVERHEAD
+        OVERHEAD
+            + match self {
+                Self::Text(_) | Self::Candidate(_) => self.bytes(),
+                // The first chunk is in the overhead of the input.
+                Self::Chunks(chunks) => chunks.bytes() + (chunks.len().max(1) - 1) * CHUNK_OVERHEAD,
+                Self::Content(content) => content.footprint(),
+            }
     }
 }
 

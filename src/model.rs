@@ -147,6 +147,11 @@ impl Model {
         self.dimensions.first().copied()
     }
 
+    /// Returns whether its inputs may have videos: those of the first multimodal model may not.
+    pub fn takes_videos(&self) -> bool {
+        self.kind == Kind::Multimodal && self.name != "voyage-multimodal-3"
+    }
+
     /// Returns the price of tokens and pixels in US dollars.
     #[expect(clippy::cast_precision_loss, reason = "nothing depends on the last digits")]
     pub fn cost(&self, tokens: u64, pixels: u64) -> f64 {

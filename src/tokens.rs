@@ -103,7 +103,7 @@ impl Counter {
     /// The margin is made for calls: the sum over a call's texts is hardly ever below the report,
     /// while a single short text may have a token more.
     pub fn bound(&self, model: &str, measure: &Measure) -> u64 {
-        let Measure { bytes, exact, counts, media } = *measure;
+        let Measure { bytes, exact, counts, media, .. } = *measure;
         let estimates = self.estimates();
         let estimate = estimates.of(model);
         let counted = estimate.bound_exact(f64::from(exact));

@@ -3,6 +3,7 @@
 //! [`client`] sends a request with one [`key`], [`wire`] is Voyage's JSON, [`classify`] maps its failures to the
 //! gateway's [`Error`]. Only this module uses reqwest, so it also fetches the [`document`]s of other servers.
 
+mod body;
 mod classify;
 mod client;
 mod config;
@@ -22,6 +23,8 @@ pub use key::{
     ApiKey, ApiKeys, IS_NO_PATH, KeyConfig, KeyError, KeyLimits, KeySources, Member,
     looks_like_a_key,
 };
+
+pub use wire::EncodingArgument;
 
 use crate::{
     error::{BadResponse, Error},

@@ -18,7 +18,7 @@ use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
 
 use super::{
     MAX_INPUTS,
-    v1::{CountTokensRequest, EmbedChunksRequest},
+    v1::{CountTokensRequest, EmbedChunksRequest, EmbedMultimodalRequest},
 };
 
 /// Limit of fields in a message. It is above that of inputs, so that slightly too many inputs get an error of their own.
@@ -79,8 +79,11 @@ fn has_too_many_fields(type_name: &str, message: &[u8]) -> Result<bool, DecodeEr
 /// Returns the repeated messages of a request: the numbers of the fields, and the same of their messages.
 fn nested(type_name: &str) -> &'static [Nested] {
     const CHUNKED_DOCUMENT: Nested = Nested { field: 1, nested: &[] };
+    const MULTIMODAL_INPUT: Nested =
+        Nested { field: 1, nested: &[Nested { field: 1, nested: &[] }] };
     match type_name {
         EmbedChunksRequest::NAME => &[CHUNKED_DOCUMENT],
+        EmbedMultimodalRequest::NAME => &[MULTIMODAL_INPUT],
         CountTokensRequest::NAME => &[Nested { field: 3, nested: &[] }],
         _ => &[],
     }

@@ -4,6 +4,7 @@
 //! predicted size of the reply, before any money is spent.
 
 mod chunks;
+mod contents;
 mod count;
 mod options;
 mod reply;
@@ -15,6 +16,7 @@ mod violations;
 use crate::{error::Error, item::Input};
 
 pub(super) use chunks::{embed_chunks_request, embed_chunks_response};
+pub(super) use contents::{embed_multimodal_request, embed_multimodal_response, file_bytes};
 pub(super) use count::{CountInputs, count_request};
 pub(super) use options::CallTerms;
 use options::{Options, model_name};

@@ -5,14 +5,21 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::{
-    Settings, answers, convert,
+    Settings, answers,
+    convert::{self, ReplyShape},
     edge::Call,
     v1::{
-        EmbedChunksRequest, EmbedChunksResponse, EmbedRequest, EmbedResponse,
-        embedding_service_server::EmbeddingService,
+        EmbedChunksRequest, EmbedChunksResponse, EmbedMultimodalRequest, EmbedMultimodalResponse,
+        EmbedRequest, EmbedResponse, embedding_service_server::EmbeddingService,
     },
 };
-use crate::{error::Error, pipeline::Pipeline};
+use crate::{
+    error::Error,
+    pipeline::{self, Pipeline},
+};
+
+/// The most bytes of files that are read and hashed on the thread that serves calls: some 50 µs.
+const SMALL_FILES: usize = 64 * 1024;
 
 /// Serves `voyage.gateway.v1.EmbeddingService`.
 #[derive(Debug)]
@@ -45,6 +52,38 @@ impl Embeddings {
         call.permit.count(shape.check_answers(&answers.response)?)?;
         Ok(answers.reply(|response, model| convert::embed_chunks_response(response, shape, model)))
     }
+
+    async fn embed_multimodal(
+        &self,
+        request: EmbedMultimodalRequest,
+        call: &Call,
+    ) -> Result<Response<EmbedMultimodalResponse>, Error> {
+        let (request, shape) = self.convert(request, call).await?;
+        let answers = answers::of(&self.pipeline, request, call).await?;
+        call.permit.count(shape.check_answers(&answers.response)?)?;
+        Ok(answers
+            .reply(|response, model| convert::embed_multimodal_response(response, shape, model)))
+    }
+
+    /// Converts a request; one with large files on another thread, which may take milliseconds.
+    async fn convert(
+        &self,
+        request: EmbedMultimodalRequest,
+        call: &Call,
+    ) -> Result<(pipeline::Request, ReplyShape), Error> {
+        let terms = call.terms();
+        if convert::file_bytes(&request) <= SMALL_FILES {
+            return convert::embed_multimodal_request(request, &self.settings.models, terms);
+        }
+        let (settings, permit) = (Arc::clone(&self.settings), call.permit.clone());
+        let converting = tokio::task::spawn_blocking(move || {
+            let converted = convert::embed_multimodal_request(request, &settings.models, terms);
+            // The bytes count until here, even if the caller has left.
+            drop(permit);
+            converted
+        });
+        converting.await.map_err(|_| Error::Internal { cause: "reading files panicked" })?
+    }
 }
 
 #[tonic::async_trait]
@@ -63,5 +102,14 @@ impl EmbeddingService for Embeddings {
     ) -> Result<Response<EmbedChunksResponse>, Status> {
         let call = Call::of(request.extensions());
         self.embed_chunks(request.into_inner(), &call).await.map_err(|error| call.refuse(&error))
+    }
+
+    async fn embed_multimodal(
+        &self,
+        request: Request<EmbedMultimodalRequest>,
+    ) -> Result<Response<EmbedMultimodalResponse>, Status> {
+        let call = Call::of(request.extensions());
+        let request = request.into_inner();
+        self.embed_multimodal(request, &call).await.map_err(|error| call.refuse(&error))
     }
 }

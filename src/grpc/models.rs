@@ -99,7 +99,7 @@ fn listed(model: &model::Model, models: &RequestModels) -> Model {
     Model {
         name: model.name.to_owned(),
         kind: kind as i32,
-        is_default: models.default_of(model.kind).is_some_and(|name| ***name == *model.name),
+        is_default: ***models.default_of(model.kind) == *model.name,
         default_dimension: model.default_dimension().map_or(0, to_i32),
         dimensions,
         output_dtypes: model.dtypes.iter().map(|dtype| output_dtype(*dtype) as i32).collect(),

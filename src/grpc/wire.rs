@@ -8,8 +8,9 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::v1::{
-    ChunkedDocument, CountTokensRequest, DocumentEmbeddings, EmbedChunksRequest,
-    EmbedChunksResponse, EmbedRequest, EmbedResponse, RerankRequest, RerankResponse, RerankResult,
+    ChunkedDocument, ContentPart, CountTokensRequest, DocumentEmbeddings, EmbedChunksRequest,
+    EmbedChunksResponse, EmbedMultimodalRequest, EmbedMultimodalResponse, EmbedRequest,
+    EmbedResponse, Media, MultimodalInput, RerankRequest, RerankResponse, RerankResult,
 };
 
 /// One vector, with the field numbers of `proto/voyage/gateway/v1/common.proto`.
@@ -63,9 +64,26 @@ debug_by_count! {
     EmbedChunksResponse { documents },
     ChunkedDocument { chunks },
     DocumentEmbeddings { embeddings },
+    EmbedMultimodalRequest { inputs },
+    EmbedMultimodalResponse { embeddings },
+    MultimodalInput { content },
     RerankRequest { documents },
     RerankResponse { results },
     RerankResult { document },
+}
+
+/// Shows the size only.
+impl fmt::Debug for Media {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Media({} bytes)", self.data.len())
+    }
+}
+
+/// Shows the kind only.
+impl fmt::Debug for ContentPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ContentPart").finish_non_exhaustive()
+    }
 }
 
 /// Shows the number of vectors, and the errors, which hold no text.

@@ -10,19 +10,23 @@ pub enum Endpoint {
     Embeddings = 0,
     /// `POST /contextualizedembeddings`: documents of chunks.
     Contextualized = 1,
+    /// `POST /multimodalembeddings`: texts, images and videos.
+    Multimodal = 2,
     /// `POST /rerank`: documents to order by a query.
     Rerank = 3,
 }
 
 impl Endpoint {
     /// Every endpoint.
-    pub const ALL: [Self; 3] = [Self::Embeddings, Self::Contextualized, Self::Rerank];
+    pub const ALL: [Self; 4] =
+        [Self::Embeddings, Self::Contextualized, Self::Multimodal, Self::Rerank];
 
     /// Returns the path below `upstream.base_url`.
     pub const fn path(self) -> &'static str {
         match self {
             Self::Embeddings => "/embeddings",
             Self::Contextualized => "/contextualizedembeddings",
+            Self::Multimodal => "/multimodalembeddings",
             Self::Rerank => "/rerank",
         }
     }
@@ -30,7 +34,7 @@ impl Endpoint {
     /// Returns the name of the operation in traces, as OpenTelemetry's `gen_ai.operation.name` has it.
     pub const fn operation(self) -> &'static str {
         match self {
-            Self::Embeddings | Self::Contextualized => "embeddings",
+            Self::Embeddings | Self::Contextualized | Self::Multimodal => "embeddings",
             Self::Rerank => "rerank",
         }
     }
@@ -40,6 +44,7 @@ impl Endpoint {
         match self {
             Self::Embeddings => Kind::Text,
             Self::Contextualized => Kind::Contextualized,
+            Self::Multimodal => Kind::Multimodal,
             Self::Rerank => Kind::Rerank,
         }
     }
@@ -47,7 +52,7 @@ impl Endpoint {
     /// Returns the name of the gateway's field with the inputs.
     pub const fn input_field(self) -> &'static str {
         match self {
-            Self::Embeddings => "inputs",
+            Self::Embeddings | Self::Multimodal => "inputs",
             Self::Contextualized | Self::Rerank => "documents",
         }
     }
@@ -59,7 +64,7 @@ impl Endpoint {
 
         match (self, argument) {
             (Self::Embeddings, "input")
-            | (Self::Contextualized, "inputs")
+            | (Self::Contextualized | Self::Multimodal, "inputs")
             | (Self::Rerank, "documents") => Some(self.input_field()),
             (Self::Rerank, "query") => Some("query"),
             (Self::Contextualized, "enable_auto_chunking") => Some("auto_chunking"),
@@ -73,6 +78,7 @@ impl Endpoint {
     pub const fn remedy(self) -> &'static str {
         match self {
             Self::Embeddings | Self::Rerank => "shorten it or set truncation",
+            Self::Multimodal => "leave out parts, use smaller images, or set truncation",
             Self::Contextualized => "shorten it, or set auto_chunking with one text per document",
         }
     }
@@ -83,6 +89,8 @@ impl Endpoint {
             Size { inputs: 1_000, chunks: u64::MAX, tokens: u64::MAX, bytes: 16 << 20 };
         match self {
             Self::Embeddings | Self::Rerank => TEXTS,
+            // One file of the largest size, and a smaller one. Base64 makes a third more of it.
+            Self::Multimodal => Size { bytes: 24 << 20, ..TEXTS },
             Self::Contextualized => Size { chunks: 16_000, ..TEXTS },
         }
     }
@@ -91,7 +99,7 @@ impl Endpoint {
     /// is not known whether documents or chunks are counted.
     pub const fn names_inputs(self) -> bool {
         match self {
-            Self::Embeddings | Self::Rerank => true,
+            Self::Embeddings | Self::Multimodal | Self::Rerank => true,
             Self::Contextualized => false,
         }
     }
@@ -100,7 +108,7 @@ impl Endpoint {
     /// is of no use.
     pub const fn fails_as_whole(self) -> bool {
         match self {
-            Self::Embeddings | Self::Contextualized => false,
+            Self::Embeddings | Self::Contextualized | Self::Multimodal => false,
             Self::Rerank => true,
         }
     }

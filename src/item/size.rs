@@ -60,7 +60,7 @@ impl SubAssign for Size {
 }
 
 /// The pixels of an input's images and videos.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Media {
     /// Their tokens.
     pub tokens: u32,
@@ -68,11 +68,24 @@ pub struct Media {
     pub image_pixels: u64,
     /// Pixels of videos.
     pub video_pixels: u64,
+    /// Whether these are the numbers that Voyage bills, rather than an upper bound of them.
+    pub is_exact: bool,
 }
 
 impl Media {
     /// No images, no videos.
-    pub const NONE: Self = Self { tokens: 0, image_pixels: 0, video_pixels: 0 };
+    pub const NONE: Self = Self { tokens: 0, image_pixels: 0, video_pixels: 0, is_exact: true };
+}
+
+impl std::iter::Sum for Media {
+    fn sum<I: Iterator<Item = Self>>(media: I) -> Self {
+        media.fold(Self::NONE, |sum, one| Self {
+            tokens: sum.tokens.saturating_add(one.tokens),
+            image_pixels: sum.image_pixels.saturating_add(one.image_pixels),
+            video_pixels: sum.video_pixels.saturating_add(one.video_pixels),
+            is_exact: sum.is_exact && one.is_exact,
+        })
+    }
 }
 
 /// What Voyage bills for a call, or a share of it.

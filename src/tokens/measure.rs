@@ -1,5 +1,7 @@
 //! The measure of an input: tokens that are known, and character counts from which the others are estimated.
 
+use crate::item::Media;
+
 /// The number of character classes, which tokenizers treat differently.
 pub(super) const CLASSES: usize = 9;
 
@@ -25,7 +27,7 @@ pub(super) const RARE: usize = 7;
 /// longer words.
 pub(super) const WORDS: usize = 8;
 
-/// The measure of an input, without the input; 48 bytes.
+/// The measure of an input, without the input; 52 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Measure {
     /// The UTF-8 length of the texts. A byte-level tokenizer never produces more tokens.
@@ -36,6 +38,8 @@ pub struct Measure {
     pub(super) counts: Counts,
     /// The tokens of media, which their pixels determine.
     pub(super) media: u32,
+    /// Whether the tokens of media are an upper bound.
+    has_unknown_media: bool,
 }
 
 impl Measure {
@@ -56,17 +60,21 @@ impl Measure {
 
     /// Adds the tokens of media.
     #[must_use]
-    pub fn with_media(self, tokens: u32) -> Self {
-        Self { media: self.media.saturating_add(tokens), ..self }
+    pub fn with_media(self, media: &Media) -> Self {
+        Self {
+            media: self.media.saturating_add(media.tokens),
+            has_unknown_media: self.has_unknown_media || !media.is_exact,
+            ..self
+        }
     }
 
     /// Returns the tokens if none are estimated.
     pub fn exact_tokens(&self) -> Option<u64> {
         let exact = u64::from(self.exact) + u64::from(self.media);
-        (!self.is_estimated()).then_some(exact)
+        (!self.is_estimated() && !self.has_unknown_media).then_some(exact)
     }
 
-    /// Returns whether some tokens are estimated.
+    /// Returns whether some tokens of texts are estimated.
     pub(super) fn is_estimated(&self) -> bool {
         self.counts != [0; CLASSES]
     }
@@ -84,6 +92,7 @@ impl std::ops::Add for Measure {
                 self.counts[class].saturating_add(other.counts[class])
             }),
             media: self.media.saturating_add(other.media),
+            has_unknown_media: self.has_unknown_media || other.has_unknown_media,
         }
     }
 }

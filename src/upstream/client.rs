@@ -1,14 +1,26 @@
 //! One HTTP request to Voyage.
 
-use std::{error::Error as StdError, sync::Arc, time::Duration};
+use std::{
+    error::Error as StdError,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use http::{StatusCode, header};
 
-use super::{ApiKey, ApiKeys, Config, Reply, Upstream, classify, url, wire};
+use super::{
+    ApiKey, ApiKeys, Config, Reply, Upstream,
+    body::RequestBody,
+    classify, url,
+    wire::{self, EncodingArgument},
+};
 use crate::{
     error::{BadResponse, Error, Fault, Upstream as Failure},
-    item::{Input, Parameters},
+    item::{Endpoint, Input, Parameters},
     telemetry::{Metrics, Replied, semconv, trace::Span},
 };
 
@@ -30,6 +42,8 @@ pub struct Client {
     metrics: Metrics,
     /// Whether requests carry a `traceparent` header.
     has_traceparent: bool,
+    /// Whether Voyage's host, and Atlas', refused `upstream.multimodal_encoding_argument`.
+    refused_argument: [AtomicBool; 2],
 }
 
 /// The client cannot be built: no certificate store, or another failure of the TLS set-up.
@@ -53,7 +67,8 @@ impl Client {
             builder = builder.no_proxy();
         }
         let http = builder.build().map_err(BuildError)?;
-        Ok(Self { http, config: config.clone(), keys, metrics, has_traceparent: false })
+        let (config, refused_argument) = (config.clone(), Default::default());
+        Ok(Self { http, config, keys, metrics, has_traceparent: false, refused_argument })
     }
 
     /// Sets whether requests carry a `traceparent` header.
@@ -67,11 +82,51 @@ impl Client {
         self.config.base_url_for(key)
     }
 
+    /// Returns the argument that requests base64 of multimodal models.
+    fn encoding_argument(&self, key: &ApiKey) -> EncodingArgument {
+        let argument = self.config.multimodal_encoding_argument;
+        let is_refused = self.refused_argument[usize::from(key.is_atlas())].load(Ordering::Relaxed);
+        if is_refused { argument.other() } else { argument }
+    }
+
+    /// Remembers for the key's host that the configured argument is unknown; returns the other one, which is used from
+    /// now on. `None`: it was refused as well.
+    fn other_argument(&self, key: &ApiKey, refused: EncodingArgument) -> Option<EncodingArgument> {
+        let argument = self.config.multimodal_encoding_argument;
+        if refused != argument {
+            return None;
+        }
+        if !self.refused_argument[usize::from(key.is_atlas())].swap(true, Ordering::Relaxed) {
+            let (refused, used) = (refused.as_str(), argument.other().as_str());
+            tracing::warn!(refused, used, "Voyage refused upstream.multimodal_encoding_argument");
+        }
+        Some(argument.other())
+    }
+
+    /// Makes one attempt and counts it.
+    async fn attempt(
+        &self,
+        key: &ApiKey,
+        parameters: &Parameters,
+        inputs: &[&Input],
+        argument: EncodingArgument,
+        span: &mut Span,
+    ) -> Result<Reply, Arc<Failure>> {
+        let started = tokio::time::Instant::now();
+        let result = self.exchange(key, parameters, inputs, argument, span).await;
+        let status = match &result {
+            Ok(_) => Some(StatusCode::OK),
+            Err(failure) => failure.status.and_then(|code| StatusCode::from_u16(code).ok()),
+        };
+        self.metrics.upstream_call(parameters, status, started.elapsed());
+        result
+    }
+
     async fn send(
         &self,
         key: &ApiKey,
         url: String,
-        body: Vec<u8>,
+        body: RequestBody,
         span: &mut Span,
     ) -> Result<reqwest::Response, Fault> {
         describe(span, &url);
@@ -80,7 +135,7 @@ impl Client {
             .post(url)
             .header(header::AUTHORIZATION, key.authorization())
             .header(header::CONTENT_TYPE, "application/json")
-            .body(body);
+            .body(body.into_reqwest());
         if self.has_traceparent {
             request = request.header("traceparent", span.context().traceparent());
         }
@@ -88,18 +143,20 @@ impl Client {
         sent.map_err(|error| classify::from_request(&error))
     }
 
-    async fn attempt(
+    async fn exchange(
         &self,
         key: &ApiKey,
         parameters: &Parameters,
         inputs: &[&Input],
+        argument: EncodingArgument,
         span: &mut Span,
     ) -> Result<Reply, Arc<Failure>> {
         let base_url = self.base_url(key);
         let scrub = |text: &str| self.keys.scrub(text, key);
         let failure = |fault| Failure::new(fault, parameters, Arc::clone(key.alias()));
-        let body = wire::encode(parameters, inputs).ok_or_else(|| failure(Fault::Protocol))?;
-        let request_bytes = body.len() as u64;
+        let body =
+            wire::encode(parameters, inputs, argument).ok_or_else(|| failure(Fault::Protocol))?;
+        let request_bytes = body.len();
         let address = format!("{base_url}{}", parameters.endpoint().path());
         let mut response = self.send(key, address, body, span).await.map_err(failure)?;
 
@@ -185,16 +242,25 @@ impl Upstream for Client {
         span: &'a mut Span,
     ) -> BoxFuture<'a, Result<Reply, Error>> {
         Box::pin(async move {
-            let started = tokio::time::Instant::now();
-            let result = self.attempt(key, parameters, inputs, span).await;
-            let status = match &result {
-                Ok(_) => Some(StatusCode::OK),
-                Err(failure) => failure.status.and_then(|code| StatusCode::from_u16(code).ok()),
-            };
-            self.metrics.upstream_call(parameters, status, started.elapsed());
+            let argument = self.encoding_argument(key);
+            let mut result = self.attempt(key, parameters, inputs, argument, span).await;
+            if let Err(failure) = &result
+                && parameters.endpoint() == Endpoint::Multimodal
+                && is_unknown(argument, failure)
+                && let Some(other) = self.other_argument(key, argument)
+            {
+                // The refused request cost nothing.
+                result = self.attempt(key, parameters, inputs, other, span).await;
+            }
             result.map_err(Error::Upstream)
         })
     }
+}
+
+/// Returns whether Voyage does not know the argument.
+fn is_unknown(argument: EncodingArgument, failure: &Failure) -> bool {
+    let text = format!("Argument '{}' is not supported", argument.as_str());
+    matches!(&failure.fault, Fault::InvalidRequest { detail: Some(detail), .. } if detail.contains(&text))
 }
 
 /// Logs the cause of a missing or incomplete answer: callers get only the kind of failure, and operators need to know

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     key::{ApiKey, KeyConfig},
     url,
+    wire::EncodingArgument,
 };
 use crate::{
     check::Validation,
@@ -41,8 +42,15 @@ pub struct Config {
     /// The model of documents of chunks (`EmbedChunks`) in requests that name none.
     pub default_chunks_model: String,
 
+    /// The model of texts, images and videos (`EmbedMultimodal`) in requests that name none.
+    pub default_multimodal_model: String,
+
     /// The model of `Rerank` requests that name none.
     pub default_rerank_model: String,
+
+    /// The argument that requests base64 of multimodal models: `encoding_format` (the official SDKs) or `output_encoding`
+    /// (the API reference). If Voyage refuses it as unknown, the other one is used until the gateway ends.
+    pub multimodal_encoding_argument: EncodingArgument,
 
     /// Several API keys, whose limits add up: one `[[upstream.keys]]` table each, at most 64. A call uses the key that has
     /// the most of its budget left. Unset: the one key of `VOYAGE_API_KEY` or `VOYAGE_API_KEY_FILE`, which must
@@ -60,7 +68,9 @@ impl Default for Config {
             connect_timeout: TimeSpan::from_secs(2),
             default_model: "voyage-4".to_owned(),
             default_chunks_model: "voyage-context-4".to_owned(),
+            default_multimodal_model: "voyage-multimodal-3.5".to_owned(),
             default_rerank_model: "rerank-3".to_owned(),
+            multimodal_encoding_argument: EncodingArgument::default(),
             keys: Vec::new(),
         }
     }
@@ -68,8 +78,13 @@ impl Default for Config {
 
 impl Config {
     /// Returns the models of requests that name none.
-    pub fn default_models(&self) -> [&str; 3] {
-        [&self.default_model, &self.default_chunks_model, &self.default_rerank_model]
+    pub fn default_models(&self) -> [&str; 4] {
+        [
+            &self.default_model,
+            &self.default_chunks_model,
+            &self.default_multimodal_model,
+            &self.default_rerank_model,
+        ]
     }
 
     /// Returns the base URL for `key`, without a slash at the end.
@@ -98,6 +113,7 @@ impl Config {
             .require("connect_timeout", !self.connect_timeout.is_zero(), "must be longer than 0s")
             .require("default_model", is_name(&self.default_model), NAME_RULE)
             .require("default_chunks_model", is_name(&self.default_chunks_model), NAME_RULE)
+            .require("default_multimodal_model", is_name(&self.default_multimodal_model), NAME_RULE)
             .require("default_rerank_model", is_name(&self.default_rerank_model), NAME_RULE);
         KeyConfig::validate(&self.keys, validation)
     }

@@ -4,12 +4,16 @@
 //! numbers all the same. Unset fields of a request are left out: Voyage answers 400 to unknown fields.
 
 mod chunks;
+mod contents;
 mod reply;
 mod rerank;
 mod texts;
 mod vectors;
 
+pub use contents::EncodingArgument;
 pub(super) use reply::reported_usage;
+
+use super::body::RequestBody;
 
 use crate::{
     error::BadResponse,
@@ -27,12 +31,19 @@ pub(super) struct Decoded {
 }
 
 /// Writes the body of a request; `None`: an input is not of the parameters' endpoint.
-pub(super) fn encode(parameters: &Parameters, inputs: &[&Input]) -> Option<Vec<u8>> {
-    match &parameters.of {
-        EndpointParameters::Texts(of) => texts::encode(&parameters.model, of, inputs),
-        EndpointParameters::Chunks(of) => chunks::encode(&parameters.model, of, inputs),
-        EndpointParameters::Pairs(of) => rerank::encode(&parameters.model, of, inputs),
-    }
+pub(super) fn encode(
+    parameters: &Parameters,
+    inputs: &[&Input],
+    argument: EncodingArgument,
+) -> Option<RequestBody> {
+    let model = &*parameters.model;
+    let json = match &parameters.of {
+        EndpointParameters::Texts(of) => texts::encode(model, of, inputs),
+        EndpointParameters::Chunks(of) => chunks::encode(model, of, inputs),
+        EndpointParameters::Contents(of) => return contents::encode(model, of, argument, inputs),
+        EndpointParameters::Pairs(of) => rerank::encode(model, of, inputs),
+    };
+    json.map(RequestBody::from)
 }
 
 /// Parses a reply to `inputs`.
@@ -42,7 +53,9 @@ pub(super) fn decode(
     body: &[u8],
 ) -> Result<Decoded, BadResponse> {
     match &parameters.of {
-        EndpointParameters::Texts(_) => texts::decode(parameters, inputs.len(), body),
+        EndpointParameters::Texts(_) | EndpointParameters::Contents(_) => {
+            texts::decode(parameters, inputs.len(), body)
+        }
         EndpointParameters::Chunks(_) => chunks::decode(parameters, inputs, body),
         EndpointParameters::Pairs(_) => rerank::decode(inputs.len(), body),
     }
