@@ -8,7 +8,7 @@ const SERVICES: [&str; 4] =
     ["embedding_service", "model_service", "rerank_service", "token_service"];
 
 /// Messages with texts or vectors.
-const SECRET: [&str; 16] = [
+const SECRET: [&str; 15] = [
     "CountTokensRequest",
     "EmbedRequest",
     "EmbedResponse",
@@ -20,7 +20,6 @@ const SECRET: [&str; 16] = [
     "EmbedMultimodalResponse",
     "MultimodalInput",
     "ContentPart",
-    "ContentPart.part",
     "Media",
     "RerankRequest",
     "RerankResponse",

@@ -9,6 +9,7 @@
 
 mod body;
 mod chunks;
+mod contents;
 mod entries;
 mod error_reply;
 mod fault;
@@ -66,6 +67,8 @@ pub struct Options {
     pub remember: usize,
     /// The faults of calls.
     pub script: Script,
+    /// An argument that the provider does not know, although its documentation has it.
+    pub unknown_argument: Option<&'static str>,
 }
 
 /// A free port on loopback, no limits, no latency, every call kept.
@@ -80,6 +83,7 @@ impl Default for Options {
             log_requests: false,
             remember: usize::MAX,
             script: Script::default(),
+            unknown_argument: None,
         }
     }
 }

@@ -11,6 +11,7 @@ use super::v1::{
     ChunkedDocument, ContentPart, CountTokensRequest, DocumentEmbeddings, EmbedChunksRequest,
     EmbedChunksResponse, EmbedMultimodalRequest, EmbedMultimodalResponse, EmbedRequest,
     EmbedResponse, Media, MultimodalInput, RerankRequest, RerankResponse, RerankResult,
+    content_part,
 };
 
 /// One vector, with the field numbers of `proto/voyage/gateway/v1/common.proto`.
@@ -79,10 +80,17 @@ impl fmt::Debug for Media {
     }
 }
 
-/// Shows the kind only.
+/// Shows nothing.
 impl fmt::Debug for ContentPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ContentPart").finish_non_exhaustive()
+        f.write_str("ContentPart(…)")
+    }
+}
+
+/// Shows nothing.
+impl fmt::Debug for content_part::Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Part(…)")
     }
 }
 

@@ -92,6 +92,25 @@ impl LinkedRequest {
     }
 }
 
+/// Shows the numbers only: no content reaches a log.
+impl std::fmt::Debug for Content {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Content({} parts of {} bytes)", self.parts.len(), self.bytes())
+    }
+}
+
+impl std::fmt::Debug for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Part({} bytes)", self.bytes())
+    }
+}
+
+impl std::fmt::Debug for MediaFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "MediaFile({} bytes, {:?})", self.data.len(), self.header)
+    }
+}
+
 impl Content {
     /// Takes the parts of an input of a request.
     pub fn new(parts: Vec<Part>, request: LinkedRequest) -> Self {

@@ -94,7 +94,14 @@ impl Documents {
             Some(division) => chunks(&division.divide(&document[0]), shape, true),
         });
         let entries = Entries::Documents(entries.collect());
-        Ok(Accepted { model, tokens: total, dtype: shape.dtype, base64: *base64, entries })
+        Ok(Accepted {
+            model,
+            tokens: total,
+            pixels: None,
+            dtype: shape.dtype,
+            base64: *base64,
+            entries,
+        })
     }
 }
 

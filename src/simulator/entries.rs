@@ -6,10 +6,20 @@ use crate::model::{Dtype, Model};
 pub(super) struct Accepted {
     pub(super) model: &'static Model,
     pub(super) tokens: u64,
+    /// Of multimodal models.
+    pub(super) pixels: Option<Pixels>,
     pub(super) dtype: Dtype,
     /// Answer base64 instead of lists of numbers.
     pub(super) base64: bool,
     pub(super) entries: Entries,
+}
+
+/// The parts of a multimodal usage.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Pixels {
+    pub(super) text_tokens: u64,
+    pub(super) images: u64,
+    pub(super) videos: u64,
 }
 
 /// The entries of a reply.

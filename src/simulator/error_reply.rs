@@ -34,6 +34,10 @@ impl ErrorReply {
         ))
     }
 
+    pub(super) fn unknown_argument(name: &str) -> Self {
+        Self::malformed(&[format!("Argument '{name}' is not supported by our API")])
+    }
+
     pub(super) fn unknown_model(name: &str, kind: Kind) -> Self {
         let names: Vec<_> = CATALOGUE
             .iter()

@@ -20,6 +20,7 @@ pub(super) struct Provider {
     limits: RateLimits,
     latency: Latency,
     windows: Windows,
+    unknown_argument: Option<&'static str>,
 }
 
 impl Provider {
@@ -29,6 +30,7 @@ impl Provider {
             limits: RateLimits { rpm: options.rpm, tpm: options.tpm },
             latency: options.latency,
             windows: Windows::default(),
+            unknown_argument: options.unknown_argument,
         }
     }
 
@@ -48,6 +50,11 @@ impl Provider {
         body: Option<&Value>,
         api_key: Option<&str>,
     ) -> Result<Accepted, ErrorReply> {
+        if let Some(name) = self.unknown_argument
+            && body.is_some_and(|body| body.get(name).is_some())
+        {
+            return Err(ErrorReply::unknown_argument(name));
+        }
         let body = read(route, body)?;
         let unauthorised = |detail: &str| ErrorReply::new(StatusCode::UNAUTHORIZED, detail);
         let key = api_key.ok_or_else(|| unauthorised("Unauthorized"))?;
@@ -57,6 +64,7 @@ impl Provider {
         let accepted = match body {
             RequestBody::Texts(texts) => texts.accept(),
             RequestBody::Documents(documents) => documents.accept(),
+            RequestBody::Contents(contents) => contents.accept(),
             RequestBody::Pairs(pairs) => pairs.accept(),
         }?;
         if !self.windows.take(key, accepted.model.name, self.limits(api_key), accepted.tokens) {

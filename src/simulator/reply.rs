@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{
-    entries::{Accepted, Chunk, Entries, Scored},
+    entries::{Accepted, Chunk, Entries, Pixels, Scored},
     fault::Fault,
 };
 use crate::model::Dtype;
@@ -17,11 +17,17 @@ const MAX_VECTORS: usize = 10_000;
 
 /// Returns the body of a 200.
 pub(super) fn body(accepted: Accepted, fault: Option<&Fault>) -> Bytes {
-    let Accepted { model, tokens, dtype, base64, entries } = accepted;
+    let Accepted { model, tokens, pixels, dtype, base64, entries } = accepted;
     let writer = Writer { dtype, base64: base64 && fault != Some(&Fault::FloatLists) };
     let mut reply = json!({
         "object": "list", "model": model.name, "usage": { "total_tokens": tokens },
     });
+    if let Some(Pixels { text_tokens, images, videos }) = pixels {
+        reply["usage"] = json!({
+            "text_tokens": text_tokens, "image_pixels": images, "video_pixels": videos,
+            "total_tokens": tokens,
+        });
+    }
     let mut data = match entries {
         Entries::Vectors(mut vectors) => {
             spoil_vectors(&mut vectors, dtype, fault);

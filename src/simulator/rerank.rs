@@ -72,7 +72,14 @@ impl Pairs {
         scored
             .truncate(self.top_k.map_or(usize::MAX, |k| usize::try_from(k).unwrap_or(usize::MAX)));
         let entries = Entries::Scores(scored);
-        Ok(Accepted { model, tokens: total, dtype: Dtype::Float, base64: false, entries })
+        Ok(Accepted {
+            model,
+            tokens: total,
+            pixels: None,
+            dtype: Dtype::Float,
+            base64: false,
+            entries,
+        })
     }
 }
 

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{
     chunks::Documents,
+    contents::{self, Contents},
     error_reply::ErrorReply,
     request::{Reader, list, strings},
     rerank::Pairs,
@@ -14,6 +15,7 @@ use super::{
 pub(super) enum RequestBody {
     Texts(Texts),
     Documents(Documents),
+    Contents(Contents),
     Pairs(Pairs),
 }
 
@@ -22,6 +24,7 @@ pub(super) enum RequestBody {
 pub(super) enum Route {
     Texts,
     Documents,
+    Contents,
     Pairs,
 }
 
@@ -30,6 +33,7 @@ impl Route {
         match path {
             "/v1/embeddings" => Some(Self::Texts),
             "/v1/contextualizedembeddings" => Some(Self::Documents),
+            "/v1/multimodalembeddings" => Some(Self::Contents),
             "/v1/rerank" => Some(Self::Pairs),
             _ => None,
         }
@@ -37,12 +41,15 @@ impl Route {
 
     /// Returns the texts of each input.
     pub(super) fn texts(self, body: &Value) -> Vec<Vec<String>> {
-        let field = match self {
-            Self::Texts => &body["input"],
-            Self::Documents => &body["inputs"],
-            Self::Pairs => &body["documents"],
+        let inputs = |field, texts: fn(&Value) -> Vec<String>| {
+            list(&body[field]).iter().map(texts).collect()
         };
-        list(field).iter().map(strings).collect()
+        match self {
+            Self::Texts => inputs("input", strings),
+            Self::Documents => inputs("inputs", strings),
+            Self::Contents => inputs("inputs", contents::texts),
+            Self::Pairs => inputs("documents", strings),
+        }
     }
 }
 
@@ -57,6 +64,7 @@ pub(super) fn read(route: Route, body: Option<&Value>) -> Result<RequestBody, Er
     Ok(match route {
         Route::Texts => RequestBody::Texts(Texts::read(reader)?),
         Route::Documents => RequestBody::Documents(Documents::read(reader)?),
+        Route::Contents => RequestBody::Contents(Contents::read(reader)?),
         Route::Pairs => RequestBody::Pairs(Pairs::read(reader)?),
     })
 }

@@ -203,6 +203,9 @@ impl Exchange {
             Ok(RequestBody::Documents(documents)) => {
                 ErrorReply::document_too_long(documents.model, self.culprit)
             }
+            Ok(RequestBody::Contents(contents)) => {
+                ErrorReply::example_too_long(contents.model, self.culprit)
+            }
             Ok(RequestBody::Pairs(pairs)) => {
                 ErrorReply::example_too_long(pairs.model, self.culprit)
             }

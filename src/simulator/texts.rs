@@ -62,7 +62,14 @@ impl Texts {
         }
         vectors.extend(fitting.into_iter().map(|text| vector(text, shape)));
         let entries = Entries::Vectors(vectors);
-        Ok(Accepted { model, tokens: total, dtype: shape.dtype, base64: *base64, entries })
+        Ok(Accepted {
+            model,
+            tokens: total,
+            pixels: None,
+            dtype: shape.dtype,
+            base64: *base64,
+            entries,
+        })
     }
 }
 

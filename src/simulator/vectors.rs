@@ -52,7 +52,12 @@ pub(super) const STOP_WORDS: &[&str] = &[
 ///
 /// Binary kinds hold `dimension / 8` bytes, `int8` and `uint8` one byte an element, `float` four.
 pub fn vector(text: &str, shape: &Shape<'_>) -> Vec<u8> {
-    scaled(&features(text, shape), shape)
+    scaled(&features(text, text.as_bytes(), shape), shape)
+}
+
+/// Returns the vector of a content: of what it shows in words, and exactly.
+pub(super) fn vector_of_content(shown: &str, exact: &[u8], shape: &Shape<'_>) -> Vec<u8> {
+    scaled(&features(shown, exact, shape), shape)
 }
 
 /// Returns the beginning of a sum of features, scaled to unit length.
@@ -68,10 +73,11 @@ const CONTEXT: f32 = 0.4;
 
 /// Returns the vectors of a document's chunks: each has its own features, some of its whole document, and its place.
 pub(super) fn vectors_in_context(document: &[String], shape: &Shape<'_>) -> Vec<Vec<u8>> {
-    let whole = features(&document.join("\u{1f}"), shape);
+    let whole = document.join("\u{1f}");
+    let whole = features(&whole, whole.as_bytes(), shape);
     let length = norm(&whole).max(f32::MIN_POSITIVE);
     let vector = |(index, chunk): (u64, &String)| {
-        let mut own = features(chunk, shape);
+        let mut own = features(chunk, chunk.as_bytes(), shape);
         let ratio = CONTEXT * norm(&own) / length;
         for (element, context) in own.iter_mut().zip(&whole) {
             *element += context * ratio;
@@ -86,15 +92,18 @@ pub(super) fn vectors_in_context(document: &[String], shape: &Shape<'_>) -> Vec<
 /// Returns the relevance of a document to a query, from 0 to 1: the cosine of their features, to eight digits.
 pub(super) fn similarity(query: &str, document: &str, model: &str) -> f64 {
     let shape = Shape { model, input_type: None, dimension: 2_048, dtype: Dtype::Float };
-    let (query, document) = (features(query, &shape), features(document, &shape));
+    let (query, document) = (
+        features(query, query.as_bytes(), &shape),
+        features(document, document.as_bytes(), &shape),
+    );
     let dot: f32 = query.iter().zip(&document).map(|(one, other)| one * other).sum();
     let lengths = norm(&query) * norm(&document);
     let cosine = if lengths > 0.0 { f64::from(dot / lengths) } else { 0.0 };
     (cosine.clamp(0.0, 1.0) * 1e8).round() / 1e8
 }
 
-/// Returns the features' sum in the largest dimension, not yet scaled.
-fn features(text: &str, shape: &Shape<'_>) -> Vec<f32> {
+/// Returns the sum of the features of a text and of its exact bytes in the largest dimension, not yet scaled.
+fn features(text: &str, exact: &[u8], shape: &Shape<'_>) -> Vec<f32> {
     let mut sum = vec![0.0; FULL];
     for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
         add_word(&mut sum, &word.to_lowercase());
@@ -102,7 +111,7 @@ fn features(text: &str, shape: &Shape<'_>) -> Vec<f32> {
     let length = norm(&sum);
     // A text without words has the direction of its exact bytes.
     let unit = if length > 0.0 { length } else { 1.0 };
-    let digest = Sha256::digest(text.as_bytes());
+    let digest = Sha256::digest(exact);
     add(&mut sum, hash(digest), MARK_GROUPS, unit * EXACT_TEXT);
     add(&mut sum, hash(shape.model.bytes()), MARK_GROUPS, unit * PARAMETER);
     if let Some(input_type) = shape.input_type {

@@ -28,6 +28,7 @@ mod metadata;
 mod metrics;
 mod mistakes;
 mod models;
+mod multimodal;
 mod order;
 mod partial;
 mod raw;

@@ -10,8 +10,8 @@ pub(super) const MAX_FRAMES: usize = 10_000;
 /// The last chunk of a PNG: `IEND`, which is empty, and its checksum.
 const PNG_END: &[u8] = b"IEND\xAE\x42\x60\x82";
 
-/// The marks of a JPEG before and after the data of a scan.
-const JPEG_SCAN: [u8; 2] = [0xFF, 0xDA];
+/// The marker before the data of a JPEG, and the one after it.
+const JPEG_SCAN: u8 = 0xDA;
 const JPEG_END: [u8; 2] = [0xFF, 0xD9];
 
 pub(super) fn read(format: MediaType, file: &[u8]) -> Result<MediaHeader, HeaderError> {
@@ -30,16 +30,28 @@ pub(super) fn read(format: MediaType, file: &[u8]) -> Result<MediaHeader, Header
 fn is_whole(format: MediaType, file: &[u8]) -> Option<bool> {
     match format {
         MediaType::Png => memmem::rfind(file, PNG_END).map(|_| true),
-        MediaType::Jpeg => {
-            // The end of a preview in the header stands before the scan.
-            let scan = memmem::rfind(file, &JPEG_SCAN)?;
-            memmem::find(&file[scan..], &JPEG_END).map(|_| true)
-        }
+        MediaType::Jpeg => memmem::find(jpeg_data(file)?, &JPEG_END).map(|_| true),
         MediaType::Webp => {
             let length = file.get(4..8)?.first_chunk()?;
             Some(file.len() as u64 >= 8 + u64::from(u32::from_le_bytes(*length)))
         }
         MediaType::Gif | MediaType::Mp4 => None,
+    }
+}
+
+/// Returns a JPEG from its data on, without the header, which may have a whole preview.
+fn jpeg_data(file: &[u8]) -> Option<&[u8]> {
+    let mut rest = file.get(2..)?;
+    loop {
+        match *rest {
+            [0xFF, JPEG_SCAN, ..] => return Some(rest),
+            // A marker may follow any number of these.
+            [0xFF, 0xFF, ..] => rest = &rest[1..],
+            [0xFF, _, high, low, ..] => {
+                rest = rest.get(2 + usize::from(u16::from_be_bytes([high, low]))..)?;
+            }
+            _ => return None,
+        }
     }
 }
 

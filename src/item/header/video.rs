@@ -14,8 +14,12 @@ const SAMPLE_COUNT: std::ops::Range<usize> = 8..12;
 /// Returns the facts of the first video track; `None`: there is none, or the file is cut off or damaged.
 pub(super) fn read(file: &[u8]) -> Option<MediaHeader> {
     // Every box is read, so that a file that ends early is noticed wherever the header stands.
-    let movie = boxes(file)?.into_iter().find(|found| found.kind == FourCC::new(b"moov"))?;
-    boxes(movie.body)?.iter().filter(|found| found.kind == FourCC::new(b"trak")).find_map(track)
+    let boxes_of_file = boxes(file)?;
+    let body = |kind| {
+        boxes_of_file.iter().find(|found| found.kind == FourCC::new(kind)).map(|found| found.body)
+    };
+    body(b"mdat")?;
+    boxes(body(b"moov")?)?.iter().filter(|found| found.kind == FourCC::new(b"trak")).find_map(track)
 }
 
 fn track(track: &Found<'_>) -> Option<MediaHeader> {

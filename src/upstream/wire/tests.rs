@@ -1,11 +1,14 @@
 //! Voyage's JSON as this room writes and reads it, beside the bodies in `tests/fixtures/voyage`.
 
 mod chunks;
+mod contents;
 mod reply;
 mod request;
 mod rerank;
 mod vectors;
 
+use futures_util::FutureExt as _;
+use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
 use super::{
@@ -38,6 +41,17 @@ fn reply(vectors: &[(Value, Value)]) -> Value {
         .map(|(index, embedding)| json!({"object": "embedding", "embedding": embedding, "index": index}))
         .collect();
     json!({"object": "list", "data": data, "model": "model-of-tomorrow", "usage": {"total_tokens": 8}})
+}
+
+/// Returns the body of a request as it is sent.
+fn sent(parameters: &Parameters, inputs: &[&Input]) -> Value {
+    sent_with(EncodingArgument::default(), parameters, inputs)
+}
+
+fn sent_with(argument: EncodingArgument, parameters: &Parameters, inputs: &[&Input]) -> Value {
+    let body = encode(parameters, inputs, argument).unwrap();
+    let bytes = body.collect().now_or_never().expect("no piece waits").unwrap().to_bytes();
+    serde_json::from_slice(&bytes).unwrap()
 }
 
 fn base64(bytes: &[u8]) -> Value {

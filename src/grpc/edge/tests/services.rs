@@ -6,7 +6,8 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 
 use super::*;
 use crate::grpc::v1::{
-    EmbedChunksRequest, EmbedChunksResponse, EmbedResponse,
+    EmbedChunksRequest, EmbedChunksResponse, EmbedMultimodalRequest, EmbedMultimodalResponse,
+    EmbedResponse,
     embedding_service_server::{EmbeddingService, EmbeddingServiceServer},
 };
 use crate::{grpc::RequestModels, pipeline};
@@ -44,6 +45,13 @@ impl EmbeddingService for Obedient {
         &self,
         _: tonic::Request<EmbedChunksRequest>,
     ) -> Result<tonic::Response<EmbedChunksResponse>, Status> {
+        Err(Status::unimplemented("not needed here"))
+    }
+
+    async fn embed_multimodal(
+        &self,
+        _: tonic::Request<EmbedMultimodalRequest>,
+    ) -> Result<tonic::Response<EmbedMultimodalResponse>, Status> {
         Err(Status::unimplemented("not needed here"))
     }
 }

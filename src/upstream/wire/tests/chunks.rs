@@ -30,7 +30,7 @@ fn pairs() -> Vec<Input> {
 
 fn sent(parameters: &Parameters, inputs: &[Input]) -> Value {
     let inputs: Vec<_> = inputs.iter().collect();
-    serde_json::from_slice(&encode(parameters, &inputs).unwrap()).unwrap()
+    super::sent(parameters, &inputs)
 }
 
 fn read(parameters: &Parameters, inputs: &[Input], body: &[u8]) -> Result<Decoded, BadResponse> {

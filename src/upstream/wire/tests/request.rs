@@ -6,7 +6,7 @@ use super::*;
 fn sent(parameters: &Parameters, texts: &[&str]) -> Value {
     let inputs: Vec<_> = texts.iter().map(|text| Input::Text((*text).to_owned())).collect();
     let inputs: Vec<_> = inputs.iter().collect();
-    serde_json::from_slice(&encode(parameters, &inputs).unwrap()).unwrap()
+    super::sent(parameters, &inputs)
 }
 
 #[test]

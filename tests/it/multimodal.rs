@@ -1,0 +1,274 @@
+//! `EmbedMultimodal` over real gRPC: contents are cached by their bytes, checked by their headers, and apart by media.
+
+use bytes::Bytes;
+use tonic::{Code, Response, Status};
+use voyage_gateway::{
+    grpc::v1::{
+        CacheMode, CacheStatus, ContentPart, EmbedMultimodalRequest, EmbedMultimodalResponse,
+        InputType, Media, MultimodalInput, OutputDtype, RequestOptions, VectorEncoding,
+        content_part::Part,
+    },
+    simulator::{Fault, Options},
+};
+
+use crate::support::{Gateway, details, reason};
+
+const PNG: &[u8] = include_bytes!("../fixtures/media/picture.png");
+const JPEG: &[u8] = include_bytes!("../fixtures/media/picture.jpg");
+const WEBP: &[u8] = include_bytes!("../fixtures/media/picture.webp");
+const GIF: &[u8] = include_bytes!("../fixtures/media/picture.gif");
+const CLIP: &[u8] = include_bytes!("../fixtures/media/clip.mp4");
+
+impl Gateway {
+    async fn contents(
+        &self,
+        request: EmbedMultimodalRequest,
+    ) -> Result<EmbedMultimodalResponse, Status> {
+        self.client().await.embed_multimodal(request).await.map(Response::into_inner)
+    }
+}
+
+fn text(text: &str) -> Part {
+    Part::Text(text.to_owned())
+}
+
+fn media(file: impl AsRef<[u8]>) -> Media {
+    Media { data: Bytes::copy_from_slice(file.as_ref()), mime_type: String::new() }
+}
+
+fn image(file: impl AsRef<[u8]>) -> Part {
+    Part::Image(media(file))
+}
+
+fn video(file: impl AsRef<[u8]>) -> Part {
+    Part::Video(media(file))
+}
+
+fn image_url(url: &str) -> Part {
+    Part::ImageUrl(url.to_owned())
+}
+
+fn contents<const N: usize>(inputs: [Vec<Part>; N]) -> EmbedMultimodalRequest {
+    let input = |parts: Vec<Part>| MultimodalInput {
+        content: parts.into_iter().map(|part| ContentPart { part: Some(part) }).collect(),
+    };
+    EmbedMultimodalRequest { inputs: inputs.map(input).into(), ..EmbedMultimodalRequest::default() }
+}
+
+/// Returns the fields a status finds fault with, and the reasons.
+fn violations(status: &Status) -> Vec<(String, String)> {
+    let details = details(status);
+    let violations = &details.bad_request().expect("a BadRequest").field_violations;
+    violations.iter().map(|one| (one.field.clone(), one.reason.clone())).collect()
+}
+
+fn statuses(reply: &EmbedMultimodalResponse) -> Vec<CacheStatus> {
+    reply.embeddings.iter().map(voyage_gateway::grpc::wire::Embedding::cache_status).collect()
+}
+
+#[tokio::test]
+async fn a_content_is_cached_by_its_parts() {
+    let gateway = Gateway::start().await;
+    let banana = || vec![text("a banana"), image(PNG)];
+    let first = gateway.contents(contents([banana(), vec![image(JPEG)]])).await.unwrap();
+    assert_eq!((first.model.as_str(), first.dimension), ("voyage-multimodal-3.5", 1024));
+    let usage = first.usage.unwrap();
+    // 48 x 32 pixels count as 50,000.
+    assert_eq!((usage.image_pixels, usage.video_pixels), (100_000, 0));
+    assert_eq!((usage.text_tokens, usage.total_tokens), (2, 2 + 2 * 89));
+
+    let turned = vec![image(PNG), text("a banana")];
+    let again = gateway.contents(contents([vec![image(JPEG)], turned, banana()])).await.unwrap();
+    let (hit, miss) = (CacheStatus::Hit, CacheStatus::Miss);
+    assert_eq!(statuses(&again), [hit, miss, hit]);
+    assert!(again.embeddings[0].values == first.embeddings[1].values);
+    assert!(again.embeddings[2].values == first.embeddings[0].values);
+    let calls = gateway.simulator().calls();
+    assert_eq!(calls.len(), 2);
+    assert_eq!(calls[1].path, "/v1/multimodalembeddings");
+    let sent = base64_simd::STANDARD.encode_to_string(PNG);
+    let content = &calls[1].body["inputs"][0]["content"];
+    assert_eq!(content[0]["image_base64"], format!("data:image/png;base64,{sent}"));
+    assert_eq!(content[1], serde_json::json!({"type": "text", "text": "a banana"}));
+    // The length of a streamed body is announced.
+    let length: usize = calls[1].headers["content-length"].to_str().unwrap().parse().unwrap();
+    assert!(length > sent.len() && !calls[1].headers.contains_key("transfer-encoding"));
+}
+
+#[tokio::test]
+async fn every_format_dtype_and_encoding_arrives() {
+    let gateway = Gateway::start().await;
+    for file in [PNG, JPEG, WEBP, GIF] {
+        gateway.contents(contents([vec![image(file)]])).await.unwrap();
+    }
+    let reply = gateway.contents(contents([vec![video(CLIP), text("a clip")]])).await.unwrap();
+    let usage = reply.usage.unwrap();
+    // 16 frames, each billed as 50,000 pixels.
+    assert_eq!((usage.video_pixels, usage.total_tokens), (800_000, 714 + 2));
+    for dtype in 1..=5 {
+        for encoding in [VectorEncoding::Values, VectorEncoding::Bytes] {
+            let request = EmbedMultimodalRequest {
+                output_dtype: dtype,
+                output_dimension: 256,
+                input_type: InputType::Query.into(),
+                vector_encoding: encoding.into(),
+                ..contents([vec![image(PNG)]])
+            };
+            let reply = gateway.contents(request).await.unwrap();
+            assert_eq!((reply.output_dtype, reply.dimension), (dtype, 256));
+            let embedding = &reply.embeddings[0];
+            let (bytes, numbers) =
+                (embedding.values.len() + embedding.data.len(), embedding.int_values.len());
+            let expected = match OutputDtype::try_from(dtype).unwrap() {
+                OutputDtype::Float => 1024,
+                OutputDtype::Int8 | OutputDtype::Uint8 => 256,
+                _ => 32,
+            };
+            assert_eq!(bytes + numbers, expected, "{dtype} {encoding:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn media_by_url_and_as_bytes_are_in_calls_of_their_own() {
+    let gateway = Gateway::start().await;
+    let url = "https://example.com/picture.png";
+    let request = contents([
+        vec![text("no media")],
+        vec![image(PNG)],
+        vec![image_url(url)],
+        vec![text("more"), image(JPEG)],
+        vec![video(CLIP), image_url(url)],
+        vec![Part::VideoUrl("https://example.com/clip.mp4".to_owned())],
+    ]);
+    let reply = gateway.contents(request.clone()).await.unwrap();
+    assert_eq!(reply.embeddings.len(), 6);
+    let calls = gateway.simulator().calls();
+    assert_eq!(calls.len(), 4, "{calls:?}");
+    for call in &calls {
+        let body = call.body.to_string();
+        assert!(
+            !(body.contains("\"image_url\"") && body.contains("\"image_base64\"")),
+            "{body:.300}"
+        );
+    }
+    // URLs are cached as such.
+    let again = gateway.contents(request.clone()).await.unwrap();
+    assert_eq!(statuses(&again), [CacheStatus::Hit; 6]);
+    let options = RequestOptions { cache_mode: CacheMode::Refresh.into(), ..Default::default() };
+    let refreshed = EmbedMultimodalRequest { options: Some(options), ..request };
+    gateway.contents(refreshed).await.unwrap();
+    assert_eq!(gateway.simulator().calls().len(), 8);
+}
+
+#[tokio::test]
+async fn the_argument_for_base64_is_learnt_once() {
+    let (known, unknown) = ("output_encoding", "encoding_format");
+    let gateway =
+        Gateway::with(|_, simulator: &mut Options| simulator.unknown_argument = Some(unknown))
+            .await;
+    for number in 0..3 {
+        gateway.contents(contents([vec![text(&format!("text {number}"))]])).await.unwrap();
+    }
+    let calls = gateway.simulator().calls();
+    let statuses: Vec<_> = calls.iter().map(|call| call.status.unwrap()).collect();
+    assert_eq!(statuses, [400, 200, 200, 200]);
+    assert!(calls[1..].iter().all(|call| call.body[known] == "base64"));
+    // Texts have one name only.
+    gateway.embed(crate::support::texts(&["a text"])).await.unwrap_err();
+}
+
+/// A PNG of a size, cut after what a header reader needs; its end is there.
+fn png(width: u32, height: u32, bytes: usize) -> Vec<u8> {
+    let mut file = PNG.to_vec();
+    file[16..20].copy_from_slice(&width.to_be_bytes());
+    file[20..24].copy_from_slice(&height.to_be_bytes());
+    file.resize(bytes.max(file.len()), 0);
+    file
+}
+
+#[tokio::test]
+async fn invalid_contents_are_violations_and_nothing_is_sent() {
+    let gateway = Gateway::start().await;
+    let part = |part| contents([vec![text("fine")], vec![text("fine"), part]]);
+    let named = |file, mime: &str| Media { mime_type: mime.to_owned(), ..media(file) };
+    let with_truncation_off = EmbedMultimodalRequest {
+        truncation: Some(false),
+        ..contents([vec![image(png(4_000, 4_000, 0)); 9]])
+    };
+    let no_part = EmbedMultimodalRequest {
+        inputs: vec![MultimodalInput { content: vec![ContentPart { part: None }] }],
+        ..EmbedMultimodalRequest::default()
+    };
+    let old_model = EmbedMultimodalRequest {
+        model: "voyage-multimodal-3".to_owned(),
+        ..contents([vec![video(CLIP)]])
+    };
+    let second = "inputs[1].content[1]";
+    let cases = [
+        (contents([]), "inputs".to_owned(), "EMPTY_LIST"),
+        (contents([vec![]]), "inputs[0].content".to_owned(), "EMPTY_LIST"),
+        (no_part, "inputs[0].content[0]".to_owned(), "EMPTY_PART"),
+        (part(text("")), format!("{second}.text"), "EMPTY_TEXT"),
+        (part(image(b"")), format!("{second}.image.data"), "EMPTY_FILE"),
+        (part(image(&PNG[..PNG.len() - 20])), format!("{second}.image.data"), "INVALID_FILE"),
+        (part(image(&JPEG[..700])), format!("{second}.image.data"), "INVALID_FILE"),
+        (part(image(b"<svg></svg>")), format!("{second}.image.data"), "INVALID_FILE"),
+        (part(video(b"no video, but text")), format!("{second}.video.data"), "INVALID_FILE"),
+        (part(video(PNG)), format!("{second}.video.data"), "WRONG_MEDIA_TYPE"),
+        (part(image(CLIP)), format!("{second}.image.data"), "WRONG_MEDIA_TYPE"),
+        (
+            part(Part::Image(named(PNG, "image/jpeg"))),
+            format!("{second}.image.mime_type"),
+            "WRONG_MEDIA_TYPE",
+        ),
+        (part(image(png(48, 32, 25_000_000))), format!("{second}.image.data"), "FILE_TOO_LARGE"),
+        (part(image(png(17_000, 1_000, 0))), format!("{second}.image.data"), "TOO_MANY_PIXELS"),
+        (part(image_url("ftp://example.com/a.png")), format!("{second}.image_url"), "INVALID_URL"),
+        (part(image_url("https://")), format!("{second}.image_url"), "INVALID_URL"),
+        (part(Part::VideoUrl("clip.mp4".to_owned())), format!("{second}.video_url"), "INVALID_URL"),
+        (
+            contents([vec![image(PNG), image_url("https://example.com/a.png")]]),
+            "inputs[0].content".to_owned(),
+            "MIXED_IMAGES",
+        ),
+        (with_truncation_off, "inputs[0].content".to_owned(), "INPUT_TOO_LONG"),
+        (old_model, "inputs[0].content[0].video".to_owned(), "VIDEO_NOT_OFFERED"),
+    ];
+    for (request, field, expected) in cases {
+        let error = gateway.contents(request).await.unwrap_err();
+        assert_eq!(
+            (error.code(), reason(&error)),
+            (Code::InvalidArgument, "INVALID_REQUEST".into())
+        );
+        assert_eq!(violations(&error), [(field, expected.to_owned())], "{error}");
+    }
+    assert!(gateway.simulator().calls().is_empty());
+}
+
+#[tokio::test]
+async fn with_allow_partial_an_invalid_content_fails_alone() {
+    let gateway = Gateway::start().await;
+    let options = RequestOptions { allow_partial: true, ..RequestOptions::default() };
+    let request = EmbedMultimodalRequest {
+        options: Some(options),
+        ..contents([vec![image(&PNG[..100])], vec![image(PNG)]])
+    };
+    let reply = gateway.contents(request).await.unwrap();
+    assert_eq!(reply.embeddings.len(), 1);
+    assert_eq!((reply.embeddings[0].index, reply.errors[0].index), (1, 0));
+    assert!(reply.errors[0].message.contains("image.data"), "{}", reply.errors[0].message);
+}
+
+#[tokio::test]
+async fn a_content_that_voyage_refuses_is_named() {
+    let gateway = Gateway::start().await;
+    gateway.simulator().script().on_text("b", Fault::TooLong);
+    let request = EmbedMultimodalRequest {
+        truncation: Some(false),
+        ..contents([vec![text("a")], vec![text("b")]])
+    };
+    let error = gateway.contents(request).await.unwrap_err();
+    assert_eq!((error.code(), reason(&error)), (Code::InvalidArgument, "INPUT_TOO_LONG".into()));
+    assert!(error.message().contains("inputs[1]"), "{error}");
+}
