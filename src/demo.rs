@@ -1,7 +1,9 @@
 //! `demo`: a gateway with a simulated Voyage, without a key and a network.
 //!
-//! A real gRPC client runs a small search, reranks its results, and embeds the chunks of a document.
+//! A real gRPC client runs a small search, reranks its results, embeds the chunks of a document, and finds a
+//! picture by a text.
 
+mod pictures;
 mod texts;
 
 use std::{
@@ -133,6 +135,7 @@ async fn show(channel: Channel, out: &mut impl Write) -> anyhow::Result<()> {
     let (_, query_again) = embed(client, &[texts::QUERIES[0]], InputType::Query).await?;
     show_reranked(channel, out).await?;
     show_chunks(client, out).await?;
+    pictures::show(client, out).await?;
 
     writeln!(
         out,

@@ -213,7 +213,7 @@ impl Input {
             Self::Chunks(chunks) => (None, Some(chunks), None),
             Self::Content(content) => (None, None, Some(content)),
         };
-        let chunks = chunks.into_iter().flat_map(|chunks| chunks.texts()).map(String::as_str);
+        let chunks = chunks.into_iter().flat_map(Chunks::texts).map(String::as_str);
         one.into_iter().chain(chunks).chain(content.into_iter().flat_map(|of| of.texts()))
     }
 

@@ -82,7 +82,9 @@ impl Contents {
         let mut pixels = Pixels::default();
         for (index, segments) in inputs.iter().enumerate() {
             let mut content = Content::new(model.context_tokens.into());
-            segments.iter().for_each(|segment| content.add(segment));
+            for segment in segments {
+                content.add(segment);
+            }
             if content.is_cut && !truncation {
                 return Err(ErrorReply::example_too_long(model, index));
             }

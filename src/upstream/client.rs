@@ -46,6 +46,15 @@ pub struct Client {
     refused_argument: [AtomicBool; 2],
 }
 
+/// What one attempt sends.
+#[derive(Clone, Copy)]
+struct Attempt<'a> {
+    key: &'a ApiKey,
+    parameters: &'a Parameters,
+    inputs: &'a [&'a Input],
+    argument: EncodingArgument,
+}
+
 /// The client cannot be built: no certificate store, or another failure of the TLS set-up.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot set up the HTTPS client (a CA store or SSL_CERT_FILE is required): {0}")]
@@ -98,27 +107,24 @@ impl Client {
         }
         if !self.refused_argument[usize::from(key.is_atlas())].swap(true, Ordering::Relaxed) {
             let (refused, used) = (refused.as_str(), argument.other().as_str());
-            tracing::warn!(refused, used, "Voyage refused upstream.multimodal_encoding_argument");
+            tracing::warn!(
+                refused,
+                used,
+                "upstream.multimodal_encoding_argument is unknown to Voyage; the other name is used"
+            );
         }
         Some(argument.other())
     }
 
     /// Makes one attempt and counts it.
-    async fn attempt(
-        &self,
-        key: &ApiKey,
-        parameters: &Parameters,
-        inputs: &[&Input],
-        argument: EncodingArgument,
-        span: &mut Span,
-    ) -> Result<Reply, Arc<Failure>> {
+    async fn attempt(&self, attempt: Attempt<'_>, span: &mut Span) -> Result<Reply, Arc<Failure>> {
         let started = tokio::time::Instant::now();
-        let result = self.exchange(key, parameters, inputs, argument, span).await;
+        let result = self.exchange(attempt, span).await;
         let status = match &result {
             Ok(_) => Some(StatusCode::OK),
             Err(failure) => failure.status.and_then(|code| StatusCode::from_u16(code).ok()),
         };
-        self.metrics.upstream_call(parameters, status, started.elapsed());
+        self.metrics.upstream_call(attempt.parameters, status, started.elapsed());
         result
     }
 
@@ -143,14 +149,8 @@ impl Client {
         sent.map_err(|error| classify::from_request(&error))
     }
 
-    async fn exchange(
-        &self,
-        key: &ApiKey,
-        parameters: &Parameters,
-        inputs: &[&Input],
-        argument: EncodingArgument,
-        span: &mut Span,
-    ) -> Result<Reply, Arc<Failure>> {
+    async fn exchange(&self, attempt: Attempt<'_>, span: &mut Span) -> Result<Reply, Arc<Failure>> {
+        let Attempt { key, parameters, inputs, argument } = attempt;
         let base_url = self.base_url(key);
         let scrub = |text: &str| self.keys.scrub(text, key);
         let failure = |fault| Failure::new(fault, parameters, Arc::clone(key.alias()));
@@ -243,14 +243,15 @@ impl Upstream for Client {
     ) -> BoxFuture<'a, Result<Reply, Error>> {
         Box::pin(async move {
             let argument = self.encoding_argument(key);
-            let mut result = self.attempt(key, parameters, inputs, argument, span).await;
+            let attempt = Attempt { key, parameters, inputs, argument };
+            let mut result = self.attempt(attempt, span).await;
             if let Err(failure) = &result
                 && parameters.endpoint() == Endpoint::Multimodal
                 && is_unknown(argument, failure)
-                && let Some(other) = self.other_argument(key, argument)
+                && let Some(argument) = self.other_argument(key, argument)
             {
                 // The refused request cost nothing.
-                result = self.attempt(key, parameters, inputs, other, span).await;
+                result = self.attempt(Attempt { argument, ..attempt }, span).await;
             }
             result.map_err(Error::Upstream)
         })

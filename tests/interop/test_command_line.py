@@ -137,6 +137,7 @@ def test_demo_shows_a_search():
     assert "how do I keep my bread fresh?" in done.stdout
     assert "all from the cache" in done.stdout
     assert "(all texts reranked)\n    0." in done.stdout
+    assert "(among two pictures)\n    0.80  banana.png" in done.stdout
     assert "(chunks of one document, in its context)\n    0." in done.stdout
     assert "grpcurl -plaintext -d" in done.stdout
     assert "in a browser:\n  http://127.0.0.1:9090/" in done.stdout

@@ -24,7 +24,7 @@ async fn models_are_listed_with_their_limits() {
     let models = list(&gateway, ModelKind::Unspecified).await;
     assert_eq!(models.len(), CATALOGUE.len());
     let defaults: Vec<_> = models.iter().filter(|model| model.is_default).collect();
-    assert_eq!(defaults.len(), 3, "one for each RPC");
+    assert_eq!(defaults.len(), 4, "one for each RPC");
     assert_eq!(
         *defaults[0],
         Model {

@@ -22,8 +22,8 @@ pub(super) fn read(format: MediaType, file: &[u8]) -> Result<MediaHeader, Header
         return Err(damaged);
     }
     let size = imagesize::blob_size(file).map_err(|_| damaged)?;
-    let side = |pixels: usize| u32::try_from(pixels).map_err(|_| damaged);
-    Ok(MediaHeader { format, width: side(size.width)?, height: side(size.height)?, frames: 1 })
+    let pixels = |length: usize| u32::try_from(length).map_err(|_| damaged);
+    Ok(MediaHeader { format, width: pixels(size.width)?, height: pixels(size.height)?, frames: 1 })
 }
 
 /// Returns whether a file has its end. Bytes may follow: cameras append more.

@@ -15,20 +15,18 @@ const SAMPLE_COUNT: std::ops::Range<usize> = 8..12;
 pub(super) fn read(file: &[u8]) -> Option<MediaHeader> {
     // Every box is read, so that a file that ends early is noticed wherever the header stands.
     let boxes_of_file = boxes(file)?;
-    let body = |kind| {
-        boxes_of_file.iter().find(|found| found.kind == FourCC::new(kind)).map(|found| found.body)
-    };
-    body(b"mdat")?;
-    boxes(body(b"moov")?)?.iter().filter(|found| found.kind == FourCC::new(b"trak")).find_map(track)
+    first(&boxes_of_file, *b"mdat")?;
+    let movie = boxes(first(&boxes_of_file, *b"moov")?)?;
+    movie.iter().filter(|found| found.kind == FourCC::new(b"trak")).find_map(track)
 }
 
 fn track(track: &Found<'_>) -> Option<MediaHeader> {
-    let media = child(track.body, b"mdia")?;
-    if Hdlr::decode_body(&mut child(media, b"hdlr")?).ok()?.handler != VIDEO {
+    let media = child(track.body, *b"mdia")?;
+    if Hdlr::decode_body(&mut child(media, *b"hdlr")?).ok()?.handler != VIDEO {
         return None;
     }
-    let Tkhd { width, height, .. } = Tkhd::decode_body(&mut child(track.body, b"tkhd")?).ok()?;
-    let sizes = child(child(child(media, b"minf")?, b"stbl")?, b"stsz");
+    let Tkhd { width, height, .. } = Tkhd::decode_body(&mut child(track.body, *b"tkhd")?).ok()?;
+    let sizes = child(child(child(media, *b"minf")?, *b"stbl")?, *b"stsz");
     let count = sizes.and_then(|body| body.get(SAMPLE_COUNT)?.first_chunk());
     Some(MediaHeader {
         format: MediaType::Mp4,
@@ -64,7 +62,11 @@ fn boxes(mut rest: &[u8]) -> Option<Vec<Found<'_>>> {
 }
 
 /// Returns the body of the first child of a kind.
-fn child<'a>(parent: &'a [u8], kind: &[u8; 4]) -> Option<&'a [u8]> {
-    let found = boxes(parent)?.into_iter().find(|found| found.kind == FourCC::new(kind))?;
+fn child<'a>(parent: &'a [u8], kind: [u8; 4]) -> Option<&'a [u8]> {
+    first(&boxes(parent)?, kind)
+}
+
+fn first<'a>(boxes: &[Found<'a>], kind: [u8; 4]) -> Option<&'a [u8]> {
+    let found = boxes.iter().find(|found| found.kind == FourCC::new(&kind))?;
     Some(found.body)
 }

@@ -15,9 +15,11 @@ pub const STATUSES: &[&str] = &[
 
 const STATUS: Label = Label::closed(label::STATUS, STATUSES);
 
-const ENDPOINT: Label =
-    Label::closed(label::ENDPOINT, &["/embeddings", "/contextualizedembeddings", "/rerank"])
-        .by_model();
+const ENDPOINT: Label = Label::closed(
+    label::ENDPOINT,
+    &["/embeddings", "/contextualizedembeddings", "/multimodalembeddings", "/rerank"],
+)
+.by_model();
 
 const KEY: Label = Label::bounded(label::KEY, "the alias of an API key; at most 64 keys", 64);
 
