@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs each fuzz target for SECONDS_EACH, 20 by default, from the recorded replies. A failure leaves its input in target/fuzz.
+# Runs each fuzz target for SECONDS_EACH, 20 by default, from the recorded replies
+# and the media files of the tests. A failure leaves its input in target/fuzz.
 #
 # Coverage is a stable option of the compiler, so no nightly toolchain and no cargo-fuzz is needed; `cargo fuzz run` also
 # works, with the address sanitizer.
@@ -21,13 +22,17 @@ cp Cargo.lock fuzz/Cargo.lock
 RUSTFLAGS="${flags[*]}" CARGO_TARGET_DIR=$out \
     cargo build --manifest-path fuzz/Cargo.toml --target "$host" --bins
 
-for target in "${@:-texts_reply chunks_reply rerank_reply}"; do
+for target in "${@:-texts_reply chunks_reply contents_reply rerank_reply media_header}"; do
     for name in $target; do
-        corpus=$out/corpus/$name seeds=$out/seeds
+        corpus=$out/corpus/$name seeds=$out/seeds dictionary=-dict=fuzz/json.dict
+        case $name in
+            *_reply) files=(tests/fixtures/voyage/*_reply.json) ;;
+            media_header) files=(tests/fixtures/media/*) seeds=$out/media dictionary= ;;
+        esac
         mkdir -p "$corpus" "$seeds" "$out/failures"
-        cp tests/fixtures/voyage/*_reply.json "$seeds"
+        cp "${files[@]}" "$seeds"
         echo "fuzz: $name"
-        if ! "$out/$host/debug/$name" "$corpus" "$seeds" -dict=fuzz/json.dict -max_total_time="${SECONDS_EACH:-20}" \
+        if ! "$out/$host/debug/$name" "$corpus" "$seeds" ${dictionary:+"$dictionary"} -max_total_time="${SECONDS_EACH:-20}" \
             -max_len=4096 -artifact_prefix="$out/failures/$name-" -verbosity=0 -print_final_stats=1 >"$out/$name.log" 2>&1; then
             tail -n 40 "$out/$name.log"
             exit 1

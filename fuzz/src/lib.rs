@@ -1,13 +1,16 @@
-//! What the fuzz targets check: no reply of a provider ends the process, and an accepted reply has one valid answer for
+//! What the fuzz targets check: no file of a caller and no reply of a provider ends the process, and an accepted reply has one valid answer for
 //! each input.
 //!
 //! The last byte of the data chooses the request; the others are the body. The recorded replies of
 //! `tests/fixtures/voyage` are thus seeds: each ends with a newline.
 
+use std::sync::Arc;
+
 use voyage_gateway::{
     item::{
-        Answer, AutoChunking, ChunkParameters, Chunks, EndpointParameters, Input, Parameters,
-        Query, RerankParameters, TextParameters, Vector, VectorParameters,
+        Answer, AutoChunking, ChunkParameters, Chunks, Content, ContentParameters,
+        EndpointParameters, Input, LinkedRequest, MediaHeader, Parameters, Part, Query,
+        RerankParameters, TextParameters, Vector, VectorParameters,
     },
     model::Dtype,
     upstream::decode_reply,
@@ -50,6 +53,33 @@ pub fn chunks_reply(data: &[u8]) {
         }
         document.vectors.iter().for_each(|answer| check(answer, &vector));
     }
+}
+
+/// Checks a reply to contents, which is one to texts with another usage.
+pub fn contents_reply(data: &[u8]) {
+    let Some((&choice, body)) = data.split_last() else { return };
+    let (vector, count) = (vectors(choice), inputs(choice));
+    let of = EndpointParameters::Contents(ContentParameters { vector, truncation: true });
+    let parameters = Parameters::new("voyage-multimodal-5", of);
+    let parts = vec![Part::ImageUrl("https://example.com/a.png".to_owned())];
+    let input = Input::Content(Arc::new(Content::new(parts, LinkedRequest::next())));
+    let Ok(answers) = decode_reply(&parameters, &vec![&input; count], body) else { return };
+    assert_eq!(answers.len(), count);
+    for answer in answers {
+        let Answer::Vector(answer) = answer else { panic!("no vector: {answer:?}") };
+        check(&answer, &vector);
+    }
+}
+
+/// Checks that no file ends the process, and that one with a header has pixels and a bounded cost. The seeds are the files of
+/// `tests/fixtures/media`.
+pub fn media_header(file: &[u8]) {
+    let Ok(header) = MediaHeader::read(file) else { return };
+    assert!(header.pixels() > 0);
+    let media = header.media();
+    assert!((89..=32_000).contains(&media.tokens) || header.format.is_video());
+    assert!(media.tokens <= 32_000);
+    assert_eq!(media.video_pixels > 0, header.format.is_video());
 }
 
 /// Checks a reply to pairs of a query and a document.

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 use super::MINUTE;
 use crate::{
     error::{Error, Fault, Upstream as UpstreamError},
-    item::{Answer, Input, Parameters, Usage, Vector},
+    item::{Answer, Input, Media, Parameters, Usage, Vector},
     telemetry::trace::Span,
     upstream::{ApiKey, Reply, Upstream},
 };
@@ -197,12 +197,11 @@ impl Fake {
         key: &ApiKey,
         parameters: &Parameters,
         texts: &[String],
-        latency: Duration,
+        (tokens, latency): (u64, Duration),
     ) -> Option<Fault> {
         let scripted = self.script.lock().unwrap().pop_front().flatten();
         self.panic_at(Panic::Sending);
         sleep(latency / 2).await;
-        let tokens = total_of(parameters, texts);
         if !self.takes(key) {
             return Some(Fault::Unauthenticated);
         }
@@ -239,12 +238,13 @@ impl Upstream for Fake {
         Box::pin(async move {
             let flying = Flying::new(self, parameters, &texts);
             let latency = self.latencies[number % self.latencies.len()];
-            let fault = self.answer(key, parameters, &texts, latency).await;
+            let usage = usage_of(parameters, inputs);
+            let fault = self.answer(key, parameters, &texts, (usage.tokens, latency)).await;
             drop(flying);
             match fault {
                 Some(fault) => Err(failure(key, parameters, fault)),
                 None => Ok(Reply {
-                    usage: Some(Usage::of_tokens(total_of(parameters, &texts))),
+                    usage: Some(usage),
                     answers: texts.iter().map(|text| vector_of(text)).collect(),
                     request_id: None,
                     warning: None,
@@ -290,10 +290,19 @@ fn text_of(input: &Input) -> String {
     input.texts().collect()
 }
 
-/// The provider's token count of a call: a query counts with each of its documents.
-fn total_of(parameters: &Parameters, texts: &[String]) -> u64 {
+/// The provider's usage of a call: a query counts with each of its documents.
+fn usage_of(parameters: &Parameters, inputs: &[&Input]) -> Usage {
     let shared = parameters.shared_text().map_or(0, tokens_of);
-    texts.iter().map(|text| shared + tokens_of(text)).sum()
+    let usage = |input: &&Input| {
+        let (text_tokens, media) = (shared + tokens_of(&text_of(input)), input.media());
+        Usage {
+            tokens: text_tokens + u64::from(media.tokens),
+            text_tokens: if media == Media::NONE { 0 } else { text_tokens },
+            image_pixels: media.image_pixels,
+            video_pixels: media.video_pixels,
+        }
+    };
+    inputs.iter().map(usage).sum()
 }
 
 /// The provider's token count, about as in English prose.

@@ -2,8 +2,11 @@
 
 use super::{saturation::calibrate, *};
 use crate::item::{
-    ChunkParameters, Chunks, EndpointParameters, Query, RerankParameters, VectorParameters,
+    ChunkParameters, Chunks, Content, ContentParameters, EndpointParameters, LinkedRequest,
+    MediaFile, Part, Query, RerankParameters, VectorParameters,
 };
+
+const PICTURE: &[u8] = include_bytes!("../../../tests/fixtures/media/picture.png");
 
 /// A request that reranks these documents by a query of its own.
 fn rerank(query: &str, documents: &[String]) -> Request {
@@ -30,6 +33,26 @@ fn chunks(texts: &[String], caller: &str) -> Request {
     }
 }
 
+/// A request for texts with a picture each: the picture as bytes, by URL, or none, in turn.
+fn contents(texts: &[String], caller: &str) -> Request {
+    let of = ContentParameters { vector: VectorParameters::default(), truncation: true };
+    let (picture, linked) = (MediaFile::new(PICTURE.into()).unwrap(), LinkedRequest::next());
+    let content = |(index, text): (usize, &String)| {
+        let mut parts = vec![Part::Text(text.clone())];
+        match index % 3 {
+            0 => parts.push(Part::File(picture.clone())),
+            1 => parts.push(Part::ImageUrl("https://example.com/a.png".to_owned())),
+            _ => {}
+        }
+        Ok(Input::Content(Arc::new(Content::new(parts, linked))))
+    };
+    Request {
+        parameters: Arc::new(Parameters::new(MODEL, EndpointParameters::Contents(of))),
+        inputs: texts.iter().enumerate().map(content).collect(),
+        ..bulk::<&str>(&[], caller)
+    }
+}
+
 /// Sends one request after another.
 async fn send(stage: Stage, request: impl Fn(usize) -> Request) {
     for number in 0.. {
@@ -37,7 +60,7 @@ async fn send(stage: Stage, request: impl Fn(usize) -> Request) {
     }
 }
 
-/// Three minutes of texts, documents of chunks and rerankings, all of them of one model; returns the share of its
+/// Three minutes of texts, documents of chunks, contents with pictures and rerankings, all of them of one model; returns the share of its
 /// requests and tokens that were used, in percent.
 #[expect(clippy::cast_precision_loss, reason = "counts of a test")]
 async fn three_minutes(rpm: u32, tpm: u64, inputs: usize) -> (f64, f64) {
@@ -58,6 +81,10 @@ async fn three_minutes(rpm: u32, tpm: u64, inputs: usize) -> (f64, f64) {
         tasks.spawn(send(stage.clone(), {
             let name = name.clone();
             move |number| chunks(&texts(&format!("{name} document"), number), &name)
+        }));
+        tasks.spawn(send(stage.clone(), {
+            let name = name.clone();
+            move |number| contents(&texts(&format!("{name} content"), number), &name)
         }));
         tasks.spawn(send(stage.clone(), move |number| {
             let pairs = texts(&format!("{name} candidate"), number);

@@ -62,7 +62,7 @@ fn boxes(mut rest: &[u8]) -> Option<Vec<Found<'_>>> {
 }
 
 /// Returns the body of the first child of a kind.
-fn child<'a>(parent: &'a [u8], kind: [u8; 4]) -> Option<&'a [u8]> {
+fn child(parent: &[u8], kind: [u8; 4]) -> Option<&[u8]> {
     first(&boxes(parent)?, kind)
 }
 

@@ -2,10 +2,13 @@
 
 import pytest
 
+import PIL.Image
+
 import deployment
 import plain_http
 import processes
 
+MEDIA = processes.ROOT / "tests/fixtures/media"
 TEXTS = ["a loaf of bread", "the last train", "a loaf of bread and butter"]
 DOCUMENTS = [["a loaf", "of bread"], ["the last train", "has left", "the station"]]
 DTYPES = ["float", "int8", "uint8", "binary", "ubinary"]
@@ -91,6 +94,31 @@ def test_documents_divided_by_the_provider(client):
 def test_queries_of_a_context_model(client):
     result = client.contextualized_embed(TEXTS, model="voyage-context-4", input_type="query")
     assert [len(each.embeddings) for each in result.results] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_contents_in_every_dtype(client, voyage, dtype):
+    image = PIL.Image.open(MEDIA / "picture.png")
+    result = client.multimodal_embed(
+        [["a sailboat", image], ["a sailboat"]],
+        model="voyage-multimodal-3.5",
+        input_type="document",
+        output_dtype=dtype,
+        output_dimension=256,
+    )
+    assert [len(vector) for vector in result.embeddings] == [32 if "binary" in dtype else 256] * 2
+    # 48 x 32 pixels are billed as 50,000.
+    assert (result.image_pixels, result.video_pixels) == (50_000, 0)
+    assert result.total_tokens == result.text_tokens + 89
+
+
+def test_contents_by_url_and_a_video(voyageai, client):
+    video = voyageai.video_utils.Video.from_path(str(MEDIA / "clip.mp4"), model="voyage-multimodal-3.5", optimize=False)
+    result = client.multimodal_embed([[video, "a clip"]], model="voyage-multimodal-3.5")
+    # 16 frames, each billed as 50,000 pixels.
+    assert (result.image_pixels, result.video_pixels) == (0, 800_000)
+    urls = [{"content": [{"type": "image_url", "image_url": "https://example.com/a.png"}]}]
+    assert client.multimodal_embed(urls, model="voyage-multimodal-3.5").image_pixels > 0
 
 
 def test_reranking(client, voyage):
