@@ -134,6 +134,7 @@ def test_models_and_info(deployment):
     assert [model["name"] for model in models if model.get("isDefault")] == [
         "voyage-4",
         "voyage-context-4",
+        "voyage-multimodal-3.5",
         "rerank-3",
     ]
     info = answer(deployment.address, "voyage.gateway.v1.ModelService/GetGatewayInfo")
