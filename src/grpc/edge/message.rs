@@ -32,10 +32,16 @@ pub(super) async fn receive(mut body: Body, limit: usize, permit: &Permit) -> Re
     let mut message = BytesMut::from(&*first);
     drop(first);
     while let Some(data) = next(&mut body, permit).await? {
+        reserve(&mut message);
         message.extend_from_slice(&data);
         is_whole = check(&message, limit)?;
     }
-    if is_whole { Ok(Body::new(Full::new(message.freeze()))) } else { Err(refusals::undecodable()) }
+    if !is_whole {
+        return Err(refusals::undecodable());
+    }
+    // tonic copies the message before it decodes it. The pipeline then counts the inputs instead.
+    permit.count(message.len())?;
+    Ok(Body::new(Full::new(message.freeze())))
 }
 
 /// Returns the next bytes of a body; `None` at its end.
@@ -52,6 +58,17 @@ async fn next(body: &mut Body, permit: &Permit) -> Result<Option<Bytes>, Error> 
             // The caller cancelled: HTTP/2 drops the RPC, or its deadline ends it.
             Some(Err(_)) => pending().await,
             None => return Ok(None),
+        }
+    }
+}
+
+/// Allocates a whole message when a quarter of it is there: doubling would copy most of it once more, and a peer may announce
+/// more than it sends.
+fn reserve(message: &mut BytesMut) {
+    if let Some([_, length @ ..]) = message.first_chunk::<PREFIX_BYTES>() {
+        let whole = PREFIX_BYTES + u32::from_be_bytes(*length) as usize;
+        if message.len() >= whole / 4 {
+            message.reserve(whole.saturating_sub(message.len()));
         }
     }
 }
