@@ -89,5 +89,5 @@ fn the_documented_reply_is_read() {
     let usage = Usage { tokens: 3_576, text_tokens: 5, image_pixels: 2_000_000, video_pixels: 0 };
     assert_eq!(decoded.usage, Some(usage));
     let first = bytes(decoded.answers).remove(0);
-    assert_eq!(first[..8], little_endian(&[0.027_587_891, -0.021_240_234]));
+    assert_eq!(first[..8], little_endian(&[0.027_587_89, -0.021_240_234]));
 }
