@@ -275,6 +275,12 @@ fn too_long(parameters: &Parameters, measure: &Measure) -> Option<Error> {
     Some(Error::InputTooLong { endpoint: parameters.endpoint(), index: 0, tokens, limit })
 }
 
+/// Returns whether Voyage truncates an input. An estimate says nothing.
+fn is_truncated(parameters: &Parameters, measure: &Measure) -> bool {
+    let context = parameters.max_input_tokens();
+    context.is_some_and(|most| measure.exact_tokens().is_some_and(|tokens| tokens > most))
+}
+
 impl DispatchState for Shared {
     fn batches(&self) -> (u64, u64) {
         (self.calls.load(Ordering::Relaxed) as u64, self.max_calls.into())

@@ -8,6 +8,7 @@ use super::{
     Shared,
     batch::Batch,
     breaker::BreakerPermit,
+    is_truncated,
     isolate::{Split, apportion_usage, split},
     limit::Reservation,
     pending::{Bill, ReplyMetadata},
@@ -270,6 +271,11 @@ fn hand_out(shared: &Shared, batch: Batch, reply: Reply) {
         items.into_iter().zip(reply.answers).zip(apportion_usage(&usage, &weights))
     {
         let (wasted, stats) = (queued.wasted, Arc::clone(&stats));
+        let answer = if is_truncated(&parameters, &queued.measure) {
+            answer.of_truncated_input()
+        } else {
+            answer
+        };
         queued.item.owner.complete(Ok(answer), Bill { usage, wasted, guessed, stats });
     }
 }

@@ -36,6 +36,9 @@ pub struct Embedding {
     /// Voyage tokens of this input, when the count is exact.
     #[prost(int32, optional, tag = "6")]
     pub token_count: Option<i32>,
+    /// Whether Voyage truncated the input, as the gateway's tokenizer knows.
+    #[prost(bool, tag = "7")]
+    pub truncated: bool,
 }
 
 /// Vectors are as confidential as texts: only the index is shown.

@@ -24,35 +24,53 @@ impl Answer {
             Self::Score(_) => size_of::<f64>(),
         }
     }
+
+    /// Marks a vector as that of an input which Voyage truncated. Other answers have no mark.
+    #[must_use]
+    pub fn of_truncated_input(self) -> Self {
+        match self {
+            Self::Vector(vector) => Self::Vector(Vector { is_truncated: true, ..vector }),
+            other => other,
+        }
+    }
 }
 
 /// A vector as little-endian bytes, as Voyage sent it.
 ///
 /// The bytes are checked once (`upstream/wire`), and are then both the cached value and the bytes of the reply.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Vector(Bytes);
+pub struct Vector {
+    bytes: Bytes,
+    /// Whether Voyage is known to have truncated the input. Kept with the vector, so that a hit counts no tokens.
+    is_truncated: bool,
+}
 
 impl Vector {
     /// Wraps checked bytes. The allocation should be exact, since the cache keeps it.
     pub fn new(bytes: Bytes) -> Self {
-        Self(bytes)
+        Self { bytes, is_truncated: false }
     }
 
     /// Returns the bytes, which are shared and not copied.
     pub fn into_bytes(self) -> Bytes {
-        self.0
+        self.bytes
     }
 
     /// Returns the bytes; cloning them copies nothing.
     pub fn bytes(&self) -> &Bytes {
-        &self.0
+        &self.bytes
+    }
+
+    /// Returns whether the input is known to have more tokens than the model's context.
+    pub const fn is_truncated(&self) -> bool {
+        self.is_truncated
     }
 }
 
 /// Shows the size only: vectors count as text.
 impl std::fmt::Debug for Vector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Vector({} bytes)", self.0.len())
+        write!(f, "Vector({} bytes)", self.bytes.len())
     }
 }
 

@@ -1,17 +1,22 @@
 //! `CountTokens` over real gRPC: local counts for every kind of input.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use tonic::{Code, Response, Status};
 use voyage_gateway::{
+    config::Config,
     grpc::v1::{
-        ChunkedDocument, CountTokensRequest, CountTokensResponse,
+        CacheMode, CacheStatus, ChunkedDocument, CountTokensRequest, CountTokensResponse,
+        EmbedChunksRequest, EmbedResponse, embedding_service_client::EmbeddingServiceClient,
         token_service_client::TokenServiceClient,
     },
     tokens::ModelConfig,
 };
 
-use crate::support::{Gateway, fields, reason, texts};
+use crate::support::{Gateway, fields, in_mode, partial, reason, statuses, texts};
 
 impl Gateway {
     async fn count(&self, request: CountTokensRequest) -> Result<CountTokensResponse, Status> {
@@ -82,10 +87,7 @@ pub(crate) fn tokenizer() -> (tempfile::TempDir, PathBuf) {
 async fn a_models_own_tokenizer_counts_exactly() {
     let (_folder, path) = tokenizer();
     let gateway = Gateway::with(|config, _| {
-        for model in ["voyage-4", "voyage-context-4", "rerank-3"] {
-            let own = ModelConfig { tokenizer: path.clone() };
-            config.tokens.models.insert(model.to_owned(), own);
-        }
+        count_exactly(config, &path, &["voyage-4", "voyage-context-4", "rerank-3"]);
     })
     .await;
     for (request, counts) in [
@@ -113,6 +115,56 @@ async fn a_models_own_tokenizer_counts_exactly() {
     let sent: Vec<_> =
         gateway.simulator().calls().into_iter().flat_map(|call| call.inputs).collect();
     assert!(sent.iter().all(|text| text == "short"));
+}
+
+/// Counts the tokens of these models with the tokenizer of the tests.
+fn count_exactly(config: &mut Config, path: &Path, models: &[&str]) {
+    for model in models {
+        let own = ModelConfig { tokenizer: path.to_owned() };
+        config.tokens.models.insert((*model).to_owned(), own);
+    }
+}
+
+/// The positions of the vectors whose inputs were truncated.
+fn truncated(reply: &EmbedResponse) -> Vec<i32> {
+    let embeddings = reply.embeddings.iter().filter(|embedding| embedding.truncated);
+    embeddings.map(|embedding| embedding.index).collect()
+}
+
+#[tokio::test]
+async fn a_vector_says_that_its_text_was_longer_than_the_context() {
+    let (_folder, path) = tokenizer();
+    let gateway =
+        Gateway::with(|config, _| count_exactly(config, &path, &["voyage-4", "voyage-context-4"]))
+            .await;
+    let (full, long) = ("one ".repeat(32_000), "one ".repeat(32_001));
+    let request = texts(&["short", &long, &full, &long]);
+    // Fetched, with a duplicate in the request; then cached; then fetched alone.
+    for (request, status) in [
+        (request.clone(), [CacheStatus::Miss, CacheStatus::Coalesced]),
+        (request.clone(), [CacheStatus::Hit; 2]),
+        (in_mode(request, CacheMode::Bypass), [CacheStatus::Bypassed; 2]),
+    ] {
+        let reply = gateway.embed(request).await.unwrap().into_inner();
+        let statuses = statuses(&reply);
+        assert_eq!([statuses[1], statuses[3]], status);
+        assert_eq!(truncated(&reply), [1, 3], "{status:?}");
+    }
+    let partial = gateway.embed(partial(texts(&[&long, ""]))).await.unwrap().into_inner();
+    assert_eq!(truncated(&partial), [0]);
+    // Voyage truncates no chunks.
+    let documents = vec![ChunkedDocument { chunks: vec!["one".to_owned(), "two".to_owned()] }];
+    let request = EmbedChunksRequest { documents, ..EmbedChunksRequest::default() };
+    let mut client = EmbeddingServiceClient::new(gateway.channel().await);
+    let reply = client.embed_chunks(request).await.unwrap().into_inner();
+    assert!(reply.documents[0].embeddings.iter().all(|embedding| !embedding.truncated));
+}
+
+#[tokio::test]
+async fn without_a_tokenizer_no_vector_is_said_to_be_of_a_truncated_text() {
+    let gateway = Gateway::start().await;
+    let reply = gateway.embed(texts(&["one ".repeat(40_000)])).await.unwrap().into_inner();
+    assert_eq!(truncated(&reply), [0; 0]);
 }
 
 #[tokio::test]

@@ -29,8 +29,12 @@ pub(super) fn embedding(
     source: Source,
     shape: ReplyShape,
 ) -> Embedding {
-    let mut embedding =
-        Embedding { index, cache_status: cache_status(source) as i32, ..Embedding::default() };
+    let mut embedding = Embedding {
+        index,
+        cache_status: cache_status(source) as i32,
+        truncated: vector.is_truncated(),
+        ..Embedding::default()
+    };
     let bytes = vector.into_bytes();
     match (shape.encoding, shape.dtype) {
         (VectorEncoding::Bytes, _) => embedding.data = bytes,

@@ -16,7 +16,7 @@ use crate::{
 /// Everything in a reply but its items.
 const REPLY_OVERHEAD: u64 = 256;
 
-/// Field tags, index, cache status and token count of one embedding or document.
+/// Field tags, lengths, index, cache status and the mark of a truncated input, of one embedding or document.
 const ITEM_OVERHEAD: u64 = 16;
 
 /// The fields of a request that shape its vectors, as sent.

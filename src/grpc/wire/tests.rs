@@ -24,6 +24,8 @@ struct Plain {
     cache_status: i32,
     #[prost(int32, optional, tag = "6")]
     token_count: Option<i32>,
+    #[prost(bool, tag = "7")]
+    truncated: bool,
 }
 
 impl Plain {
@@ -36,6 +38,7 @@ impl Plain {
             data: self.data.clone().into(),
             cache_status: self.cache_status,
             token_count: self.token_count,
+            truncated: self.truncated,
         }
     }
 }
@@ -49,6 +52,7 @@ fn plain(dimension: u16) -> Plain {
         data: (0..dimension).map(|number| number.to_le_bytes()[0]).collect(),
         cache_status: CacheStatus::Coalesced as i32,
         token_count: Some(0),
+        truncated: true,
     }
 }
 
@@ -103,6 +107,7 @@ fn the_proto_has_exactly_the_fields_of_the_twin() {
         ("data", 4, Type::Bytes, Label::Optional),
         ("cache_status", 5, Type::Enum, Label::Optional),
         ("token_count", 6, Type::Int32, Label::Optional),
+        ("truncated", 7, Type::Bool, Label::Optional),
     ];
     assert_eq!(fields, expected);
 
@@ -133,6 +138,7 @@ fn the_twin_writes_the_protos_field_numbers() {
         data: Bytes::from_static(&[0]),
         cache_status: 1,
         token_count: Some(1),
+        truncated: true,
     };
     let tag = |number: u8, wire: u8| number << 3 | wire;
     let expected = [
@@ -142,6 +148,7 @@ fn the_twin_writes_the_protos_field_numbers() {
         &[tag(4, LENGTH), 1, 0],
         &[tag(5, VARINT), 1],
         &[tag(6, VARINT), 1],
+        &[tag(7, VARINT), 1],
     ];
     assert_eq!(message.encode_to_vec(), expected.concat());
 }

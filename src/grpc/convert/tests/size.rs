@@ -108,8 +108,8 @@ fn worst_vector(dtype: Dtype, dimension: u32) -> Vector {
 /// The reply to `count` inputs with everything in it as large as it gets.
 fn worst_reply(count: usize, dimension: u32, shape: ReplyShape) -> EmbedResponse {
     let vector = worst_vector(shape.dtype, dimension);
-    let outcome =
-        || ItemResult { result: Ok(Answer::Vector(vector.clone())), source: Source::Bypassed };
+    let answer = Answer::Vector(vector).of_truncated_input();
+    let outcome = || ItemResult { result: Ok(answer.clone()), source: Source::Bypassed };
     let response = Response {
         items: std::iter::repeat_with(outcome).take(count).collect(),
         usage: item::Usage::of_tokens(u64::MAX),
@@ -121,7 +121,7 @@ fn worst_reply(count: usize, dimension: u32, shape: ReplyShape) -> EmbedResponse
     reply.usage.as_mut().unwrap().upstream_requests = i32::MAX;
     for embedding in &mut reply.embeddings {
         embedding.index += to_i32(MAX_INPUTS - count);
-        embedding.token_count = Some(32_000);
+        assert!(embedding.truncated);
     }
     reply
 }
