@@ -1,11 +1,15 @@
 //! Protobuf with a limit of fields per message.
 //!
 //! An empty text has 2 bytes in a message and 24 in memory, and a message of empty texts compresses a thousandfold: its size
-//! says little about the cost of decoding. So the fields are counted first.
+//! says little about the cost of decoding. So the fields are counted first. A message that prost refuses is kept for
+//! [`strings`].
 
-use std::marker::PhantomData;
+mod strings;
 
-use bytes::Buf as _;
+use std::{error::Error as _, marker::PhantomData, sync::Arc};
+
+use bytes::{Buf as _, Bytes};
+use http::Response;
 use prost::{
     DecodeError, Message, Name,
     encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field},
@@ -14,7 +18,9 @@ use tonic::{
     Status,
     codec::{Codec, DecodeBuf, Decoder},
 };
-use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
+use tonic_prost::{ProstCodec, ProstEncoder};
+
+pub(super) use strings::Undecodable;
 
 use super::{
     MAX_INPUTS,
@@ -23,6 +29,9 @@ use super::{
 
 /// Limit of fields in a message. It is above that of inputs, so that slightly too many inputs get an error of their own.
 pub(super) const MAX_FIELDS: usize = 4 * MAX_INPUTS;
+
+/// Media in a message of at most these bytes are copied; those of a larger one share its allocation.
+const MAX_COPIED_BYTES: usize = 64 * 1024;
 
 /// The codec of the services. Too many fields are `INVALID_ARGUMENT`, which tonic itself never returns.
 #[derive(Debug)]
@@ -49,13 +58,13 @@ where
     }
 
     fn decoder(&mut self) -> Self::Decoder {
-        FieldLimitDecoder(ProstCodec::<T, U>::default().decoder())
+        FieldLimitDecoder(PhantomData)
     }
 }
 
-/// Counts the fields, then decodes.
+/// Counts the fields, then decodes. The source of the status for an undecodable message is [`Undecodable`].
 #[derive(Debug)]
-pub(super) struct FieldLimitDecoder<U>(ProstDecoder<U>);
+pub(super) struct FieldLimitDecoder<U>(PhantomData<U>);
 
 impl<U: Message + Name + Default> Decoder for FieldLimitDecoder<U> {
     type Item = U;
@@ -66,8 +75,29 @@ impl<U: Message + Name + Default> Decoder for FieldLimitDecoder<U> {
         if has_too_many_fields(U::NAME, message.chunk()).unwrap_or(false) {
             return Err(Status::invalid_argument("too many fields"));
         }
-        self.0.decode(message)
+        let length = message.remaining();
+        let decoded = if length <= MAX_COPIED_BYTES {
+            let decoded = U::decode(message.chunk());
+            decoded.map_err(|_| undecodable::<U>(message.copy_to_bytes(length)))
+        } else {
+            let message = message.copy_to_bytes(length);
+            U::decode(message.clone()).map_err(|_| undecodable::<U>(message))
+        };
+        message.advance(message.remaining());
+        decoded.map(Some)
     }
+}
+
+/// Returns the status for a message that prost refuses.
+fn undecodable<U: Name>(message: Bytes) -> Status {
+    let mut status = Status::internal("undecodable");
+    status.set_source(Arc::new(Undecodable { type_name: U::full_name(), message }));
+    status
+}
+
+/// Returns the message of a response to one that could not be decoded.
+pub(super) fn undecoded<B>(response: &Response<B>) -> Option<Undecodable> {
+    response.extensions().get::<Status>()?.source()?.downcast_ref::<Undecodable>().cloned()
 }
 
 /// Returns whether a message has more than [`MAX_FIELDS`], those of its repeated messages included.
@@ -104,52 +134,46 @@ fn count_fields(
     while message.has_remaining() {
         let Some(left) = room.checked_sub(1) else { return Ok(true) };
         *room = left;
-        let (tag, wire_type) = decode_key(&mut message)?;
-        let field = message;
-        skip_field(wire_type, tag, &mut message, DecodeContext::default())?;
-        if wire_type == WireType::LengthDelimited
-            && let Some(inner) = nested.iter().find(|nested| nested.field == tag)
+        let field = next_field(&mut message)?;
+        if let Some(inner) = nested.iter().find(|nested| nested.field == field.number)
+            && let Some(content) = field.content()?
+            && count_fields(inner.nested, content, room)?
         {
-            let mut body = &field[..field.len() - message.len()];
-            decode_varint(&mut body)?;
-            if count_fields(inner.nested, body, room)? {
-                return Ok(true);
-            }
+            return Ok(true);
         }
     }
     Ok(false)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::grpc::v1::{ChunkedDocument, EmbedRequest};
+/// A field as it is encoded.
+struct Field<'m> {
+    number: u32,
+    wire_type: WireType,
+    key: &'m [u8],
+    value: &'m [u8],
+}
 
-    fn has_too_many<M: Message + Name>(message: &M) -> bool {
-        has_too_many_fields(M::NAME, &message.encode_to_vec()).unwrap()
-    }
+/// Takes the next field of a message that has one.
+fn next_field<'m>(message: &mut &'m [u8]) -> Result<Field<'m>, DecodeError> {
+    let whole = *message;
+    let (number, wire_type) = decode_key(message)?;
+    let (key, value) = whole.split_at(whole.len() - message.len());
+    skip_field(wire_type, number, message, DecodeContext::default())?;
+    let value = &value[..value.len() - message.len()];
+    Ok(Field { number, wire_type, key, value })
+}
 
-    #[test]
-    fn fields_of_repeated_messages_count() {
-        let of = |documents, chunks| EmbedChunksRequest {
-            documents: vec![ChunkedDocument { chunks: vec![String::new(); chunks] }; documents],
-            ..EmbedChunksRequest::default()
-        };
-        // A document is a field, and so is each of its chunks.
-        assert!(!has_too_many(&of(1, MAX_FIELDS - 1)));
-        assert!(has_too_many(&of(1, MAX_FIELDS)));
-        assert!(!has_too_many(&of(MAX_FIELDS / 2, 1)));
-        assert!(has_too_many(&of(MAX_FIELDS / 2 + 1, 1)));
-        let texts =
-            |count| EmbedRequest { inputs: vec![String::new(); count], ..EmbedRequest::default() };
-        assert!(!has_too_many(&texts(MAX_FIELDS)));
-        assert!(has_too_many(&texts(MAX_FIELDS + 1)));
-    }
-
-    #[test]
-    fn a_broken_nested_message_is_left_to_the_decoder() {
-        // A document of 5 bytes that ends after 1.
-        assert!(has_too_many_fields(EmbedChunksRequest::NAME, &[0x0a, 5, 0x0a]).is_err());
-        assert!(has_too_many_fields(EmbedChunksRequest::NAME, &[0x0a, 1, 0x0a]).is_err());
+impl<'m> Field<'m> {
+    /// Returns the content of a string or a message, which follows its length; `None`: the field is of another type.
+    fn content(&self) -> Result<Option<&'m [u8]>, DecodeError> {
+        if self.wire_type != WireType::LengthDelimited {
+            return Ok(None);
+        }
+        let mut content = self.value;
+        decode_varint(&mut content)?;
+        Ok(Some(content))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ mod guard;
 mod message;
 mod mistakes;
 mod refusals;
+mod repair;
 mod reply;
 mod rpc;
 mod series;
@@ -32,7 +33,7 @@ use tonic::{Status, body::Body, service::Routes};
 use tower::ServiceExt as _;
 
 use super::{
-    Settings,
+    Settings, codec,
     convert::CallTerms,
     deadline::{self, Deadline},
     request_id, status, v1,
@@ -218,7 +219,17 @@ impl Edge {
                 Err(error) => return call.refuse(&error).into_http(),
             };
         }
-        match self.routes.clone().oneshot(Request::from_parts(head, body)).await {
+        let response = self.route(Request::from_parts(head, body)).await;
+        let Some(undecodable) = codec::undecoded(&response) else { return response };
+        drop(response);
+        match repair::repaired(undecodable, self.settings.max_request_bytes, call).await {
+            Ok(request) => self.route(request).await,
+            Err(error) => call.refuse(&error).into_http(),
+        }
+    }
+
+    async fn route(&self, request: Request<Body>) -> Response<Body> {
+        match self.routes.clone().oneshot(request).await {
             Ok(response) => response,
             Err(never) => match never {},
         }

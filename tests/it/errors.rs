@@ -1,8 +1,9 @@
 //! The error table over real gRPC: Voyage's behaviour, the caller's status, and the state afterwards.
 //!
 //! [`table`] has Voyage's answers, row by row; [`transport`] failures of the connection to it; [`requests`] refusals of
-//! the gateway itself, and [`wire`] those before the message is decoded.
+//! the gateway itself, [`wire`] those before the message is decoded, and [`invalid_text`] texts that are not UTF-8.
 
+mod invalid_text;
 mod requests;
 mod table;
 mod transport;

@@ -1,6 +1,6 @@
 //! `CountTokens`: inputs of any RPC.
 
-use super::{Violations, check_count, model_name};
+use super::{Violations, check_count, model_name, options::check_invalid_text};
 use crate::{
     error::Error,
     grpc::{RequestModels, v1::CountTokensRequest},
@@ -29,8 +29,9 @@ pub(in crate::grpc) fn count_request(
     request: CountTokensRequest,
     models: &RequestModels,
 ) -> Result<CountInputs, Error> {
-    let CountTokensRequest { inputs, model, documents, query } = request;
+    let CountTokensRequest { inputs, model, documents, query, options } = request;
     let mut violations = Violations::default();
+    check_invalid_text(&options.unwrap_or_default(), &mut violations);
     let query = Some(query).filter(|query| !query.is_empty());
     let (kind, field, what) = match (&query, documents.is_empty()) {
         (Some(_), _) => (Kind::Rerank, "inputs", "document"),

@@ -10,7 +10,7 @@ use crate::{
     error::Error,
     grpc::{
         RequestModels,
-        v1::{CacheMode as ProtoCacheMode, Priority, RequestOptions},
+        v1::{CacheMode as ProtoCacheMode, InvalidText, Priority, RequestOptions},
     },
     item::{Input, Parameters},
     model::{self, Kind, ModelName},
@@ -57,13 +57,15 @@ impl Options {
         violations: &mut Violations,
     ) -> Self {
         let options = options.unwrap_or_default();
-        Self {
+        let read = Self {
             cache_mode: cache_mode(options.cache_mode, violations),
             priority: priority(options.priority, usual, violations),
             allow_partial: options.allow_partial,
             max_queue_wait: max_queue_wait(&options, violations),
             max_bytes: max_response_bytes(&options, violations),
-        }
+        };
+        check_invalid_text(&options, violations);
+        read
     }
 
     /// Turns off look-ups and stores.
@@ -115,6 +117,12 @@ pub(super) fn model_name(
         violations.add("model", "WRONG_KIND", description);
     }
     model
+}
+
+/// Checks a field that has its effect before the message is decoded.
+pub(super) fn check_invalid_text(options: &RequestOptions, violations: &mut Violations) {
+    let field = "options.invalid_text";
+    violations.read_enum(field, options.invalid_text, InvalidText::as_str_name);
 }
 
 fn cache_mode(number: i32, violations: &mut Violations) -> CacheMode {

@@ -21,7 +21,7 @@ use super::refusals;
 use crate::{error::Error, pipeline::Permit};
 
 /// The compression flag and length before a message.
-const PREFIX_BYTES: usize = 5;
+pub(super) const PREFIX_BYTES: usize = 5;
 
 /// Receives one encoded message of at most `limit` bytes, and counts its bytes in `permit` as they arrive.
 ///

@@ -118,6 +118,7 @@ async fn all_that_is_wrong_is_said_at_once_and_inputs_last() {
             allow_partial: false,
             max_response_bytes: -1,
             max_queue_wait: Some(Wait { seconds: -1, nanos: 0 }),
+            invalid_text: 9,
         }),
         ..texts(&["", "fine", ""])
     };
@@ -132,6 +133,7 @@ async fn all_that_is_wrong_is_said_at_once_and_inputs_last() {
         "options.priority",
         "options.max_queue_wait",
         "options.max_response_bytes",
+        "options.invalid_text",
         "inputs[0]",
         "inputs[2]",
     ];

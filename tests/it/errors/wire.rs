@@ -25,10 +25,9 @@ fn check_invalid(status: &Status, field: &str, violation: &str) {
 async fn a_message_that_cannot_be_decoded() {
     let gateway = Gateway::start().await;
     let connection = Connection::open(gateway.grpc()).await;
-    let bad_utf8 = b"\x0a\x03\xff\xfe\xfd".as_slice();
     let cut_short = b"\x0a\x20abc".as_slice();
     let wrong_type = b"\x08\x01".as_slice();
-    for message in [bad_utf8, cut_short, wrong_type] {
+    for message in [cut_short, wrong_type] {
         let answer = connection.clone().call(&[], framed(message)).await;
         check_invalid(&answer.err().unwrap(), "request", "UNDECODABLE");
     }

@@ -289,6 +289,7 @@ fn all_wrong(empty: usize) -> EmbedRequest {
             allow_partial: false,
             max_response_bytes: -1,
             max_queue_wait: Some(Duration { seconds: -1, nanos: 0 }),
+            invalid_text: 9,
         }),
     }
 }
@@ -306,6 +307,7 @@ fn all_violations_are_listed_at_once_and_inputs_last() {
         "options.priority",
         "options.max_queue_wait",
         "options.max_response_bytes",
+        "options.invalid_text",
         "inputs[0]",
         "inputs[1]",
     ];
@@ -316,8 +318,8 @@ fn all_violations_are_listed_at_once_and_inputs_last() {
 fn at_most_sixteen_violations_are_listed() {
     let fields: Vec<_> = found(all_wrong(16_384)).into_iter().map(|(field, _)| field).collect();
     assert_eq!(fields.len(), 16);
-    assert_eq!(fields[8..10], ["options.max_response_bytes", "inputs[0]"]);
-    assert_eq!(fields[15], "inputs[6]");
+    assert_eq!(fields[8..10], ["options.max_response_bytes", "options.invalid_text"]);
+    assert_eq!(fields[15], "inputs[5]");
 }
 
 /// A reply too large is no violation: nothing is predicted for a request that cannot be.

@@ -138,9 +138,9 @@ async fn a_message_over_the_limit_is_too_large() {
 async fn an_undecodable_message_is_an_invalid_request() {
     let (edge, _) = edge().await;
     let bodies = [
-        // Bad UTF-8 in `model`, a field that is cut, a wire type that does not exist.
-        framed(b"\x12\x02\xff\xfe"),
+        // A field that is cut, also after bad UTF-8; a wire type that does not exist.
         framed(b"\x12\x09a"),
+        framed(b"\x12\x02\xff\xfe\x12\x09a"),
         framed(b"\x17"),
         // A compression flag that means nothing, a frame that is cut, none at all.
         Bytes::from_static(&[9, 0, 0, 0, 0]),
@@ -159,6 +159,29 @@ async fn an_undecodable_message_is_an_invalid_request() {
         assert_eq!(bad.field_violations[0].field, "request", "{body:?}");
         assert_eq!(bad.field_violations[0].reason, "UNDECODABLE", "{body:?}");
     }
+}
+
+#[tokio::test]
+async fn a_message_with_invalid_texts_is_refused_or_repaired_within_the_limit() {
+    let (edge, _) = edge().await;
+    let of = |model: usize, options: &[u8]| {
+        let model = EmbedRequest { model: "m".repeat(model), ..EmbedRequest::default() };
+        let mut message = model.encode_to_vec();
+        message[3..].fill(0xff);
+        message.extend_from_slice(options);
+        request(EMBED, framed(&message))
+    };
+    let seen = call(&edge, of(200, b"")).await;
+    assert_eq!((seen.code(), &*seen.reason()), (Code::InvalidArgument, "INVALID_REQUEST"));
+    let bad = seen.status.get_details_bad_request().unwrap();
+    assert_eq!(bad.field_violations[0].field, "model");
+    assert_eq!(bad.field_violations[0].reason, "INVALID_UTF8");
+    // `options.invalid_text`: replace. The tag and the length take 3 bytes, and so does a replacement.
+    let replace = b"\x7a\x02\x30\x02";
+    let most = (MAX_REQUEST_BYTES - 3 - replace.len()) / 3;
+    assert_eq!(call(&edge, of(most, replace)).await.code(), Code::Ok);
+    let seen = call(&edge, of(most + 1, replace)).await;
+    assert_eq!((seen.code(), &*seen.reason()), (Code::ResourceExhausted, "REQUEST_TOO_LARGE"));
 }
 
 /// A refusal of ours has details, and is not mistaken for one of tonic's.

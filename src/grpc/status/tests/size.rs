@@ -48,6 +48,7 @@ fn violations() -> Vec<FieldViolation> {
             allow_partial: false,
             max_response_bytes: -1,
             max_queue_wait: Some(prost_types::Duration { seconds: -1, nanos: 0 }),
+            invalid_text: 9,
         }),
     };
     let mut all = Vec::new();
