@@ -97,8 +97,8 @@ async fn batch_requests_leave_a_fifth_of_the_bytes_to_interactive_ones() {
     let large = |letter: &str| texts(&[letter.repeat(60_000)]);
     let held = gateway.spawn(with_priority(large("a"), Priority::Batch)).await;
     gateway.until_in_flight(1).await;
-    // 65 KB are taken; with 25 KB more it would be 90 % of the room.
-    let further = |letter: &str| texts(&[letter.repeat(20_000)]);
+    // 65 KB are taken; with 20 KB more it would be 83 % of the room.
+    let further = |letter: &str| texts(&[letter.repeat(15_000)]);
     assert_refused(&gateway, with_priority(further("b"), Priority::Batch)).await;
     let interactive = gateway.spawn(with_priority(further("b"), Priority::Interactive)).await;
     gateway.until_in_flight(2).await;
