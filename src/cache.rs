@@ -6,7 +6,11 @@
 mod config;
 mod key;
 
-use std::time::Duration;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use moka::{notification::RemovalCause, sync::Cache as Moka};
 use tokio::time::Instant;
@@ -44,6 +48,15 @@ impl Stored {
     pub fn saves(&self) -> Usage {
         Usage { image_pixels: self.pixels.into(), ..Usage::of_tokens(self.tokens.into()) }
     }
+}
+
+/// How long an answer has been stored, and will be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Age {
+    /// The time since it was stored.
+    pub age: Duration,
+    /// The time until it expires.
+    pub expires_in: Duration,
 }
 
 /// Answers in memory.
@@ -86,6 +99,24 @@ impl Cache {
     pub fn get(&self, key: &Key, now: Instant) -> Option<Stored> {
         let entry = self.entries.get(key)?;
         (now < entry.expires).then_some(entry.stored)
+    }
+
+    /// Returns whether an answer is stored, without an effect on evictions.
+    pub fn contains(&self, key: &Key) -> bool {
+        self.entries.contains_key(key)
+    }
+
+    /// Returns the age and the remaining time of stored answers, without an effect on evictions.
+    ///
+    /// moka has no such look-up: this walks over all entries, some 100 ns each, and is for rare questions only.
+    pub fn ages(&self, keys: &HashSet<Key>) -> HashMap<Key, Age> {
+        let now = Instant::now();
+        let stored = self.entries.iter().filter(|(key, _)| keys.contains(&**key));
+        let age = |(key, entry): (Arc<Key>, Entry)| {
+            let expires_in = entry.expires.saturating_duration_since(now);
+            (*key, Age { age: self.ttl.saturating_sub(expires_in), expires_in })
+        };
+        stored.map(age).filter(|(_, age)| !age.expires_in.is_zero()).collect()
     }
 
     /// Stores the answer of a flight, unless a later flight has already stored its own.

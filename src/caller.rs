@@ -76,6 +76,12 @@ impl Caller {
         self.rule.max_priority.map_or(wanted, |highest| wanted.max(highest))
     }
 
+    /// Returns whether it may see the age of cached answers, and calls under way; `scope` applies if its rules set none.
+    pub fn may_explain(&self, scope: Scope) -> bool {
+        let scope = self.rule.cache_scope.unwrap_or(scope);
+        self.rule.explain.unwrap_or(scope == Scope::PerCaller)
+    }
+
     /// Returns its namespace in the cache: empty for the shared one. `scope` applies if its rules set none.
     pub fn namespace(&self, scope: Scope) -> Cow<'static, str> {
         match self.rule.cache_scope.unwrap_or(scope) {

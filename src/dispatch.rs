@@ -19,12 +19,18 @@ mod schedule;
 mod send_info;
 mod spans;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 
 pub use breaker::Config as BreakerConfig;
 pub use config::{Config, RetryConfig};
@@ -44,7 +50,7 @@ use crate::{
 };
 use pending::Queued;
 use pending_limit::PendingLimit;
-use schedule::{Command, Scheduler};
+use schedule::{Command, Planned, Scheduler};
 
 /// Larger inputs are tokenized on a blocking thread: a tokenizer takes about 0.1 µs per byte.
 const MAX_BYTES_COUNTED_HERE: usize = 64 * 1024;
@@ -77,6 +83,28 @@ pub struct Parts<'a> {
 pub struct Dispatch {
     commands: mpsc::UnboundedSender<Command>,
     shared: Arc<Shared>,
+}
+
+/// Inputs to plan for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The inputs.
+    pub inputs: &'a [&'a Input],
+    /// Their measures.
+    pub measures: &'a [Measure],
+    /// The priority of their request.
+    pub priority: Priority,
+}
+
+/// The calls that a request would need.
+#[derive(Debug)]
+pub struct Plan {
+    /// The number of calls, if no other request shares them.
+    pub calls: usize,
+    /// The known time until the last of them can be sent.
+    pub wait: Duration,
+    /// The error of all inputs while nothing can be sent.
+    pub refusal: Option<Error>,
 }
 
 /// State shared by the scheduler and the calls.
@@ -170,6 +198,24 @@ impl Dispatch {
         }
     }
 
+    /// Returns the calls that a request of these inputs would need by itself, and when they could be sent. Nothing is sent.
+    pub async fn plan(&self, parameters: &Arc<Parameters>, wanted: Wanted<'_>) -> Plan {
+        let refusal = self.shared.refusal(parameters, Instant::now());
+        let sizes = wanted.inputs.iter().zip(wanted.measures);
+        let sizes =
+            sizes.map(|(input, measure)| self.shared.size(parameters, input, measure)).collect();
+        let (parameters, priority) = (Arc::clone(parameters), wanted.priority);
+        let (reply, planned) = oneshot::channel();
+        let _ = self.commands.send(Command::Plan { parameters, sizes, priority, reply });
+        let Planned { calls, wait } = planned.await.unwrap_or_default();
+        Plan { calls, wait, refusal }
+    }
+
+    /// Returns the error of an input that Voyage would refuse.
+    pub fn refuses(&self, parameters: &Parameters, measure: &Measure) -> Option<Error> {
+        too_long(parameters, measure)
+    }
+
     /// Waits until the scheduler has ended, which happens only if it panics. Nothing is sent after that.
     pub async fn ended(&self) {
         self.commands.closed().await;
@@ -207,12 +253,7 @@ impl Dispatch {
                 continue;
             }
             accepted.push(Queued {
-                size: Size {
-                    inputs: 1,
-                    chunks: item.input.chunks() as u64,
-                    tokens: shared.tokens_to_reserve(parameters, &measure),
-                    bytes: item.input.bytes() as u64,
-                },
+                size: shared.size(parameters, &item.input, &measure),
                 item,
                 measure,
                 expected: shared.counter.guess(&parameters.model, &measure),
@@ -260,6 +301,15 @@ impl Shared {
     /// Returns the error for all items while nothing can be sent.
     fn refusal(&self, parameters: &Parameters, now: Instant) -> Option<Error> {
         self.breaker.check(now).err().or_else(|| self.pool.refusal(parameters, now))
+    }
+
+    fn size(&self, parameters: &Parameters, input: &Input, measure: &Measure) -> Size {
+        Size {
+            inputs: 1,
+            chunks: input.chunks() as u64,
+            tokens: self.tokens_to_reserve(parameters, measure),
+            bytes: input.bytes() as u64,
+        }
     }
 
     fn tokens_to_reserve(&self, parameters: &Parameters, measure: &Measure) -> u64 {

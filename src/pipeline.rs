@@ -6,6 +6,7 @@
 mod admission;
 mod coalesce;
 mod config;
+mod explain;
 mod gather;
 mod quota;
 mod request;
@@ -18,6 +19,7 @@ use tokio::time::{Instant, timeout_at};
 
 pub use admission::{Admission, Permit};
 pub use config::Config;
+pub use explain::{ExplainedInput, Explanation};
 pub use request::{CacheMode, ItemResult, Request, Response, Source};
 
 use crate::{

@@ -51,6 +51,10 @@ pub struct Rule {
     /// The cached answers that it can hit: those of all callers (`shared`) or its own only (`per-caller`). Unset:
     /// `cache.scope`.
     pub cache_scope: Option<Scope>,
+
+    /// Whether `ExplainEmbed` shows it age, expiry and calls under way of cached answers, also of those that other callers
+    /// fetched. Unset: only with the scope `per-caller`.
+    pub explain: Option<bool>,
 }
 
 /// The cached answers that a caller can hit.
@@ -138,6 +142,7 @@ impl Rule {
             weight: self.weight.or(default.weight),
             max_priority: self.max_priority.or(default.max_priority),
             cache_scope: self.cache_scope.or(default.cache_scope),
+            explain: self.explain.or(default.explain),
         }
     }
 }

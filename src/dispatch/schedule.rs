@@ -7,6 +7,7 @@ mod blocks;
 mod choice;
 mod estimate;
 mod lane;
+mod plan;
 mod queue;
 mod refusals;
 mod reserve;
@@ -19,7 +20,7 @@ use std::{
 };
 
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     time::{Instant, sleep_until},
 };
 
@@ -30,10 +31,15 @@ use super::{
     limit::{Blocked, Cause, Reservation},
     pending::Queued,
 };
-use crate::{caller::Priority, error::Error, item::Parameters};
+use crate::{
+    caller::Priority,
+    error::Error,
+    item::{Parameters, Size},
+};
 use blocks::{Blocks, Need};
 use choice::{Candidate, TURN, choose};
 use lane::{CapsByModel, Lane};
+pub(super) use plan::Planned;
 use queue::{FairClock, Position, Queue};
 use reserve::{Terms, Wanted, reserve_for};
 use shares::Shares;
@@ -48,6 +54,13 @@ pub(super) enum Command {
     Submit { parameters: Arc<Parameters>, items: Vec<Queued> },
     /// A new waiter for an item.
     Joined { parameters: Arc<Parameters>, id: u64, priority: Priority },
+    /// A question about a request that is not sent.
+    Plan {
+        parameters: Arc<Parameters>,
+        sizes: Vec<Size>,
+        priority: Priority,
+        reply: oneshot::Sender<Planned>,
+    },
 }
 
 pub(super) struct Scheduler {
@@ -167,6 +180,10 @@ impl Scheduler {
                 } else {
                     self.joined_returned(id, priority, now);
                 }
+            }
+            Command::Plan { parameters, sizes, priority, reply } => {
+                // The question may have been withdrawn.
+                let _ = reply.send(self.plan(&parameters, &sizes, priority, now));
             }
         }
     }

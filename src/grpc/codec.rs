@@ -24,7 +24,7 @@ pub(super) use strings::Undecodable;
 
 use super::{
     MAX_INPUTS,
-    v1::{CountTokensRequest, EmbedChunksRequest, EmbedMultimodalRequest},
+    v1::{CountTokensRequest, EmbedChunksRequest, EmbedMultimodalRequest, ExplainEmbedRequest},
 };
 
 /// Limit of fields in a message. It is above that of inputs, so that slightly too many inputs get an error of their own.
@@ -114,6 +114,7 @@ fn nested(type_name: &str) -> &'static [Nested] {
     match type_name {
         EmbedChunksRequest::NAME => &[CHUNKED_DOCUMENT],
         EmbedMultimodalRequest::NAME => &[MULTIMODAL_INPUT],
+        ExplainEmbedRequest::NAME => &[Nested { field: 1, nested: &[] }],
         CountTokensRequest::NAME => &[Nested { field: 3, nested: &[] }],
         _ => &[],
     }

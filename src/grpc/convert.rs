@@ -6,6 +6,7 @@
 mod chunks;
 mod contents;
 mod count;
+mod explain;
 mod options;
 mod reply;
 mod rerank;
@@ -18,6 +19,7 @@ use crate::{error::Error, item::Input};
 pub(super) use chunks::{embed_chunks_request, embed_chunks_response};
 pub(super) use contents::{embed_multimodal_request, embed_multimodal_response, file_bytes};
 pub(super) use count::{CountInputs, count_request};
+pub(super) use explain::{explain_request, explain_response, too_large_response};
 pub(super) use options::CallTerms;
 use options::{Options, model_name};
 pub(super) use reply::{output_dtype, to_i32, to_i64};

@@ -10,7 +10,8 @@ use super::{
     edge::Call,
     v1::{
         EmbedChunksRequest, EmbedChunksResponse, EmbedMultimodalRequest, EmbedMultimodalResponse,
-        EmbedRequest, EmbedResponse, embedding_service_server::EmbeddingService,
+        EmbedRequest, EmbedResponse, ExplainEmbedRequest, ExplainEmbedResponse,
+        embedding_service_server::EmbeddingService,
     },
 };
 use crate::{
@@ -39,6 +40,24 @@ impl Embeddings {
         let answers = answers::of(&self.pipeline, request, call).await?;
         call.permit.count(shape.check_answers(&answers.response)?)?;
         Ok(answers.reply(|response, model| convert::embed_response(response, shape, model)))
+    }
+
+    async fn explain(
+        &self,
+        request: ExplainEmbedRequest,
+        call: &Call,
+    ) -> Result<ExplainEmbedResponse, Error> {
+        let models = &self.settings.models;
+        let request = match convert::explain_request(request, models, call.terms()) {
+            Ok((request, _)) => request,
+            Err(error @ Error::ResponseTooLarge { predicted, .. }) => {
+                return Ok(convert::too_large_response(predicted, &error));
+            }
+            Err(error) => return Err(error),
+        };
+        let (parameters, reply_bytes) = (Arc::clone(&request.parameters), request.reply_bytes);
+        let explanation = self.pipeline.explain(request, &call.permit).await?;
+        Ok(convert::explain_response(explanation, &parameters, reply_bytes))
     }
 
     async fn embed_chunks(
@@ -94,6 +113,15 @@ impl EmbeddingService for Embeddings {
     ) -> Result<Response<EmbedResponse>, Status> {
         let call = Call::of(request.extensions());
         self.embed(request.into_inner(), &call).await.map_err(|error| call.refuse(&error))
+    }
+
+    async fn explain_embed(
+        &self,
+        request: Request<ExplainEmbedRequest>,
+    ) -> Result<Response<ExplainEmbedResponse>, Status> {
+        let call = Call::of(request.extensions());
+        let explained = self.explain(request.into_inner(), &call).await;
+        explained.map(Response::new).map_err(|error| call.refuse(&error))
     }
 
     async fn embed_chunks(

@@ -93,9 +93,7 @@ impl Quotas {
 
     fn refuse(&self, caller: &Caller, rule: &'static str, need: u64, why: &Exceeded) -> Error {
         self.metrics.quota_refusal(rule);
-        let &Exceeded { limit, retry_after, .. } = why;
-        let (caller, retry_after) = (Arc::clone(&caller.name), retry_after.map(whole_millis));
-        Error::CallerQuota(Arc::new(Quota { caller, rule, limit, need, retry_after }))
+        quota_error(caller, rule, need, why)
     }
 
     #[cfg(test)]
@@ -146,11 +144,30 @@ impl Payer<'_> {
         Ok(charge)
     }
 
-    fn refuse_by_budget(&self, exceeded: &Exceeded, now: Instant) -> Error {
+    /// Returns the error of [`Self::reserve`] without reserving or counting anything.
+    pub(super) fn refusal(&self, tokens: u64, now: Instant) -> Option<Error> {
+        let exceeded = |account: &Account, limits| account.exceeded(limits, tokens, now);
+        let own = self.own.as_ref().and_then(|(account, limits)| exceeded(account, *limits));
+        let budget = self.is_budgeted.then(|| exceeded(&self.quotas.gateway, self.quotas.budgets));
+        let budget = budget.flatten();
+        match (own, budget) {
+            (Some(own), budget) if budget.is_none_or(|budget| budget.wait() <= own.wait()) => {
+                let own = self.with_request(&own, now);
+                Some(quota_error(self.caller, RULES[own.window], tokens, &own))
+            }
+            (_, budget) => budget.map(|budget| self.budget_error(&budget, now)),
+        }
+    }
+
+    fn budget_error(&self, exceeded: &Exceeded, now: Instant) -> Error {
         let Exceeded { window, limit, retry_after } = self.with_request(exceeded, now);
-        let budget = BUDGETS[window];
-        self.quotas.metrics.quota_refusal(budget);
-        Error::BudgetExhausted { budget, limit, retry_after: retry_after.map(whole_millis) }
+        let retry_after = retry_after.map(whole_millis);
+        Error::BudgetExhausted { budget: BUDGETS[window], limit, retry_after }
+    }
+
+    fn refuse_by_budget(&self, exceeded: &Exceeded, now: Instant) -> Error {
+        self.quotas.metrics.quota_refusal(BUDGETS[exceeded.window]);
+        self.budget_error(exceeded, now)
     }
 
     /// Raises a wait to that for the next request, which a retry needs as well.
@@ -170,6 +187,12 @@ impl Payer<'_> {
         }
         charge
     }
+}
+
+fn quota_error(caller: &Caller, rule: &'static str, need: u64, why: &Exceeded) -> Error {
+    let &Exceeded { limit, retry_after, .. } = why;
+    let (caller, retry_after) = (Arc::clone(&caller.name), retry_after.map(whole_millis));
+    Error::CallerQuota(Arc::new(Quota { caller, rule, limit, need, retry_after }))
 }
 
 /// Returns one replica's share of a limit.

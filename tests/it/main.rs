@@ -21,6 +21,7 @@ mod corpus;
 mod edge;
 mod embed;
 mod errors;
+mod explain;
 mod keys;
 mod lifecycle;
 mod limits;

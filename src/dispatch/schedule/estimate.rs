@@ -136,8 +136,32 @@ impl<'a> Estimate<'a> {
         late
     }
 
+    /// Returns when the last of these calls, given by their tokens, can be sent after all items that are not less urgent.
+    pub(super) fn after(mut self, priority: Priority, calls: &[u64]) -> Instant {
+        self.keeps_all = true;
+        self.items.retain(|waiting| waiting.position.priority <= priority);
+        self.simulate();
+        for &tokens in calls {
+            let at = self.forecast.free_at(priority, tokens).max(self.clock);
+            self.clock = at;
+            self.forecast.advance(at);
+            if let Ok(planned) = self.forecast.reserve(priority, tokens) {
+                self.forecast.settle(planned, tokens);
+            }
+        }
+        self.clock
+    }
+
     /// Simulates sending all items in turn; returns those with waiters that cannot wait.
     fn run(mut self) -> Vec<Late> {
+        self.simulate();
+        while let Some(rest) = self.items.pop_front() {
+            self.note(rest);
+        }
+        self.late
+    }
+
+    fn simulate(&mut self) {
         for _ in 0..MOST_CHANGES {
             let changes = [self.send_again(), self.send_next()];
             if self.items.is_empty() {
@@ -148,10 +172,6 @@ impl<'a> Estimate<'a> {
             self.clock = next.max(self.clock + Duration::from_millis(1));
             self.forecast.advance(self.clock);
         }
-        while let Some(rest) = self.items.pop_front() {
-            self.note(rest);
-        }
-        self.late
     }
 
     /// Sends the returned batches that have budget; returns when the next of the others may have it.

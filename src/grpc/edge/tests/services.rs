@@ -7,7 +7,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use super::*;
 use crate::grpc::v1::{
     EmbedChunksRequest, EmbedChunksResponse, EmbedMultimodalRequest, EmbedMultimodalResponse,
-    EmbedResponse,
+    EmbedResponse, ExplainEmbedRequest, ExplainEmbedResponse,
     embedding_service_server::{EmbeddingService, EmbeddingServiceServer},
 };
 use crate::{grpc::RequestModels, pipeline};
@@ -45,6 +45,13 @@ impl EmbeddingService for Obedient {
         &self,
         _: tonic::Request<EmbedChunksRequest>,
     ) -> Result<tonic::Response<EmbedChunksResponse>, Status> {
+        Err(Status::unimplemented("not needed here"))
+    }
+
+    async fn explain_embed(
+        &self,
+        _: tonic::Request<ExplainEmbedRequest>,
+    ) -> Result<tonic::Response<ExplainEmbedResponse>, Status> {
         Err(Status::unimplemented("not needed here"))
     }
 

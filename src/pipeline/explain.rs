@@ -1,0 +1,195 @@
+//! What a request would do now, without doing it: nothing is sent, reserved, stored or counted as a hit.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{task::spawn_blocking, time::Instant};
+
+use super::{CacheMode, Permit, Pipeline, Request, Source};
+use crate::{
+    cache::{Age, Key},
+    dispatch::Wanted,
+    error::Error,
+    item::Input,
+    tokens::Measure,
+};
+
+/// What a request would do.
+#[derive(Debug)]
+pub struct Explanation {
+    /// One for each input, in the order of the request.
+    pub inputs: Vec<ExplainedInput>,
+    /// The tokens that it would cost.
+    pub tokens: u64,
+    /// Whether tokens are estimated.
+    pub estimated: bool,
+    /// The upstream calls that it would need by itself.
+    pub calls: usize,
+    /// The known time until the last of them can be sent.
+    pub wait: Duration,
+    /// The first reason for which it would fail.
+    pub refusal: Option<Error>,
+}
+
+/// What would become of one input.
+#[derive(Clone, Debug)]
+pub struct ExplainedInput {
+    /// Where its answer would come from.
+    pub source: Source,
+    /// Its tokens, if it would be fetched.
+    pub tokens: u64,
+    /// Why it would fail alone.
+    pub error: Option<Error>,
+    /// How long its answer has been stored, if the caller may know.
+    pub age: Option<Age>,
+    /// Whether a flight for it is open, if the caller may know.
+    pub in_flight: bool,
+}
+
+/// An input that would be fetched.
+struct Fetched {
+    slot: usize,
+    input: Input,
+}
+
+impl Pipeline {
+    /// Explains a request, which counts as one of its caller.
+    pub async fn explain(
+        &self,
+        mut request: Request,
+        permit: &Permit,
+    ) -> Result<Explanation, Error> {
+        self.quotas.count_request(&request.caller, Instant::now())?;
+        permit.enter(request.size(), request.priority)?;
+        let inputs = std::mem::take(&mut request.inputs);
+        let (mut explained, fetched, stored) = self.sources(inputs, &request);
+        if request.caller.may_explain(self.scope) && !stored.is_empty() {
+            self.show_ages(&mut explained, stored).await?;
+        }
+        let (slots, inputs): (Vec<usize>, Vec<&Input>) =
+            fetched.iter().map(|fetched| (fetched.slot, &fetched.input)).unzip();
+        let measures = self.dispatch.measure(&request.parameters, &inputs).await?;
+        let counter = self.counter();
+        for (&slot, measure) in slots.iter().zip(&measures) {
+            explained[slot].tokens = counter.guess(&request.parameters.model, measure);
+            let error = self.dispatch.refuses(&request.parameters, measure);
+            explained[slot].error = error.map(|error| error.at_input(slot));
+        }
+        let wanted = Wanted { inputs: &inputs, measures: &measures, priority: request.priority };
+        let plan = self.dispatch.plan(&request.parameters, wanted).await;
+        let own = || self.refusal(&request, &explained, &measures);
+        let late = || refuse_late(&request, plan.wait);
+        let refusal = own().or(plan.refusal.filter(|_| !measures.is_empty())).or_else(late);
+        Ok(Explanation {
+            tokens: explained.iter().map(|input| input.tokens).sum(),
+            estimated: !counter.is_exact(&request.parameters.model),
+            calls: plan.calls,
+            wait: plan.wait,
+            refusal,
+            inputs: explained,
+        })
+    }
+
+    /// Looks up where the answers would come from; returns the inputs that would be fetched, and the stored ones.
+    fn sources(
+        &self,
+        inputs: Vec<Result<Input, Error>>,
+        request: &Request,
+    ) -> (Vec<ExplainedInput>, Vec<Fetched>, HashMap<Key, Vec<usize>>) {
+        let namespace = request.caller.namespace(self.scope);
+        let prefix = self.keys.prefix(&namespace, &request.parameters);
+        let mode = request.cache_mode;
+        let may_fetch = mode != CacheMode::OnlyIfCached;
+        let knows_flights = may_fetch && request.caller.may_explain(self.scope);
+        let (mut explained, mut fetched) = (Vec::with_capacity(inputs.len()), Vec::new());
+        let (mut stored, mut seen): (HashMap<Key, Vec<usize>>, HashSet<Key>) = Default::default();
+        for (slot, input) in inputs.into_iter().enumerate() {
+            let mut of = |source| {
+                let (error, age) = (None, None);
+                explained.push(ExplainedInput { source, tokens: 0, error, age, in_flight: false });
+            };
+            let input = match input {
+                Ok(input) => input,
+                Err(error) => {
+                    of(Source::Refused);
+                    explained[slot].error = Some(error.at_input(slot));
+                    continue;
+                }
+            };
+            let key = prefix.key(&input);
+            if mode.reads() && self.cache.contains(&key) {
+                of(Source::Hit);
+                stored.entry(key).or_default().push(slot);
+            } else if knows_flights && self.flights.would_join(&key, mode) {
+                of(Source::Coalesced);
+                explained[slot].in_flight = true;
+            } else if mode == CacheMode::Bypass {
+                of(Source::Bypassed);
+                if seen.insert(key) {
+                    fetched.push(Fetched { slot, input });
+                }
+            } else if !may_fetch {
+                of(Source::Miss);
+            } else if seen.insert(key) {
+                of(Source::Miss);
+                fetched.push(Fetched { slot, input });
+            } else {
+                of(Source::Coalesced);
+            }
+        }
+        (explained, fetched, stored)
+    }
+
+    /// Adds the ages of the stored answers.
+    async fn show_ages(
+        &self,
+        explained: &mut [ExplainedInput],
+        stored: HashMap<Key, Vec<usize>>,
+    ) -> Result<(), Error> {
+        let (cache, keys) = (Arc::clone(&self.cache), stored.keys().copied().collect());
+        let ages = spawn_blocking(move || cache.ages(&keys)).await;
+        let ages = ages.map_err(|_| Error::Internal { cause: "reading the cache panicked" })?;
+        for (key, slots) in stored {
+            for slot in slots {
+                explained[slot].age = ages.get(&key).copied();
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the first reason for which the pipeline itself would refuse the request.
+    fn refusal(
+        &self,
+        request: &Request,
+        explained: &[ExplainedInput],
+        measures: &[Measure],
+    ) -> Option<Error> {
+        let is_miss =
+            |input: &&ExplainedInput| !matches!(input.source, Source::Hit | Source::Refused);
+        let misses = explained.iter().filter(is_miss).count();
+        if request.cache_mode == CacheMode::OnlyIfCached && misses > 0 {
+            return Some(Error::CacheMiss { misses });
+        }
+        if measures.is_empty() {
+            return None;
+        }
+        let first = explained.iter().find_map(|input| input.error.clone());
+        if let Some(error) = first.filter(|_| !request.allow_partial) {
+            return Some(error);
+        }
+        let now = Instant::now();
+        let need = |measure| self.dispatch.tokens_to_reserve(&request.parameters, measure);
+        let payer = self.quotas.payer(&request.caller, now)?;
+        payer.refusal(measures.iter().map(need).sum(), now)
+    }
+}
+
+/// Returns the error of a wait that the request does not allow.
+fn refuse_late(request: &Request, wait: Duration) -> Option<Error> {
+    let until_deadline = request.deadline.saturating_duration_since(Instant::now());
+    let patience = request.max_queue_wait.map_or(until_deadline, |most| most.min(until_deadline));
+    (!wait.is_zero() && wait >= patience).then_some(Error::QueueTimeout { retry_after: wait })
+}
