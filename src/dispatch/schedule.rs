@@ -5,6 +5,7 @@
 
 mod blocks;
 mod choice;
+mod command;
 mod estimate;
 mod lane;
 mod plan;
@@ -20,7 +21,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::mpsc,
     time::{Instant, sleep_until},
 };
 
@@ -31,13 +32,10 @@ use super::{
     limit::{Blocked, Cause, Reservation},
     pending::Queued,
 };
-use crate::{
-    caller::Priority,
-    error::Error,
-    item::{Parameters, Size},
-};
+use crate::{caller::Priority, error::Error, item::Parameters};
 use blocks::{Blocks, Need};
 use choice::{Candidate, TURN, choose};
+pub(super) use command::Command;
 use lane::{CapsByModel, Lane};
 pub(super) use plan::Planned;
 use queue::{FairClock, Position, Queue};
@@ -46,22 +44,6 @@ use shares::Shares;
 
 /// Commands handled before lanes are served, so that concurrent callers share calls.
 const COMMANDS_AT_ONCE: usize = 256;
-
-/// A command to the scheduler.
-#[derive(Debug)]
-pub(super) enum Command {
-    /// New items of one lane.
-    Submit { parameters: Arc<Parameters>, items: Vec<Queued> },
-    /// A new waiter for an item.
-    Joined { parameters: Arc<Parameters>, id: u64, priority: Priority },
-    /// A question about a request that is not sent.
-    Plan {
-        parameters: Arc<Parameters>,
-        sizes: Vec<Size>,
-        priority: Priority,
-        reply: oneshot::Sender<Planned>,
-    },
-}
 
 pub(super) struct Scheduler {
     shared: Arc<Shared>,
@@ -150,42 +132,6 @@ impl Scheduler {
         self.in_flight == 0
             && self.returned.is_empty()
             && self.lanes.values().all(|lane| lane.queue.len() == 0)
-    }
-
-    fn obey(&mut self, command: Command, now: Instant) {
-        match command {
-            Command::Submit { parameters, items } => {
-                let lane = self
-                    .lanes
-                    .entry(Arc::clone(&parameters))
-                    .or_insert_with(|| Lane::new(parameters));
-                for mut queued in items {
-                    // A waiter that joined before the item arrived could not raise its priority.
-                    if let Some(demand) = queued.item.owner.demand() {
-                        queued.item.priority = queued.item.priority.min(demand.priority);
-                    }
-                    lane.push(queued, &mut self.clock);
-                }
-                self.unestimated = true;
-            }
-            Command::Joined { parameters, id, priority } => {
-                if let Some(lane) = self.lanes.get_mut(&parameters)
-                    && lane.queue.contains(id)
-                {
-                    if priority == Priority::Interactive {
-                        lane.queue.lift(id, &mut self.clock);
-                        lane.blocked_until = None;
-                    }
-                    self.unestimated = true;
-                } else {
-                    self.joined_returned(id, priority, now);
-                }
-            }
-            Command::Plan { parameters, sizes, priority, reply } => {
-                // The question may have been withdrawn.
-                let _ = reply.send(self.plan(&parameters, &sizes, priority, now));
-            }
-        }
     }
 
     fn take_back(&mut self, finished: Finished, now: Instant) {

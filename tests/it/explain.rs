@@ -171,9 +171,9 @@ async fn each_refusal_is_named_with_its_wait() {
     let hit = gateway.explain(texts(&["one"])).await.unwrap();
     assert_eq!(hit.refusal, None, "hits cost nothing");
 
-    let gateway = Gateway::with(|config, _| config.limits.daily_tokens = Some(400)).await;
-    gateway.embed(texts(&["word ".repeat(120)])).await.unwrap();
-    let explained = gateway.explain(texts(&["other ".repeat(100)])).await.unwrap();
+    let gateway = Gateway::with(|config, _| config.limits.daily_tokens = Some(300)).await;
+    gateway.embed(texts(&["word ".repeat(100)])).await.unwrap();
+    let explained = gateway.explain(texts(&["other ".repeat(210)])).await.unwrap();
     let (reason, delay) = refusal(&explained);
     assert_eq!(reason, "BUDGET_EXHAUSTED");
     assert!(delay.unwrap() > Duration::from_hours(23), "{delay:?}");

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::{BufMut, Bytes};
 use prost::{
-    DecodeError, Message as _,
+    DecodeError, Message as _, Name as _,
     encoding::{encode_varint, encoded_len_varint},
 };
 use prost_types::{
@@ -22,7 +22,7 @@ use prost_types::{
 use super::{Field, next_field};
 use crate::grpc::{
     convert::Violations,
-    v1::{FILE_DESCRIPTOR_SET, InvalidText, RequestOptions},
+    v1::{ExplainEmbedRequest, FILE_DESCRIPTOR_SET, InvalidText, RequestOptions},
 };
 
 /// Replaces each invalid sequence of bytes, as in [`String::from_utf8_lossy`].
@@ -55,6 +55,13 @@ struct WithOptions {
     options: Option<RequestOptions>,
 }
 
+/// The one request that has another within it.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Explained {
+    #[prost(message, optional, tag = "1")]
+    request: Option<WithOptions>,
+}
+
 impl Undecodable {
     /// Returns the size of the message in bytes.
     pub(in crate::grpc) fn len(&self) -> usize {
@@ -63,7 +70,12 @@ impl Undecodable {
 
     /// Returns whether the caller wants invalid texts to be repaired.
     pub(in crate::grpc) fn wants_repair(&self) -> bool {
-        let message = WithOptions::decode(&*self.message).unwrap_or_default();
+        let request = if self.type_name == ExplainEmbedRequest::full_name() {
+            Explained::decode(&*self.message).ok().and_then(|explained| explained.request)
+        } else {
+            WithOptions::decode(&*self.message).ok()
+        };
+        let message = request.unwrap_or_default();
         message.options.unwrap_or_default().invalid_text() == InvalidText::Replace
     }
 
