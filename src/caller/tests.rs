@@ -15,6 +15,7 @@ pub(super) fn example() -> serde_json::Value {
         "weight": 4,
         "max_priority": "interactive",
         "cache_scope": "per-caller",
+        "explain": true,
     } })
 }
 

@@ -171,9 +171,14 @@ async fn each_refusal_is_named_with_its_wait() {
     let hit = gateway.explain(texts(&["one"])).await.unwrap();
     assert_eq!(hit.refusal, None, "hits cost nothing");
 
-    let gateway = Gateway::with(|config, _| config.limits.daily_tokens = Some(300)).await;
-    gateway.embed(texts(&["word ".repeat(100)])).await.unwrap();
-    let explained = gateway.explain(texts(&["other ".repeat(210)])).await.unwrap();
+    let (_folder, path) = tokenizer();
+    let gateway = Gateway::with(|config, _| {
+        config.limits.daily_tokens = Some(8);
+        drop(config.tokens.models.insert("voyage-4".to_owned(), ModelConfig { tokenizer: path }));
+    })
+    .await;
+    gateway.embed(texts(&["one two three one two"])).await.unwrap();
+    let explained = gateway.explain(texts(&["one two three one"])).await.unwrap();
     let (reason, delay) = refusal(&explained);
     assert_eq!(reason, "BUDGET_EXHAUSTED");
     assert!(delay.unwrap() > Duration::from_hours(23), "{delay:?}");
