@@ -17,6 +17,7 @@ GREEN, YELLOW, ORANGE, RED, BLUE, PURPLE, GREY = (
 # The selected replicas, and models for metrics with a model.
 OF = 'job=~"$job",instance=~"$instance"'
 OF_MODEL = f'{OF},model=~"$model"'
+OF_CALL = f'{OF_MODEL},endpoint=~"$endpoint"'
 RPCS = f'voyage_gateway_rpcs_total{{{OF},rpc_method=~"voyage[.].+"}}'
 BAD = f'voyage_gateway_rpcs_total{{{OF},rpc_method=~"voyage[.].+",outcome=~"upstream|gateway|shed|panicked"}}'
 LOOKUPS = f'voyage_gateway_cache_lookups_total{{{OF},result=~"hit|miss|coalesced"}}'
@@ -188,9 +189,16 @@ OVERVIEW = [
 
 UPSTREAM = [
     graph("Calls by status", "HTTP requests to Voyage, all attempts; `none`: no answer.", "reqps",
-          (rate(metric("voyage_gateway_upstream_calls_total", OF_MODEL), "status"), "{{status}}"), stack=True, colors=[("200", GREEN), ("429", ORANGE), ("none", PURPLE)]),
+          (rate(metric("voyage_gateway_upstream_calls_total", OF_CALL), "status"), "{{status}}"), stack=True, colors=[("200", GREEN), ("429", ORANGE), ("none", PURPLE)]),
     graph("Time a call takes", "Duration of an HTTP request, until its whole answer is read.", "s",
-          *quantiles("voyage_gateway_upstream_duration_seconds", OF_MODEL)),
+          *quantiles("voyage_gateway_upstream_duration_seconds", OF_CALL)),
+    graph("Calls by endpoint", "HTTP requests to Voyage, by endpoint.", "reqps",
+          (rate(metric("voyage_gateway_upstream_calls_total", OF_CALL), "endpoint"), "{{endpoint}}"), stack=True),
+    graph("Failed calls by endpoint", "Share of an endpoint's calls with another status than 200, or without an answer.", "percentunit",
+          (f"({rate(metric('voyage_gateway_upstream_calls_total', OF_CALL + ',status!=' + chr(34) + '200' + chr(34)), 'endpoint')} or 0 * {rate(metric('voyage_gateway_upstream_calls_total', OF_CALL), 'endpoint')}) / {rate(metric('voyage_gateway_upstream_calls_total', OF_CALL), 'endpoint')}", "{{endpoint}}"),
+          thresholds=steps(GREEN, (0.05, ORANGE), (0.5, RED)), max=1),
+    graph("Time by endpoint", "p95 of an HTTP request, by endpoint.", "s",
+          (quantile(0.95, "voyage_gateway_upstream_duration_seconds", "endpoint", OF_CALL), "{{endpoint}}")),
     graph("Repeats and refusals", "Calls repeated after a failure, and calls that Voyage answered with 429.", "reqps",
           (rate(metric("voyage_gateway_retries_total")), "repeated"), (rate(metric("voyage_gateway_rate_limited_total")), "429")),
     graph("Voyage's limits used", "Used share of the requests and tokens per minute, of the replica with the highest. At 100 %, inputs wait.", "percentunit",
@@ -227,6 +235,8 @@ CACHE = [
           (rate(metric("voyage_gateway_cache_evictions_total"), "cause"), "{{cause}}"), stack=True),
     bars("Tokens saved and billed", "Over the time range, by model: tokens that hits and shared calls saved, and tokens that Voyage billed.", "short",
          f"sum by (model, kind) (increase({TOKENS}[$__range]))", "{{model}} {{kind}}"),
+    bars("Pixels saved and billed", "Over the time range, by model: pixels of images and videos.", "short",
+         f"sum by (model, kind) (increase({metric('voyage_gateway_model_pixels_total', OF_MODEL)}[$__range]))", "{{model}} {{kind}}"),
     bars("Money saved and spent", "Over the time range, by model, at the catalogue's prices.", "currencyUSD",
          f"sum by (model, kind) (increase({metric('voyage_gateway_cost_usd_total', OF_MODEL)}[$__range]))", "{{model}} {{kind}}"),
 ]  # fmt: skip
@@ -328,6 +338,7 @@ def dashboard():
                 choice("job", "Job", "label_values(voyage_gateway_build_info, job)"),
                 choice("instance", "Instance", 'label_values(voyage_gateway_build_info{job=~"$job"}, instance)'),
                 choice("model", "Model", f"label_values(voyage_gateway_upstream_calls_total{{{OF}}}, model)"),
+                choice("endpoint", "Endpoint", f"label_values(voyage_gateway_upstream_calls_total{{{OF}}}, endpoint)"),
             ]
         },
         "panels": placed(rows),

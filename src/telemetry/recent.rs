@@ -52,6 +52,8 @@ pub struct UpstreamError {
     pub blame: Blame,
     /// The HTTP status; `None`: there was no response.
     pub status: Option<u16>,
+    /// The path of the endpoint.
+    pub endpoint: &'static str,
     /// The alias of its API key.
     pub key: String,
     /// Voyage's `x-request-id`.
@@ -92,6 +94,7 @@ impl Recent {
             reason: row.reason,
             blame: row.blame,
             status: failure.status,
+            endpoint: failure.endpoint.path(),
             key: failure.key.to_string(),
             request_id: failure.request_id.as_ref().map(ToString::to_string),
             trace_id: trace_id.map(|id| id.to_string()),

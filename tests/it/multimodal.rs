@@ -20,7 +20,7 @@ const GIF: &[u8] = include_bytes!("../fixtures/media/picture.gif");
 const CLIP: &[u8] = include_bytes!("../fixtures/media/clip.mp4");
 
 impl Gateway {
-    async fn contents(
+    pub(crate) async fn contents(
         &self,
         request: EmbedMultimodalRequest,
     ) -> Result<EmbedMultimodalResponse, Status> {
@@ -44,11 +44,11 @@ fn video(file: impl AsRef<[u8]>) -> Part {
     Part::Video(media(file))
 }
 
-fn image_url(url: &str) -> Part {
+pub(crate) fn image_url(url: &str) -> Part {
     Part::ImageUrl(url.to_owned())
 }
 
-fn contents<const N: usize>(inputs: [Vec<Part>; N]) -> EmbedMultimodalRequest {
+pub(crate) fn contents<const N: usize>(inputs: [Vec<Part>; N]) -> EmbedMultimodalRequest {
     let input = |parts: Vec<Part>| MultimodalInput {
         content: parts.into_iter().map(|part| ContentPart { part: Some(part) }).collect(),
     };

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::report::{Count, Point, RateLimit};
 use crate::telemetry::{
-    Buckets, Families,
+    Buckets, Families, Series,
     catalogue::{self, Metric, label},
 };
 
@@ -38,14 +38,25 @@ pub(super) struct CountWindow<'a> {
 impl CountWindow<'_> {
     /// Returns a counter by the values of a label, without zeros.
     pub(super) fn by(&self, metric: &Metric, label: &str) -> BTreeMap<String, Count> {
-        let earlier = self.earlier.by(metric, label);
+        self.by_if(metric, label, |_| true)
+    }
+
+    /// Returns a counter by the values of a label, of some of the series, without zeros.
+    pub(super) fn by_if(
+        &self,
+        metric: &Metric,
+        label: &str,
+        is_counted: impl Fn(&Series<'_>) -> bool,
+    ) -> BTreeMap<String, Count> {
+        let earlier = self.earlier.by_if(metric, label, &is_counted);
         let count = |(value, now): (String, f64)| {
             // A series that was absent has been counted from 0.
             let then = earlier.get(&value).unwrap_or(&0.0);
             (value, Count { last_minute: now - then, since_start: now })
         };
         // Known series exist as 0 before their first event.
-        self.now.by(metric, label).into_iter().filter(|(_, now)| *now > 0.0).map(count).collect()
+        let now = self.now.by_if(metric, label, &is_counted);
+        now.into_iter().filter(|(_, now)| *now > 0.0).map(count).collect()
     }
 
     /// Returns a counter for one value of a label; `None`: there is no such series.

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use super::{
     history::{CountWindow, History},
     report::{
-        Aged, BudgetStatus, CacheStatus, CallerUse, Cost, Count, KeyStatus, Named, PortStatus,
-        Process, RateLimit, Rpcs, Status, Tokens, UpstreamStatus, Use, Verdict, Work,
+        Aged, BudgetStatus, CacheStatus, CallerUse, Cost, Count, EndpointStatus, KeyStatus, Named,
+        PortStatus, Process, RateLimit, Rpcs, Status, Tokens, UpstreamStatus, Use, Verdict, Work,
     },
     verdict,
 };
@@ -121,6 +121,7 @@ impl Sources<'_> {
             breaker: states.into_iter().find(|(_, is)| *is > 0.0).map(|(state, _)| state),
             calls: window.total(&catalogue::UPSTREAM_CALLS),
             statuses: named(window.by(&catalogue::UPSTREAM_CALLS, label::STATUS)),
+            endpoints: endpoints(window),
             p50_seconds: quantile(0.5),
             p99_seconds: quantile(0.99),
             retries: window.total(&catalogue::RETRIES),
@@ -155,6 +156,18 @@ impl Sources<'_> {
 
 fn named(counts: impl IntoIterator<Item = (String, Count)>) -> Vec<Named> {
     counts.into_iter().map(|(name, count)| Named { name, count }).collect()
+}
+
+fn endpoints(window: &CountWindow<'_>) -> Vec<EndpointStatus> {
+    let mut failed = window.by_if(&catalogue::UPSTREAM_CALLS, label::ENDPOINT, |series| {
+        series.label(label::STATUS) != "200"
+    });
+    let calls = window.by(&catalogue::UPSTREAM_CALLS, label::ENDPOINT).into_iter();
+    let endpoint = |(endpoint, calls): (String, Count)| {
+        let failed = failed.remove(&endpoint).unwrap_or_default();
+        EndpointStatus { endpoint, calls, failed }
+    };
+    calls.map(endpoint).collect()
 }
 
 fn rpcs(window: &CountWindow<'_>) -> Rpcs {

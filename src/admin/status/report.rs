@@ -206,6 +206,8 @@ pub(super) struct UpstreamStatus {
     pub calls: Count,
     /// Calls by HTTP status; `none` without an answer.
     pub statuses: Vec<Named>,
+    /// The endpoints that were called.
+    pub endpoints: Vec<EndpointStatus>,
     pub p50_seconds: Option<f64>,
     pub p99_seconds: Option<f64>,
     pub retries: Count,
@@ -217,6 +219,15 @@ pub(super) struct UpstreamStatus {
     pub keys: Vec<KeyStatus>,
     /// The last failures, the newest first.
     pub errors: Vec<Aged<UpstreamError>>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct EndpointStatus {
+    /// The path, such as `/embeddings`.
+    pub endpoint: String,
+    pub calls: Count,
+    /// Calls with another status than 200, or without an answer.
+    pub failed: Count,
 }
 
 #[derive(Clone, Debug, Serialize)]

@@ -45,8 +45,18 @@ impl Families {
 
     /// Returns the sums by the value of a label.
     pub fn by(&self, metric: &Metric, label: &str) -> BTreeMap<String, f64> {
+        self.by_if(metric, label, |_| true)
+    }
+
+    /// Returns the sums by the value of a label, of some of the series.
+    pub fn by_if(
+        &self,
+        metric: &Metric,
+        label: &str,
+        is_counted: impl Fn(&Series<'_>) -> bool,
+    ) -> BTreeMap<String, f64> {
         let mut values = BTreeMap::<String, f64>::new();
-        for series in self.series(metric) {
+        for series in self.series(metric).filter(is_counted) {
             *values.entry(series.label(label).to_owned()).or_default() += series.value;
         }
         values

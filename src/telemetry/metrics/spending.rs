@@ -6,7 +6,7 @@ use super::{Metrics, Shared, catalogue::label, model_label};
 use crate::{caller::Caller, item::Usage, model::ModelName};
 
 impl Shared {
-    /// Counts tokens of a model, and their cost if `cost_kind` is given.
+    /// Counts tokens and pixels of a model, and their cost if `cost_kind` is given.
     pub(super) fn spend(
         &self,
         model: &ModelName,
@@ -17,6 +17,9 @@ impl Shared {
         let name = KeyValue::new(label::MODEL, model_label(model));
         let labels = [name.clone(), KeyValue::new(label::KIND, kind)];
         self.instruments.model_tokens.add(usage.tokens, &labels);
+        if usage.pixels() > 0 {
+            self.instruments.model_pixels.add(usage.pixels(), &labels);
+        }
         if let (Some(model), Some(kind)) = (model.listed(), cost_kind) {
             self.instruments.cost.add(
                 model.cost(usage.tokens, usage.pixels()),
@@ -44,7 +47,7 @@ impl Metrics {
         shared.instruments.tokens.add(tokens, &[KeyValue::new(label::BILLED_TO, billed_to)]);
     }
 
-    /// `catalogue::MODEL_TOKENS` (`billed` or `estimated`) and `catalogue::COST` (`spent`): a call to a model was
+    /// `catalogue::MODEL_TOKENS` and `catalogue::MODEL_PIXELS` (`billed` or `estimated`), and `catalogue::COST` (`spent`): a call to a model was
     /// answered, even if its answer is unusable or no caller is left.
     pub fn replied(&self, model: &ModelName, usage: Replied) {
         let Some(shared) = &self.shared else { return };
@@ -56,7 +59,7 @@ impl Metrics {
         }
     }
 
-    /// `catalogue::MODEL_TOKENS` and `catalogue::COST` (`saved`): tokens that hits, joined calls or duplicates avoided.
+    /// `catalogue::MODEL_TOKENS`, `catalogue::MODEL_PIXELS` and `catalogue::COST` (`saved`): tokens that hits, joined calls or duplicates avoided.
     pub fn saved(&self, model: &ModelName, usage: &Usage) {
         if let Some(shared) = self.shared.as_ref().filter(|_| usage.tokens > 0) {
             shared.spend(model, usage, "saved", Some("saved"));

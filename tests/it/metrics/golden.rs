@@ -23,6 +23,7 @@ use voyage_gateway::{
     },
 };
 
+use crate::multimodal::{contents, image_url};
 use crate::support::{Gateway, eventually, texts};
 
 /// The metrics of a gateway that exports its traces.
@@ -204,6 +205,7 @@ async fn work(gateway: &Gateway, metrics: &Metrics) {
     let limited = Fault::status(429).with_header("retry-after", "0");
     gateway.simulator().script().next_calls(1, limited);
     gateway.embed(texts(&["limited"])).await.unwrap();
+    gateway.contents(contents([vec![image_url("https://example.com/a.png")]])).await.unwrap();
     // Series that only a certificate, an attack, a full replica or a defect causes.
     metrics.watch_certificate(|| Some(4_000_000_000));
     drop(metrics.tls_handshake());

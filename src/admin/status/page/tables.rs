@@ -117,12 +117,20 @@ pub(super) fn voyage(status: &Status) -> Markup {
         status => format!("HTTP {status}"),
     };
     let [retried, retried_ever] = counts(upstream.retries);
+    let endpoints = html! {
+        @for of in &upstream.endpoints {
+            (row(&of.endpoint, &[format::count(of.calls.last_minute), format::count(of.failed.last_minute)]))
+        }
+    };
     let breaker = upstream.breaker.as_deref().unwrap_or(UNKNOWN).replace('_', "-");
     section(
         "voyage",
         "Calls to Voyage",
         &html! {
             (counters("Answer", &upstream.statuses, answer, upstream.calls))
+            @if !upstream.endpoints.is_empty() {
+                (table(&["Endpoint", "Last minute", "Failed"], &endpoints))
+            }
             p.foot {
                 "Retries " b { (retried) } ", since start " b { (retried_ever) }
                 " · circuit breaker " b { (breaker) }
@@ -174,7 +182,7 @@ pub(super) fn work(status: &Status) -> Markup {
     let rows = html! {
         (row("RPCs in flight", &[count(work.requests), count(work.max_requests)]))
         (row("Bytes in flight", &[bytes(work.request_bytes), bytes(work.max_request_bytes)]))
-        (row("Texts waiting", &[count(work.waiting_texts), String::new()]))
+        (row("Inputs waiting", &[count(work.waiting_texts), String::new()]))
         (row("Bytes waiting", &[bytes(work.waiting_bytes), String::new()]))
         (row("Calls to Voyage", &[count(work.calls), count(work.max_calls)]))
     };
@@ -185,7 +193,7 @@ pub(super) fn work(status: &Status) -> Markup {
             (table(&["Quantity", "Now", "Limit"], &rows))
             p.foot {
                 "In the last minute: batches " b { (known(work.batch_fill, format::percent)) } " full, "
-                b { (known(work.batch_texts, format::rate)) } " texts each; wait median "
+                b { (known(work.batch_texts, format::rate)) } " inputs each; wait median "
                 b { (took(work.wait_p50_seconds)) } ", 99 % within " b { (took(work.wait_p99_seconds)) }
             }
         },
@@ -196,7 +204,8 @@ pub(super) fn errors(status: &Status) -> Markup {
     let entries = status.upstream.errors.iter().map(|Aged { event: error, age_seconds }| {
         let http = known(error.status, |status| status.to_string());
         entry(error.reason, &[http, format::span(*age_seconds)], &html! {
-            span { (outcome(error.blame.as_str())) } " " span { "key " (error.key) } " "
+            span { (error.endpoint) } " " span { (outcome(error.blame.as_str())) } " "
+            span { "key " (error.key) } " "
             (id("request", error.request_id.as_deref())) (id("trace", error.trace_id.as_deref()))
         })
     });

@@ -84,7 +84,10 @@ fn counted() -> Given {
         )
         .counter("voyage_gateway_tokens_total", &[(&[("billed_to", "search")], 800.0)])
         .counter("voyage_gateway_caller_rpcs_total", &[(&[("caller", "search")], 20.0)])
-        .counter("voyage_gateway_upstream_calls_total", &[(&[("status", "200")], 10.0)])
+        .counter(
+            "voyage_gateway_upstream_calls_total",
+            &[(&[("endpoint", "/embeddings"), ("status", "200")], 10.0)],
+        )
         .counter("voyage_gateway_retries_total", &[(NONE, 1.0)])
 }
 

@@ -23,6 +23,13 @@ pub const MODEL_TOKENS: Metric = counter(
 .labels(&[MODEL, Label::closed(label::KIND, &["billed", "saved", "estimated"])])
 .purpose("`saved` over `billed` + `saved` is the share that the gateway saves.");
 
+pub const MODEL_PIXELS: Metric = counter(
+    "voyage_gateway.model_pixels",
+    "Pixels of images and videos by model and kind, of multimodal models. The kinds are those of the tokens.",
+)
+.labels(&[MODEL, Label::closed(label::KIND, &["billed", "saved", "estimated"])])
+.purpose("Pixels are billed besides tokens.");
+
 pub const COST: Metric = counter(
     "voyage_gateway.cost.usd",
     "US dollars at the model catalogue's prices, without free tokens and discounts. `spent`: for billed tokens. `saved`: for \
@@ -60,5 +67,12 @@ pub const QUOTA_REFUSALS: Metric = counter(
 )])
 .purpose("Raise the setting, or inform the callers.");
 
-pub(super) const ALL: &[&Metric] =
-    &[&TOKENS, &MODEL_TOKENS, &COST, &BUDGET_USED_TOKENS, &BUDGET_LIMIT_TOKENS, &QUOTA_REFUSALS];
+pub(super) const ALL: &[&Metric] = &[
+    &TOKENS,
+    &MODEL_TOKENS,
+    &MODEL_PIXELS,
+    &COST,
+    &BUDGET_USED_TOKENS,
+    &BUDGET_LIMIT_TOKENS,
+    &QUOTA_REFUSALS,
+];
