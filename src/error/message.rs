@@ -22,7 +22,8 @@ impl fmt::Display for Error {
             Self::ResponseTooLarge { predicted, limit, max_inputs } => write!(
                 f,
                 ": about {predicted} bytes, the limit of this call is {limit}; send at most {max_inputs} inputs per \
-                 call, request a smaller dimension or dtype, or raise max_response_bytes and the client's receive limit"
+                 call, request less for each (a smaller dimension or dtype, no documents), or raise max_response_bytes \
+                 and the client's receive limit"
             ),
             Self::CacheMiss { misses } => {
                 write!(f, ": {misses} input(s); cache mode ONLY_IF_CACHED does not call Voyage")

@@ -161,6 +161,68 @@ async fn media_by_url_and_as_bytes_are_in_calls_of_their_own() {
     assert_eq!(gateway.simulator().calls().len(), 8);
 }
 
+/// Requests of mixed contents, divided into small calls: each vector is that of its own content, wherever it stands.
+#[tokio::test]
+async fn every_vector_belongs_to_its_content() {
+    const KINDS: usize = 7;
+    let content = |number: usize| {
+        let words = format!("words of {number}");
+        match number % KINDS {
+            0 => vec![text(&words)],
+            1 => vec![image(png(40 + u32::try_from(number).unwrap(), 40, 0))],
+            2 => vec![text(&words), image(JPEG)],
+            3 => vec![image_url(&format!("https://example.com/{number}.png"))],
+            4 => vec![video(CLIP), text(&words)],
+            5 => vec![image_url("https://example.com/a.png"), text(&words)],
+            _ => vec![image(WEBP), text(&words), image(GIF)],
+        }
+    };
+    let small = |config: &mut voyage_gateway::config::Config, _: &mut Options| {
+        config.batch.max_inputs = 4;
+    };
+    let (divided, alone) = (Gateway::with(small).await, Gateway::start().await);
+    let input = |number| contents([content(number)]).inputs.remove(0);
+    let request = |numbers: &[usize]| EmbedMultimodalRequest {
+        inputs: numbers.iter().map(|number| input(*number)).collect(),
+        ..EmbedMultimodalRequest::default()
+    };
+    let mut expected = Vec::new();
+    for number in 0..5 * KINDS {
+        let reply = alone.contents(request(&[number])).await.unwrap();
+        expected.push(reply.embeddings[0].values.clone());
+    }
+    // Steps that have no divisor in common with the count visit every number; overlapping requests share flights.
+    let orders = [1, 4, 11, 24].map(|step| -> Vec<usize> {
+        (0..5 * KINDS + 3).map(|place| place * step % (5 * KINDS)).collect()
+    });
+    let replies = orders.iter().map(|order| divided.contents(request(order)));
+    for (order, reply) in orders.iter().zip(futures_util::future::join_all(replies).await) {
+        let reply = reply.unwrap();
+        assert_eq!(reply.embeddings.len(), order.len());
+        for (number, embedding) in order.iter().zip(&reply.embeddings) {
+            assert!(embedding.values == expected[*number], "{number} in {order:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_hurts_no_other_and_its_content_is_cached() {
+    let gateway = Gateway::with(|_, simulator| {
+        simulator.latency.base = std::time::Duration::from_millis(100);
+    })
+    .await;
+    let banana = || contents([vec![text("a banana"), image(PNG)]]);
+    let mut leaving = gateway.client().await;
+    let left = tokio::spawn(async move { leaving.embed_multimodal(banana()).await });
+    gateway.until_calls(1).await;
+    let joined = gateway.contents(banana());
+    left.abort();
+    assert_eq!(joined.await.unwrap().embeddings.len(), 1);
+    let again = gateway.contents(banana()).await.unwrap();
+    assert_eq!(statuses(&again), [CacheStatus::Hit]);
+    assert_eq!(gateway.simulator().calls().len(), 1);
+}
+
 #[tokio::test]
 async fn the_argument_for_base64_is_learnt_once() {
     let (known, unknown) = ("output_encoding", "encoding_format");

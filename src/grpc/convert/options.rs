@@ -111,9 +111,9 @@ pub(super) fn model_name(
     }
     let model = models.resolve(name, kind);
     if let Some(listed) = model.listed().filter(|listed| listed.kind != kind) {
-        let (takes, wanted) = (listed.kind.inputs(), kind.inputs());
+        let (takes, wanted, rpc) = (listed.kind.inputs(), kind.inputs(), rpc_of(listed.kind));
         let description =
-            format!("{model} takes {takes}; this RPC needs a model that takes {wanted}");
+            format!("{model} takes {takes}, in {rpc}; this RPC needs a model that takes {wanted}");
         violations.add("model", "WRONG_KIND", description);
     }
     model
@@ -123,6 +123,16 @@ pub(super) fn model_name(
 pub(super) fn check_invalid_text(options: &RequestOptions, violations: &mut Violations) {
     let field = "options.invalid_text";
     violations.read_enum(field, options.invalid_text, InvalidText::as_str_name);
+}
+
+/// Returns the RPC for the models of a kind.
+const fn rpc_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Text => "EmbeddingService/Embed",
+        Kind::Contextualized => "EmbeddingService/EmbedChunks",
+        Kind::Multimodal => "EmbeddingService/EmbedMultimodal",
+        Kind::Rerank => "RerankService/Rerank",
+    }
 }
 
 fn cache_mode(number: i32, violations: &mut Violations) -> CacheMode {

@@ -1,11 +1,14 @@
 //! MP4 videos: the boxes of the first video track (ISO/IEC 14496-12).
 
-use mp4_atom::{Atom as _, Decode as _, FourCC, Hdlr, Header, Tkhd};
+use mp4_atom::{Atom as _, Decode as _, FourCC, Header, Tkhd};
 
 use super::{MediaHeader, MediaType};
 
 /// The handler of video tracks.
-const VIDEO: FourCC = FourCC::new(b"vide");
+const VIDEO: &[u8] = b"vide";
+
+/// Where the handler stands in its box. The crate would log each box that is longer than usual.
+const HANDLER: std::ops::Range<usize> = 8..12;
 
 /// Where the number of samples stands in the sample size box, after its version, flags and common size. The box itself
 /// may list millions of sizes, which are not read.
@@ -22,7 +25,7 @@ pub(super) fn read(file: &[u8]) -> Option<MediaHeader> {
 
 fn track(track: &Found<'_>) -> Option<MediaHeader> {
     let media = child(track.body, *b"mdia")?;
-    if Hdlr::decode_body(&mut child(media, *b"hdlr")?).ok()?.handler != VIDEO {
+    if child(media, *b"hdlr")?.get(HANDLER)? != VIDEO {
         return None;
     }
     let Tkhd { width, height, .. } = Tkhd::decode_body(&mut child(track.body, *b"tkhd")?).ok()?;
