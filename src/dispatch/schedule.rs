@@ -8,6 +8,7 @@ mod choice;
 mod command;
 mod estimate;
 mod lane;
+mod lanes;
 mod plan;
 mod queue;
 mod refusals;
@@ -15,7 +16,6 @@ mod reserve;
 mod shares;
 
 use std::{
-    collections::HashMap,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -34,9 +34,10 @@ use super::{
 };
 use crate::{caller::Priority, error::Error, item::Parameters};
 use blocks::{Blocks, Need};
-use choice::{Candidate, TURN, choose};
+use choice::{Choice, TURN};
 pub(super) use command::Command;
-use lane::{CapsByModel, Lane};
+use lane::CapsByModel;
+use lanes::Lanes;
 pub(super) use plan::Planned;
 use queue::{FairClock, Position, Queue};
 use reserve::{Terms, Wanted, reserve_for};
@@ -52,7 +53,7 @@ pub(super) struct Scheduler {
     ended: mpsc::UnboundedReceiver<Finished>,
     max_delay: Duration,
     max_in_flight: usize,
-    lanes: HashMap<Arc<Parameters>, Lane>,
+    lanes: Lanes,
     clock: FairClock,
     shares: Shares,
     returned: Vec<Returned>,
@@ -80,7 +81,7 @@ impl Scheduler {
             ended,
             max_delay: config.max_delay.get(),
             max_in_flight: config.max_in_flight as usize,
-            lanes: HashMap::new(),
+            lanes: Lanes::default(),
             clock: FairClock::default(),
             shares: Shares::default(),
             returned: Vec::new(),
@@ -129,23 +130,16 @@ impl Scheduler {
     }
 
     fn is_idle(&self) -> bool {
-        self.in_flight == 0
-            && self.returned.is_empty()
-            && self.lanes.values().all(|lane| lane.queue.len() == 0)
+        self.in_flight == 0 && self.returned.is_empty() && self.lanes.items() == 0
     }
 
     fn take_back(&mut self, finished: Finished, now: Instant) {
         self.in_flight -= 1;
         self.shared.calls.store(self.in_flight, Ordering::Relaxed);
-        if let Some(lane) = self.lanes.get_mut(&finished.parameters) {
-            lane.in_flight -= 1;
-        }
+        self.lanes.change(&finished.parameters, |lane| lane.in_flight -= 1);
         self.returned.extend(finished.returned);
         // Settling may have freed budget; a 429 may have closed it.
-        for lane in self.lanes.values_mut() {
-            lane.blocked_until = None;
-            lane.no_turn_until = None;
-        }
+        self.lanes.unblock();
         self.unestimated = true;
         for returned in self.returned.iter_mut().filter(|returned| returned.blocked) {
             returned.at = now;
@@ -168,40 +162,46 @@ impl Scheduler {
             }
         }
         self.refuse(now);
-        self.lanes.retain(|_, lane| lane.in_flight > 0 || lane.queue.len() > 0);
+        self.lanes.remove_idle();
     }
 
     /// Chooses the lane to serve, and the class to fill its call from.
     fn choose(&mut self, now: Instant) -> Option<(Arc<Parameters>, Priority)> {
-        let candidates = self.lanes.values_mut().filter_map(|lane| {
-            let caps = self.caps.of(&lane.parameters);
-            lane.ready_at(now, self.max_delay, caps).filter(|at| *at <= now)?;
-            let (head, owed) = (lane.queue.head()?, lane.owed(now));
+        let Self { lanes, caps, blocks, max_delay, unestimated, .. } = self;
+        let mut choice = Choice::default();
+        lanes.visit(self.in_flight, |lane| {
+            let ready_at = lane.ready_at(now, *max_delay, caps.of(&lane.parameters));
+            let Some(head) = lane.queue.head().filter(|_| ready_at.is_some_and(|at| at <= now))
+            else {
+                return;
+            };
+            let owed = lane.owed(now);
             if owed.is_none()
                 && let Some(need) = Need::of(lane, head)
-                && let Some(until) = self.blocks.until(&lane.parameters.model, head.priority, need)
+                && let Some(until) = blocks.until(&lane.parameters.model, head.priority, need)
             {
                 lane.blocked(now, until);
-                self.unestimated = true;
-                return None;
+                *unestimated = true;
+                return;
             }
-            Some(Candidate { lane: &lane.parameters, head, owed })
+            choice.add(&lane.parameters, head, owed);
         });
-        let (parameters, from) = choose(candidates, self.interactive_run)?;
-        Some((Arc::clone(parameters), from))
+        choice.made(self.interactive_run)
     }
 
     /// Sends the lane's next call, or notes until when it is blocked.
     fn send_next(&mut self, parameters: &Arc<Parameters>, from: Priority, now: Instant) {
         let caps = self.caps.of(parameters);
-        let Some(lane) = self.lanes.get_mut(parameters) else { return };
         let shared = &self.shared;
         let count = |Queued { measure, .. }: &Queued| {
             let expected = shared.counter.guess(&parameters.model, measure);
             (shared.tokens_to_reserve(parameters, measure), expected)
         };
-        lane.queue.recount(caps.size.inputs, count);
-        let mut taken = lane.take(from, caps);
+        let taken = self.lanes.change(parameters, |lane| {
+            lane.queue.recount(caps.size.inputs, count);
+            lane.take(from, caps)
+        });
+        let Some(mut taken) = taken else { return };
         let is_cancelled = |(_, queued): &mut (Position, Queued)| !queued.is_wanted();
         taken.extract_if(.., is_cancelled).for_each(|(_, queued)| queued.cancel());
         if taken.is_empty() {
@@ -213,8 +213,7 @@ impl Scheduler {
             && self.shares.is_mostly_interactive(&parameters.model, now);
         match self.reserve(&taken, parameters, starved, now) {
             Ok((reservation, fit)) => {
-                let lane = self.lanes.get_mut(parameters);
-                let throttled = lane.map(|lane| {
+                let throttled = self.lanes.change(parameters, |lane| {
                     lane.queue.put_back(taken.split_off(fit));
                     lane.freed(now)
                 });
@@ -232,10 +231,13 @@ impl Scheduler {
                 self.send(batch, reservation, now);
             }
             Err(blocked) => {
-                let Some(lane) = self.lanes.get_mut(parameters) else { return };
-                lane.queue.put_back(taken);
+                self.lanes.change(parameters, |lane| {
+                    lane.queue.put_back(taken);
+                    if starved {
+                        lane.blocked(now, blocked.until);
+                    }
+                });
                 if starved {
-                    lane.blocked(now, blocked.until);
                     self.unestimated = true;
                 } else {
                     self.note_blocked(parameters, from, &blocked, now);
@@ -252,20 +254,23 @@ impl Scheduler {
         blocked: &Blocked,
         now: Instant,
     ) {
-        let Some(lane) = self.lanes.get_mut(parameters) else { return };
-        let Some(head) = lane.queue.head() else { return };
-        if from == Priority::Batch && head.priority == Priority::Interactive {
-            // The batch class has no budget; interactive items continue.
-            lane.no_turn_until = Some(blocked.until);
-            return;
-        }
-        if head.priority == from
-            && let Some(need) = Need::of(lane, head)
-        {
-            self.blocks.note(&parameters.model, from, need, blocked);
-        }
-        lane.blocked(now, blocked.until);
-        self.unestimated = true;
+        let blocks = &mut self.blocks;
+        let is_blocked = self.lanes.change(parameters, |lane| {
+            let Some(head) = lane.queue.head() else { return false };
+            if from == Priority::Batch && head.priority == Priority::Interactive {
+                // The batch class has no budget; interactive items continue.
+                lane.no_turn_until = Some(blocked.until);
+                return false;
+            }
+            if head.priority == from
+                && let Some(need) = Need::of(lane, head)
+            {
+                blocks.note(&parameters.model, from, need, blocked);
+            }
+            lane.blocked(now, blocked.until);
+            true
+        });
+        self.unestimated |= is_blocked.unwrap_or(false);
     }
 
     /// Reserves budget for the items, or for as many as are worth a call; returns the number of items that fit.
@@ -336,10 +341,7 @@ impl Scheduler {
         self.in_flight += 1;
         self.shared.calls.store(self.in_flight, Ordering::Relaxed);
         let parameters = Arc::clone(&batch.parameters);
-        self.lanes
-            .entry(Arc::clone(&parameters))
-            .or_insert_with(|| Lane::new(Arc::clone(&parameters)))
-            .in_flight += 1;
+        self.lanes.open(&parameters, |lane| lane.in_flight += 1);
         let guard = CallGuard { finished: self.finished.clone(), parameters, returned: Vec::new() };
         let call = Call { batch, reservation, permit, guard };
         // Detached: calls complete even if their callers leave.
@@ -350,12 +352,12 @@ impl Scheduler {
         if self.in_flight >= self.max_in_flight {
             return self.next_refusal();
         }
-        let lanes = self.lanes.values_mut().filter_map(|lane| {
-            let caps = self.caps.of(&lane.parameters);
-            lane.ready_at(now, self.max_delay, caps)
+        let mut soonest = self.returned.iter().map(|returned| returned.at).min();
+        let (caps, max_delay) = (&mut self.caps, self.max_delay);
+        self.lanes.visit(self.in_flight, |lane| {
+            let ready_at = lane.ready_at(now, max_delay, caps.of(&lane.parameters));
+            soonest = soonest.into_iter().chain(ready_at).min();
         });
-        let returned = self.returned.iter().map(|returned| returned.at);
-        let soonest = lanes.chain(returned).min();
         soonest.into_iter().chain(self.next_refusal()).min()
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{Scheduler, lane::Lane, plan::Planned};
+use super::{Scheduler, plan::Planned};
 use crate::{
     caller::Priority,
     dispatch::pending::Queued,
@@ -32,27 +32,29 @@ impl Scheduler {
     pub(super) fn obey(&mut self, command: Command, now: Instant) {
         match command {
             Command::Submit { parameters, items } => {
-                let lane = self
-                    .lanes
-                    .entry(Arc::clone(&parameters))
-                    .or_insert_with(|| Lane::new(parameters));
-                for mut queued in items {
-                    // A waiter that joined before the item arrived could not raise its priority.
-                    if let Some(demand) = queued.item.owner.demand() {
-                        queued.item.priority = queued.item.priority.min(demand.priority);
+                let clock = &mut self.clock;
+                self.lanes.open(&parameters, |lane| {
+                    for mut queued in items {
+                        // A waiter that joined before the item arrived could not raise its priority.
+                        if let Some(demand) = queued.item.owner.demand() {
+                            queued.item.priority = queued.item.priority.min(demand.priority);
+                        }
+                        lane.push(queued, clock);
                     }
-                    lane.push(queued, &mut self.clock);
-                }
+                });
                 self.unestimated = true;
             }
             Command::Joined { parameters, id, priority } => {
-                if let Some(lane) = self.lanes.get_mut(&parameters)
-                    && lane.queue.contains(id)
-                {
-                    if priority == Priority::Interactive {
-                        lane.queue.lift(id, &mut self.clock);
+                let clock = &mut self.clock;
+                let is_queued = self.lanes.change(&parameters, |lane| {
+                    if lane.queue.contains(id) && priority == Priority::Interactive {
+                        lane.queue.lift(id, clock);
                         lane.blocked_until = None;
+                        return true;
                     }
+                    lane.queue.contains(id)
+                });
+                if is_queued == Some(true) {
                     self.unestimated = true;
                 } else {
                     self.joined_returned(id, priority, now);

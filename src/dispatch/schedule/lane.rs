@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::queue::{FairClock, Position, Queue};
+use super::{
+    lanes::Place,
+    queue::{FairClock, Position, Queue},
+};
 use crate::{
     caller::Priority,
     dispatch::{
@@ -105,6 +108,10 @@ pub(super) struct Lane {
     pub(super) throttled: ThrottledIntervals,
     /// The time before which a turn of the batch items behind interactive ones has no budget.
     pub(super) no_turn_until: Option<Instant>,
+    /// Whether it is among the lanes without budget (`lanes`).
+    pub(super) is_listed: bool,
+    /// Where it stands in the order of service (`lanes`).
+    pub(super) place: Place,
 }
 
 impl Lane {
@@ -116,6 +123,8 @@ impl Lane {
             blocked_until: None,
             throttled: ThrottledIntervals::default(),
             no_turn_until: None,
+            is_listed: false,
+            place: Place::default(),
         }
     }
 

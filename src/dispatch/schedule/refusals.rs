@@ -39,18 +39,23 @@ impl Scheduler {
 
     /// Rejects all queued items while nothing is sent: the circuit breaker is open, or Voyage rejects every key.
     pub(super) fn refuse_if_closed(&mut self, now: Instant) {
-        for lane in self.lanes.values_mut() {
-            let Some(refusal) = self.shared.refusal(&lane.parameters, now) else { return };
+        let Self { lanes, shared, clock, .. } = self;
+        let is_closed = |lane: &Lane| shared.refusal(&lane.parameters, now).is_some();
+        if !lanes.values().next().is_some_and(is_closed) {
+            return;
+        }
+        lanes.change_all(|lane| {
+            let Some(refusal) = shared.refusal(&lane.parameters, now) else { return };
             for queued in lane.queue.retain(|_| false) {
-                self.clock.refund(&queued);
+                clock.refund(&queued);
                 queued.item.owner.complete(Err(refusal.clone()), Bill::default());
             }
-        }
+        });
     }
 
     /// Returns whether estimates are to be made now; postpones them if not.
     fn is_due(&mut self, now: Instant) -> bool {
-        let items: usize = self.lanes.values().map(|lane| lane.queue.len()).sum();
+        let items = self.lanes.items();
         // In a long queue the wait is long anyway.
         let pause = PAUSE * u32::try_from(items).unwrap_or(u32::MAX);
         self.estimate_at = self.estimated_at + pause.min(LONGEST_PAUSE);
@@ -60,6 +65,7 @@ impl Scheduler {
     /// Rejects, for models without budget, the waiters that cannot wait until their items will be sent.
     fn reject_late(&mut self, now: Instant) {
         let all_busy = self.in_flight >= self.max_in_flight;
+        let mut is_changed = false;
         let mut models: HashMap<Arc<str>, Vec<&mut Lane>> = HashMap::new();
         if all_busy || self.lanes.values().any(|lane| lane.is_blocked(now)) {
             for lane in self.lanes.values_mut().filter(|lane| lane.queue.len() > 0) {
@@ -99,8 +105,12 @@ impl Scheduler {
                 if let Some(queued) = queue.remove_abandoned(position) {
                     self.clock.refund(&queued);
                     queued.cancel();
+                    is_changed = true;
                 }
             }
+        }
+        if is_changed {
+            self.lanes.change_all(|_| {});
         }
     }
 
@@ -131,12 +141,13 @@ impl Scheduler {
             return;
         }
         self.swept_at = now;
-        for lane in self.lanes.values_mut() {
+        let clock = &mut self.clock;
+        self.lanes.change_all(|lane| {
             for queued in lane.queue.retain(|queued| queued.is_wanted()) {
-                self.clock.refund(&queued);
+                clock.refund(&queued);
                 queued.cancel();
             }
-        }
+        });
         for returned in &mut self.returned {
             returned.batch.drop_cancelled();
         }
@@ -147,8 +158,7 @@ impl Scheduler {
 
     /// Returns when items are to be removed or estimates to be made.
     pub(super) fn next_refusal(&self) -> Option<Instant> {
-        let queued = self.lanes.values().any(|lane| lane.queue.len() > 0);
-        let waiting = queued || !self.returned.is_empty();
+        let waiting = self.lanes.items() > 0 || !self.returned.is_empty();
         let sweep = waiting.then(|| self.swept_at + SWEEP);
         let estimate = self.unestimated.then_some(self.estimate_at);
         sweep.into_iter().chain(estimate).min()
