@@ -82,6 +82,7 @@ prove: $(PYTHON) $(BUF) $(CLIENTS) ## Run what takes long: rolling updates, hund
 	cargo bench --locked --bench load -- promises
 	cargo bench --locked --bench load -- table
 	cargo bench --locked --bench telemetry
+	cargo bench --locked --bench lanes
 
 # By hand: it compiles everything once more, optimised and static. Zig compiles for another ARCH than this machine's, and
 # QEMU runs the result.

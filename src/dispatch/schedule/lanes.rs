@@ -195,3 +195,6 @@ fn newly_blocked(lane: &mut Lane) -> Option<Arc<Parameters>> {
     lane.is_listed |= is_blocked;
     is_new.then(|| Arc::clone(&lane.parameters))
 }
+
+#[cfg(test)]
+mod tests;
