@@ -15,7 +15,10 @@ mod waiter;
 
 use std::{collections::HashMap, sync::Arc};
 
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout_at},
+};
 
 pub use admission::{Admission, Permit};
 pub use config::Config;
@@ -67,6 +70,8 @@ pub struct Pipeline {
     cache: Arc<Cache>,
     flights: Arc<Flights>,
     dispatch: Arc<Dispatch>,
+    /// Permits a walk over the cache, for explanations.
+    walks: Arc<Semaphore>,
     metrics: Metrics,
 }
 
@@ -77,7 +82,8 @@ impl Pipeline {
         let quotas = Quotas::new(limits, metrics.clone());
         let admission = Admission::new(admission, metrics.clone());
         let flights = Flights::new(Arc::clone(&cache), metrics.clone());
-        Self { quotas, admission, scope, keys, cache, flights, dispatch, metrics }
+        let walks = Arc::new(Semaphore::new(1));
+        Self { quotas, admission, scope, keys, cache, flights, dispatch, walks, metrics }
     }
 
     /// Returns the admission, which also counts the bytes of messages while they arrive.

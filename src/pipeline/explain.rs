@@ -150,7 +150,14 @@ impl Pipeline {
         stored: HashMap<Key, Vec<usize>>,
     ) -> Result<(), Error> {
         let (cache, keys) = (Arc::clone(&self.cache), stored.keys().copied().collect());
-        let ages = spawn_blocking(move || cache.ages(&keys)).await;
+        // One walk at a time, also of callers that have left: it uses a whole core.
+        let turn = Arc::clone(&self.walks).acquire_owned().await;
+        let ages = spawn_blocking(move || {
+            let ages = cache.ages(&keys);
+            drop(turn);
+            ages
+        });
+        let ages = ages.await;
         let ages = ages.map_err(|_| Error::Internal { cause: "reading the cache panicked" })?;
         for (key, slots) in stored {
             for slot in slots {

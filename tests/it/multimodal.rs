@@ -249,6 +249,14 @@ fn png(width: u32, height: u32, bytes: usize) -> Vec<u8> {
     file
 }
 
+/// A GIF of one pixel with so many frames of a width.
+fn gif(frames: usize, width: u16) -> Vec<u8> {
+    let [low, high] = width.to_le_bytes();
+    let frame = [0x2c, 0, 0, 0, 0, low, high, 1, 0, 0, 2, 2, 0x44, 1, 0];
+    let header = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff".as_slice();
+    [header, &frame.repeat(frames), &[0x3b]].concat()
+}
+
 #[tokio::test]
 async fn invalid_contents_are_violations_and_nothing_is_sent() {
     let gateway = Gateway::start().await;
@@ -276,6 +284,8 @@ async fn invalid_contents_are_violations_and_nothing_is_sent() {
         (part(image(&PNG[..PNG.len() - 20])), format!("{second}.image.data"), "INVALID_FILE"),
         (part(image(&JPEG[..700])), format!("{second}.image.data"), "INVALID_FILE"),
         (part(image(b"<svg></svg>")), format!("{second}.image.data"), "INVALID_FILE"),
+        (part(image(gif(1, u16::MAX))), format!("{second}.image.data"), "INVALID_FILE"),
+        (part(image(gif(10_001, 1))), format!("{second}.image.data"), "INVALID_FILE"),
         (part(video(b"no video, but text")), format!("{second}.video.data"), "INVALID_FILE"),
         (part(video(PNG)), format!("{second}.video.data"), "WRONG_MEDIA_TYPE"),
         (part(image(CLIP)), format!("{second}.image.data"), "WRONG_MEDIA_TYPE"),
