@@ -321,7 +321,7 @@ async fn bad_requests_are_refused_before_anything_is_sent() {
     let request = RerankRequest { model: "voyage-4".to_owned(), ..of("a", &["b"]) };
     let status = gateway.rerank(request).await.unwrap_err();
     assert_eq!(fields(&status), ["model"]);
-    let expected = "voyage-4 takes texts; this RPC needs a model that takes a query and documents";
+    let expected = "voyage-4 takes texts, in EmbeddingService/Embed; this RPC needs a model that takes a query and documents";
     assert!(status.message().ends_with(expected), "{}", status.message());
 
     let small = RequestOptions { max_response_bytes: 300, ..RequestOptions::default() };

@@ -4,10 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{
-    lanes::Place,
-    queue::{FairClock, Position, Queue},
-};
+use super::queue::{FairClock, Position, Queue};
 use crate::{
     caller::Priority,
     dispatch::{
@@ -92,6 +89,21 @@ impl CapsByModel {
         let caps = Caps::of(parameters, self.max_inputs, self.limiter.for_batch(model));
         self.known.push(Known { endpoint, model: Arc::clone(model), caps });
         caps
+    }
+}
+
+/// Where a lane stands in the order of service: its next item, its next batch item, and the number of its items.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) head: Option<Position>,
+    pub(super) batch: Option<Position>,
+    pub(super) items: usize,
+}
+
+impl Place {
+    pub(super) fn of(lane: &Lane) -> Self {
+        let batch = lane.queue.first(Priority::Batch).map(|(position, _)| position);
+        Self { head: lane.queue.head(), batch, items: lane.queue.len() }
     }
 }
 

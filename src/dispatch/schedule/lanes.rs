@@ -8,8 +8,11 @@ use std::{
     sync::Arc,
 };
 
-use super::{lane::Lane, queue::Position};
-use crate::{caller::Priority, item::Parameters};
+use super::{
+    lane::{Lane, Place},
+    queue::Position,
+};
+use crate::item::Parameters;
 
 /// Lanes of a model and class that are tried besides those with calls in flight, which may wait for further items: a lane
 /// behind the first may need less budget, and is served then.
@@ -39,21 +42,6 @@ struct Index {
 struct Order {
     heads: BTreeMap<Position, Arc<Parameters>>,
     batches: BTreeMap<Position, Arc<Parameters>>,
-}
-
-/// Where a lane stands in the order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Place {
-    head: Option<Position>,
-    batch: Option<Position>,
-    items: usize,
-}
-
-impl Place {
-    fn of(lane: &Lane) -> Self {
-        let batch = lane.queue.first(Priority::Batch).map(|(position, _)| position);
-        Self { head: lane.queue.head(), batch, items: lane.queue.len() }
-    }
 }
 
 impl Lanes {

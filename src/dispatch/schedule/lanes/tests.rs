@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::{
-    caller::Caller,
+    caller::{Caller, Priority},
     dispatch::{
         Bill, Config, Demand, FlightOwner, SendInfo,
         pending::{Item, Queued},
