@@ -224,6 +224,26 @@ async fn a_caller_that_leaves_hurts_no_other_and_its_content_is_cached() {
 }
 
 #[tokio::test]
+async fn a_file_is_sent_again_as_a_whole_after_a_failure() {
+    let gateway = Gateway::start().await;
+    // Several pieces of base64.
+    let large = png(100, 100, 1_000_000);
+    for fault in [Fault::status(503), Fault::Reset, Fault::CutBody] {
+        gateway.simulator().script().next_calls(1, fault);
+    }
+    let request = |mode: CacheMode| EmbedMultimodalRequest {
+        options: Some(RequestOptions { cache_mode: mode.into(), ..RequestOptions::default() }),
+        ..contents([vec![image(&large), text("a large picture")]])
+    };
+    for mode in [CacheMode::Bypass, CacheMode::ReadWrite] {
+        gateway.contents(request(mode)).await.unwrap();
+    }
+    let calls = gateway.simulator().calls();
+    assert_eq!(calls.len(), 5);
+    assert!(calls.iter().all(|call| call.body == calls[0].body));
+}
+
+#[tokio::test]
 async fn the_argument_for_base64_is_learnt_once() {
     let (known, unknown) = ("output_encoding", "encoding_format");
     let gateway =
