@@ -196,7 +196,7 @@ def test_the_dashboards_variables_have_values(services, prometheus):
     with channel(services) as calls:
         make_traffic(calls)
     asked = [variable["query"]["query"] for variable in variables() if variable["type"] == "query"]
-    assert len(asked) == 3
+    assert len(asked) == 4
     for query in asked:
         selector, label = re.fullmatch(r"label_values\((.+), (\w+)\)", query).groups()
         selector = re.sub(r"\$\w+", ".*", selector)
