@@ -21,6 +21,7 @@ pub use chunks::{AutoChunking, ChunkParameters, Chunks, DEFAULT_CHUNK_SIZE};
 pub use content::{Content, ContentParameters, LinkedRequest, MediaFile, Part};
 pub use encoding::Encoder;
 pub use endpoint::Endpoint;
+use header::MAX_INPUT_TOKENS;
 pub use header::{HeaderError, MAX_IMAGE_PIXELS, MAX_MEDIA_BYTES, MediaHeader, MediaType};
 pub use rerank::{Query, RerankParameters};
 pub use size::{Media, Size, Usage};

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-use super::{CallGroup, Encoder, HeaderError, Media, MediaHeader, VectorParameters};
+use super::{
+    CallGroup, Encoder, HeaderError, MAX_INPUT_TOKENS, Media, MediaHeader, VectorParameters,
+};
 
 /// The parameters of `POST /multimodalembeddings`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -114,7 +116,11 @@ impl std::fmt::Debug for MediaFile {
 impl Content {
     /// Takes the parts of an input of a request.
     pub fn new(parts: Vec<Part>, request: LinkedRequest) -> Self {
-        let media = parts.iter().map(Part::media).sum();
+        let mut media: Media = parts.iter().map(Part::media).sum();
+        if !media.is_exact {
+            // Voyage cuts or refuses what is longer.
+            media.tokens = media.tokens.min(MAX_INPUT_TOKENS);
+        }
         let has_urls =
             parts.iter().any(|part| matches!(part, Part::ImageUrl(_) | Part::VideoUrl(_)));
         let has_files = parts.iter().any(|part| matches!(part, Part::File(_)));

@@ -24,7 +24,7 @@ const IMAGE_PIXELS_A_TOKEN: u64 = 560;
 const VIDEO_PIXELS_A_TOKEN: u64 = 1_120;
 
 /// The context of Voyage's multimodal models in tokens.
-const MAX_VIDEO_TOKENS: u64 = 32_000;
+pub(super) const MAX_INPUT_TOKENS: u32 = 32_000;
 
 /// The formats that Voyage accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,7 +158,7 @@ impl Media {
 
     /// No video costs more than the model's context.
     const fn of_video(pixels: u64) -> Self {
-        let most = MAX_VIDEO_TOKENS * VIDEO_PIXELS_A_TOKEN;
+        let most = MAX_INPUT_TOKENS as u64 * VIDEO_PIXELS_A_TOKEN;
         let pixels = if pixels < most { pixels } else { most };
         let tokens = tokens(pixels, VIDEO_PIXELS_A_TOKEN);
         Self { tokens, video_pixels: pixels, is_exact: false, ..Self::NONE }

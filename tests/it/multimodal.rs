@@ -223,6 +223,22 @@ async fn a_caller_that_leaves_hurts_no_other_and_its_content_is_cached() {
     assert_eq!(gateway.simulator().calls().len(), 1);
 }
 
+/// The most is reserved for a video by URL: more than a minute of an account without a payment method.
+#[tokio::test]
+async fn a_video_by_url_is_sent_within_a_small_budget() {
+    let gateway = Gateway::with(|config, _| {
+        (config.limits.rpm, config.limits.tpm) = (Some(3), Some(10_000));
+    })
+    .await;
+    let video = |name: &str| Part::VideoUrl(format!("https://example.com/{name}.mp4"));
+    let request = EmbedMultimodalRequest {
+        truncation: Some(false),
+        ..contents([vec![video("a"), video("b"), text("two clips")]])
+    };
+    let reply = gateway.contents(request).await;
+    assert_eq!(reply.unwrap().embeddings.len(), 1);
+}
+
 #[tokio::test]
 async fn a_file_is_sent_again_as_a_whole_after_a_failure() {
     let gateway = Gateway::start().await;
