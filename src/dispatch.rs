@@ -97,7 +97,7 @@ pub struct Wanted<'a> {
 }
 
 /// The calls that a request would need.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     /// The number of calls, if no other request shares them.
     pub calls: usize,

@@ -169,3 +169,34 @@ proptest! {
         prop_assert_eq!(one == other, key(&one) == key(&other));
     }
 }
+
+/// A question about an entry neither keeps it nor makes it popular.
+#[tokio::test]
+async fn questions_have_no_effect_on_evictions() {
+    const ENTRIES: usize = 20;
+    let entry = (size_of::<Key>() + 1000 + ENTRY_OVERHEAD) as u64;
+    let cache = cache(ENTRIES as u64 * entry, Duration::from_hours(1));
+    let old: Vec<Key> = (0..ENTRIES).map(|number| key(&format!("old {number}"))).collect();
+    for key in &old {
+        cache.store(*key, stored(1000, 0), 1);
+    }
+    cache.maintain();
+    let asked = HashSet::from([old[0]]);
+    for _ in 0..30 {
+        assert!(cache.contains(&old[0]));
+        assert!(cache.ages(&asked)[&old[0]].expires_in > Duration::from_mins(59));
+        assert!(cache.get(&old[1], Instant::now()).is_some());
+    }
+    assert!(!cache.contains(&key("unknown")));
+    for number in 0..4 * ENTRIES {
+        let new = key(&format!("new {number}"));
+        // Requested before it is stored, so that it is more popular than an entry nobody requests.
+        for _ in 0..5 {
+            cache.get(&new, Instant::now());
+        }
+        cache.store(new, stored(1000, 0), 1);
+        cache.maintain();
+    }
+    assert!(cache.contains(&old[1]), "a requested entry stays");
+    assert!(!cache.contains(&old[0]), "an entry that was only asked about goes");
+}

@@ -11,7 +11,7 @@ use tokio::{task::spawn_blocking, time::Instant};
 use super::{CacheMode, Permit, Pipeline, Request, Source};
 use crate::{
     cache::{Age, Key},
-    dispatch::Wanted,
+    dispatch::{Plan, Wanted},
     error::Error,
     item::Input,
     tokens::Measure,
@@ -53,6 +53,14 @@ pub struct ExplainedInput {
 struct Fetched {
     slot: usize,
     input: Input,
+    measure: Measure,
+}
+
+impl Fetched {
+    /// Returns an input that is not measured yet.
+    fn new(slot: usize, input: Input) -> Self {
+        Self { slot, input, measure: Measure::default() }
+    }
 }
 
 impl Pipeline {
@@ -69,28 +77,46 @@ impl Pipeline {
         if request.caller.may_explain(self.scope) && !stored.is_empty() {
             self.show_ages(&mut explained, stored).await?;
         }
-        let (slots, inputs): (Vec<usize>, Vec<&Input>) =
-            fetched.iter().map(|fetched| (fetched.slot, &fetched.input)).unzip();
-        let measures = self.dispatch.measure(&request.parameters, &inputs).await?;
-        let counter = self.counter();
-        for (&slot, measure) in slots.iter().zip(&measures) {
-            explained[slot].tokens = counter.guess(&request.parameters.model, measure);
-            let error = self.dispatch.refuses(&request.parameters, measure);
-            explained[slot].error = error.map(|error| error.at_input(slot));
-        }
-        let wanted = Wanted { inputs: &inputs, measures: &measures, priority: request.priority };
-        let plan = self.dispatch.plan(&request.parameters, wanted).await;
-        let own = || self.refusal(&request, &explained, &measures);
-        let late = || refuse_late(&request, plan.wait);
-        let refusal = own().or(plan.refusal.filter(|_| !measures.is_empty())).or_else(late);
+        let fetched = self.measured(fetched, &request, &mut explained).await?;
+        let plan = self.plan(&fetched, &request).await;
+        let refusal = self.refuse(&request, &fetched, &plan, &mut explained);
         Ok(Explanation {
             tokens: explained.iter().map(|input| input.tokens).sum(),
-            estimated: !counter.is_exact(&request.parameters.model),
+            estimated: !self.counter().is_exact(&request.parameters.model),
             calls: plan.calls,
             wait: plan.wait,
             refusal,
             inputs: explained,
         })
+    }
+
+    /// Measures the inputs that would be fetched; returns those that Voyage would accept.
+    async fn measured(
+        &self,
+        fetched: Vec<Fetched>,
+        request: &Request,
+        explained: &mut [ExplainedInput],
+    ) -> Result<Vec<Fetched>, Error> {
+        let inputs: Vec<&Input> = fetched.iter().map(|fetched| &fetched.input).collect();
+        let measures = self.dispatch.measure(&request.parameters, &inputs).await?;
+        let mut accepted = Vec::with_capacity(fetched.len());
+        for (fetched, measure) in fetched.into_iter().zip(measures) {
+            let of = &mut explained[fetched.slot];
+            if let Some(error) = self.dispatch.refuses(&request.parameters, &measure) {
+                of.error = Some(error.at_input(fetched.slot));
+                continue;
+            }
+            of.tokens = self.counter().guess(&request.parameters.model, &measure);
+            accepted.push(Fetched { measure, ..fetched });
+        }
+        Ok(accepted)
+    }
+
+    async fn plan(&self, fetched: &[Fetched], request: &Request) -> Plan {
+        let inputs: Vec<&Input> = fetched.iter().map(|fetched| &fetched.input).collect();
+        let measures: Vec<Measure> = fetched.iter().map(|fetched| fetched.measure).collect();
+        let wanted = Wanted { inputs: &inputs, measures: &measures, priority: request.priority };
+        self.dispatch.plan(&request.parameters, wanted).await
     }
 
     /// Looks up where the answers would come from; returns the inputs that would be fetched, and the stored ones.
@@ -129,13 +155,13 @@ impl Pipeline {
             } else if mode == CacheMode::Bypass {
                 of(Source::Bypassed);
                 if seen.insert(key) {
-                    fetched.push(Fetched { slot, input });
+                    fetched.push(Fetched::new(slot, input));
                 }
             } else if !may_fetch {
                 of(Source::Miss);
             } else if seen.insert(key) {
                 of(Source::Miss);
-                fetched.push(Fetched { slot, input });
+                fetched.push(Fetched::new(slot, input));
             } else {
                 of(Source::Coalesced);
             }
@@ -167,30 +193,62 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Returns the first reason for which the pipeline itself would refuse the request.
-    fn refusal(
+    /// Returns the first reason for which the request would fail. With `allow_partial`, the inputs would fail instead.
+    fn refuse(
         &self,
         request: &Request,
-        explained: &[ExplainedInput],
-        measures: &[Measure],
+        fetched: &[Fetched],
+        plan: &Plan,
+        explained: &mut [ExplainedInput],
     ) -> Option<Error> {
-        let is_miss =
-            |input: &&ExplainedInput| !matches!(input.source, Source::Hit | Source::Refused);
-        let misses = explained.iter().filter(is_miss).count();
-        if request.cache_mode == CacheMode::OnlyIfCached && misses > 0 {
-            return Some(Error::CacheMiss { misses });
-        }
-        if measures.is_empty() {
-            return None;
+        deny_fetching(request, explained);
+        self.deny_unpaid(request, fetched, explained);
+        let late = || refuse_late(request, plan.wait);
+        if let Some(error) = plan.refusal.clone().or_else(late) {
+            for fetched in fetched {
+                explained[fetched.slot].error.get_or_insert_with(|| error.clone());
+            }
         }
         let first = explained.iter().find_map(|input| input.error.clone());
-        if let Some(error) = first.filter(|_| !request.allow_partial) {
-            return Some(error);
-        }
+        first.filter(|_| !request.allow_partial)
+    }
+
+    /// Fails the inputs whose tokens a quota or budget does not allow: all of them, or each for itself.
+    fn deny_unpaid(
+        &self,
+        request: &Request,
+        fetched: &[Fetched],
+        explained: &mut [ExplainedInput],
+    ) {
         let now = Instant::now();
-        let need = |measure| self.dispatch.tokens_to_reserve(&request.parameters, measure);
-        let payer = self.quotas.payer(&request.caller, now)?;
-        payer.refusal(measures.iter().map(need).sum(), now)
+        let payer = self.quotas.payer(&request.caller, now).filter(|_| !fetched.is_empty());
+        let Some(payer) = payer else { return };
+        let need = |fetched: &Fetched| {
+            self.dispatch.tokens_to_reserve(&request.parameters, &fetched.measure)
+        };
+        let all = fetched.iter().map(need).sum();
+        let whole = payer.refusal(all, now).filter(|_| !request.allow_partial);
+        let mut reserved = 0;
+        for fetched in fetched {
+            let tokens = reserved + need(fetched);
+            let each = || payer.refusal(tokens, now).filter(|_| request.allow_partial);
+            match whole.clone().or_else(each) {
+                Some(error) => explained[fetched.slot].error = Some(error),
+                None => reserved = tokens,
+            }
+        }
+    }
+}
+
+/// Fails the misses of a request that must not fetch.
+fn deny_fetching(request: &Request, explained: &mut [ExplainedInput]) {
+    if request.cache_mode != CacheMode::OnlyIfCached {
+        return;
+    }
+    let all = explained.iter().filter(|input| input.source == Source::Miss).count();
+    let misses = if request.allow_partial { 1 } else { all };
+    for input in explained.iter_mut().filter(|input| input.source == Source::Miss) {
+        input.error = Some(Error::CacheMiss { misses });
     }
 }
 

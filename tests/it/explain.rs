@@ -41,11 +41,11 @@ fn ruled(rule: Rule) -> impl FnOnce(&mut Config, &mut Options) {
     move |config, _| drop(config.callers.0.insert("default".to_owned(), rule))
 }
 
-const HALF: [&str; 4] = ["cached one", "a new text", "cached two", "a new text"];
+const HALF: [&str; 4] = ["one one", "two three", "one two", "two three"];
 
 /// The request of the issue: half of it cached; what is said is what it then costs.
 async fn half_cached(gateway: &Gateway) {
-    gateway.embed(texts(&["cached one", "cached two"])).await.unwrap();
+    gateway.embed(texts(&[HALF[0], HALF[2]])).await.unwrap();
     let explained = gateway.explain(texts(&HALF)).await.unwrap();
     assert_eq!(gateway.simulator().calls().len(), 1, "nothing was sent");
     let reply = gateway.embed(texts(&HALF)).await.unwrap();
@@ -89,6 +89,7 @@ async fn with_a_tokenizer_the_tokens_are_exact() {
     let explained = gateway.explain(texts(&["one two three", "one"])).await.unwrap();
     assert!(!explained.estimated);
     assert_eq!((explained.inputs[0].tokens, explained.inputs[1].tokens), (3, 1));
+    half_cached(&gateway).await;
 }
 
 #[tokio::test]
@@ -139,7 +140,16 @@ async fn ages_and_calls_under_way_are_for_those_who_may_know() {
             false,
         ),
     ] {
-        let gateway = Gateway::with(ruled(rule)).await;
+        // The scope of a caller's rule, or of all callers.
+        let is_of_all = rule.cache_scope.is_some() && rule.explain.is_none();
+        let gateway = Gateway::with(|config, _| {
+            let scope = if is_of_all { Scope::PerCaller } else { Scope::Shared };
+            config.cache.scope = scope;
+            let cache_scope = rule.cache_scope.filter(|_| !is_of_all);
+            let rule = Rule { cache_scope, ..rule };
+            drop(config.callers.0.insert("default".to_owned(), rule));
+        })
+        .await;
         gateway.embed(texts(&["a"])).await.unwrap();
         gateway.simulator().script().next_calls(1, Fault::Hang);
         let waiting = gateway.spawn(texts(&["under way"])).await;
@@ -197,6 +207,59 @@ async fn each_refusal_is_named_with_its_wait() {
     let (reason, delay) = refusal(&explained);
     assert_eq!(reason, "QUEUE_TIMEOUT");
     assert!(delay.unwrap() >= Duration::from_millis(800));
+}
+
+/// With `allow_partial`, inputs fail instead of the request.
+#[tokio::test]
+async fn with_allow_partial_each_input_has_its_own_refusal() {
+    let (_folder, path) = tokenizer();
+    let gateway = Gateway::with(|config, _| {
+        let rule = Rule { tokens_per_minute: Some(8), ..Rule::default() };
+        drop(config.callers.0.insert("default".to_owned(), rule));
+        drop(config.tokens.models.insert("voyage-4".to_owned(), ModelConfig { tokenizer: path }));
+    })
+    .await;
+    gateway.embed(texts(&["one two three one two"])).await.unwrap();
+    let request = || texts(&["one two", "one two three", "one"]);
+    let explained = gateway.explain(request()).await.unwrap();
+    let (reason, delay) = refusal(&explained);
+    assert_eq!(reason, "CALLER_QUOTA_EXCEEDED");
+    // With its jitter.
+    assert!(delay.is_some_and(|delay| delay <= Duration::from_secs(75)), "{delay:?}");
+
+    let explained = gateway.explain(partial(request())).await.unwrap();
+    assert_eq!(explained.refusal, None);
+    let errors = |explained: &ExplainEmbedResponse| -> Vec<i32> {
+        let failed = explained.inputs.iter().filter(|input| input.error.is_some());
+        failed.map(|input| input.index).collect()
+    };
+    assert_eq!(errors(&explained), [1]);
+    let reply = gateway.embed(partial(request())).await.unwrap().into_inner();
+    assert_eq!(reply.errors.iter().map(|error| error.index).collect::<Vec<_>>(), [1]);
+
+    let cached = partial(in_mode(texts(&["one", "three"]), CacheMode::OnlyIfCached));
+    let explained = gateway.explain(cached.clone()).await.unwrap();
+    assert_eq!((errors(&explained), explained.refusal), (vec![1], None));
+    let reply = gateway.embed(cached).await.unwrap().into_inner();
+    assert_eq!(reply.errors.iter().map(|error| error.index).collect::<Vec<_>>(), [1]);
+}
+
+#[tokio::test]
+async fn a_text_that_voyage_would_refuse_costs_nothing() {
+    let (_folder, path) = tokenizer();
+    let gateway = Gateway::with(|config, _| {
+        drop(config.tokens.models.insert("voyage-4".to_owned(), ModelConfig { tokenizer: path }));
+    })
+    .await;
+    let long = "one ".repeat(32_001);
+    let request =
+        EmbedRequest { truncation: Some(false), ..partial(texts(&[long.as_str(), "two"])) };
+    let explained = gateway.explain(request.clone()).await.unwrap();
+    let error = explained.inputs[0].error.as_ref().unwrap();
+    assert_eq!((error.reason.as_str(), explained.inputs[0].tokens), ("INVALID_REQUEST", 0));
+    assert_eq!((explained.total_tokens, explained.upstream_calls), (1, 1));
+    let reply = gateway.embed(request).await.unwrap().into_inner();
+    assert_eq!((reply.usage.unwrap().total_tokens, reply.errors.len()), (1, 1));
 }
 
 #[tokio::test]

@@ -202,7 +202,7 @@ def test_the_dashboards_variables_have_values(services, prometheus):
         selector = re.sub(r"\$\w+", ".*", selector)
         path, only = f"label/{label}/values", {"match[]": selector}
         values = eventually(lambda path=path, only=only: prometheus.api(path, **only), query, LONG)
-        assert label == "model" or len(values) == 1, f"{label}: {values}"
+        assert label in ("model", "endpoint") or len(values) == 1, f"{label}: {values}"
 
 
 def test_grafana_has_the_data_source_of_the_dashboard(services):
